@@ -1,0 +1,1 @@
+"""The gateway: rpc, synthesis, engine and codecs, core; each imports only what is below it."""

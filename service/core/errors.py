@@ -1,0 +1,199 @@
+"""Every way a request or a start can fail, and the one table that maps each to a gRPC status.
+
+```
+MaskweaveError
+ +- InvalidArgument    the caller sent something that is not allowed
+ +- NotFound           the caller named something that does not exist
+ +- DeadlineExceeded   time ran out before the work was done
+ +- Overloaded         no room to take the work; try again later
+ +- Unavailable        not serving: starting, stopping, or an engine out of reach
+ +- EngineFailure      a model could not be run; the cause is for the log, never for the caller
+ +- RepositoryError    the model repository cannot be served; stops the start
+```
+"""
+
+# ruff: noqa: N818 - these are named after the gRPC statuses they become
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import grpc
+
+_INTERNAL_MESSAGE = "The request failed inside the service; its log has the details under this request id."
+
+
+class MaskweaveError(Exception):
+    """Base of the failures this service raises on purpose.
+
+    `reason` is stable and machine readable (UPPER_SNAKE, as in `google.rpc.ErrorInfo.reason`);
+    `str(error)` is a sentence a caller can act on.
+    """
+
+    reason: ClassVar[str] = "INTERNAL"
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """Facts about this failure for programs (`google.rpc.ErrorInfo.metadata`)."""
+        return {}
+
+
+class InvalidArgument(MaskweaveError):
+    """A field of the request has a value that is not allowed.
+
+    Args:
+        field: Path of the field as the caller knows it, for example `label_map.png`.
+        value: What was sent, already shortened to something printable.
+        allowed: What would have been accepted.
+    """
+
+    reason = "INVALID_FIELD"
+
+    def __init__(self, field: str, value: object, allowed: str) -> None:
+        super().__init__(f"{field}: got {value}; allowed: {allowed}")
+        self.field = field
+        self.value = value
+        self.allowed = allowed
+
+    @property
+    def description(self) -> str:
+        """The violation without the field's name (`BadRequest.FieldViolation.description`)."""
+        return f"got {self.value}; allowed: {self.allowed}"
+
+    @property
+    def metadata(self) -> Mapping[str, str]:  # noqa: D102 - inherited
+        return {"field": self.field}
+
+
+class NotFound(MaskweaveError):
+    """The caller named something that does not exist.
+
+    Args:
+        resource_type: What kind of thing, for example `model`.
+        name: The name that was asked for.
+        available: The names that exist.
+    """
+
+    reason = "RESOURCE_NOT_FOUND"
+
+    def __init__(self, resource_type: str, name: str, available: Iterable[str] = ()) -> None:
+        self.resource_type = resource_type
+        self.name = name
+        self.available = tuple(sorted(available))
+        listed = ", ".join(self.available) or "none"
+        super().__init__(f"{resource_type} {name!r} does not exist; available: {listed}")
+
+    @property
+    def metadata(self) -> Mapping[str, str]:  # noqa: D102 - inherited
+        return {"resource_type": self.resource_type, "resource_name": self.name}
+
+
+class DeadlineExceeded(MaskweaveError):
+    """Time ran out before the work was done."""
+
+    reason = "DEADLINE_EXCEEDED"
+
+
+class Overloaded(MaskweaveError):
+    """There is no room to take the request now.
+
+    Args:
+        message: Which limit was met.
+        retry_after_seconds: When trying again makes sense.
+    """
+
+    reason = "OVERLOADED"
+
+    def __init__(self, message: str, retry_after_seconds: float) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Unavailable(MaskweaveError):
+    """The service, or the engine behind it, is not serving at the moment."""
+
+    reason = "UNAVAILABLE"
+
+
+class EngineFailure(MaskweaveError):
+    """A model that loaded could not be run. The message is for the log only."""
+
+    reason = "ENGINE_FAILURE"
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryProblem:
+    """One thing wrong with a model repository.
+
+    Attributes:
+        file: The file at fault.
+        field: The field in that file, or an empty string when the whole file is at fault.
+        problem: What is wrong with it, with the value found.
+        allowed: What would have been accepted.
+    """
+
+    file: str
+    field: str
+    problem: str
+    allowed: str
+
+    def __str__(self) -> str:
+        """Read as one line: file, field, problem, what is allowed."""
+        where = f"{self.file}: {self.field}" if self.field else self.file
+        return f"{where}: {self.problem}; allowed: {self.allowed}"
+
+
+class RepositoryError(MaskweaveError):
+    """The model repository cannot be served; carries every problem found, not just the first."""
+
+    reason = "REPOSITORY_INVALID"
+
+    def __init__(self, problems: Sequence[RepositoryProblem]) -> None:
+        self.problems = tuple(problems)
+        count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
+        lines = "".join(f"\n  {problem}" for problem in self.problems)
+        super().__init__(f"The model repository cannot be served, {count}:{lines}")
+
+
+STATUS_CODES: Mapping[type[BaseException], grpc.StatusCode] = {
+    InvalidArgument: grpc.StatusCode.INVALID_ARGUMENT,
+    NotFound: grpc.StatusCode.NOT_FOUND,
+    DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
+    Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    Unavailable: grpc.StatusCode.UNAVAILABLE,
+    EngineFailure: grpc.StatusCode.INTERNAL,
+    RepositoryError: grpc.StatusCode.INTERNAL,
+    asyncio.CancelledError: grpc.StatusCode.CANCELLED,
+}
+"""The one place where a failure becomes a status; whatever is not listed is a bug, INTERNAL."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What a caller is told about an exception.
+
+    Attributes:
+        code: gRPC status code.
+        reason: Stable UPPER_SNAKE reason.
+        message: A sentence that is safe to send; never a stack trace or a path.
+        metadata: Facts for programs.
+    """
+
+    code: grpc.StatusCode
+    reason: str
+    message: str
+    metadata: Mapping[str, str]
+
+
+def describe(error: BaseException) -> Failure:
+    """Say what a caller is told about any exception, by the table above."""
+    code = next((STATUS_CODES[kind] for kind in type(error).__mro__ if kind in STATUS_CODES), None)
+    if code is grpc.StatusCode.CANCELLED:
+        return Failure(code, "CANCELLED", "The request was cancelled by its caller.", {})
+    if code is None or not isinstance(error, MaskweaveError):
+        return Failure(grpc.StatusCode.INTERNAL, MaskweaveError.reason, _INTERNAL_MESSAGE, {})
+    message = _INTERNAL_MESSAGE if code is grpc.StatusCode.INTERNAL else str(error)
+    return Failure(code, error.reason, message, error.metadata)

@@ -1,0 +1,1 @@
+"""Runs named models on arrays; knows nothing of images, conditions or gRPC."""

@@ -1,0 +1,141 @@
+"""What an engine is: it runs a named model on arrays.
+
+The gateway is written against this interface only, so that the embedded engine and a remote
+inference server are interchangeable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+"""A tensor: C-contiguous, with a leading batch dimension when the model's `max_batch_size` > 0."""
+
+ANY_SIZE = -1
+"""A dimension of a `TensorSpec` that accepts any size."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """Name, type and shape of one input or output.
+
+    Attributes:
+        name: The tensor's name, UPPER_SNAKE by convention.
+        dtype: NumPy dtype of the arrays.
+        shape: Size of each dimension without the batch dimension; `ANY_SIZE` accepts any.
+    """
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What a ready model is and how to call it.
+
+    Attributes:
+        name: Name in the model repository.
+        version: Version that `Engine.infer` runs (the newest one loaded).
+        max_batch_size: Largest leading batch dimension; 0 when arrays have no batch dimension.
+        inputs: Every input; all are required.
+        outputs: Every output.
+        parameters: The `parameters` of the model's config, as strings.
+        steps: Names of an ensemble's step models in an order in which they can run; empty
+            for a single model.
+    """
+
+    name: str
+    version: int
+    max_batch_size: int
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    parameters: Mapping[str, str]
+    steps: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StageTiming:
+    """How long one stage took for one request.
+
+    Attributes:
+        model: The stage, by its name in the model repository.
+        queue_seconds: Time from the moment its inputs were there until it began to run, or,
+            for a cached stage, until the answer was found.
+        compute_seconds: Time it ran; 0 when cached.
+        cached: Whether the answer came from the response cache, or from an identical request
+            that was already running.
+    """
+
+    model: str
+    queue_seconds: float
+    compute_seconds: float
+    cached: bool
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceResult:
+    """The outputs of one inference.
+
+    Attributes:
+        outputs: Arrays by output name. They may be shared with other requests through the
+            response cache and are therefore read-only.
+        timings: One entry per stage, in the order in which they began.
+    """
+
+    outputs: Mapping[str, Array]
+    timings: tuple[StageTiming, ...]
+
+
+class Engine(Protocol):
+    """Runs the models of one repository. Used from one event loop."""
+
+    async def start(self) -> None:
+        """Load and warm up every model.
+
+        Raises:
+            RepositoryError: The repository cannot be served; names every problem found.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Refuse new work, wait for running work, free the models. Safe to call twice."""
+        ...
+
+    def models(self) -> Mapping[str, ModelInfo]:
+        """The models that are ready, by name; empty before `start` and after `close`."""
+        ...
+
+    async def infer(
+        self,
+        model: str,
+        inputs: Mapping[str, Array],
+        *,
+        outputs: Sequence[str] | None = None,
+        request_id: str = "",
+        timeout: float | None = None,  # noqa: ASYNC109 - deadlines are part of the interface
+    ) -> InferenceResult:
+        """Run a model or an ensemble.
+
+        Cancelling the call drops the work that has not begun.
+
+        Args:
+            model: Name in the repository.
+            inputs: One array per input of the model.
+            outputs: Names of the outputs wanted; all when None.
+            request_id: Identifies the request in logs.
+            timeout: Seconds this may take; None for no limit.
+
+        Raises:
+            InvalidArgument: An input is missing, unknown, or of a wrong dtype or shape.
+            NotFound: No such model is ready.
+            DeadlineExceeded: `timeout` passed.
+            Unavailable: The engine is not running.
+            EngineFailure: The model failed.
+        """
+        ...
