@@ -1,0 +1,38 @@
+"""How much one request may ask for. The one table: checks read it and `GetModel` reports it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of a request; both ends are allowed values.
+
+    Attributes:
+        min_images: Fewest images of one request.
+        max_images: Most images of one request.
+        max_encoded_bytes: Largest encoded picture (PNG and the like), in bytes.
+        min_side: Smallest width or height of a condition, in pixels.
+        max_side: Largest width or height of a condition, in pixels.
+        max_pixels: Largest width times height of a condition, read from the header before decoding.
+        max_seed: Largest seed; the smallest is 0.
+        min_quality: Lowest quality of lossy output formats.
+        max_quality: Highest quality of lossy output formats.
+        max_request_id_chars: Longest request id that a caller may choose.
+    """
+
+    min_images: int = 1
+    max_images: int = 16
+    max_encoded_bytes: int = 4 * 2**20
+    min_side: int = 1
+    max_side: int = 4096
+    max_pixels: int = 2048 * 2048
+    max_seed: int = 2**32 - 1
+    min_quality: int = 1
+    max_quality: int = 100
+    max_request_id_chars: int = 128
+
+
+LIMITS = Limits()
+"""The limits of this service."""
