@@ -1,0 +1,104 @@
+# Every target sets up what it needs: environments live under .venv/ and are brought up to date when a lock
+# changes. Only Python >= 3.11 with venv, make and (for `make lint` and `make proto`) a shell are assumed.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# Where torch comes from, if not from pip's usual index: set it to the PyTorch CPU index on a machine without GPU.
+TORCH_INDEX_URL ?=
+
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+# -qq keeps the errors and drops pip's remarks about the machine's own index settings.
+PIP_INSTALL = -m pip install -qq --disable-pip-version-check --no-input
+PROJECTS := pyproject.toml client/pyproject.toml
+TORCH := $(shell sed -n 's/^ *"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
+
+SERVE := .venv/serve/.up-to-date
+DEV := .venv/dev/.up-to-date
+LABELS := .venv/labels/.up-to-date
+
+##@ First minutes
+.PHONY: demo serve
+demo: $(SERVE)  ## Start the gateway, turn the sample label maps into demo.png, print latencies, stop
+	@.venv/serve/bin/python -m benchmarks.with_service -- \
+	    .venv/serve/bin/python client/examples/demo.py --output demo.png
+
+serve: $(SERVE)  ## Start the gateway on the local machine and keep it up (Ctrl-C stops it)
+	@.venv/serve/bin/maskweave serve
+
+##@ Working on it
+.PHONY: test lint format proto bench
+test: $(DEV)  ## Run all tests (pytest options: make test ARGS="-k palette")
+	@.venv/dev/bin/pytest $(ARGS)
+
+lint: $(DEV)  ## ruff, mypy --strict, import rules, buf lint
+	@.venv/dev/bin/ruff check
+	@.venv/dev/bin/ruff format --check
+	@.venv/dev/bin/mypy
+	@.venv/dev/bin/lint-imports
+	@cd proto && ../.venv/dev/bin/buf lint
+
+format: $(DEV)  ## Format the code and mend what ruff can mend
+	@.venv/dev/bin/ruff check --fix-only --quiet
+	@.venv/dev/bin/ruff format
+
+proto:  ## Generate the Python code of the contract from proto/
+	@PYTHON=$(PYTHON) proto/generate.sh
+
+bench: $(SERVE)  ## Measure latency and throughput of a local gateway (options: make bench ARGS="--help")
+	@.venv/serve/bin/python -m benchmarks.latency $(ARGS)
+
+##@ Making a pack
+.PHONY: dev-env labels-env train
+dev-env: $(DEV)  ## The development environment .venv/dev: everything, with torch
+
+labels-env: $(LABELS)  ## The labelling tool's environment .venv/labels
+
+train: $(DEV) $(LABELS)  ## Say how a pack is made, with the environments for it ready
+	@echo 'In .venv/dev/bin, in this order (each has --help; each resumes where it stopped):'
+	@echo '  maskweave data faces64                        # label maps of generated faces'
+	@echo '  maskweave train proxies --pack faces64'
+	@echo '  maskweave train segmenter --pack faces64'
+	@echo '  maskweave train rearranger --pack faces64'
+	@echo '  maskweave train mapper --pack faces64'
+	@echo '  maskweave evaluate faces64'
+	@echo '  maskweave export faces64                      # writes model_repository/'
+
+##@ Upkeep
+.PHONY: lock clean help
+lock: $(DEV)  ## Resolve requirements/*.txt anew from pyproject.toml, client/pyproject.toml and labels.in
+	@requirements/lock.sh .venv/dev/bin/python
+
+clean:  ## Remove environments, caches and the demo's picture
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo.png
+
+help:  ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
+	    /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# Environments: one stamp each, renewed when what it was made from changes.
+.venv/%/bin/python:
+	@echo "making .venv/$* with $$($(PYTHON) --version)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
+	@$(PYTHON) -m venv .venv/$*
+.PRECIOUS: .venv/%/bin/python
+
+$(SERVE): requirements/serve.txt requirements/client.txt $(PROJECTS) | .venv/serve/bin/python
+	@echo "installing .venv/serve"
+	@.venv/serve/bin/python $(PIP_INSTALL) -r requirements/serve.txt -r requirements/client.txt
+	@.venv/serve/bin/python $(PIP_INSTALL) --no-deps -e . -e ./client
+	@touch $@
+
+$(DEV): requirements/dev.txt requirements/dev-nodeps.txt $(PROJECTS) | .venv/dev/bin/python
+	@echo "installing .venv/dev"
+	@.venv/dev/bin/python $(PIP_INSTALL) -r requirements/dev.txt
+	@.venv/dev/bin/python $(PIP_INSTALL) $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL)) $(TORCH)
+	@.venv/dev/bin/python $(PIP_INSTALL) --no-deps -r requirements/dev-nodeps.txt
+	@.venv/dev/bin/python $(PIP_INSTALL) --no-deps -e . -e ./client
+	@touch $@
+
+$(LABELS): requirements/labels.txt requirements/labels-nodeps.txt | .venv/labels/bin/python
+	@echo "installing .venv/labels"
+	@.venv/labels/bin/python $(PIP_INSTALL) --no-deps -r requirements/labels-nodeps.txt -r requirements/labels.txt
+	@touch $@

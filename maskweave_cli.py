@@ -1,0 +1,70 @@
+"""The ``maskweave`` command: one verb per job, each loaded only when it is the one that is run.
+
+Verbs are entry points of the group ``maskweave.commands``, so a machine that only serves never imports what
+trains, and a missing extra is reported as such instead of as an import error.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint, entry_points, version
+
+import click
+
+ENTRY_POINT_GROUP = "maskweave.commands"
+
+# One line per verb for `maskweave --help`, kept here so that listing the verbs imports none of them.
+SUMMARIES = {
+    "serve": "Start the gateway.",
+    "data": "Make the training data of a pack.",
+    "train": "Train one network of a pack.",
+    "evaluate": "Measure a pack on held-out masks.",
+    "export": "Compile a pack into the model repository.",
+}
+
+# The extra of this distribution that a package belongs to.
+_EXTRA_OF_PACKAGE = {"service": "serve", "training": "train", "export": "export"}
+
+
+class _LazyGroup(click.Group):
+    """A click group whose commands are entry points, imported on use."""
+
+    def _entry_points(self) -> dict[str, EntryPoint]:
+        return {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        known = {name: position for position, name in enumerate(SUMMARIES)}
+        return sorted(self._entry_points(), key=lambda name: (known.get(name, len(known)), name))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = self._entry_points().get(cmd_name)
+        return None if entry is None else _load(entry)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, SUMMARIES.get(name, "")) for name in self.list_commands(ctx)])
+
+
+def _load(entry: EntryPoint) -> click.Command:
+    try:
+        command = entry.load()
+    except ModuleNotFoundError as error:
+        package = entry.module.partition(".")[0]
+        if package not in _EXTRA_OF_PACKAGE or (error.name or "").partition(".")[0] in _EXTRA_OF_PACKAGE:
+            raise  # a module of ours is missing: a defect, not a missing extra
+        raise click.ClickException(
+            f"`maskweave {entry.name}` needs the package {error.name!r}, which is not installed: "
+            f"pip install 'maskweave[{_EXTRA_OF_PACKAGE[package]}]'"
+        ) from error
+    if not isinstance(command, click.Command):
+        raise TypeError(f"entry point {entry.value!r} of {ENTRY_POINT_GROUP!r} is not a click command")
+    return command
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("maskweave"), prog_name="maskweave")
+def main() -> None:
+    """Faces from masks: train, export, evaluate and serve semantic image synthesis."""
+
+
+if __name__ == "__main__":
+    main()

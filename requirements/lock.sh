@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Resolves the locks in this folder, with hashes: requirements/lock.sh [PYTHON that has pip-tools]
+#
+# dev.txt is resolved first and the others are held to it, so that tests run what is served. torch is resolved
+# along but left out: it is pinned in pyproject.toml and installed by itself, from an index of the user's choice.
+set -euo pipefail
+
+cd "$(dirname "$0")/.."
+python=${1:-python3}
+
+compile() { # compile LOCK ARGUMENT...
+    local lock=requirements/$1
+    shift
+    echo "resolving $lock"
+    CUSTOM_COMPILE_COMMAND="make lock" "$python" -m piptools compile --quiet --resolver=backtracking \
+        --generate-hashes --strip-extras --unsafe-package torch --unsafe-package pip \
+        --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
+        --output-file "$lock" "$@"
+    # The closing remark about packages left out would read as a fault: it is on purpose.
+    sed -i '/^# WARNING: The following packages were not pinned/,$d' "$lock"
+    sed -i -e :a -e '/^\n*$/{$d;N;ba' -e '}' "$lock"
+}
+
+compile dev.txt --extra serve --extra train --extra export --extra bench --extra dev \
+    pyproject.toml client/pyproject.toml
+compile client.txt --constraint requirements/dev.txt client/pyproject.toml
+compile serve.txt --constraint requirements/dev.txt --extra serve pyproject.toml
+compile labels.txt requirements/labels.in
