@@ -1,0 +1,1 @@
+"""The public contract of Maskweave, as generated from `proto/`."""
