@@ -1,0 +1,1 @@
+"""Measures services through the client, as a caller would see them."""

@@ -1,0 +1,133 @@
+"""The models of a pack run by ONNX Runtime alone: what a service around them is measured against.
+
+The same files, the same wiring and the same thread settings as served, read from the model repository, with
+nothing else in between: no network, no codecs, no scheduling.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from google.protobuf import text_format
+from numpy.typing import NDArray
+from tritonclient.grpc import model_config_pb2
+
+Arrays = Mapping[str, NDArray[np.generic]]
+
+
+@dataclass(frozen=True, slots=True)
+class BareRun:
+    """One pass through an ensemble.
+
+    Attributes:
+        outputs: The ensemble's outputs by name, with the batch dimension.
+        stage_seconds: Duration of each stage's call, in the order of execution.
+    """
+
+    outputs: Arrays
+    stage_seconds: Mapping[str, float]
+
+    @property
+    def seconds(self) -> float:
+        """Duration of all stages together."""
+        return sum(self.stage_seconds.values())
+
+
+class BareEnsemble:
+    """An ensemble of a model repository, its stages called one after the other in the caller's thread."""
+
+    def __init__(self, repository: Path, ensemble: str) -> None:
+        """Load the ensemble's stages.
+
+        Args:
+            repository: A Triton model repository.
+            ensemble: Name of an ensemble in it, for example `faces64_label_map`.
+
+        Raises:
+            FileNotFoundError: When a model of it is missing.
+            ValueError: When its steps cannot be put into an order.
+        """
+        self._config = _read_config(repository, ensemble)
+        self._steps = _in_order(self._config)
+        self._sessions = {step.model_name: _session(repository, step.model_name) for step in self._steps}
+
+    @property
+    def input_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of each input of the ensemble, without the batch dimension."""
+        return {each.name: tuple(each.dims) for each in self._config.input}
+
+    def run(self, inputs: Arrays) -> BareRun:
+        """Run all stages once.
+
+        Args:
+            inputs: The ensemble's inputs by name, with the batch dimension.
+        """
+        tensors = dict(inputs)
+        stage_seconds = {}
+        for step in self._steps:
+            feed = {name: tensors[tensor] for name, tensor in step.input_map.items()}
+            started = time.perf_counter()
+            results = self._sessions[step.model_name].run(list(step.output_map), feed)
+            stage_seconds[step.model_name] = time.perf_counter() - started
+            tensors.update(zip(step.output_map.values(), results, strict=True))
+        return BareRun({each.name: tensors[each.name] for each in self._config.output}, stage_seconds)
+
+    def throughput(self, inputs: Arrays, *, threads: int, seconds: float) -> float:
+        """Passes per second when `threads` threads call the ensemble in a loop for `seconds`."""
+        counts = [0] * threads
+        end = time.perf_counter() + seconds
+
+        def loop(index: int) -> None:
+            while time.perf_counter() < end:
+                self.run(inputs)
+                counts[index] += 1
+
+        started = time.perf_counter()
+        workers = [threading.Thread(target=loop, args=(index,)) for index in range(threads)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        return sum(counts) / (time.perf_counter() - started)
+
+
+def _read_config(repository: Path, model: str) -> model_config_pb2.ModelConfig:
+    text = (repository / model / "config.pbtxt").read_text()
+    return text_format.Parse(text, model_config_pb2.ModelConfig())
+
+
+def _in_order(ensemble: model_config_pb2.ModelConfig) -> list[model_config_pb2.ModelEnsembling.Step]:
+    """The steps, each after those whose outputs it reads."""
+    known = {each.name for each in ensemble.input}
+    waiting = list(ensemble.ensemble_scheduling.step)
+    ordered = []
+    while waiting:
+        ready = [step for step in waiting if known.issuperset(step.input_map.values())]
+        if not ready:
+            raise ValueError(f"{ensemble.name}: no step can run next of {[s.model_name for s in waiting]}")
+        for step in ready:
+            known.update(step.output_map.values())
+            waiting.remove(step)
+        ordered += ready
+    return ordered
+
+
+def _session(repository: Path, model: str) -> onnxruntime.InferenceSession:
+    config = _read_config(repository, model)
+    options = onnxruntime.SessionOptions()
+    # The thread settings of Triton's onnxruntime backend, which the embedded engine honours as well.
+    options.intra_op_num_threads = int(_parameter(config, "intra_op_thread_count", "1"))
+    options.inter_op_num_threads = int(_parameter(config, "inter_op_thread_count", "1"))
+    newest = max((path for path in (repository / model).iterdir() if path.name.isdigit()), key=lambda path: int(path.name))
+    file = newest / (config.default_model_filename or "model.onnx")
+    return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+
+
+def _parameter(config: model_config_pb2.ModelConfig, key: str, default: str) -> str:
+    return config.parameters[key].string_value if key in config.parameters else default
