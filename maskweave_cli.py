@@ -21,6 +21,8 @@ SUMMARIES = {
     "export": "Compile a pack into the model repository.",
 }
 
+_VERB = f"{ENTRY_POINT_GROUP}.verb"
+
 # The extra of this distribution that a package belongs to.
 _EXTRA_OF_PACKAGE = {"service": "serve", "training": "train", "export": "export"}
 
@@ -37,27 +39,31 @@ class _LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         entry = self._entry_points().get(cmd_name)
-        return None if entry is None else _load(entry)
+        if entry is None:
+            return None
+        ctx.meta[_VERB] = entry
+        command = entry.load()
+        if not isinstance(command, click.Command):
+            raise TypeError(f"entry point {entry.value!r} of {ENTRY_POINT_GROUP!r} is not a click command")
+        return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            entry: EntryPoint = ctx.meta[_VERB]
+            extra = _EXTRA_OF_PACKAGE.get(entry.module.partition(".")[0])
+            missing = (error.name or "").partition(".")[0]
+            if extra is None or missing in _EXTRA_OF_PACKAGE:
+                raise  # a module of ours is missing: a defect, not a missing extra
+            raise click.ClickException(
+                f"`maskweave {entry.name}` needs the package {missing!r}, which is not installed: "
+                f"pip install 'maskweave[{extra}]'"
+            ) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, SUMMARIES.get(name, "")) for name in self.list_commands(ctx)])
-
-
-def _load(entry: EntryPoint) -> click.Command:
-    try:
-        command = entry.load()
-    except ModuleNotFoundError as error:
-        package = entry.module.partition(".")[0]
-        if package not in _EXTRA_OF_PACKAGE or (error.name or "").partition(".")[0] in _EXTRA_OF_PACKAGE:
-            raise  # a module of ours is missing: a defect, not a missing extra
-        raise click.ClickException(
-            f"`maskweave {entry.name}` needs the package {error.name!r}, which is not installed: "
-            f"pip install 'maskweave[{_EXTRA_OF_PACKAGE[package]}]'"
-        ) from error
-    if not isinstance(command, click.Command):
-        raise TypeError(f"entry point {entry.value!r} of {ENTRY_POINT_GROUP!r} is not a click command")
-    return command
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -124,7 +124,10 @@ def _session(repository: Path, model: str) -> onnxruntime.InferenceSession:
     # The thread settings of Triton's onnxruntime backend, which the embedded engine honours as well.
     options.intra_op_num_threads = int(_parameter(config, "intra_op_thread_count", "1"))
     options.inter_op_num_threads = int(_parameter(config, "inter_op_thread_count", "1"))
-    newest = max((path for path in (repository / model).iterdir() if path.name.isdigit()), key=lambda path: int(path.name))
+    newest = max(
+        (path for path in (repository / model).iterdir() if path.name.isdigit()),
+        key=lambda path: int(path.name),
+    )
     file = newest / (config.default_model_filename or "model.onnx")
     return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 

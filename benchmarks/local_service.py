@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -41,7 +40,7 @@ class LocalService:
 
 @contextmanager
 def local_service(settings: Mapping[str, str] | None = None) -> Iterator[LocalService]:
-    """Start `maskweave serve` on free ports of the loopback, wait until it is healthy, and stop it at the end.
+    """Start `maskweave serve` on free loopback ports, wait until it is healthy, and stop it at the end.
 
     Args:
         settings: Further settings of the service by their names without `MASKWEAVE_`, for example
@@ -51,8 +50,8 @@ def local_service(settings: Mapping[str, str] | None = None) -> Iterator[LocalSe
         The running service.
 
     Raises:
-        ServiceFailedError: When it ends or stays unhealthy instead of becoming ready, or does not stop in time.
-            The message ends with what the service printed.
+        ServiceFailedError: When it ends or stays unhealthy instead of becoming ready, or does not stop in
+            time. The message ends with what the service printed.
     """
     grpc_port, http_port = _free_ports(2)
     own = {
@@ -99,7 +98,7 @@ def _free_ports(count: int) -> list[int]:
 
 def _wait_until_healthy(process: subprocess.Popen[bytes], address: str) -> None:
     deadline = time.monotonic() + READY_TIMEOUT_SECONDS
-    # A channel that was refused waits a second before it tries again, too long for a service that starts in one.
+    # By default a refused channel tries again only after a second, by when the service is long ready.
     options = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 50)]
     with grpc.insecure_channel(address, options=options) as channel:
         health = health_pb2_grpc.HealthStub(channel)
@@ -125,8 +124,3 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         raise ServiceFailedError(f"the service did not stop within {STOP_TIMEOUT_SECONDS:.0f} s") from None
     if code != 0:
         raise ServiceFailedError(f"the service ended with exit code {code} when told to stop")
-
-
-def default_model_repository() -> Path:
-    """The model repository of this checkout."""
-    return Path(__file__).parent.parent / "model_repository"
