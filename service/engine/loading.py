@@ -1,0 +1,125 @@
+"""From a repository on disk to models ready to run, with every problem found on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.engine.base import ModelInfo
+from service.engine.dataflow import EnsemblePlan, check_nesting, plan_ensemble
+from service.engine.findings import Findings
+from service.engine.model_config import ModelConfig
+from service.engine.onnx_model import OnnxModel
+from service.engine.repository import ModelEntry, Repository, read_repository
+
+_log = logging.getLogger(__name__)
+
+ModelKey = tuple[str, int]
+"""Name and version."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """One version of a model, ready to run.
+
+    Attributes:
+        config: Its config.
+        version: Its version.
+        info: What callers are told of it.
+        runner: The ONNX model, or the plan of an ensemble.
+    """
+
+    config: ModelConfig
+    version: int
+    info: ModelInfo
+    runner: OnnxModel | EnsemblePlan
+
+    @property
+    def key(self) -> ModelKey:
+        """Name and version."""
+        return self.config.name, self.version
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Names of all outputs, in the order of the config."""
+        return tuple(spec.name for spec in self.config.outputs)
+
+
+async def load_models(root: Path, threads: int) -> Mapping[ModelKey, LoadedModel]:
+    """Load every model of the repository at `root`, several at a time.
+
+    Args:
+        root: The model repository.
+        threads: Models loaded at the same time; also the threads of one operator when a config
+            does not say.
+
+    Raises:
+        RepositoryError: Names every problem in the configs and the graphs or, when these are
+            sound, every problem of the model files.
+    """
+    findings = Findings()
+    repository, plans = await asyncio.to_thread(_read, root, findings)
+    findings.raise_if_any()
+    loop = asyncio.get_running_loop()
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="load")
+    try:
+        opened = await asyncio.gather(
+            *(
+                loop.run_in_executor(pool, _open, entry, version, threads, findings)
+                for entry in repository.entries.values()
+                if not entry.config.is_ensemble
+                for version in entry.versions
+            )
+        )
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    findings.raise_if_any()
+    models = [model for model in opened if model is not None]
+    for name, plan in plans.items():
+        entry = repository.entries[name]
+        models += [_loaded(entry.config, version, plan) for version in entry.versions]
+    return {model.key: model for model in models}
+
+
+def _read(root: Path, findings: Findings) -> tuple[Repository, dict[str, EnsemblePlan]]:
+    repository = read_repository(root, findings)
+    plans = {
+        name: plan
+        for name, entry in repository.entries.items()
+        if entry.config.is_ensemble
+        and (plan := plan_ensemble(entry.config, repository, findings)) is not None
+    }
+    check_nesting(repository.entries, findings)
+    return repository, plans
+
+
+def _open(entry: ModelEntry, version: int, threads: int, findings: Findings) -> LoadedModel | None:
+    began = time.perf_counter()
+    config, file = entry.config, entry.versions[version]
+    try:
+        model = OnnxModel(file, config, threads)
+    except Exception as error:  # ONNX Runtime's exceptions have no common base
+        findings.add(file, "", f"cannot be loaded: {error}", "an ONNX model that this ONNX Runtime supports")
+        return None
+    model.check(findings)
+    facts = {"model": config.name, "version": version, "seconds": round(time.perf_counter() - began, 3)}
+    _log.info("model loaded", extra=facts)
+    return _loaded(config, version, model)
+
+
+def _loaded(config: ModelConfig, version: int, runner: OnnxModel | EnsemblePlan) -> LoadedModel:
+    info = ModelInfo(
+        name=config.name,
+        version=version,
+        max_batch_size=config.max_batch_size,
+        inputs=config.inputs,
+        outputs=config.outputs,
+        parameters=config.parameters,
+        steps=tuple(step.model for step in runner.steps) if isinstance(runner, EnsemblePlan) else (),
+    )
+    return LoadedModel(config, version, info, runner)
