@@ -42,12 +42,13 @@ class BareRun:
 class BareEnsemble:
     """An ensemble of a model repository, its stages called one after the other in the caller's thread."""
 
-    def __init__(self, repository: Path, ensemble: str) -> None:
+    def __init__(self, repository: Path, ensemble: str, *, threads: int) -> None:
         """Load the ensemble's stages.
 
         Args:
             repository: A Triton model repository.
             ensemble: Name of an ensemble in it, for example `faces64_label_map`.
+            threads: Threads of one operator, where a stage's config does not say.
 
         Raises:
             FileNotFoundError: When a model of it is missing.
@@ -55,7 +56,9 @@ class BareEnsemble:
         """
         self._config = _read_config(repository, ensemble)
         self._steps = _in_order(self._config)
-        self._sessions = {step.model_name: _session(repository, step.model_name) for step in self._steps}
+        self._sessions = {
+            step.model_name: _session(repository, step.model_name, threads) for step in self._steps
+        }
 
     @property
     def input_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -118,12 +121,14 @@ def _in_order(ensemble: model_config_pb2.ModelConfig) -> list[model_config_pb2.M
     return ordered
 
 
-def _session(repository: Path, model: str) -> onnxruntime.InferenceSession:
+def _session(repository: Path, model: str, threads: int) -> onnxruntime.InferenceSession:
     config = _read_config(repository, model)
     options = onnxruntime.SessionOptions()
-    # The thread settings of Triton's onnxruntime backend, which the embedded engine honours as well.
-    options.intra_op_num_threads = int(_parameter(config, "intra_op_thread_count", "1"))
-    options.inter_op_num_threads = int(_parameter(config, "inter_op_thread_count", "1"))
+    options.intra_op_num_threads = _thread_count(config, "intra_op_thread_count") or threads
+    options.inter_op_num_threads = _thread_count(config, "inter_op_thread_count") or threads
+    # As the embedded engine does: threads that spin while they wait flatter a machine that does nothing else.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     newest = max(
         (path for path in (repository / model).iterdir() if path.name.isdigit()),
         key=lambda path: int(path.name),
@@ -132,5 +137,6 @@ def _session(repository: Path, model: str) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 
 
-def _parameter(config: model_config_pb2.ModelConfig, key: str, default: str) -> str:
-    return config.parameters[key].string_value if key in config.parameters else default
+def _thread_count(config: model_config_pb2.ModelConfig, key: str) -> int:
+    """The count that a config sets under a name of Triton's onnxruntime backend; 0 when it leaves it open."""
+    return int(config.parameters[key].string_value or 0) if key in config.parameters else 0
