@@ -33,38 +33,42 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="MASKWEAVE_", frozen=True, extra="forbid")
 
-    grpc_host: str = Field("127.0.0.1", description="Address the gRPC server listens on.")
-    grpc_port: int = Field(50051, ge=0, le=65535, description="gRPC port; 0 picks a free one.")
-    http_host: str = Field("127.0.0.1", description="Address that serves /metrics and /healthz.")
-    http_port: int = Field(8080, ge=0, le=65535, description="HTTP port; 0 picks a free one.")
-    reflection: bool = Field(True, description="Offer gRPC server reflection.")
+    grpc_host: str = Field(default="127.0.0.1", description="Address the gRPC server listens on.")
+    grpc_port: int = Field(default=50051, ge=0, le=65535, description="gRPC port; 0 picks a free one.")
+    http_host: str = Field(default="127.0.0.1", description="Address that serves /metrics and /healthz.")
+    http_port: int = Field(default=8080, ge=0, le=65535, description="HTTP port; 0 picks a free one.")
+    reflection: bool = Field(default=True, description="Offer gRPC server reflection.")
 
-    model_repository: Path = Field(Path("model_repository"), description="The Triton model repository.")
+    model_repository: Path = Field(
+        default=Path("model_repository"), description="The Triton model repository."
+    )
     engine_threads: int = Field(
         default_factory=available_cpus, ge=1, le=256, description="Models that run at the same time."
     )
     response_cache_bytes: int = Field(
-        64 * _MIB, ge=0, description="Bytes of stage outputs kept for repeated inputs; 0 keeps none."
+        default=64 * _MIB, ge=0, description="Bytes of stage outputs kept for repeated inputs; 0 keeps none."
     )
 
     codec_threads: int = Field(
         default_factory=available_cpus, ge=1, le=256, description="Pictures coded at the same time."
     )
     max_message_bytes: int = Field(
-        16 * _MIB, ge=64 * 1024, le=2**31 - 1, description="Largest gRPC message, either way."
+        default=16 * _MIB, ge=64 * 1024, le=2**31 - 1, description="Largest gRPC message, either way."
     )
     max_concurrent: int = Field(
-        64, ge=1, description="Requests in progress; beyond it they are refused as overload."
+        default=64, ge=1, description="Requests in progress; beyond it they are refused as overload."
     )
     default_timeout_seconds: float = Field(
-        30.0, gt=0, description="Deadline of a request whose caller set none."
+        default=30.0, gt=0, description="Deadline of a request whose caller set none."
     )
     stop_grace_seconds: float = Field(
-        10.0, ge=0, description="On SIGTERM, time that requests in progress have to finish."
+        default=10.0, ge=0, description="On SIGTERM, time that requests in progress have to finish."
     )
 
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
-    log_format: Literal["text", "json"] = Field("text", description="Form of a log line.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least level logged."
+    )
+    log_format: Literal["text", "json"] = Field(default="text", description="Form of a log line.")
 
     def describe(self) -> str:
         """List every setting on its own line, `name = value`, for the log at start."""

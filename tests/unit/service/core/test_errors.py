@@ -1,0 +1,97 @@
+import asyncio
+import re
+
+import grpc
+import pytest
+
+from service.core.errors import (
+    STATUS_CODES,
+    DeadlineExceeded,
+    EngineFailure,
+    InvalidArgument,
+    MaskweaveError,
+    NotFound,
+    Overloaded,
+    RepositoryError,
+    RepositoryProblem,
+    Unavailable,
+    describe,
+)
+
+EXAMPLES: list[tuple[MaskweaveError, grpc.StatusCode]] = [
+    (InvalidArgument("images", 0, "1 to 16"), grpc.StatusCode.INVALID_ARGUMENT),
+    (NotFound("model", "facez", ["faces64"]), grpc.StatusCode.NOT_FOUND),
+    (DeadlineExceeded("faces64: not done within 1 s."), grpc.StatusCode.DEADLINE_EXCEEDED),
+    (Overloaded("64 requests are in progress.", retry_after_seconds=0.5), grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (Unavailable("The engine is not running."), grpc.StatusCode.UNAVAILABLE),
+    (EngineFailure("model at /secret/path failed"), grpc.StatusCode.INTERNAL),
+    (RepositoryError([RepositoryProblem("/secret/path", "", "x", "y")]), grpc.StatusCode.INTERNAL),
+]
+
+
+def _subclasses(kind: type[MaskweaveError]) -> set[type[MaskweaveError]]:
+    return {kind for child in kind.__subclasses__() for kind in {child, *_subclasses(child)}}
+
+
+def test_every_error_class_is_in_the_table_and_in_these_examples() -> None:
+    kinds = _subclasses(MaskweaveError)
+    assert kinds <= STATUS_CODES.keys()
+    assert kinds == {type(error) for error, _ in EXAMPLES}
+
+
+def test_reasons_are_unique_upper_snake_names() -> None:
+    reasons = [kind.reason for kind in _subclasses(MaskweaveError)]
+    assert len(set(reasons)) == len(reasons)
+    assert all(re.fullmatch(r"[A-Z][A-Z_]+[A-Z]", reason) for reason in reasons)
+
+
+@pytest.mark.parametrize(("error", "code"), EXAMPLES, ids=lambda value: type(value).__name__)
+def test_describe_gives_the_code_and_reason_of_each_class(
+    error: MaskweaveError, code: grpc.StatusCode
+) -> None:
+    failure = describe(error)
+    assert (failure.code, failure.reason) == (code, error.reason)
+
+
+@pytest.mark.parametrize(
+    "error", [EngineFailure("/secret/path"), ValueError("/secret/path"), RuntimeError("/secret/path")]
+)
+def test_internal_failures_tell_nothing_of_their_cause(error: Exception) -> None:
+    failure = describe(error)
+    assert failure.code is grpc.StatusCode.INTERNAL
+    assert "secret" not in f"{failure.message}{failure.metadata}"
+
+
+def test_errors_of_the_caller_say_field_value_and_what_is_allowed() -> None:
+    failure = describe(InvalidArgument("label_map.png", "16-bit grey", "8-bit palette or grey"))
+    assert failure.message == "label_map.png: got 16-bit grey; allowed: 8-bit palette or grey"
+    assert failure.metadata == {"field": "label_map.png"}
+
+
+def test_not_found_lists_what_exists() -> None:
+    failure = describe(NotFound("model", "facez", ["b", "a"]))
+    assert failure.message == "model 'facez' does not exist; available: a, b"
+    assert failure.metadata == {"resource_type": "model", "resource_name": "facez"}
+
+
+def test_a_cancelled_request_is_not_an_internal_failure() -> None:
+    assert describe(asyncio.CancelledError()).code is grpc.StatusCode.CANCELLED
+
+
+def test_a_subclass_gets_the_code_of_its_parent() -> None:
+    class BadPicture(InvalidArgument):
+        pass
+
+    assert describe(BadPicture("png", "x", "y")).code is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_a_repository_error_prints_every_problem_on_its_own_line() -> None:
+    problems = [
+        RepositoryProblem("a/config.pbtxt", "backend", "got 'x'", "'onnxruntime'"),
+        RepositoryProblem("b", "", "has no version", "a directory"),
+    ]
+    assert str(RepositoryError(problems)).splitlines() == [
+        "The model repository cannot be served, 2 problems:",
+        "  a/config.pbtxt: backend: got 'x'; allowed: 'onnxruntime'",
+        "  b: has no version; allowed: a directory",
+    ]
