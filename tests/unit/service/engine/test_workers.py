@@ -1,0 +1,151 @@
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+
+import pytest
+
+from service.engine.workers import Workers
+
+
+class Blocked:
+    """Work that runs until it is released, and tells that it runs."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.running = asyncio.Event()
+        self.release = threading.Event()
+
+    def __call__(self) -> str:
+        self._loop.call_soon_threadsafe(self.running.set)
+        assert self.release.wait(30)
+        return "done"
+
+
+@pytest.fixture
+async def workers() -> AsyncIterator[Workers]:
+    workers = Workers(2, {"single": 1})
+    yield workers
+    async with asyncio.timeout(30):
+        await workers.close()
+
+
+@pytest.fixture
+async def blocked() -> AsyncIterator[Callable[[], Blocked]]:
+    made: list[Blocked] = []
+
+    def make() -> Blocked:
+        made.append(Blocked(asyncio.get_running_loop()))
+        return made[-1]
+
+    yield make
+    for work in made:
+        work.release.set()
+
+
+async def test_work_runs_off_the_event_loop_and_is_timed(workers: Workers) -> None:
+    timed = await workers.run("a", 1, threading.get_ident)
+    assert timed.value != threading.get_ident()
+    assert timed.queue_seconds >= 0
+    assert timed.compute_seconds >= 0
+
+
+async def test_what_work_raises_reaches_its_caller_and_frees_the_thread(workers: Workers) -> None:
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError):
+            await workers.run("single", 1, lambda: 1 // 0)
+    assert (await workers.run("single", 1, lambda: "fine")).value == "fine"
+
+
+async def test_as_much_runs_at_once_as_there_are_threads(
+    workers: Workers, blocked: Callable[[], Blocked]
+) -> None:
+    works = [blocked(), blocked(), blocked()]
+    tasks = [asyncio.create_task(workers.run("a", age, work)) for age, work in enumerate(works)]
+    await works[0].running.wait()
+    await works[1].running.wait()
+    assert not works[2].running.is_set()
+    works[0].release.set()
+    await works[2].running.wait()
+    for work in works:
+        work.release.set()
+    assert [timed.value for timed in await asyncio.gather(*tasks)] == ["done"] * 3
+
+
+async def test_a_full_model_does_not_hold_up_the_others(
+    workers: Workers, blocked: Callable[[], Blocked]
+) -> None:
+    first, second = blocked(), blocked()
+    tasks = [
+        asyncio.create_task(workers.run("single", age, work)) for age, work in enumerate((first, second))
+    ]
+    await first.running.wait()
+    assert (await workers.run("other", 9, lambda: "passed by")).value == "passed by"
+    assert not second.running.is_set()
+    first.release.set()
+    await second.running.wait()
+    second.release.set()
+    await asyncio.gather(*tasks)
+
+
+async def test_the_oldest_request_goes_first(workers: Workers, blocked: Callable[[], Blocked]) -> None:
+    gate = blocked()
+    order: list[int] = []
+    holding = asyncio.create_task(workers.run("single", 0, gate))
+    await gate.running.wait()
+    ages = [5, 3, 9, 1]
+    tasks = [asyncio.create_task(workers.run("single", age, partial(order.append, age))) for age in ages]
+    await asyncio.sleep(0)
+    gate.release.set()
+    await asyncio.gather(holding, *tasks)
+    assert order == [1, 3, 5, 9]
+
+
+async def test_cancelled_work_that_waits_never_runs(workers: Workers, blocked: Callable[[], Blocked]) -> None:
+    gate, dropped = blocked(), blocked()
+    holding = asyncio.create_task(workers.run("single", 1, gate))
+    await gate.running.wait()
+    task = asyncio.create_task(workers.run("single", 2, dropped))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    gate.release.set()
+    await holding
+    assert (await workers.run("single", 3, lambda: "next")).value == "next"
+    assert not dropped.running.is_set()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_cancelled_work_that_runs_keeps_its_place_until_it_ends(
+    workers: Workers, blocked: Callable[[], Blocked], fails: bool
+) -> None:
+    gate = blocked()
+
+    def work() -> None:
+        gate()
+        if fails:
+            raise ValueError("nobody is left to hear this")
+
+    task = asyncio.create_task(workers.run("single", 1, work))
+    await gate.running.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    waiting = asyncio.create_task(workers.run("single", 2, lambda: "after"))
+    assert (await workers.run("other", 3, lambda: "beside")).value == "beside"
+    assert not waiting.done()
+    gate.release.set()
+    assert (await waiting).value == "after"
+
+
+async def test_close_waits_for_abandoned_work(workers: Workers, blocked: Callable[[], Blocked]) -> None:
+    gate = blocked()
+    task = asyncio.create_task(workers.run("a", 1, gate))
+    await gate.running.wait()
+    task.cancel()
+    closing = asyncio.create_task(workers.close())
+    await asyncio.wait([task])
+    assert not closing.done()
+    gate.release.set()
+    await closing
