@@ -806,11 +806,11 @@ class StageTiming(google.protobuf.message.Message):
     """Whether the result came from the stage's response cache."""
     @property
     def queue(self) -> google.protobuf.duration_pb2.Duration:
-        """Waiting for a free executor of the stage."""
+        """Waiting for a free executor of the stage, or finding the result when `cached`."""
 
     @property
     def compute(self) -> google.protobuf.duration_pb2.Duration:
-        """Computing, or looking up the result when `cached`."""
+        """Computing. 0 when `cached`."""
 
     def __init__(
         self,

@@ -1,0 +1,57 @@
+"""Client of the Maskweave service: a label map goes in, pictures come out.
+
+```python
+from maskweave_client import Client
+
+with Client("localhost:50051") as client:
+    result = client.synthesize("faces64", label_map, seed=7)  # a 2-D uint8 array, an image or PNG bytes
+    result.pictures[0].to_pil().save("face.png")
+```
+
+`AsyncClient` has the same methods as coroutines. Every failure of a call is a `MaskweaveError`.
+"""
+
+from maskweave_client._async_client import AsyncClient
+from maskweave_client._client import Client
+from maskweave_client._errors import (
+    Cancelled,
+    DeadlineExceeded,
+    FieldViolation,
+    InvalidRequest,
+    MaskweaveError,
+    NotFound,
+    Overloaded,
+    ServiceFailure,
+    Unavailable,
+)
+from maskweave_client._models import Condition, Limits, Model, StyleStrength
+from maskweave_client._palette import Palette, PaletteEntry
+from maskweave_client._requests import ImageFormat, LabelMap
+from maskweave_client._results import Picture, Result, StageTiming, StreamedPicture, Timings
+
+__all__ = [
+    "AsyncClient",
+    "Cancelled",
+    "Client",
+    "Condition",
+    "DeadlineExceeded",
+    "FieldViolation",
+    "ImageFormat",
+    "InvalidRequest",
+    "LabelMap",
+    "Limits",
+    "MaskweaveError",
+    "Model",
+    "NotFound",
+    "Overloaded",
+    "Palette",
+    "PaletteEntry",
+    "Picture",
+    "Result",
+    "ServiceFailure",
+    "StageTiming",
+    "StreamedPicture",
+    "StyleStrength",
+    "Timings",
+    "Unavailable",
+]

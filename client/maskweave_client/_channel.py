@@ -1,0 +1,47 @@
+"""How the client speaks to the service: sizes, keepalive, balancing and retries of its channels."""
+
+from __future__ import annotations
+
+import json
+
+DEFAULT_TIMEOUT_SECONDS = 30.0
+"""Deadline of a call that names none."""
+
+REQUEST_ID = "x-request-id"
+
+_MAX_MESSAGE_BYTES = 64 * 2**20
+
+_SERVICE_CONFIG = {
+    # Spreads calls over all addresses of a name, which with DNS are the service's replicas.
+    "loadBalancingConfig": [{"round_robin": {}}],
+    "methodConfig": [
+        {
+            "name": [{"service": "maskweave.v1.SynthesisService"}],
+            # Only what is sure not to have been done, or to give the same when done twice.
+            "retryPolicy": {
+                "maxAttempts": 4,
+                "initialBackoff": "0.1s",
+                "maxBackoff": "2s",
+                "backoffMultiplier": 3,
+                "retryableStatusCodes": ["UNAVAILABLE"],
+            },
+        }
+    ],
+}
+
+CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
+    # A reply of many raw pictures is larger than gRPC's default of 4 MiB.
+    ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
+    # Finds out about a dead peer behind a silent network while a call is in progress.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.enable_retries", 1),
+    ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
+)
+"""Options of every channel that the client makes."""
+
+
+def metadata(request_id: str | None) -> tuple[tuple[str, str], ...]:
+    """The request's metadata."""
+    return () if request_id is None else ((REQUEST_ID, request_id),)

@@ -1,0 +1,219 @@
+"""The client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+import grpc
+from numpy.typing import NDArray
+
+from maskweave.v1 import synthesis_pb2 as pb
+from maskweave.v1 import synthesis_pb2_grpc as pb_grpc
+from maskweave_client._channel import CHANNEL_OPTIONS, DEFAULT_TIMEOUT_SECONDS, metadata
+from maskweave_client._errors import MaskweaveError, error_from_rpc
+from maskweave_client._models import Model, model_from_proto
+from maskweave_client._requests import ImageFormat, LabelMap, synthesize_request
+from maskweave_client._results import Result, StreamedPicture, result_from_proto, streamed_from_proto
+
+Reply = TypeVar("Reply")
+
+
+class Client:
+    """Talks to a Maskweave service. Safe to share between threads; close it, or use it in a `with`.
+
+    Args:
+        target: The service's address, `host:port`, or any other target that gRPC resolves.
+        credentials: For TLS; without them the connection is not encrypted.
+        timeout: Seconds that a call may take unless it says otherwise.
+        channel: A channel to use in place of one made here, for tests and special needs. The client
+            closes it.
+    """
+
+    def __init__(
+        self,
+        target: str = "localhost:50051",
+        *,
+        credentials: grpc.ChannelCredentials | None = None,
+        timeout: float = DEFAULT_TIMEOUT_SECONDS,
+        channel: grpc.Channel | None = None,
+    ) -> None:
+        if channel is None:
+            if credentials is None:
+                channel = grpc.insecure_channel(target, options=CHANNEL_OPTIONS)
+            else:
+                channel = grpc.secure_channel(target, credentials, options=CHANNEL_OPTIONS)
+        self._channel = channel
+        self._timeout = timeout
+        self._stub = pb_grpc.SynthesisServiceStub(channel)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection; calls in progress are cancelled."""
+        self._channel.close()
+
+    def models(self, *, timeout: float | None = None) -> tuple[Model, ...]:
+        """All models of the service, ordered by name.
+
+        Raises:
+            MaskweaveError: The call failed; see its subclasses.
+        """
+        models: list[Model] = []
+        token = ""
+        while True:
+            page = self._call(self._stub.ListModels, pb.ListModelsRequest(page_token=token), timeout, None)
+            models += map(model_from_proto, page.models)
+            token = page.next_page_token
+            if not token:
+                return tuple(models)
+
+    def model(self, name: str, *, timeout: float | None = None) -> Model:
+        """One model, with its palette and limits.
+
+        Raises:
+            NotFound: There is no such model.
+            MaskweaveError: The call failed; see its subclasses.
+        """
+        return model_from_proto(
+            self._call(self._stub.GetModel, pb.GetModelRequest(name=name), timeout, None).model
+        )
+
+    def synthesize(
+        self,
+        model: str,
+        label_map: LabelMap,
+        *,
+        seed: int | None = None,
+        seeds: Sequence[int] | None = None,
+        latents: NDArray[Any] | Sequence[Sequence[float]] | None = None,
+        number_of_images: int | None = None,
+        style_strength: float | None = None,
+        image_format: ImageFormat = "png",
+        quality: int | None = None,
+        timeout: float | None = None,
+        request_id: str | None = None,
+    ) -> Result:
+        """Make pictures that follow a label map.
+
+        Args:
+            model: Name of the model, for example `faces64`.
+            label_map: A 2-D array of class ids, an image of mode P, L or 1, or the bytes of a PNG.
+            seed: Seed of the first picture; further ones count up from it. Random when no start is given.
+            seeds: One seed per picture.
+            latents: One latent per picture, float `[pictures, latent_size]`.
+            number_of_images: How many pictures; 1, or one per seed or latent, when None.
+            style_strength: Weight of the start's style against the label map; the model's default when None.
+            image_format: Format in which the pictures travel.
+            quality: 1 to 100, for jpeg and webp.
+            timeout: Seconds to wait; the client's default when None.
+            request_id: Your id of the request, for the service's log.
+
+        Returns:
+            The pictures, in the order of their seeds or latents.
+
+        Raises:
+            MaskweaveError: The call failed; see its subclasses.
+            ValueError: An argument cannot be what it is meant to be.
+            TypeError: The label map is of none of the types allowed.
+        """
+        request = synthesize_request(
+            model,
+            label_map,
+            seed=seed,
+            seeds=seeds,
+            latents=latents,
+            number_of_images=number_of_images,
+            style_strength=style_strength,
+            image_format=image_format,
+            quality=quality,
+        )
+        return result_from_proto(self._call(self._stub.Synthesize, request, timeout, request_id))
+
+    def synthesize_stream(
+        self,
+        model: str,
+        label_map: LabelMap,
+        *,
+        seed: int | None = None,
+        seeds: Sequence[int] | None = None,
+        latents: NDArray[Any] | Sequence[Sequence[float]] | None = None,
+        number_of_images: int | None = None,
+        style_strength: float | None = None,
+        image_format: ImageFormat = "png",
+        quality: int | None = None,
+        timeout: float | None = None,
+        request_id: str | None = None,
+    ) -> Iterator[StreamedPicture]:
+        """Make the same pictures as `synthesize` and yield each as soon as it is ready.
+
+        The request is sent at once. Closing the iterator before its end cancels what is left.
+
+        Args:
+            model: Name of the model, for example `faces64`.
+            label_map: A 2-D array of class ids, an image of mode P, L or 1, or the bytes of a PNG.
+            seed: Seed of the first picture; further ones count up from it. Random when no start is given.
+            seeds: One seed per picture.
+            latents: One latent per picture, float `[pictures, latent_size]`.
+            number_of_images: How many pictures; 1, or one per seed or latent, when None.
+            style_strength: Weight of the start's style against the label map; the model's default when None.
+            image_format: Format in which the pictures travel.
+            quality: 1 to 100, for jpeg and webp.
+            timeout: Seconds to wait; the client's default when None.
+            request_id: Your id of the request, for the service's log.
+
+        Returns:
+            The pictures as they become ready; `StreamedPicture.index` tells which is which.
+
+        Raises:
+            MaskweaveError: The call failed; see its subclasses.
+            ValueError: An argument cannot be what it is meant to be.
+            TypeError: The label map is of none of the types allowed.
+        """
+        request = synthesize_request(
+            model,
+            label_map,
+            seed=seed,
+            seeds=seeds,
+            latents=latents,
+            number_of_images=number_of_images,
+            style_strength=style_strength,
+            image_format=image_format,
+            quality=quality,
+        )
+        call = self._stub.SynthesizeStream(
+            request, timeout=self._timeout if timeout is None else timeout, metadata=metadata(request_id)
+        )
+        return _stream(call)
+
+    def _call(
+        self,
+        method: Callable[..., Reply],
+        request: object,
+        timeout: float | None,
+        request_id: str | None,
+    ) -> Reply:
+        try:
+            return method(
+                request, timeout=self._timeout if timeout is None else timeout, metadata=metadata(request_id)
+            )
+        except grpc.RpcError as error:
+            raise _translated(error) from error
+
+
+def _stream(call: Any) -> Iterator[StreamedPicture]:
+    try:
+        for message in call:
+            yield streamed_from_proto(message)
+    except grpc.RpcError as error:
+        raise _translated(error) from error
+    finally:
+        call.cancel()
+
+
+def _translated(error: Any) -> MaskweaveError:
+    return error_from_rpc(error.code(), error.details() or "", error.trailing_metadata() or ())

@@ -1,0 +1,130 @@
+"""What the service says about its models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from maskweave.v1 import synthesis_pb2 as pb
+from maskweave_client._palette import Palette, PaletteEntry
+
+
+@dataclass(frozen=True)
+class StyleStrength:
+    """What the style strength may be.
+
+    Attributes:
+        min: Least value: follows the condition most closely.
+        max: Greatest value: stays closest to the picture that the seed alone would give.
+        default: Value used when none is given.
+    """
+
+    min: float
+    max: float
+    default: float
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A kind of condition that a model accepts.
+
+    Attributes:
+        kind: For example `label_map`.
+        width: Width at which the model reads it, in pixels; other sizes are resized.
+        height: Height at which the model reads it, in pixels; other sizes are resized.
+        style_strength: What the style strength may be for it.
+    """
+
+    kind: str
+    width: int
+    height: int
+    style_strength: StyleStrength
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The largest requests that the service accepts, limits included.
+
+    Attributes:
+        max_images: Pictures in one request.
+        max_label_map_width: Width of a label map in pixels.
+        max_label_map_height: Height of a label map in pixels.
+        max_label_map_pixels: Width times height of a label map.
+        max_png_bytes: Size of a PNG file in bytes.
+        max_request_bytes: Size of a request message in bytes.
+    """
+
+    max_images: int
+    max_label_map_width: int
+    max_label_map_height: int
+    max_label_map_pixels: int
+    max_png_bytes: int
+    max_request_bytes: int
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that the service offers.
+
+    Attributes:
+        name: Name that requests use.
+        title: Name for people.
+        description: What it makes, in one sentence.
+        version: Semantic version of its weights.
+        palette: The classes of its label maps.
+        conditions: The kinds of condition it accepts, as far as this client knows them.
+        image_width: Width of the pictures in pixels.
+        image_height: Height of the pictures in pixels.
+        latent_size: Numbers in a latent.
+        latent_scale: Standard deviation of a seed's latent.
+        limits: The largest requests.
+    """
+
+    name: str
+    title: str
+    description: str
+    version: str
+    palette: Palette
+    conditions: tuple[Condition, ...]
+    image_width: int
+    image_height: int
+    latent_size: int
+    latent_scale: float
+    limits: Limits
+
+
+_KINDS = {pb.CONDITION_KIND_LABEL_MAP: "label_map"}
+
+
+def model_from_proto(message: pb.Model) -> Model:
+    """Read the service's description of a model."""
+    limits = message.limits
+    return Model(
+        name=message.name,
+        title=message.title,
+        description=message.description,
+        version=message.version,
+        palette=Palette([PaletteEntry(e.id, e.name, e.title, e.color) for e in message.palette]),
+        conditions=tuple(_condition(each) for each in message.conditions if each.kind in _KINDS),
+        image_width=message.image_width,
+        image_height=message.image_height,
+        latent_size=message.latent_size,
+        latent_scale=message.latent_scale,
+        limits=Limits(
+            max_images=limits.max_images,
+            max_label_map_width=limits.max_label_map_width,
+            max_label_map_height=limits.max_label_map_height,
+            max_label_map_pixels=limits.max_label_map_pixels,
+            max_png_bytes=limits.max_png_bytes,
+            max_request_bytes=limits.max_request_bytes,
+        ),
+    )
+
+
+def _condition(message: pb.ConditionSupport) -> Condition:
+    allowed = message.style_strength
+    return Condition(
+        kind=_KINDS[message.kind],
+        width=message.width,
+        height=message.height,
+        style_strength=StyleStrength(allowed.min, allowed.max, allowed.default_value),
+    )

@@ -1,0 +1,1 @@
+"""Puts the service together: engine, gRPC server with health and reflection, HTTP port, start and stop."""

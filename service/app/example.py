@@ -1,0 +1,50 @@
+"""A first request for whoever starts the gateway: a grpcurl command that works as it is printed."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+from service.rpc.handlers import SERVICE_NAME
+from service.synthesis.models import Model
+
+# A face of 8 x 8 pixels by class names. Classes that a palette lacks become its first class.
+_CLASSES = {
+    ".": "background",
+    "h": "hair",
+    "s": "skin",
+    "b": "brows",
+    "e": "eyes",
+    "n": "nose",
+    "m": "mouth",
+    "k": "neck",
+}
+_DRAWING = (
+    "..hhhh..",
+    ".hhhhhh.",
+    ".hbssbh.",
+    ".hessehh",
+    ".hsnnshh",
+    ".hsnnshh",
+    ".hsmmshh",
+    "kkkkkkkk",
+)
+
+
+def grpcurl_line(address: str, model: Model) -> str:
+    """A shell command that asks the gateway at `address` for a picture of `model`."""
+    request = {
+        "model": model.name,
+        "seed": 7,
+        "label_map": {
+            "raw": {"width": len(_DRAWING[0]), "height": len(_DRAWING), "data": _drawn_data(model)}
+        },
+    }
+    body = json.dumps(request, separators=(",", ":"))
+    return f"grpcurl -plaintext -d '{body}' {address} {SERVICE_NAME}/Synthesize"
+
+
+def _drawn_data(model: Model) -> str:
+    ids = {entry.name: entry.id for entry in model.palette}
+    pixels = (ids.get(_CLASSES[pixel], model.class_ids[0]) for row in _DRAWING for pixel in row)
+    return base64.b64encode(bytes(pixels)).decode()

@@ -1,0 +1,127 @@
+"""One gateway: everything a running service consists of, brought up and taken down in order."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from service.app.health import GatewayHealth
+from service.app.http import http_server
+from service.core.metrics import Metrics
+from service.core.settings import Settings
+from service.engine.base import Engine
+from service.engine.embedded import EmbeddedEngine
+from service.rpc.calls import Calls
+from service.rpc.handlers import SERVICE_NAME, add_synthesis_service
+from service.rpc.servicer import SynthesisServicer
+from service.synthesis.catalogue import build_catalogue
+from service.synthesis.models import Model
+from service.synthesis.synthesizer import Synthesizer
+
+# The least distance of a client's keepalive pings that the server puts up with.
+_MIN_PING_INTERVAL_MS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A gateway that is up.
+
+    Attributes:
+        grpc_address: `host:port` of the gRPC server.
+        http_address: `host:port` of `/metrics` and `/healthz`.
+        models: The models it offers, by name.
+    """
+
+    grpc_address: str
+    http_address: str
+    models: Mapping[str, Model]
+
+
+@asynccontextmanager
+async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
+    """Bring a gateway up, and on leaving take it down without losing a request.
+
+    Down means, in this order: report not ready, take no new calls, let those in progress finish within
+    the grace, cancel the rest, close the HTTP port, free the models.
+
+    Raises:
+        RepositoryError: The model repository cannot be served.
+        OSError: A port is taken or an address is not this machine's.
+    """
+    metrics = Metrics()
+    async with AsyncExitStack() as stack:
+        codecs = stack.enter_context(ThreadPoolExecutor(settings.codec_threads, thread_name_prefix="codec"))
+        engine: Engine = EmbeddedEngine(
+            settings.model_repository,
+            threads=settings.engine_threads,
+            cache_bytes=settings.response_cache_bytes,
+        )
+        stack.push_async_callback(engine.close)
+        await engine.start()
+        catalogue = build_catalogue(engine.models())
+        metrics.serving(
+            version("maskweave"), {name: model.version for name, model in engine.models().items()}
+        )
+
+        health = GatewayHealth([SERVICE_NAME])
+        http_port = await stack.enter_async_context(
+            http_server(
+                settings.http_host, settings.http_port, metrics=metrics, is_ready=lambda: health.ready
+            )
+        )
+        servicer = SynthesisServicer(
+            Synthesizer(engine, catalogue, codecs), metrics, max_message_bytes=settings.max_message_bytes
+        )
+        calls = Calls(
+            metrics,
+            max_concurrent=settings.max_concurrent,
+            default_timeout_seconds=settings.default_timeout_seconds,
+        )
+        server = _build_server(settings, servicer, calls, health)
+        grpc_port = _listen(server, settings.grpc_host, settings.grpc_port)
+        await server.start()
+        stack.push_async_callback(server.stop, settings.stop_grace_seconds)
+        await health.start()
+        stack.push_async_callback(health.stop)
+        yield Gateway(
+            _address(settings.grpc_host, grpc_port), _address(settings.http_host, http_port), catalogue
+        )
+
+
+def _build_server(
+    settings: Settings, servicer: SynthesisServicer, calls: Calls, health: GatewayHealth
+) -> grpc.aio.Server:
+    server = grpc.aio.server(
+        options=[
+            ("grpc.max_receive_message_length", settings.max_message_bytes),
+            ("grpc.max_send_message_length", settings.max_message_bytes),
+            # Otherwise a second gateway on the same port would start and take half of the calls.
+            ("grpc.so_reuseport", 0),
+            ("grpc.http2.min_recv_ping_interval_without_data_ms", _MIN_PING_INTERVAL_MS),
+            ("grpc.keepalive_permit_without_calls", 1),
+        ]
+    )
+    add_synthesis_service(server, servicer, calls)
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    if settings.reflection:
+        health_service = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+        reflection.enable_server_reflection((SERVICE_NAME, health_service, reflection.SERVICE_NAME), server)
+    return server
+
+
+def _listen(server: grpc.aio.Server, host: str, port: int) -> int:
+    try:
+        return server.add_insecure_port(_address(host, port))
+    except RuntimeError as error:
+        raise OSError(f"cannot listen on {_address(host, port)}: is the port taken?") from error
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

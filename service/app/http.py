@@ -1,0 +1,55 @@
+"""The HTTP port for machines that watch the gateway: `/metrics` and `/healthz`.
+
+aiohttp, because its server starts and stops inside a loop that belongs to someone else, tells which port
+it was given, and leaves signals alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from aiohttp import hdrs, web
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from service.core.metrics import Metrics
+
+# A scrape in progress may finish; nothing else runs here.
+_SHUTDOWN_SECONDS = 1.0
+
+
+@asynccontextmanager
+async def http_server(
+    host: str, port: int, *, metrics: Metrics, is_ready: Callable[[], bool]
+) -> AsyncIterator[int]:
+    """Serve `/metrics` and `/healthz` inside this context.
+
+    Args:
+        host: Address to listen on.
+        port: Port; 0 takes a free one.
+        metrics: What `/metrics` shows.
+        is_ready: Whether `/healthz` answers 200 or 503.
+
+    Yields:
+        The port.
+
+    Raises:
+        OSError: The port is taken or the address is not this machine's.
+    """
+
+    async def show_metrics(_: web.Request) -> web.Response:
+        return web.Response(body=metrics.render(), headers={hdrs.CONTENT_TYPE: CONTENT_TYPE_LATEST})
+
+    async def show_health(_: web.Request) -> web.Response:
+        return web.Response(text="ok\n") if is_ready() else web.Response(text="not ready\n", status=503)
+
+    app = web.Application()
+    app.add_routes([web.get("/metrics", show_metrics), web.get("/healthz", show_health)])
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+        bound_port: int = runner.addresses[0][1]
+        yield bound_port
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,143 @@
+"""Label maps as arrays: the encodings besides PNG, the palette's check, and the change of size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.codecs.size import check_size
+from service.core.errors import InvalidArgument
+from service.core.limits import LIMITS, Limits
+
+_MAX_ID = 255
+
+
+def decode_raw(
+    data: bytes, width: int, height: int, *, field: str, limits: Limits = LIMITS
+) -> NDArray[np.uint8]:
+    """Read an uncompressed label map.
+
+    Args:
+        data: One byte per pixel, row by row.
+        width: Width in pixels.
+        height: Height in pixels.
+        field: Path of the message that holds these, for the message of a failure.
+        limits: Bounds of the size.
+
+    Returns:
+        Class ids, uint8 `[height, width]`.
+
+    Raises:
+        InvalidArgument: The size is out of bounds, or `data` has another size.
+    """
+    check_size(width, height, field=field, limits=limits)
+    if len(data) != width * height:
+        raise InvalidArgument(
+            f"{field}.data",
+            f"{len(data)} bytes",
+            f"exactly {width * height} bytes, for {width} x {height} pixels",
+        )
+    return np.frombuffer(data, np.uint8).reshape(height, width)
+
+
+def decode_run_length(
+    class_ids: Sequence[int],
+    lengths: Sequence[int],
+    width: int,
+    height: int,
+    *,
+    field: str,
+    limits: Limits = LIMITS,
+) -> NDArray[np.uint8]:
+    """Read a run-length encoded label map.
+
+    Args:
+        class_ids: Class of each run.
+        lengths: Pixels of each run, row by row over the ends of rows.
+        width: Width in pixels.
+        height: Height in pixels.
+        field: Path of the message that holds these, for the message of a failure.
+        limits: Bounds of the size.
+
+    Returns:
+        Class ids, uint8 `[height, width]`.
+
+    Raises:
+        InvalidArgument: The size is out of bounds, an id does not fit a byte, a run is empty, or
+            the runs do not fill the map exactly.
+    """
+    check_size(width, height, field=field, limits=limits)
+    if len(class_ids) != len(lengths):
+        raise InvalidArgument(
+            f"{field}.lengths", f"{len(lengths)} lengths", f"as many as class_ids, {len(class_ids)}"
+        )
+    ids = np.asarray(class_ids, np.uint32)
+    runs = np.asarray(lengths, np.uint64)
+    _check_each(ids <= _MAX_ID, ids, f"{field}.class_ids", f"0 to {_MAX_ID}")
+    _check_each(runs >= 1, runs, f"{field}.lengths", "at least 1 pixel")
+    # 2^32 runs of 2^32 pixels would be needed to wrap around; no message holds that many.
+    if int(runs.sum()) != width * height:
+        raise InvalidArgument(
+            f"{field}.lengths",
+            f"runs of {int(runs.sum())} pixels in all",
+            f"exactly {width * height}, for {width} x {height} pixels",
+        )
+    return np.repeat(ids.astype(np.uint8), runs.astype(np.int64)).reshape(height, width)
+
+
+def check_classes(label_map: NDArray[np.uint8], palette_ids: Sequence[int], *, field: str) -> None:
+    """Refuse a label map with a class that the palette does not have.
+
+    Args:
+        label_map: Class ids, uint8 `[height, width]`.
+        palette_ids: The ids of the palette.
+        field: Path of the field the map came in, for the message of a failure.
+
+    Raises:
+        InvalidArgument: A pixel has another id; names the id and the first such pixel.
+    """
+    known = np.zeros(_MAX_ID + 1, np.bool_)
+    known[list(palette_ids)] = True
+    fits = known[label_map]
+    if not fits.all():
+        y, x = np.unravel_index(int(fits.argmin()), fits.shape)
+        raise InvalidArgument(
+            field, f"class id {label_map[y, x]} at pixel (x={x}, y={y})", f"class ids {_listed(palette_ids)}"
+        )
+
+
+def resize_nearest(label_map: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """Resize by nearest neighbour, sampling at pixel centres (the formula in the proto's `LabelMap`).
+
+    Args:
+        label_map: Class ids, uint8 `[h, w]`.
+        width: New width in pixels.
+        height: New height in pixels.
+
+    Returns:
+        Class ids, uint8 `[height, width]`, C-contiguous.
+    """
+    old_height, old_width = label_map.shape
+    if (old_width, old_height) == (width, height):
+        return np.ascontiguousarray(label_map)
+    # floor((i + 1/2) * old / new), in integers.
+    rows = (2 * np.arange(height) + 1) * old_height // (2 * height)
+    columns = (2 * np.arange(width) + 1) * old_width // (2 * width)
+    return label_map[np.ix_(rows, columns)]
+
+
+def _check_each(
+    good: NDArray[np.bool_], values: NDArray[np.unsignedinteger], field: str, allowed: str
+) -> None:
+    if not good.all():
+        index = int(good.argmin())
+        raise InvalidArgument(f"{field}[{index}]", int(values[index]), allowed)
+
+
+def _listed(ids: Sequence[int]) -> str:
+    ordered = sorted(ids)
+    if len(ordered) > 1 and ordered == list(range(ordered[0], ordered[-1] + 1)):
+        return f"{ordered[0]} to {ordered[-1]}"
+    return ", ".join(map(str, ordered))

@@ -1,0 +1,1 @@
+"""The gRPC surface: proto in, proto out, failures as statuses. No mathematics."""

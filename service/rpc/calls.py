@@ -1,0 +1,139 @@
+"""What every call has, whatever its method: an id, a deadline, admission, metrics, and one way to fail."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+import grpc
+
+from service.core.errors import DeadlineExceeded, Overloaded, describe
+from service.core.limits import LIMITS
+from service.core.logging import request_context
+from service.core.metrics import Metrics, Rpc
+from service.rpc.status import DETAILS_TRAILER, rich_status
+
+REQUEST_ID = "x-request-id"
+SERVER_TIMING = "server-timing"
+
+# Kept back from the caller's deadline, so that a late answer still reaches them as ours.
+_DEADLINE_MARGIN_SECONDS = 0.005
+
+_REQUEST_ID_FORM = re.compile(rf"[\x21-\x7e]{{1,{LIMITS.max_request_id_chars}}}")
+_logger = logging.getLogger(__name__)
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+@dataclass(slots=True)
+class Call:
+    """One call in progress.
+
+    Attributes:
+        request_id: The caller's id, or one made up here.
+        started: `time.perf_counter()` at its arrival.
+        deadline: The event loop's time at which the answer is of no use any more.
+        trailer: Trailing metadata, filled on the way.
+    """
+
+    request_id: str
+    started: float
+    deadline: float
+    trailer: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def elapsed_seconds(self) -> float:
+        """Time since its arrival."""
+        return time.perf_counter() - self.started
+
+
+class Calls:
+    """Takes calls in and sees them out.
+
+    Args:
+        metrics: Counts them.
+        max_concurrent: Calls in progress beyond which new ones are refused.
+        default_timeout_seconds: Deadline of calls that come without one.
+    """
+
+    def __init__(self, metrics: Metrics, *, max_concurrent: int, default_timeout_seconds: float) -> None:
+        self._metrics = metrics
+        self._max_concurrent = max_concurrent
+        self._default_timeout_seconds = default_timeout_seconds
+        self._in_progress = 0
+        self._latest_seconds = 0.0
+
+    @asynccontextmanager
+    async def take(self, rpc: Rpc, context: Context) -> AsyncIterator[Call]:
+        """Run the body of this context as one call: whatever it raises becomes the call's status."""
+        call = self._begin(context)
+        code = grpc.StatusCode.OK
+        self._metrics.rpc_started(rpc)
+        self._in_progress += 1
+        try:
+            with request_context(call.request_id):
+                try:
+                    self._admit()
+                    async with _until(call.deadline):
+                        yield call
+                    context.set_trailing_metadata(tuple(call.trailer.items()))
+                except asyncio.CancelledError:
+                    code = grpc.StatusCode.CANCELLED
+                    raise
+                except Exception as error:
+                    code = describe(error).code
+                    await self._fail(error, call, rpc, context)
+        finally:
+            self._in_progress -= 1
+            self._latest_seconds = call.elapsed_seconds
+            self._metrics.rpc_handled(rpc, code, self._latest_seconds)
+
+    def _begin(self, context: Context) -> Call:
+        given = next((value for key, value in context.invocation_metadata() or () if key == REQUEST_ID), "")
+        usable = isinstance(given, str) and _REQUEST_ID_FORM.fullmatch(given)
+        request_id = str(given) if usable else uuid.uuid4().hex
+        remaining = context.time_remaining()
+        timeout = self._default_timeout_seconds if remaining is None else remaining - _DEADLINE_MARGIN_SECONDS
+        deadline = asyncio.get_running_loop().time() + timeout
+        return Call(request_id, time.perf_counter(), deadline, {REQUEST_ID: request_id})
+
+    def _admit(self) -> None:
+        if self._in_progress > self._max_concurrent:
+            # A place is free, at the latest, after about the time that one request takes.
+            raise Overloaded(
+                f"{self._max_concurrent} requests are in progress, the most this service takes at once.",
+                retry_after_seconds=self._latest_seconds,
+            )
+
+    async def _fail(self, error: Exception, call: Call, rpc: Rpc, context: Context) -> NoReturn:
+        failure = describe(error)
+        self._metrics.failed(failure.reason)
+        facts = {"method": rpc.method, "code": failure.code.name, "reason": failure.reason}
+        if failure.code is grpc.StatusCode.INTERNAL:
+            _logger.error("request failed", extra=facts, exc_info=error)
+        else:
+            _logger.info("request refused", extra=facts | {"problem": failure.message})
+        status = rich_status(failure, error, call.request_id)
+        trailer = (*call.trailer.items(), (DETAILS_TRAILER, status.SerializeToString()))
+        await context.abort(failure.code, failure.message, trailer)
+
+
+@asynccontextmanager
+async def _until(deadline: float) -> AsyncIterator[None]:
+    passed = "The deadline passed before the answer was ready."
+    if deadline <= asyncio.get_running_loop().time():
+        raise DeadlineExceeded(passed)
+    try:
+        async with asyncio.timeout_at(deadline) as timeout:
+            yield
+    except TimeoutError as error:
+        if timeout.expired():
+            raise DeadlineExceeded(passed) from error
+        raise

@@ -1,0 +1,131 @@
+"""Wire messages to the service's own types and back."""
+
+from __future__ import annotations
+
+from google.protobuf.message import Message
+
+from maskweave.v1 import synthesis_pb2 as pb
+from service.codecs.picture import ImageFormat
+from service.core.errors import InvalidArgument
+from service.core.limits import Limits
+from service.synthesis.models import ConditionKind, ConditionSupport, Model
+from service.synthesis.request import (
+    FirstSeed,
+    LabelMap,
+    Latents,
+    PngLabelMap,
+    RawLabelMap,
+    RunLengthLabelMap,
+    Seeds,
+    SynthesisRequest,
+)
+from service.synthesis.synthesizer import Job, Picture
+
+_FORMATS = {
+    pb.IMAGE_FORMAT_UNSPECIFIED: ImageFormat.PNG,
+    pb.IMAGE_FORMAT_PNG: ImageFormat.PNG,
+    pb.IMAGE_FORMAT_JPEG: ImageFormat.JPEG,
+    pb.IMAGE_FORMAT_WEBP: ImageFormat.WEBP,
+    pb.IMAGE_FORMAT_RAW: ImageFormat.RAW,
+}
+_FORMAT_VALUES = {ours: value for value, ours in _FORMATS.items() if value}
+_CONDITION_VALUES = {ConditionKind.LABEL_MAP: pb.CONDITION_KIND_LABEL_MAP}
+
+
+def request_from_proto(message: pb.SynthesizeRequest) -> SynthesisRequest:
+    """Read a request; what its values mean is checked later.
+
+    Raises:
+        InvalidArgument: The condition or its encoding is not set, or the format is not a known one.
+    """
+    image_format = _FORMATS.get(message.image_format)
+    if image_format is None:
+        names = ", ".join(pb.ImageFormat.Name(value) for value in _FORMATS)
+        raise InvalidArgument("image_format", message.image_format, names)
+    return SynthesisRequest(
+        model=message.model,
+        label_map=_label_map(message),
+        start=_start(message),
+        number_of_images=message.number_of_images if message.HasField("number_of_images") else None,
+        style_strength=message.style_strength if message.HasField("style_strength") else None,
+        image_format=image_format,
+        image_quality=message.image_quality if message.HasField("image_quality") else None,
+    )
+
+
+def model_to_proto(model: Model, limits: Limits, max_message_bytes: int) -> pb.Model:
+    """Describe a model and what this service accepts for it."""
+    return pb.Model(
+        name=model.name,
+        title=model.title,
+        description=model.description,
+        version=model.version,
+        palette=[
+            pb.PaletteEntry(id=entry.id, name=entry.name, title=entry.title, color=entry.color)
+            for entry in model.palette
+        ],
+        conditions=[_condition_to_proto(kind, support) for kind, support in model.conditions.items()],
+        image_width=model.image_width,
+        image_height=model.image_height,
+        latent_size=model.latent_size,
+        latent_scale=model.latent_scale,
+        limits=pb.Limits(
+            max_images=limits.max_images,
+            max_label_map_width=limits.max_side,
+            max_label_map_height=limits.max_side,
+            max_label_map_pixels=limits.max_pixels,
+            max_png_bytes=limits.max_encoded_bytes,
+            max_request_bytes=max_message_bytes,
+        ),
+    )
+
+
+def image_to_proto(job: Job, picture: Picture) -> pb.Image:
+    """Put a finished picture on the wire."""
+    return pb.Image(
+        data=picture.data,
+        format=_FORMAT_VALUES[job.image_format],
+        width=picture.width,
+        height=picture.height,
+        seed=picture.seed,
+    )
+
+
+def _condition_to_proto(kind: ConditionKind, support: ConditionSupport) -> pb.ConditionSupport:
+    allowed = support.style_strength
+    return pb.ConditionSupport(
+        kind=_CONDITION_VALUES[kind],
+        width=support.width,
+        height=support.height,
+        style_strength=pb.StyleStrengthRange(min=allowed.min, max=allowed.max, default_value=allowed.default),
+    )
+
+
+def _label_map(message: pb.SynthesizeRequest) -> LabelMap:
+    if message.WhichOneof("condition") is None:
+        raise InvalidArgument("condition", "no condition", f"one of {_members(message, 'condition')}")
+    label_map = message.label_map
+    match label_map.WhichOneof("encoding"):
+        case "png":
+            return PngLabelMap(label_map.png)
+        case "raw":
+            return RawLabelMap(label_map.raw.data, label_map.raw.width, label_map.raw.height)
+        case "run_length":
+            runs = label_map.run_length
+            return RunLengthLabelMap(runs.class_ids, runs.lengths, runs.width, runs.height)
+    raise InvalidArgument("label_map", "no encoding", f"one of {_members(label_map, 'encoding')}")
+
+
+def _start(message: pb.SynthesizeRequest) -> FirstSeed | Seeds | Latents | None:
+    match message.WhichOneof("start"):
+        case "seed":
+            return FirstSeed(message.seed)
+        case "seeds":
+            return Seeds(message.seeds.values)
+        case "latents":
+            return Latents([latent.values for latent in message.latents.latents])
+    return None
+
+
+def _members(message: Message, oneof: str) -> str:
+    return ", ".join(field.name for field in message.DESCRIPTOR.oneofs_by_name[oneof].fields)

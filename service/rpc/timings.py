@@ -1,0 +1,92 @@
+"""Where the time of a request went: measured once, told in the reply, the trailer and the metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from google.protobuf.duration_pb2 import Duration
+
+from maskweave.v1 import synthesis_pb2 as pb
+from service.core.metrics import Metrics
+from service.synthesis.synthesizer import Job, Picture
+
+DECODE = "decode"
+ENCODE = "encode"
+
+
+def timings_to_proto(job: Job, pictures: Iterable[Picture], total_seconds: float) -> pb.Timings:
+    """The reply's account of the time that these of the job's pictures took."""
+    stages = []
+    encode_seconds = 0.0
+    for picture in pictures:
+        encode_seconds += picture.encode_seconds
+        stages += [
+            pb.StageTiming(
+                stage=stage.model,
+                image_index=picture.index,
+                queue=_duration(stage.queue_seconds),
+                compute=_duration(stage.compute_seconds),
+                cached=stage.cached,
+            )
+            for stage in picture.stages
+        ]
+    return pb.Timings(
+        queue=_duration(job.queue_seconds),
+        decode=_duration(job.decode_seconds),
+        stages=stages,
+        encode=_duration(encode_seconds),
+        total=_duration(total_seconds),
+    )
+
+
+def server_timing(job: Job, pictures: Sequence[Picture], total_seconds: float) -> str:
+    """The trailer's account, as in https://www.w3.org/TR/server-timing/, in milliseconds.
+
+    Runs of one stage are summed; how many of them came from the cache stands in `desc`.
+    """
+    stages: dict[str, _Sum] = {}
+    for picture in pictures:
+        for stage in picture.stages:
+            total = stages.setdefault(stage.model, _Sum())
+            total.seconds += stage.queue_seconds + stage.compute_seconds
+            total.runs += 1
+            total.cached += stage.cached
+    entries = [_entry("queue", job.queue_seconds), _entry(DECODE, job.decode_seconds)]
+    for name, total in stages.items():
+        described = f';desc="cached {total.cached} of {total.runs}"' if total.cached else ""
+        entries.append(_entry(name, total.seconds) + described)
+    entries.append(_entry(ENCODE, sum(picture.encode_seconds for picture in pictures)))
+    entries.append(_entry("total", total_seconds))
+    return ", ".join(entries)
+
+
+def record_decode(metrics: Metrics, job: Job) -> None:
+    """Feed the metrics with the job's decoding."""
+    metrics.stage(DECODE, job.decode_seconds, queue_seconds=job.queue_seconds)
+
+
+def record_picture(metrics: Metrics, job: Job, picture: Picture) -> None:
+    """Feed the metrics with one picture."""
+    for stage in picture.stages:
+        metrics.stage(
+            stage.model, stage.compute_seconds, queue_seconds=stage.queue_seconds, cached=stage.cached
+        )
+    metrics.stage(ENCODE, picture.encode_seconds)
+    metrics.images_sent(job.model.name, job.image_format.value)
+
+
+@dataclass(slots=True)
+class _Sum:
+    seconds: float = 0.0
+    runs: int = 0
+    cached: int = 0
+
+
+def _entry(name: str, seconds: float) -> str:
+    return f"{name};dur={seconds * 1e3:.3f}"
+
+
+def _duration(seconds: float) -> Duration:
+    whole, nanos = divmod(round(seconds * 1e9), 10**9)
+    return Duration(seconds=whole, nanos=nanos)

@@ -1,0 +1,107 @@
+"""What callers can choose from: models with their palettes and the conditions they accept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+
+
+class ConditionKind(StrEnum):
+    """Kinds of condition: what a caller draws or sends."""
+
+    LABEL_MAP = "label_map"
+
+
+class PaletteClass(BaseModel):
+    """One class of a palette, as `maskweave.palette` holds it.
+
+    Attributes:
+        id: Its value in a label map.
+        name: For programs.
+        title: For people; the name when the repository gives none.
+        color: `#rrggbb`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: Annotated[int, Field(ge=0, le=255)]
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    title: str = ""
+    color: Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _title_from_name(cls, data: object) -> object:
+        return {"title": data.get("name"), **data} if isinstance(data, dict) else data
+
+
+class StyleStrengthRange(BaseModel):
+    """Allowed and default values of the style strength, as `maskweave.style_strength` holds them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    default: FiniteFloat
+    min: FiniteFloat
+    max: FiniteFloat
+
+    @model_validator(mode="after")
+    def _default_inside(self) -> Self:
+        if not self.min <= self.default <= self.max:
+            raise ValueError("min <= default <= max must hold")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionSupport:
+    """How a model takes one kind of condition.
+
+    Attributes:
+        ensemble: Model of the repository that makes pictures from it.
+        width: Width at which the ensemble reads it, in pixels.
+        height: Height at which the ensemble reads it, in pixels.
+        style_strength: What the style strength may be.
+    """
+
+    ensemble: str
+    width: int
+    height: int
+    style_strength: StyleStrengthRange
+
+
+@dataclass(frozen=True)
+class Model:
+    """A pack as callers see it.
+
+    Attributes:
+        name: Name that requests use.
+        title: Name for people.
+        description: What it makes, in one sentence.
+        version: Semantic version of the weights.
+        palette: The classes, ordered by id.
+        conditions: The kinds of condition it accepts.
+        image_width: Width of the pictures in pixels.
+        image_height: Height of the pictures in pixels.
+        latent_size: Numbers in a latent.
+        latent_scale: Standard deviation of a seed's latent.
+    """
+
+    name: str
+    title: str
+    description: str
+    version: str
+    palette: tuple[PaletteClass, ...]
+    conditions: Mapping[ConditionKind, ConditionSupport]
+    image_width: int
+    image_height: int
+    latent_size: int
+    latent_scale: float
+
+    @cached_property
+    def class_ids(self) -> tuple[int, ...]:
+        """The ids of the palette, in order."""
+        return tuple(entry.id for entry in self.palette)

@@ -1,0 +1,81 @@
+"""A request for pictures, free of the wire's types. Holds what the caller sent, not yet checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from service.codecs.picture import ImageFormat
+
+
+@dataclass(frozen=True, slots=True)
+class PngLabelMap:
+    """A label map as a PNG file."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RawLabelMap:
+    """A label map as one byte per pixel, row by row."""
+
+    data: bytes
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunLengthLabelMap:
+    """A label map as runs of equal pixels, row by row."""
+
+    class_ids: Sequence[int]
+    lengths: Sequence[int]
+    width: int
+    height: int
+
+
+LabelMap = PngLabelMap | RawLabelMap | RunLengthLabelMap
+
+
+@dataclass(frozen=True, slots=True)
+class FirstSeed:
+    """Start from seeds that count up from this one."""
+
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Seeds:
+    """Start from these seeds."""
+
+    values: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Latents:
+    """Start from these latents."""
+
+    values: Sequence[Sequence[float]]
+
+
+@dataclass(frozen=True, slots=True)
+class SynthesisRequest:
+    """What a caller asks for.
+
+    Attributes:
+        model: Name of the model.
+        label_map: The condition.
+        start: What the pictures start from; None for a random first seed.
+        number_of_images: How many; None for as many as `start` has, or 1.
+        style_strength: None for the model's default.
+        image_format: File format of the pictures.
+        image_quality: Quality for lossy formats; None for the default.
+    """
+
+    model: str
+    label_map: LabelMap
+    start: FirstSeed | Seeds | Latents | None = None
+    number_of_images: int | None = None
+    style_strength: float | None = None
+    image_format: ImageFormat = ImageFormat.PNG
+    image_quality: int | None = None

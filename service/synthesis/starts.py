@@ -1,0 +1,111 @@
+"""What pictures start from: seeds and the latents drawn from them."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.core.errors import InvalidArgument
+from service.core.limits import LIMITS, Limits
+from service.synthesis.models import Model
+from service.synthesis.request import FirstSeed, Latents, Seeds
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What one picture starts from.
+
+    Attributes:
+        seed: The seed, or None for an explicit latent.
+        latent: float32 `[latent_size]`.
+    """
+
+    seed: int | None
+    latent: NDArray[np.float32]
+
+
+def latent_from_seed(seed: int, model: Model) -> NDArray[np.float32]:
+    """Draw the latent of a seed, the same for ever: NumPy has frozen this generator's stream (NEP 19).
+
+    Args:
+        seed: 0 to 2^32 - 1.
+        model: Gives the size and the scale.
+
+    Returns:
+        float32 `[latent_size]`, normally distributed with mean 0 and deviation `latent_scale`.
+    """
+    normal = np.random.RandomState(seed).standard_normal(model.latent_size).astype(np.float32)
+    return normal * np.float32(model.latent_scale)
+
+
+def resolve_starts(
+    start: FirstSeed | Seeds | Latents | None,
+    number_of_images: int | None,
+    model: Model,
+    *,
+    limits: Limits = LIMITS,
+) -> tuple[Start, ...]:
+    """Work out what each picture of a request starts from.
+
+    Args:
+        start: What the caller gave; None for a random first seed.
+        number_of_images: How many pictures the caller wants, if they said so.
+        model: The model that will make them.
+        limits: Bounds of the number of images.
+
+    Returns:
+        One start per picture, in the order of the reply.
+
+    Raises:
+        InvalidArgument: There are too few, too many, or numbers that do not agree, or a latent is
+            not one of the model's.
+    """
+    match start:
+        case Seeds(values):
+            _check_count(len(values), number_of_images, "seeds.values", limits)
+            return tuple(Start(seed, latent_from_seed(seed, model)) for seed in values)
+        case Latents(values):
+            _check_count(len(values), number_of_images, "latents.latents", limits)
+            return tuple(Start(None, _check_latent(i, latent, model)) for i, latent in enumerate(values))
+        case FirstSeed(first):
+            return _count_up(first, number_of_images, model, limits)
+        case None:
+            return _count_up(secrets.randbelow(limits.max_seed + 1), number_of_images, model, limits)
+
+
+def _count_up(first: int, number_of_images: int | None, model: Model, limits: Limits) -> tuple[Start, ...]:
+    count = 1 if number_of_images is None else number_of_images
+    _check_range(count, "number_of_images", limits)
+    seeds = ((first + i) % (limits.max_seed + 1) for i in range(count))
+    return tuple(Start(seed, latent_from_seed(seed, model)) for seed in seeds)
+
+
+def _check_count(given: int, wanted: int | None, field: str, limits: Limits) -> None:
+    _check_range(given, field, limits)
+    if wanted not in (None, given):
+        raise InvalidArgument(
+            "number_of_images", wanted, f"unset, or {given}, as many as {field} has entries"
+        )
+
+
+def _check_range(count: int, field: str, limits: Limits) -> None:
+    if not limits.min_images <= count <= limits.max_images:
+        raise InvalidArgument(field, f"{count} images", f"{limits.min_images} to {limits.max_images} images")
+
+
+def _check_latent(index: int, values: Sequence[float], model: Model) -> NDArray[np.float32]:
+    field = f"latents.latents[{index}].values"
+    if len(values) != model.latent_size:
+        raise InvalidArgument(
+            field, f"{len(values)} numbers", f"exactly {model.latent_size}, the model's latent_size"
+        )
+    latent = np.asarray(values, np.float32)
+    finite = np.isfinite(latent)
+    if not finite.all():
+        position = int(finite.argmin())
+        raise InvalidArgument(f"{field}[{position}]", latent[position], "finite numbers")
+    return latent

@@ -1,0 +1,243 @@
+"""Turns requests into pictures: checks, decodes, runs the ensemble once per picture, encodes."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncGenerator, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.codecs.label_map import check_classes, decode_raw, decode_run_length, resize_nearest
+from service.codecs.picture import ImageFormat, encode_picture
+from service.codecs.png import decode_png
+from service.core.errors import DeadlineExceeded, InvalidArgument, NotFound
+from service.core.limits import LIMITS, Limits
+from service.engine.base import Engine, StageTiming
+from service.synthesis import tensors
+from service.synthesis.models import ConditionKind, ConditionSupport, Model
+from service.synthesis.request import LabelMap, PngLabelMap, RawLabelMap, RunLengthLabelMap, SynthesisRequest
+from service.synthesis.starts import Start, resolve_starts
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A request that was checked and decoded: nothing the caller did can make it fail any more.
+
+    Attributes:
+        model: The model that will make the pictures.
+        condition: How the model takes the condition.
+        label_map: uint8 `[height, width]`, of the size the model reads.
+        starts: One per picture.
+        style_strength: Inside the model's range.
+        image_format: File format of the pictures.
+        image_quality: Quality for lossy formats; None for the default.
+        queue_seconds: Time the request waited for a free decoder.
+        decode_seconds: Time that decoding, checking and resizing took.
+    """
+
+    model: Model
+    condition: ConditionSupport
+    label_map: NDArray[np.uint8]
+    starts: tuple[Start, ...]
+    style_strength: float
+    image_format: ImageFormat
+    image_quality: int | None
+    queue_seconds: float
+    decode_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One finished picture.
+
+    Attributes:
+        index: Which of the request's pictures it is, from 0.
+        data: The file.
+        width: Width in pixels.
+        height: Height in pixels.
+        seed: The seed it came from, or None for an explicit latent.
+        stages: Time of each stage, in the order of execution.
+        encode_seconds: Time that encoding took.
+    """
+
+    index: int
+    data: bytes
+    width: int
+    height: int
+    seed: int | None
+    stages: tuple[StageTiming, ...]
+    encode_seconds: float
+
+
+class Synthesizer:
+    """Makes the pictures that requests ask for.
+
+    Args:
+        engine: Runs the models.
+        catalogue: The models on offer, by name.
+        codecs: Threads that decode and encode, so that the event loop never does.
+        limits: Bounds of a request.
+    """
+
+    def __init__(
+        self, engine: Engine, catalogue: Mapping[str, Model], codecs: Executor, limits: Limits = LIMITS
+    ) -> None:
+        self._engine = engine
+        self._catalogue = catalogue
+        self._codecs = codecs
+        self._limits = limits
+
+    def models(self) -> tuple[Model, ...]:
+        """All models, ordered by name."""
+        return tuple(self._catalogue.values())
+
+    def model(self, name: str, *, field: str) -> Model:
+        """The model of a name; `field` is where the request has it.
+
+        Raises:
+            InvalidArgument: The name is empty.
+            NotFound: There is no such model.
+        """
+        if not name:
+            raise InvalidArgument(
+                field, "an empty name", f"the name of a model: {', '.join(self._catalogue)}"
+            )
+        try:
+            return self._catalogue[name]
+        except KeyError:
+            raise NotFound("model", name, self._catalogue) from None
+
+    async def prepare(self, request: SynthesisRequest) -> Job:
+        """Check a request and decode its condition.
+
+        Raises:
+            InvalidArgument: A field has a value that is not allowed.
+            NotFound: There is no such model, or it does not accept this kind of condition.
+        """
+        arrived = time.perf_counter()
+        model = self.model(request.model, field="model")
+        condition = model.conditions.get(ConditionKind.LABEL_MAP)
+        if condition is None:
+            raise NotFound("condition", ConditionKind.LABEL_MAP, model.conditions)
+        style_strength = _check_style_strength(request.style_strength, condition)
+        _check_quality(request.image_format, request.image_quality, self._limits)
+        starts = resolve_starts(request.start, request.number_of_images, model, limits=self._limits)
+        decode = partial(_decode, request.label_map, model, condition, self._limits)
+        label_map, began, ended = await asyncio.get_running_loop().run_in_executor(self._codecs, decode)
+        return Job(
+            model=model,
+            condition=condition,
+            label_map=label_map,
+            starts=starts,
+            style_strength=style_strength,
+            image_format=request.image_format,
+            image_quality=request.image_quality,
+            queue_seconds=began - arrived,
+            decode_seconds=ended - began,
+        )
+
+    async def pictures(
+        self, job: Job, *, deadline: float = math.inf, request_id: str = ""
+    ) -> AsyncGenerator[Picture, None]:
+        """Make the pictures side by side and yield each as soon as it is ready.
+
+        Close the generator (`contextlib.aclosing`) to drop what has not been made.
+
+        Args:
+            job: What to make.
+            deadline: Time of the event loop's clock at which the work is of no use any more.
+            request_id: Identifies the request in the engine's logs.
+
+        Raises:
+            DeadlineExceeded: The deadline passed.
+            Unavailable: The engine is not running.
+            EngineFailure: A stage failed.
+        """
+        tasks = [
+            asyncio.create_task(self._make(job, index, deadline, request_id))
+            for index in range(len(job.starts))
+        ]
+        try:
+            for finished in asyncio.as_completed(tasks):
+                yield await finished
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _make(self, job: Job, index: int, deadline: float, request_id: str) -> Picture:
+        start = job.starts[index]
+        loop = asyncio.get_running_loop()
+        remaining = deadline - loop.time()
+        if remaining <= 0:
+            raise DeadlineExceeded("The deadline passed before the models could run.")
+        result = await self._engine.infer(
+            job.condition.ensemble,
+            {
+                tensors.LABEL_MAP: job.label_map[np.newaxis],
+                tensors.LATENT: start.latent[np.newaxis],
+                tensors.STYLE_STRENGTH: np.array([[job.style_strength]], np.float32),
+            },
+            outputs=[tensors.IMAGE],
+            request_id=request_id,
+            timeout=None if math.isinf(remaining) else remaining,
+        )
+        pixels = result.outputs[tensors.IMAGE][0]
+        encode = partial(_encode, pixels, job.image_format, job.image_quality)
+        data, encode_seconds = await loop.run_in_executor(self._codecs, encode)
+        height, width, _ = pixels.shape
+        return Picture(index, data, width, height, start.seed, result.timings, encode_seconds)
+
+
+def _decode(
+    label_map: LabelMap, model: Model, condition: ConditionSupport, limits: Limits
+) -> tuple[NDArray[np.uint8], float, float]:
+    """Runs on a codec thread. Returns the map at the model's size, and when this began and ended."""
+    began = time.perf_counter()
+    match label_map:
+        case PngLabelMap(data):
+            field = "label_map.png"
+            ids = decode_png(data, field=field, limits=limits)
+        case RawLabelMap(data, width, height):
+            field = "label_map.raw"
+            ids = decode_raw(data, width, height, field=field, limits=limits)
+        case RunLengthLabelMap(class_ids, lengths, width, height):
+            field = "label_map.run_length"
+            ids = decode_run_length(class_ids, lengths, width, height, field=field, limits=limits)
+    check_classes(ids, model.class_ids, field=field)
+    resized = resize_nearest(ids, condition.width, condition.height)
+    return resized, began, time.perf_counter()
+
+
+def _encode(pixels: NDArray[np.uint8], image_format: ImageFormat, quality: int | None) -> tuple[bytes, float]:
+    """Runs on a codec thread. Returns the file and the seconds it took."""
+    began = time.perf_counter()
+    data = encode_picture(pixels, image_format, quality)
+    return data, time.perf_counter() - began
+
+
+def _check_style_strength(value: float | None, condition: ConditionSupport) -> float:
+    allowed = condition.style_strength
+    if value is None:
+        return allowed.default
+    if not allowed.min <= value <= allowed.max:  # NaN is not inside either
+        raise InvalidArgument("style_strength", f"{value:g}", f"{allowed.min:g} to {allowed.max:g}")
+    return value
+
+
+def _check_quality(image_format: ImageFormat, quality: int | None, limits: Limits) -> None:
+    if quality is None:
+        return
+    if not image_format.lossy:
+        lossy = " and ".join(kind.upper() for kind in ImageFormat if kind.lossy)
+        raise InvalidArgument(
+            "image_quality", quality, f"unset for {image_format.upper()}; only {lossy} have it"
+        )
+    if not limits.min_quality <= quality <= limits.max_quality:
+        raise InvalidArgument("image_quality", quality, f"{limits.min_quality} to {limits.max_quality}")
