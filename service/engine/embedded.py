@@ -117,16 +117,15 @@ class EmbeddedEngine:
             with request_context(request_id or current_request_id()):
                 async with asyncio.timeout(timeout):
                     answer = await self._execution.run(loaded, inputs, wanted, next(self._ages), stages)
+                _log.debug("inference done", extra={"model": model, "stages": len(stages)})
         except TimeoutError:
             raise DeadlineExceeded(f"{model}: not done within {timeout:.3f} s.") from None
         finally:
             self._in_flight -= 1
             if not self._in_flight:
                 self._drained.set()
-        return InferenceResult(
-            outputs={name: answer[name] for name in wanted},
-            timings=tuple(stage.timing for stage in sorted(stages, key=_began)),
-        )
+        timings = tuple(stage.timing for stage in sorted(stages, key=_began))
+        return InferenceResult({name: answer[name] for name in wanted}, timings)
 
 
 async def _warm_up(execution: Execution, model: LoadedModel, findings: Findings) -> None:

@@ -106,11 +106,12 @@ class OnnxModel:
         except Exception as error:  # ONNX Runtime's exceptions have no common base
             raise EngineFailure(f"{self.name} version {self.version} failed: {error}") from error
         results = dict(zip(outputs, arrays, strict=True))
+        batch = next(iter(inputs.values())).shape[:1] if self._config.max_batch_size else ()
         for spec in self._config.outputs:
             array = results.get(spec.name)
             if array is None:
                 continue
-            shape = full_shape(spec, self._config.max_batch_size)
+            shape = (*batch, *spec.shape)
             if not shapes_agree(array.shape, shape):
                 found, expected = shape_text(array.shape), shape_text(shape)
                 raise EngineFailure(f"{self.name} gave {spec.name} of shape {found}, not {expected}")
