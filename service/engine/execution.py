@@ -79,8 +79,8 @@ class Execution:
         return kept
 
     async def warm_up(self, model: LoadedModel, inputs: Mapping[str, Array]) -> None:
-        """Run a model without asking the cache, and leave the cache empty."""
-        await self._compute(model, inputs, model.output_names, 0, [])
+        """Run a model once, and leave the cache empty, so that the next call runs it again."""
+        await self.run(model, inputs, model.output_names, 0, [])
         self._cache.clear()
 
     async def close(self) -> None:

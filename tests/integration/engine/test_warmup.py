@@ -1,5 +1,6 @@
 """Warm-up requests: they run before the engine is ready, with the data the config says."""
 
+import threading
 from collections.abc import Awaitable, Callable
 
 import numpy as np
@@ -139,3 +140,14 @@ async def test_a_warm_up_that_cannot_run_stops_the_start(
     assert [str(problem).replace(f"{repository.root}/", "") for problem in raised.value.problems] == [
         expected
     ]
+
+
+async def test_a_start_that_fails_half_way_leaves_no_threads(
+    repository: RepositoryWriter, start: Start, runs: ModelRuns
+) -> None:
+    extra = _warmup("zero_data: true") + _warmup('input_data_file: "absent"')
+    repository.affine("stage", 1, 0, extra=extra)
+    with pytest.raises(RepositoryError):
+        await start()
+    assert runs.count("stage") == 1
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("engine")]

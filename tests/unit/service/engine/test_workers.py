@@ -88,16 +88,20 @@ async def test_a_full_model_does_not_hold_up_the_others(
     await asyncio.gather(*tasks)
 
 
-async def test_the_oldest_request_goes_first(workers: Workers, blocked: Callable[[], Blocked]) -> None:
-    gate = blocked()
+@pytest.mark.parametrize("keys", [("a", "a", "a", "a"), ("a", "b", "c", "d")], ids=["one model", "several"])
+async def test_the_oldest_request_goes_first(blocked: Callable[[], Blocked], keys: tuple[str, ...]) -> None:
+    workers, gate = Workers(1, {}), blocked()
     order: list[int] = []
-    holding = asyncio.create_task(workers.run("single", 0, gate))
+    holding = asyncio.create_task(workers.run("gate", 0, gate))
     await gate.running.wait()
-    ages = [5, 3, 9, 1]
-    tasks = [asyncio.create_task(workers.run("single", age, partial(order.append, age))) for age in ages]
+    tasks = [
+        asyncio.create_task(workers.run(key, age, partial(order.append, age)))
+        for key, age in zip(keys, (5, 3, 9, 1), strict=True)
+    ]
     await asyncio.sleep(0)
     gate.release.set()
     await asyncio.gather(holding, *tasks)
+    await workers.close()
     assert order == [1, 3, 5, 9]
 
 
