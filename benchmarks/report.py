@@ -13,7 +13,7 @@ from benchmarks.scenarios import Measurement, Plan
 _EXPLAINED = {
     "observed": "as the client sees it",
     "total": "in the service",
-    "queue": "waiting for the service's leave",
+    "queue": "waiting for a free decoder",
     "stages queue": "waiting of all stages",
     "own": "total less computing and queueing of the stages",
 }

@@ -24,7 +24,7 @@ class Sample:
     Attributes:
         observed: From before the client's call to after it.
         total: From the request's arrival at the service to its reply.
-        queue: Waiting for the service's leave to start.
+        queue: Waiting for a free decoder.
         decode: Decoding the condition.
         encode: Encoding the picture.
         stages: The models' stages by name, in the order of execution.
@@ -41,7 +41,7 @@ class Sample:
     def own(self) -> float:
         """The gateway's own time: the total less the computing and queueing of the stages.
 
-        It holds decoding, encoding, waiting for admission, and every hand-over between them. Meaningful where
+        It holds decoding, encoding, waiting for a decoder, and every hand-over between them. Meaningful where
         the stages of a picture run one after the other, as those of faces64 do.
         """
         return self.total - sum(stage.queue + stage.compute for stage in self.stages.values())
