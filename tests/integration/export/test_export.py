@@ -1,0 +1,139 @@
+"""A pack becomes a model repository: same graphs, complete configs, same pictures end to end."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+
+from export.parity import TOLERANCE, parity_errors
+from export.repository import write_repository
+from export.stages import Stage, example_inputs
+from service.engine.embedded import EmbeddedEngine
+from tests.support.tiny_pack import tiny_config
+from training.config import PackConfig
+from training.data.samples import to_uint8
+from training.networks import label_map_mapper, pretrained_generator, proxy_segmenter, rearranger
+from training.pipeline import SynthesisPipeline
+from training.unet import frozen
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def config() -> PackConfig:
+    return tiny_config()
+
+
+@pytest.fixture(scope="module")
+def pipeline(config: PackConfig) -> SynthesisPipeline:
+    """Untrained, but with nothing left at its initial zero, so that no part of a graph is idle."""
+    torch.manual_seed(0)
+    generator = pretrained_generator(config)
+    networks = proxy_segmenter(config), rearranger(config, generator), label_map_mapper(config)
+    for network in networks:
+        network.eval().requires_grad_(False)
+        for parameter in network.parameters():
+            parameter.add_(0.02 * torch.randn_like(parameter))
+    segmenter, arranger, mapper = networks
+    mapper.network = frozen(mapper.network)
+    return SynthesisPipeline(config, generator, frozen(segmenter), arranger, mapper).eval()
+
+
+@pytest.fixture(scope="module")
+def repository(
+    config: PackConfig, pipeline: SynthesisPipeline, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    folder = tmp_path_factory.mktemp("model_repository")
+    write_repository(config, pipeline, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def stages(config: PackConfig, pipeline: SynthesisPipeline) -> dict[str, Stage]:
+    from export.stages import sis_ug_stages  # noqa: PLC0415
+
+    return {stage.name.removeprefix("faces64_"): stage for stage in sis_ug_stages(config, pipeline)}
+
+
+STAGES = ["generator_head", "mapper_label_map", "rearranger", "generator_tail"]
+
+
+@pytest.mark.parametrize("batch", [1, 5])
+@pytest.mark.parametrize("name", STAGES)
+def test_graph_computes_what_pytorch_computes(
+    name: str, batch: int, stages: dict[str, Stage], repository: Path, config: PackConfig
+) -> None:
+    stage = stages[name]
+    inputs = example_inputs(stage, batch, config, seed=batch)
+    errors = parity_errors(stage, repository / stage.name / "1" / "model.onnx", inputs)
+    assert errors
+    assert {e.tensor: e.relative for e in errors if e.relative > TOLERANCE} == {}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_graph_is_readable_by_older_runtimes_and_self_contained(name: str, repository: Path) -> None:
+    folder = repository / f"faces64_{name}" / "1"
+    model = onnx.load(folder / "model.onnx")
+    assert model.ir_version <= 10
+    assert {(entry.domain, entry.version <= 20) for entry in model.opset_import} == {("", True)}
+    assert [path.name for path in folder.iterdir()] == ["model.onnx"]
+    batch = {
+        value.type.tensor_type.shape.dim[0].dim_param for value in (*model.graph.input, *model.graph.output)
+    }
+    assert batch == {"batch"}
+
+
+def test_graphs_hold_no_path_of_the_machine_that_made_them(repository: Path) -> None:
+    here = str(Path(__file__).parents[3]).encode()
+    for path in repository.glob("*/1/model.onnx"):
+        assert here not in path.read_bytes()
+
+
+@pytest.mark.parametrize("name", [*STAGES, "label_map"])
+def test_config_is_complete(name: str, repository: Path) -> None:
+    model = f"faces64_{name}"
+    text = (repository / model / "config.pbtxt").read_text()
+    parsed = text_format.Parse(text, model_config_pb2.ModelConfig())
+    assert parsed.name == model
+    assert parsed.max_batch_size > 0
+    assert parsed.input
+    assert parsed.output
+    assert parsed.version_policy.latest.num_versions == 1
+    if name == "label_map":
+        assert parsed.platform == "ensemble"
+        assert [step.model_name for step in parsed.ensemble_scheduling.step] == [
+            f"faces64_{s}" for s in STAGES
+        ]
+    else:
+        assert parsed.backend == "onnxruntime"
+        assert [(group.kind, group.count > 0) for group in parsed.instance_group] == [
+            (model_config_pb2.ModelInstanceGroup.KIND_CPU, True)
+        ]
+        assert parsed.parameters["intra_op_thread_count"].string_value.isdigit()
+        assert parsed.model_warmup
+        assert parsed.response_cache.enable == (name == "generator_head")
+
+
+async def test_ensemble_gives_the_pictures_pytorch_gives(
+    repository: Path, pipeline: SynthesisPipeline, config: PackConfig
+) -> None:
+    generator = torch.Generator().manual_seed(1)
+    labels = torch.randint(len(config.palette), (3, 64, 64), generator=generator).to(torch.uint8)
+    latents = torch.randn(3, 100, generator=generator)
+    strength = torch.tensor([[0.0], [0.5], [1.0]])
+    expected = to_uint8(pipeline(labels, latents, strength))
+
+    engine = EmbeddedEngine(repository, threads=2, cache_bytes=1 << 20)
+    await engine.start()
+    try:
+        inputs = {"LABEL_MAP": labels.numpy(), "LATENT": latents.numpy(), "STYLE_STRENGTH": strength.numpy()}
+        result = await engine.infer("faces64_label_map", inputs)
+    finally:
+        await engine.close()
+    difference = np.abs(result.outputs["IMAGE"].astype(int) - expected.astype(int))
+    assert difference.max() <= 1  # a value exactly between two levels may round either way
+    assert (difference > 0).mean() < 1e-3

@@ -1,0 +1,30 @@
+from pathlib import Path
+
+import pytest
+
+from tests.support.tiny_pack import tiny_config, write_synthetic_labels
+from training import stages
+from training.config import PackConfig
+from training.networks import pretrained_generator
+from training.runs import RunOptions
+
+
+@pytest.fixture(scope="session")
+def config() -> PackConfig:
+    return tiny_config()
+
+
+@pytest.fixture(scope="session")
+def trained(config: PackConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny pack trained through every stage: `pack/` its weights, `runs/` its runs, `data/` its labels."""
+    root = tmp_path_factory.mktemp("tiny")
+    (root / "pack").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        write_synthetic_labels(config, pretrained_generator(config))
+        options = RunOptions(
+            folder=root / "runs", log_every=5, checkpoint_every=20, sheet_every=1000, show_progress=False
+        )
+        for train in stages.STAGES.values():
+            train(config, root / "pack", options)
+    return root

@@ -1,0 +1,117 @@
+"""Every stage trains, on the real generator with everything else made small."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from tests.support.tiny_pack import checkpoint_step
+from training import stages
+from training.config import PackConfig
+from training.networks import pretrained_generator
+from training.pack import load_weights
+from training.pipeline import load_pipeline
+from training.runs import RunOptions
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+def metrics(trained: Path, run: str) -> list[dict[str, float]]:
+    lines = (trained / "runs" / run / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("run", "loss"),
+    [
+        ("proxy_segmenter", "loss"),
+        ("rearranger", "total"),
+        ("rearranger", "image"),
+        ("rearranger", "discriminator"),
+        ("label_segmenter", "loss"),
+        ("mapper", "loss"),
+        ("mapper_cycle", "total"),
+    ],
+)
+def test_losses_fall(trained: Path, run: str, loss: str) -> None:
+    lines = metrics(trained, run)
+    assert lines[-1][loss] < 0.97 * lines[0][loss]
+
+
+@pytest.mark.parametrize(
+    "run", ["proxy_segmenter", "rearranger", "label_segmenter", "mapper", "mapper_cycle"]
+)
+def test_every_run_leaves_its_last_sheet_and_checkpoint(trained: Path, config: PackConfig, run: str) -> None:
+    steps = {
+        "proxy_segmenter": config.proxies.segmenter.steps,
+        "rearranger": config.rearranger.steps,
+        "label_segmenter": config.mapper.label_segmenter.steps,
+        "mapper": config.mapper.supervised.steps,
+        "mapper_cycle": config.mapper.cycle.steps,
+    }[run]
+    assert checkpoint_step(trained / "runs", run) == steps
+    assert metrics(trained, run)[-1]["step"] == steps
+    with Image.open(trained / "runs" / run / f"sheet-{steps:06d}.png") as sheet:
+        assert sheet.width > sheet.height
+
+
+def test_pack_holds_every_network_that_serves(trained: Path, config: PackConfig) -> None:
+    pipeline = load_pipeline(config, trained / "pack")
+    labels = torch.zeros(2, 64, 64, dtype=torch.uint8)
+    pictures = pipeline(labels, torch.randn(2, 100), torch.full((2, 1), 0.5))
+    assert pictures.shape == (2, 3, 64, 64)
+    assert pictures.abs().max() <= 1
+
+
+def test_missing_weights_name_the_file(config: PackConfig, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"proxy_segmenter\.safetensors is missing: train it"):
+        load_pipeline(config, tmp_path)
+
+
+def test_weights_of_another_shape_are_refused(trained: Path, config: PackConfig) -> None:
+    wider = config.model_copy(update={"rearranger": config.rearranger.model_copy(update={"width": 24})})
+    generator = pretrained_generator(wider)
+    from training.networks import rearranger  # noqa: PLC0415
+
+    with pytest.raises(ValueError, match="does not fit the pack's configuration"):
+        load_weights(rearranger(wider, generator), trained / "pack", "rearranger")
+
+
+def test_stopped_run_goes_on_as_if_never_stopped(trained: Path, config: PackConfig, tmp_path: Path) -> None:
+    """Same seed, same steps: 8 steps at once and 4 + 4 after a stop leave the same weights."""
+    section = config.rearranger
+    short = config.model_copy(update={"rearranger": section.model_copy(update={"steps": 8})})
+    options = RunOptions(tmp_path, checkpoint_every=4, log_every=4, sheet_every=100, show_progress=False)
+
+    whole = replace(options, folder=tmp_path / "whole")
+    stages.train_rearranger(short, trained / "pack", whole)
+
+    stopped = replace(options, folder=tmp_path / "stopped")
+    with pytest.MonkeyPatch.context() as patch:
+        from training.loops.rearranger import RearrangerTrainer  # noqa: PLC0415
+
+        original = RearrangerTrainer.step
+
+        def interrupted(self: RearrangerTrainer, step: int, generator: torch.Generator) -> dict[str, float]:
+            if step == 6:
+                raise KeyboardInterrupt
+            return original(self, step, generator)
+
+        patch.setattr(RearrangerTrainer, "step", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            stages.train_rearranger(short, trained / "pack", stopped)
+    assert checkpoint_step(stopped.folder, "rearranger") == 4
+    stages.train_rearranger(short, trained / "pack", stopped)
+
+    def average(folder: Path) -> dict[str, torch.Tensor]:
+        checkpoint = torch.load(folder / "rearranger" / "checkpoint.pt", weights_only=True)
+        averaged: dict[str, torch.Tensor] = checkpoint["state"]["average"]
+        return averaged
+
+    first, second = average(whole.folder), average(stopped.folder)
+    assert first.keys() == second.keys()
+    for name, tensor in first.items():
+        torch.testing.assert_close(second[name], tensor, atol=1e-6, rtol=1e-5, msg=name)

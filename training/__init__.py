@@ -1,0 +1,1 @@
+"""Training of Maskweave's networks in PyTorch; nothing that serves imports it."""

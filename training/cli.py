@@ -1,0 +1,108 @@
+"""Verbs `data`, `train` and `evaluate` of the command `maskweave`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+import torch
+
+from training import stages
+from training.config import available_packs, load_config, pack_folder
+from training.data.labelled import SPLITS, LabellerError, load_split, make_split
+from training.evaluate import Evaluator, as_markdown
+from training.networks import pretrained_generator
+from training.pipeline import load_pipeline
+from training.runs import RunOptions
+
+RUNS = Path("runs")
+EXPECTED = (FileNotFoundError, LabellerError, ValueError)
+
+pack_choice = click.Choice(available_packs())
+
+
+@click.command()
+@click.argument("pack", type=pack_choice)
+def data(pack: str) -> None:
+    """Draw and label the samples a PACK trains on and is evaluated on (data/PACK/*.npz)."""
+    try:
+        config = load_config(pack)
+        generator = pretrained_generator(config)
+        for split in SPLITS:
+            path = make_split(config, generator, split)
+            click.echo(f"{path}: {len(load_split(config, generator, split))} samples with a face")
+    except EXPECTED as error:
+        raise click.ClickException(str(error)) from None
+
+
+@click.command()
+@click.argument("stage", type=click.Choice(tuple(stages.STAGES)))
+@click.option("--pack", type=pack_choice, required=True, help="The pack to train for.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads; PyTorch's own choice by default.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--fresh", is_flag=True, help="Start anew instead of going on from the last checkpoint.")
+@click.option("--log-every", type=click.IntRange(min=1), default=50, show_default=True, help="Steps.")
+@click.option("--checkpoint-every", type=click.IntRange(min=1), default=250, show_default=True, help="Steps.")
+@click.option("--sheet-every", type=click.IntRange(min=1), default=500, show_default=True, help="Steps.")
+def train(
+    *,
+    stage: str,
+    pack: str,
+    device: str,
+    threads: int | None,
+    seed: int,
+    fresh: bool,
+    log_every: int,
+    checkpoint_every: int,
+    sheet_every: int,
+) -> None:
+    """Train one STAGE of a pack: proxies, then rearranger, then mapper.
+
+    Metrics, contact sheets and checkpoints go to runs/PACK/, the finished weights into the pack's folder. A
+    run that was stopped goes on from its last checkpoint.
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    options = RunOptions(
+        folder=RUNS / pack,
+        device=chosen,
+        seed=seed,
+        resume=not fresh,
+        log_every=log_every,
+        checkpoint_every=checkpoint_every,
+        sheet_every=sheet_every,
+    )
+    try:
+        stages.STAGES[stage](load_config(pack), pack_folder(pack), options)
+    except EXPECTED as error:
+        raise click.ClickException(str(error)) from None
+
+
+@click.command()
+@click.argument("pack", type=pack_choice)
+@click.option("--pairs", type=click.IntRange(min=2), default=500, show_default=True)
+@click.option(
+    "--strength",
+    "strengths",
+    type=click.FloatRange(0, 1),
+    multiple=True,
+    help="Repeatable; the default dial if left out.",
+)
+def evaluate(pack: str, pairs: int, strengths: tuple[float, ...]) -> None:
+    """Measure a PACK on held-out pairs and draw its contact sheet (runs/PACK/evaluation/)."""
+    try:
+        config = load_config(pack)
+        default = config.mapper.style_strength.default
+        evaluator = Evaluator(config, load_pipeline(config, pack_folder(pack)), pairs)
+        result = evaluator.evaluate(list(strengths) or [default])
+    except EXPECTED as error:
+        raise click.ClickException(str(error)) from None
+    folder = RUNS / pack / "evaluation"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "metrics.json").write_text(json.dumps(result.as_dict(), indent=2) + "\n")
+    evaluator.sheet(default).save(folder / "sheet.png")
+    click.echo(as_markdown(result, config))
+    click.echo(f"\n{folder / 'metrics.json'}, {folder / 'sheet.png'}")

@@ -1,0 +1,1 @@
+"""Training and evaluation data, made by commands and never committed."""

@@ -1,0 +1,41 @@
+"""Samples of a generator by seed: the seed alone reproduces latent and picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from training.generators.base import Generator
+
+CHUNK = 256
+
+
+def latents_of(seeds: Iterable[int], latent_dim: int, scale: float) -> Tensor:
+    """Latents of seeds as the gateway draws them: N(0, scale^2), NumPy's frozen `RandomState` (NEP 19).
+
+    Returns:
+        float32 `[N, latent_dim]`.
+    """
+    drawn = [np.random.RandomState(seed).standard_normal(latent_dim).astype(np.float32) for seed in seeds]
+    return torch.from_numpy(np.stack(drawn) * np.float32(scale))
+
+
+@torch.inference_mode()
+def pictures_of(generator: Generator, latents: Tensor) -> NDArray[np.uint8]:
+    """Pictures of latents `[N, latent_dim]`: uint8 `[N, H, W, 3]`."""
+    return np.concatenate([to_uint8(generator.pictures(chunk)) for chunk in latents.split(CHUNK)])
+
+
+def to_uint8(pictures: Tensor) -> NDArray[np.uint8]:
+    """Pictures `[N, 3, H, W]` in [-1, 1] to uint8 `[N, H, W, 3]`."""
+    scaled = (pictures.float() * 127.5 + 127.5).round().clamp(0, 255)
+    return scaled.permute(0, 2, 3, 1).byte().cpu().numpy()
+
+
+def from_uint8(pictures: NDArray[np.uint8]) -> Tensor:
+    """Uint8 `[N, H, W, 3]` to pictures `[N, 3, H, W]` in [-1, 1]."""
+    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1

@@ -1,0 +1,165 @@
+"""Evaluation of a pack on held-out pairs: the label map of one sample, the style of another.
+
+The pictures are read back by the independent labeller that labelled the data, which had no part in the
+losses. Two bounds are evaluated beside the pack: *chance* (another sample's picture, whose mask is no
+relation: a face is always a face) and the *upper bound* (the very picture the label map was read from,
+slightly noised: how well the labeller agrees with itself).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from training.config import PackConfig
+from training.data.labelled import LabelledSamples, load_split, run_labeller
+from training.data.samples import from_uint8, to_uint8
+from training.metrics import Agreement, agreement, frechet_distance, style_error
+from training.pipeline import SynthesisPipeline
+from training.sheets import contact_sheet, paint_labels
+
+CHUNK = 50
+NOISE_LEVELS = 4.0
+"""Standard deviation, in 0-255, of the noise on pictures of the upper bound."""
+SHEET_MASKS = 6
+SHEET_STYLES = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table.
+
+    Attributes:
+        detected: share of pictures in which the labeller finds a face.
+        agreement: with the wanted label maps; pictures without a face are wrong at every pixel.
+        style_error: against the style's source, 0-255.
+        frechet: distance to the generator's own pictures in the proxy segmenter's features.
+    """
+
+    detected: float
+    agreement: Agreement
+    style_error: float
+    frechet: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Rows by name, over the same pairs."""
+
+    pairs: int
+    rows: dict[str, Row]
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+class Evaluator:
+    """Holds the pairs: style of sample i, label map of sample i + 1."""
+
+    def __init__(
+        self, config: PackConfig, pipeline: SynthesisPipeline, pairs: int, python: Path | None = None
+    ) -> None:
+        samples = load_split(config, pipeline.generator, "heldout")
+        if len(samples) < pairs + 1:
+            raise ValueError(
+                f"pairs: {pairs} asked for, the held-out split allows at most {len(samples) - 1}"
+            )
+        self.config, self.pipeline, self.pairs, self.python = config, pipeline, pairs, python
+        self.samples: LabelledSamples = samples
+        self.wanted = samples.labels[1 : pairs + 1].numpy()
+        self.latents = samples.latents[:pairs]
+        self.source_labels = samples.labels[:pairs].numpy()
+        with torch.inference_mode():
+            pictures = [pipeline.head(chunk).pictures for chunk in samples.latents[: pairs + 1].split(CHUNK)]
+        everything = to_uint8(torch.cat(pictures))
+        self.sources, self.givers = everything[:pairs], everything[1:]
+
+    def evaluate(self, strengths: list[float], seed: int = 0) -> Evaluation:
+        """Evaluate at each style strength, with chance and upper bound."""
+        noise = np.random.default_rng(seed).normal(0, NOISE_LEVELS, self.givers.shape)
+        noised = (self.givers + noise).round().clip(0, 255).astype(np.uint8)
+        # Rolled by two: neither the sample the mask comes from nor the style's source.
+        rows = {
+            "chance": self._row(np.roll(self.givers, 2, axis=0)),
+            "upper bound": self._row(noised),
+        }
+        for strength in strengths:
+            rows[f"style strength {strength:g}"] = self._row(self.synthesize(strength))
+        return Evaluation(self.pairs, rows)
+
+    def synthesize(self, strength: float) -> NDArray[np.uint8]:
+        """Pictures of all pairs, uint8 `[pairs, H, W, 3]`."""
+        return synthesize(self.pipeline, self.samples.labels[1 : self.pairs + 1], self.latents, strength)
+
+    def sheet(self, strength: float) -> Image.Image:
+        """Label maps (rows) by styles (columns); the first row shows the styles themselves."""
+        masks = self.samples.labels[20 : 20 + SHEET_MASKS]
+        styles = self.samples.latents[:SHEET_STYLES]
+        with torch.inference_mode():
+            own = to_uint8(self.pipeline.head(styles).pictures)
+        blank = np.zeros_like(own[:1])
+        rows = [np.concatenate([blank, own])]
+        for mask in masks:
+            pictures = synthesize(self.pipeline, mask.expand(SHEET_STYLES, -1, -1), styles, strength)
+            rows.append(np.concatenate([paint_labels(mask[None], self.config.palette), pictures]))
+        return contact_sheet([from_uint8(row) for row in rows], cell=128)
+
+    def _row(self, pictures: NDArray[np.uint8]) -> Row:
+        classes = len(self.config.palette)
+        read, detected = run_labeller(self.config.data.labeller, pictures, self.python)
+        error = style_error(
+            self.sources[detected], self.source_labels[detected], pictures[detected], read[detected], classes
+        )
+        distance = frechet_distance(self._features(self.sources), self._features(pictures))
+        return Row(float(detected.mean()), agreement(self.wanted, read, classes, detected), error, distance)
+
+    def _features(self, pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """The proxy segmenter's bottleneck, averaged over cells: float64 `[N, D]`."""
+        with torch.inference_mode():
+            chunks = from_uint8(pictures).split(CHUNK)
+            means = [self.pipeline.segmenter.encode_features(chunk)[-1].mean((2, 3)) for chunk in chunks]
+        return torch.cat(means).double().numpy()
+
+
+def synthesize(
+    pipeline: SynthesisPipeline, labels: Tensor, latents: Tensor, strength: float
+) -> NDArray[np.uint8]:
+    """Pictures, uint8 `[N, H, W, 3]`, for label maps `[N, H, W]` and latents `[N, latent_dim]`."""
+    chunks = [
+        to_uint8(pipeline(some_labels, some_latents, torch.full((len(some_latents), 1), strength)))
+        for some_labels, some_latents in zip(labels.split(CHUNK), latents.split(CHUNK), strict=True)
+    ]
+    return np.concatenate(chunks)
+
+
+def as_markdown(evaluation: Evaluation, config: PackConfig) -> str:
+    """The evaluation as two Markdown tables."""
+    lines = [
+        f"{evaluation.pairs} held-out pairs.",
+        "",
+        "| | faces found | accuracy | mIoU | style error (0-255) | Fréchet |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, row in evaluation.rows.items():
+        quality = row.agreement
+        lines.append(
+            f"| {name} | {row.detected:.3f} | {quality.accuracy:.3f} | {quality.miou:.3f} "
+            f"| {row.style_error:.1f} | {row.frechet:.2f} |"
+        )
+    lines += [
+        "",
+        "IoU by class:",
+        "",
+        f"| | {' | '.join(config.palette.names)} |",
+        "|---" * (len(config.palette) + 1) + "|",
+    ]
+    for name, row in evaluation.rows.items():
+        lines.append(f"| {name} | {' | '.join(f'{value:.2f}' for value in row.agreement.iou)} |")
+    return "\n".join(lines)

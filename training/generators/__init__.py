@@ -1,0 +1,1 @@
+"""Frozen, pretrained unconditional generators behind one interface."""

@@ -1,0 +1,1 @@
+"""Training loops, one module a stage; all run by `training.runs.train`."""

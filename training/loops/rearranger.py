@@ -1,0 +1,202 @@
+"""Training of the rearranger: self-supervised on the generator's own samples, no label and no real picture.
+
+A batch is split in two. *Self* samples have their own proxy mask for target and must come back as they were
+(SIS-UG's self-reconstruction loss); *cross* samples get the mask of another sample of the batch and must
+match it (mask loss). What we add: mean colours per cluster stay those of the source, and a discriminator
+judges the pictures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from training.config import PackConfig
+from training.discriminator import SegmenterDiscriminator
+from training.generators.base import FeaturePyramid, Generator
+from training.losses import (
+    adversarial_loss,
+    discriminator_loss,
+    feature_loss,
+    mask_loss,
+    realness,
+    style_loss,
+)
+from training.networks import rearranger
+from training.runs import Metrics, Stateful, moving_average, place, set_learning_rate, warm_cosine
+from training.sheets import contact_sheet, paint_clusters
+from training.unet import UNet, one_hot
+
+EMA_DECAY = 0.998
+GRADIENT_CLIP = 5.0
+BETAS = (0.5, 0.99)
+DISCRIMINATOR_BETAS = (0.0, 0.99)
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """A batch of the generator's samples with what the segmenter reads off them."""
+
+    pyramid: FeaturePyramid
+    pictures: Tensor
+    logits: Tensor
+    """Proxy logits `[B, K, m, m]`."""
+
+    @property
+    def masks(self) -> Tensor:
+        """Proxy masks, int64 `[B, m, m]`."""
+        return self.logits.argmax(1)
+
+
+@torch.no_grad()
+def draw_samples(generator: Generator, segmenter: UNet, latents: Tensor) -> Samples:
+    """Samples of latents `[B, latent_dim]`."""
+    top = max(generator.channels)
+    pyramid = generator.head(latents, top)
+    pictures = generator.tail(pyramid[top], top)
+    return Samples(pyramid, pictures.float(), segmenter(pictures).float())
+
+
+class RearrangerTrainer:
+    """See the module's text.
+
+    Metrics: each loss by name, and `agreement`, the share of cells that the segmenter reads as their target.
+    """
+
+    name = "rearranger"
+
+    def __init__(
+        self, config: PackConfig, generator: Generator, segmenter: UNet, device: torch.device
+    ) -> None:
+        self.config, self.generator, self.segmenter, self.device = config, generator, segmenter, device
+        section = config.rearranger
+        self.steps, self.batch, self.weights = section.steps, section.batch, section.weights
+        self.self_samples = round(section.batch * section.self_fraction)
+        self.clusters = config.proxies.clusters
+        self.network = place(rearranger(config, generator), device)
+        self.average = moving_average(self.network, EMA_DECAY)
+        self.discriminator = SegmenterDiscriminator(segmenter).to(device)
+        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=section.learning_rate, betas=BETAS)
+        self.discriminator_optimizer = torch.optim.Adam(
+            self.discriminator.parameters(), lr=section.discriminator_learning_rate, betas=DISCRIMINATOR_BETAS
+        )
+        self.parts: dict[str, Stateful] = {
+            "network": self.network,
+            "average": self.average,
+            "discriminator": self.discriminator,
+            "optimizer": self.optimizer,
+            "discriminator_optimizer": self.discriminator_optimizer,
+        }
+
+    def step(self, step: int, generator: torch.Generator) -> Metrics:
+        """One step of the rearranger and one of the discriminator."""
+        section = self.config.rearranger
+        factor = warm_cosine(step, self.steps)
+        set_learning_rate(self.optimizer, section.learning_rate * factor)
+        set_learning_rate(self.discriminator_optimizer, section.discriminator_learning_rate * factor)
+        latents = torch.randn(self.batch, self.generator.latent_dim, generator=generator)
+        noise = torch.randn(
+            self.batch, 3, self.generator.image_size, self.generator.image_size, generator=generator
+        )
+        with torch.autocast(self.device.type, torch.bfloat16):
+            source = draw_samples(
+                self.generator, self.segmenter, latents.to(self.device) * self.config.latent.scale
+            )
+            # Self samples first; the others take the mask of their neighbour.
+            giver = torch.arange(self.batch)
+            giver[self.self_samples :] = giver[self.self_samples :].roll(1)
+            target = source.masks[giver]
+            rearranged, result = self._rearrange(self.network, source, target)
+
+            metrics = self._train_discriminator(step, source, result.detach())
+            judged = self.discriminator(result)
+            own, others = slice(None, self.self_samples), slice(self.self_samples, None)
+            read = self.segmenter(result[others] + self.weights.mask_noise * noise[others].to(self.device))
+
+        losses = {
+            "image": F.l1_loss(result[own], source.pictures[own]),
+            "features": feature_loss(
+                {r: f[own].float() for r, f in rearranged.items()},
+                {r: source.pyramid[r][own].float() for r in rearranged},
+                self.weights.features,
+            ),
+            "mask": mask_loss(read.float(), source.logits[giver][others]),
+            "style": style_loss(
+                source.pictures[others],
+                self._one_hot(source.masks[others]),
+                result[others],
+                self._one_hot(target[others]),
+            ).mean(),
+            "adversarial": adversarial_loss((judged[0].float(), judged[1].float()), target),
+        }
+        weights = self.weights
+        total = (
+            weights.image * losses["image"]
+            + losses["features"]
+            + weights.mask * losses["mask"]
+            + weights.style * losses["style"]
+            + weights.adversarial * losses["adversarial"]
+        )
+        self.optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_CLIP)
+        self.optimizer.step()
+        self.average.update_parameters(self.network)
+        agreement = (read.argmax(1) == target[others]).float().mean()
+        return {
+            "agreement": agreement.item(),
+            "total": total.item(),
+            **{name: loss.item() for name, loss in losses.items()},
+            **metrics,
+        }
+
+    def _train_discriminator(self, step: int, source: Samples, result: Tensor) -> Metrics:
+        # Every second sample is enough for it and saves a sixth of the step.
+        pictures, masks, result = source.pictures[::2], source.masks[::2], result[::2]
+        penalise = step % self.weights.gradient_penalty_every == 0
+        if penalise:
+            pictures = pictures.clone().requires_grad_(True)
+        judged_real, judged_fake = (
+            (cells.float(), whole.float())
+            for cells, whole in (self.discriminator(pictures), self.discriminator(result))
+        )
+        loss = discriminator_loss(judged_real, masks, judged_fake)
+        metrics = {"discriminator": loss.item()}
+        if penalise:
+            (slope,) = torch.autograd.grad(realness(judged_real).sum(), pictures, create_graph=True)
+            penalty = slope.float().square().sum((1, 2, 3)).mean()
+            weight = 0.5 * self.weights.gradient_penalty * self.weights.gradient_penalty_every
+            loss = loss + weight * penalty / pictures[0].numel()
+        self.discriminator_optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.discriminator_optimizer.step()
+        return metrics
+
+    def _rearrange(
+        self, network: torch.nn.Module, source: Samples, target: Tensor
+    ) -> tuple[FeaturePyramid, Tensor]:
+        rearranged = network(
+            self.generator, source.pyramid, self._one_hot(source.masks), self._one_hot(target)
+        )
+        cut = self.config.rearranger.cut
+        return rearranged, self.generator.tail(rearranged[cut], cut).float()
+
+    def _one_hot(self, masks: Tensor) -> Tensor:
+        return one_hot(masks, self.clusters)
+
+    @torch.no_grad()
+    def sheet(self) -> Image.Image:
+        """Sources; themselves rearranged; each in the shape of its right neighbour; targets; what is read."""
+        latents = torch.randn(14, self.generator.latent_dim, generator=torch.Generator().manual_seed(1))
+        source = draw_samples(
+            self.generator, self.segmenter, latents.to(self.device) * self.config.latent.scale
+        )
+        target = source.masks.roll(-1, 0)
+        _, own = self._rearrange(self.average, source, source.masks)
+        _, result = self._rearrange(self.average, source, target)
+        read = self.segmenter(result).argmax(1)
+        return contact_sheet([source.pictures, own, result, paint_clusters(target), paint_clusters(read)])

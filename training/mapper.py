@@ -1,0 +1,62 @@
+"""The semantic mapper: a label map and the source's proxy histogram in, a target proxy mask out.
+
+SIS-UG's mapper closes the gap between what people label and what the generator's features cluster into.
+Clusters know light and texture as well as parts, so one label map has many fitting proxy masks: which
+clusters to use is told by the *histogram* of the source's own proxy mask, times a *style strength* in [0, 1].
+Without it every face gets the commonest clusters (ours; the paper's mapper sees the condition alone).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from training.unet import UNet, one_hot
+
+HISTOGRAM_GAIN = 2.0
+
+
+class LabelMapMapper(nn.Module):
+    """Label maps to proxy logits.
+
+    Args:
+        classes: number of label classes.
+        clusters: number of proxy clusters K.
+        widths: channels of the U-Net's levels, from half the label map's resolution on.
+    """
+
+    def __init__(self, classes: int, clusters: int, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        self.classes = classes
+        self.network = UNet(classes, clusters, widths, context=clusters)
+
+    def forward(self, labels: Tensor, histogram: Tensor, strength: Tensor) -> Tensor:
+        """Proxy logits `[B, K, m, m]`.
+
+        Args:
+            labels: class ids `[B, 2m, 2m]`, any integer dtype.
+            histogram: share of each cluster in the source's proxy mask, float `[B, K]`, rows summing to 1.
+            strength: style strength, float `[B, 1]` in [0, 1].
+        """
+        context = HISTOGRAM_GAIN * histogram.clamp(min=0).sqrt() * strength
+        logits: Tensor = self.network(one_hot(labels, self.classes), context)
+        return logits
+
+
+def proxy_histogram(masks: Tensor, clusters: int) -> Tensor:
+    """Share of each cluster, float `[B, K]`, in proxy masks, int `[B, m, m]`."""
+    return one_hot(masks, clusters).mean((2, 3))
+
+
+def straight_through_sample(logits: Tensor, temperature: float, uniform: Tensor) -> Tensor:
+    """A one-hot Gumbel sample of each cell whose gradient is that of the soft sample.
+
+    Args:
+        logits: `[B, K, m, m]`.
+        temperature: of the soft sample.
+        uniform: noise in [0, 1) of the same shape.
+    """
+    noise = -torch.log(-torch.log(uniform.clamp(1e-6, 1 - 1e-6)))
+    soft = ((logits + noise) / temperature).softmax(1)
+    hard = one_hot(soft.argmax(1), logits.shape[1])
+    return hard + soft - soft.detach()

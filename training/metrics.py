@@ -1,0 +1,95 @@
+"""Figures of merit for pictures made from label maps; NumPy in, plain numbers out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import sqrtm
+
+Labels = NDArray[np.uint8]
+Pictures = NDArray[np.uint8]
+MIN_PIXELS = 12
+"""A class counts as present in a picture from this many pixels on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How well label maps read off pictures agree with those wanted.
+
+    Attributes:
+        accuracy: share of pixels with the class wanted.
+        miou: mean over classes of intersection over union, all pixels of all pictures counted together.
+        iou: intersection over union by class, in the order of the class ids.
+    """
+
+    accuracy: float
+    miou: float
+    iou: tuple[float, ...]
+
+
+def agreement(
+    wanted: Labels, read: Labels, classes: int, detected: NDArray[np.bool_] | None = None
+) -> Agreement:
+    """Compare label maps `[N, H, W]`.
+
+    Args:
+        wanted: what the pictures were to show.
+        read: what the labeller reads off them.
+        classes: number of classes.
+        detected: `[N]`; pictures in which no face was found count as wrong at every pixel. None: all found.
+    """
+    found = np.ones(len(wanted), bool) if detected is None else detected
+    codes = wanted[found].astype(np.int64) * classes + read[found]
+    confusion = np.bincount(codes.ravel(), minlength=classes * classes).reshape(classes, classes)
+    lost = np.bincount(wanted[~found].ravel(), minlength=classes)
+    hits = confusion.diagonal()
+    union = confusion.sum(0) + confusion.sum(1) + lost - hits
+    iou = hits / np.maximum(union, 1)
+    return Agreement(float(hits.sum() / wanted.size), float(iou.mean()), tuple(float(value) for value in iou))
+
+
+def style_error(
+    source: Pictures, source_labels: Labels, result: Pictures, result_labels: Labels, classes: int
+) -> float:
+    """Mean absolute difference (0-255) of the classes' mean colours, over common classes and pairs.
+
+    Args:
+        source: pictures whose style is to be kept, uint8 `[N, H, W, 3]`.
+        source_labels: their label maps `[N, H, W]`.
+        result: pictures made in that style.
+        result_labels: the label maps read off them.
+        classes: number of classes.
+    """
+    wanted, in_source = _class_colors(source, source_labels, classes)
+    found, in_result = _class_colors(result, result_labels, classes)
+    present = in_source & in_result
+    errors = np.abs(wanted - found).mean(2)
+    by_pair = (errors * present).sum(1) / np.maximum(present.sum(1), 1)
+    return float(by_pair[present.any(1)].mean())
+
+
+def _class_colors(
+    pictures: Pictures, labels: Labels, classes: int
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Mean colours `[N, classes, 3]`, and whether the class is present, `[N, classes]`."""
+    members = (
+        (labels[:, None] == np.arange(classes)[:, None, None])
+        .reshape(len(labels), classes, -1)
+        .astype(np.float64)
+    )
+    counts = members.sum(2)
+    colors = members @ pictures.reshape(len(pictures), -1, 3).astype(np.float64)
+    return colors / np.maximum(counts, 1)[:, :, None], counts >= MIN_PIXELS
+
+
+def frechet_distance(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Fréchet distance between Gaussians fitted to two sets of feature vectors `[N, D]` and `[M, D]`.
+
+    Heusel et al., "GANs Trained by a Two Time-Scale Update Rule" (2017), on whatever features are given.
+    """
+    difference = first.mean(0) - second.mean(0)
+    covariances = np.cov(first, rowvar=False), np.cov(second, rowvar=False)
+    root = np.real(sqrtm(covariances[0] @ covariances[1]))
+    return float(difference @ difference + np.trace(covariances[0] + covariances[1] - 2 * root))

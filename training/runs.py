@@ -1,0 +1,171 @@
+"""What every training loop shares: steps, progress, metrics, sheets, checkpoints and resuming.
+
+A loop is a `Trainer`: it owns its networks and optimisers and knows how to do one step. `train` calls it, and
+writes into the run's folder `metrics.jsonl` (one object a line), `sheet-<step>.png` and `checkpoint.pt`. Step
+s draws all its randomness from a generator seeded by (seed, s), so a resumed run goes through the same steps
+as one never stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+from tqdm import tqdm
+
+Metrics = dict[str, float]
+Network = TypeVar("Network", bound=nn.Module)
+STEP_SEED_STRIDE = 1_000_003
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How a run is carried out; what it trains is the pack's configuration.
+
+    Attributes:
+        folder: where metrics, sheets and the checkpoint go.
+        device: "cpu" or "cuda".
+        seed: of initialisation and of every step.
+        resume: go on from the folder's checkpoint if there is one.
+        log_every: steps between lines of metrics (means over those steps).
+        checkpoint_every: steps between checkpoints.
+        sheet_every: steps between contact sheets.
+        show_progress: draw a progress bar.
+    """
+
+    folder: Path
+    device: str = "cpu"
+    seed: int = 0
+    resume: bool = True
+    log_every: int = 50
+    checkpoint_every: int = 250
+    sheet_every: int = 500
+    show_progress: bool = True
+
+
+class Stateful(Protocol):
+    """A network or an optimiser."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Its state: tensors and plain values only."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> Any:
+        """Take up such a state."""
+
+
+class Trainer(Protocol):
+    """One training loop's state and step."""
+
+    name: str
+    steps: int
+    parts: dict[str, Stateful]
+    """Everything a checkpoint must hold to go on."""
+
+    def step(self, step: int, generator: torch.Generator) -> Metrics:
+        """Do one optimisation step; every draw comes from `generator` (on the CPU)."""
+
+    def sheet(self) -> Image.Image:
+        """A contact sheet of the present state."""
+
+
+def train(trainer: Trainer, options: RunOptions) -> list[Metrics]:
+    """Run a trainer to its last step.
+
+    Returns:
+        The metrics lines written by this call.
+    """
+    options.folder.mkdir(parents=True, exist_ok=True)
+    checkpoint = options.folder / "checkpoint.pt"
+    first = _resume(trainer, checkpoint) if options.resume else 0
+    lines: list[Metrics] = []
+    sums: Metrics = {}
+    since, began = 0, time.perf_counter()
+    bar = tqdm(
+        range(first, trainer.steps),
+        initial=first,
+        total=trainer.steps,
+        desc=trainer.name,
+        unit="step",
+        disable=not options.show_progress,
+    )
+    with (options.folder / "metrics.jsonl").open("a" if first else "w") as log:
+        for step in bar:
+            generator = torch.Generator().manual_seed(options.seed * STEP_SEED_STRIDE + step)
+            metrics = trainer.step(step, generator)
+            since += 1
+            for name, value in metrics.items():
+                sums[name] = sums.get(name, 0.0) + value
+            done = step + 1
+            if done % options.log_every == 0 or done == trainer.steps:
+                rate = since / (time.perf_counter() - began)
+                line = {"step": float(done), "steps_per_second": round(rate, 3)}
+                line |= {name: round(total / since, 5) for name, total in sums.items()}
+                log.write(json.dumps(line) + "\n")
+                log.flush()
+                lines.append(line)
+                bar.set_postfix({name: f"{value:.3g}" for name, value in list(line.items())[2:6]})
+                sums, since, began = {}, 0, time.perf_counter()
+            if done % options.checkpoint_every == 0 or done == trainer.steps:
+                _save(trainer, done, checkpoint)
+            if done % options.sheet_every == 0 or done == trainer.steps:
+                trainer.sheet().save(options.folder / f"sheet-{done:06d}.png")
+    return lines
+
+
+def _resume(trainer: Trainer, checkpoint: Path) -> int:
+    if not checkpoint.exists():
+        return 0
+    saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    if saved["name"] != trainer.name:
+        raise ValueError(f"{checkpoint}: made by {saved['name']!r}, not by {trainer.name!r}")
+    for name, part in trainer.parts.items():
+        part.load_state_dict(saved["state"][name])
+    return int(saved["step"])
+
+
+def _save(trainer: Trainer, step: int, checkpoint: Path) -> None:
+    """Write whole or not at all: a run killed while saving keeps its last checkpoint."""
+    partial = checkpoint.with_suffix(".partial")
+    state = {name: part.state_dict() for name, part in trainer.parts.items()}
+    torch.save({"name": trainer.name, "step": step, "state": state}, partial)
+    partial.replace(checkpoint)
+
+
+def place(network: Network, device: torch.device) -> Network:
+    """Move a network to where it trains, in the memory layout convolutions are fastest in."""
+    network.to(device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the stubs
+    return network
+
+
+def moving_average(network: nn.Module, decay: float) -> AveragedModel:
+    """Exponential moving average of weights and buffers, over a shorter window in the first steps."""
+
+    def update(averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
+        kept = min(decay, (1 + int(count)) / (10 + int(count)))
+        return averaged + (1 - kept) * (current - averaged)
+
+    average = AveragedModel(network, avg_fn=update, use_buffers=True)
+    average.requires_grad_(False)
+    return average.eval()
+
+
+def warm_cosine(step: int, steps: int, warm_up: int = 100, floor: float = 0.02) -> float:
+    """Factor on the learning rate: linear warm-up, then half a cosine down to `floor`."""
+    if step < warm_up:
+        return (step + 1) / warm_up
+    progress = (step - warm_up) / max(1, steps - warm_up)
+    return floor + (1 - floor) * 0.5 * (1 + torch.cos(torch.tensor(progress * torch.pi)).item())
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Give every parameter group the same learning rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate

@@ -1,0 +1,52 @@
+"""Contact sheets: rows of pictures and painted masks as one PNG."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from training.data.samples import to_uint8
+from training.palette import Palette
+
+CELL = 96
+
+
+def contact_sheet(rows: Sequence[Tensor | NDArray[np.uint8]], cell: int = CELL) -> Image.Image:
+    """Put rows of pictures on one sheet.
+
+    Args:
+        rows: each `[N, 3, H, W]` in [-1, 1] or uint8 `[N, H, W, 3]`; all of the same N.
+        cell: pixels per side of a picture on the sheet.
+    """
+    arrays = [to_uint8(row) if isinstance(row, Tensor) else row for row in rows]
+    count = len(arrays[0])
+    sheet = Image.new("RGB", (count * cell, len(arrays) * cell))
+    for y, row in enumerate(arrays):
+        for x, picture in enumerate(row):
+            resample = Image.Resampling.BICUBIC if isinstance(rows[y], Tensor) else Image.Resampling.NEAREST
+            sheet.paste(Image.fromarray(picture).resize((cell, cell), resample), (x * cell, y * cell))
+    return sheet
+
+
+def paint_clusters(masks: Tensor) -> NDArray[np.uint8]:
+    """Proxy masks `[N, m, m]` in colours that tell clusters apart: uint8 `[N, m, m, 3]`."""
+    hues = [
+        colorsys.hsv_to_rgb((0.618 * k) % 1, 0.45 + 0.5 * (k % 2), 0.95 - 0.35 * (k % 3 == 2))
+        for k in range(256)
+    ]
+    colors = (np.array(hues) * 255).astype(np.uint8)
+    painted: NDArray[np.uint8] = colors[masks.cpu().numpy()]
+    return painted
+
+
+def paint_labels(labels: Tensor | NDArray[np.uint8], palette: Palette) -> NDArray[np.uint8]:
+    """Label maps `[N, H, W]` in the palette's colours: uint8 `[N, H, W, 3]`."""
+    ids = labels.cpu().numpy() if isinstance(labels, torch.Tensor) else labels
+    painted: NDArray[np.uint8] = palette.colors()[ids]
+    return painted

@@ -1,0 +1,130 @@
+"""A pack's training stages: each takes the results of those before it and writes weights to the pack."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from training.clustering import ProxyClusters, fit_clusters
+from training.config import PackConfig
+from training.data.labelled import load_split
+from training.discriminator import SegmenterDiscriminator
+from training.generators.base import Generator
+from training.loops.label_segmenter import LabelSegmenterTrainer
+from training.loops.mapper import MapperTrainer
+from training.loops.mapper_cycle import FrozenStages, MapperCycleTrainer
+from training.loops.proxy_segmenter import ProxySegmenterTrainer
+from training.loops.rearranger import RearrangerTrainer
+from training.networks import (
+    label_map_mapper,
+    label_segmenter,
+    pretrained_generator,
+    proxy_segmenter,
+    rearranger,
+)
+from training.pack import Network, averaged_weights, load_weights, save_weights
+from training.runs import RunOptions, Trainer, place, train
+from training.unet import UNet, frozen
+
+FIT_BATCH = 256
+
+
+def train_proxies(config: PackConfig, folder: Path, options: RunOptions) -> None:
+    """Fit the clusters and train the proxy segmenter; writes `clusters` and `proxy_segmenter`."""
+    device = torch.device(options.device)
+    generator = _generator(config, device)
+    clusters = _fit(config, generator, options.seed).to(device)
+    save_weights(clusters, folder, "clusters")
+    torch.manual_seed(options.seed)
+    _run(ProxySegmenterTrainer(config, generator, clusters, device), options)
+    _finish(proxy_segmenter(config), "proxy_segmenter", folder, options)
+
+
+def train_rearranger(config: PackConfig, folder: Path, options: RunOptions) -> None:
+    """Train the rearranger; writes `rearranger`, and the `discriminator` that mappers' cycles ask."""
+    device = torch.device(options.device)
+    generator = _generator(config, device)
+    segmenter = _frozen_segmenter(config, folder, device)
+    torch.manual_seed(options.seed)
+    trainer = RearrangerTrainer(config, generator, segmenter, device)
+    _run(trainer, options)
+    _finish(rearranger(config, generator), "rearranger", folder, options)
+    save_weights(trainer.discriminator, folder, "discriminator")
+
+
+def train_mapper(config: PackConfig, folder: Path, options: RunOptions) -> None:
+    """Train the mapper for label maps; writes `label_segmenter` and `mapper_label_map`."""
+    device = torch.device(options.device)
+    generator = _generator(config, device)
+    segmenter = _frozen_segmenter(config, folder, device)
+    samples = load_split(config, generator, "train")
+
+    torch.manual_seed(options.seed)
+    start = load_weights(proxy_segmenter(config), folder, "proxy_segmenter")
+    _run(LabelSegmenterTrainer(config, generator, start, samples, device), options)
+    judge = _finish(label_segmenter(config), "label_segmenter", folder, options)
+
+    torch.manual_seed(options.seed)
+    _run(MapperTrainer(config, generator, segmenter, samples, device), options)
+    mapper = averaged_weights(label_map_mapper(config), options.folder / "mapper" / "checkpoint.pt")
+
+    frozen_stages = FrozenStages(
+        generator,
+        segmenter,
+        load_weights(rearranger(config, generator), folder, "rearranger").to(device),
+        _fast(judge, device),
+        load_weights(SegmenterDiscriminator(segmenter), folder, "discriminator").to(device),
+    )
+    _run(MapperCycleTrainer(config, frozen_stages, mapper, samples, device), options)
+    _finish(label_map_mapper(config), "mapper_cycle", folder, options, weights="mapper_label_map")
+
+
+STAGES: dict[str, Callable[[PackConfig, Path, RunOptions], None]] = {
+    "proxies": train_proxies,
+    "rearranger": train_rearranger,
+    "mapper": train_mapper,
+}
+
+
+def _generator(config: PackConfig, device: torch.device) -> Generator:
+    return pretrained_generator(config).to(device)
+
+
+def _frozen_segmenter(config: PackConfig, folder: Path, device: torch.device) -> UNet:
+    return _fast(load_weights(proxy_segmenter(config), folder, "proxy_segmenter"), device)
+
+
+def _fast(network: UNet, device: torch.device) -> UNet:
+    return place(frozen(network), device)
+
+
+@torch.no_grad()
+def _fit(config: PackConfig, generator: Generator, seed: int) -> ProxyClusters:
+    section = config.proxies
+    random = torch.Generator().manual_seed(seed)
+    top = max(generator.channels)
+    latents = torch.randn(section.samples, generator.latent_dim, generator=random) * config.latent.scale
+    pyramids = [generator.head(chunk.to(generator.device), top) for chunk in latents.split(FIT_BATCH)]
+    return fit_clusters(
+        pyramids,
+        count=section.clusters,
+        components=section.components,
+        cells=section.cells,
+        resolution=section.resolution,
+        seed=seed,
+    )
+
+
+def _run(trainer: Trainer, options: RunOptions) -> None:
+    train(trainer, dataclasses.replace(options, folder=options.folder / trainer.name))
+
+
+def _finish(
+    network: Network, run: str, folder: Path, options: RunOptions, weights: str | None = None
+) -> Network:
+    """Put a finished run's averaged weights into the pack's folder; returns the network as stored."""
+    save_weights(averaged_weights(network, options.folder / run / "checkpoint.pt"), folder, weights or run)
+    return load_weights(network, folder, weights or run)
