@@ -58,8 +58,7 @@ labels-env: $(LABELS)  ## The labelling tool's environment .venv/labels
 train: $(DEV) $(LABELS)  ## Say how a pack is made, with the environments for it ready
 	@echo 'In .venv/dev/bin, in this order (each has --help; each resumes where it stopped):'
 	@echo '  maskweave data faces64                        # label maps of generated faces'
-	@echo '  maskweave train proxies --pack faces64'
-	@echo '  maskweave train segmenter --pack faces64'
+	@echo '  maskweave train proxies --pack faces64       # and the segmenter that reads them'
 	@echo '  maskweave train rearranger --pack faces64'
 	@echo '  maskweave train mapper --pack faces64'
 	@echo '  maskweave evaluate faces64'

@@ -1,0 +1,63 @@
+"""What the documentation shows works, and what it points at is there."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.support.gateway_process import GatewayProcess
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+SKIPPED = {".venv", "build", "data", "dist", "runs"}
+DOCUMENTS = sorted(
+    path for path in ROOT.rglob("*.md") if not SKIPPED.intersection(path.relative_to(ROOT).parts)
+)
+
+
+def block(language: str, containing: str) -> str:
+    """The one code block of the README in a language that contains some text."""
+    blocks = re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    (found,) = (each for each in blocks if containing in each)
+    return str(found)
+
+
+def test_a_face_in_five_lines(gateway: GatewayProcess, tmp_path: Path) -> None:
+    (tmp_path / "client").symlink_to(ROOT / "client")
+    program = block("python", "synthesize").replace("localhost:50051", gateway.address)
+    assert len([line for line in program.splitlines() if line]) == 5
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
+    with Image.open(tmp_path / "face.png") as face:
+        assert face.size == (64, 64)
+
+
+def test_grpcurl_line(gateway: GatewayProcess) -> None:
+    line = block("sh", "grpcurl").replace("localhost:50051", gateway.address)
+    line = line.replace("grpcurl", str(Path(sys.executable).with_name("grpcurl")), 1)
+    done = subprocess.run(line, shell=True, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (image,) = json.loads(done.stdout)["images"]
+    assert (image["width"], image["seed"]) == (64, 7)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_leads_somewhere(document: Path) -> None:
+    targets = re.findall(r"\]\(([^)#\s]+)", document.read_text())
+    missing = [
+        target for target in targets if "://" not in target and not (document.parent / target).exists()
+    ]
+    assert not missing
+
+
+def test_every_directory_is_on_the_map() -> None:
+    listed = subprocess.run(
+        ["git", "ls-tree", "-d", "--name-only", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    visible = {name for name in listed if not name.startswith(".")}
+    assert visible - set(re.findall(r"\]\(([a-z_]+)/", README)) <= {"requirements"}
