@@ -1,5 +1,5 @@
 # Every target sets up what it needs: environments live under .venv/ and are brought up to date when a lock
-# changes. Only Python >= 3.11 with venv, make and (for `make lint` and `make proto`) a shell are assumed.
+# changes. Nothing is assumed but Python 3.11 or newer with venv.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 # Where torch comes from, if not from pip's usual index: set it to the PyTorch CPU index on a machine without GPU.
