@@ -10,7 +10,7 @@ import click
 from pydantic import ValidationError
 
 from service.app.run import run
-from service.core.errors import RepositoryError
+from service.core.errors import MaskweaveError
 from service.core.logging import configure_logging
 from service.core.settings import Settings
 
@@ -48,5 +48,5 @@ def serve(**flags: Any) -> None:
     click.echo(settings.describe() + "\n")
     try:
         asyncio.run(run(settings))
-    except (RepositoryError, OSError) as error:
+    except (MaskweaveError, OSError) as error:
         raise click.ClickException(str(error)) from error

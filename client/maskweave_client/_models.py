@@ -103,7 +103,7 @@ def model_from_proto(message: pb.Model) -> Model:
         title=message.title,
         description=message.description,
         version=message.version,
-        palette=Palette([PaletteEntry(e.id, e.name, e.title, e.color) for e in message.palette]),
+        palette=Palette(tuple(PaletteEntry(e.id, e.name, e.title, e.color) for e in message.palette)),
         conditions=tuple(_condition(each) for each in message.conditions if each.kind in _KINDS),
         image_width=message.image_width,
         image_height=message.image_height,

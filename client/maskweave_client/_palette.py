@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,23 +33,21 @@ class PaletteEntry:
         return red, green, blue
 
 
-class Palette(Sequence[PaletteEntry]):
-    """The classes of a model, ordered by id."""
+@dataclass(frozen=True)
+class Palette:
+    """The classes of a model; iterates over them.
 
-    def __init__(self, entries: Sequence[PaletteEntry]) -> None:
-        self._entries = tuple(sorted(entries, key=lambda entry: entry.id))
+    Attributes:
+        entries: The classes, ordered by id.
+    """
 
-    def __getitem__(self, index: Any) -> Any:
-        return self._entries[index]
-
-    def __len__(self) -> int:
-        return len(self._entries)
+    entries: tuple[PaletteEntry, ...]
 
     def __iter__(self) -> Iterator[PaletteEntry]:
-        return iter(self._entries)
+        return iter(self.entries)
 
-    def __repr__(self) -> str:
-        return f"Palette({', '.join(f'{entry.id} {entry.name}' for entry in self)})"
+    def __len__(self) -> int:
+        return len(self.entries)
 
     def by_name(self, name: str) -> PaletteEntry:
         """The class of a name.

@@ -52,7 +52,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     the grace, cancel the rest, close the HTTP port, free the models.
 
     Raises:
-        RepositoryError: The model repository cannot be served.
+        MaskweaveError: The model repository cannot be served, or one of its models makes no pictures.
         OSError: A port is taken or an address is not this machine's.
     """
     metrics = Metrics()
@@ -66,6 +66,8 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         stack.push_async_callback(engine.close)
         await engine.start()
         catalogue = build_catalogue(engine.models())
+        synthesizer = Synthesizer(engine, catalogue, codecs)
+        await synthesizer.warm_up()
         metrics.serving(
             version("maskweave"), {name: model.version for name, model in engine.models().items()}
         )
@@ -76,9 +78,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
                 settings.http_host, settings.http_port, metrics=metrics, is_ready=lambda: health.ready
             )
         )
-        servicer = SynthesisServicer(
-            Synthesizer(engine, catalogue, codecs), metrics, max_message_bytes=settings.max_message_bytes
-        )
+        servicer = SynthesisServicer(synthesizer, metrics, max_message_bytes=settings.max_message_bytes)
         calls = Calls(
             metrics,
             max_concurrent=settings.max_concurrent,

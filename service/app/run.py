@@ -19,7 +19,7 @@ async def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then stop gracefully. A second signal ends the process at once.
 
     Raises:
-        RepositoryError: The model repository cannot be served.
+        MaskweaveError: The model repository cannot be served, or one of its models makes no pictures.
         OSError: A port is taken or an address is not this machine's.
     """
     loop = asyncio.get_running_loop()

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+Image.init()  # loads the formats now and not during a first request
+
 
 class ImageFormat(StrEnum):
     """File formats of pictures."""

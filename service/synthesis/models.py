@@ -8,6 +8,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Self
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 
@@ -54,6 +55,10 @@ class StyleStrengthRange(BaseModel):
         if not self.min <= self.default <= self.max:
             raise ValueError("min <= default <= max must hold")
         return self
+
+    def __contains__(self, value: float) -> bool:
+        """Whether a value is allowed, at the wire's precision: 0.1 as float32 is a little more than 0.1."""
+        return bool(np.float32(self.min) <= np.float32(value) <= np.float32(self.max))
 
 
 @dataclass(frozen=True, slots=True)

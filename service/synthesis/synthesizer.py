@@ -21,7 +21,14 @@ from service.core.limits import LIMITS, Limits
 from service.engine.base import Engine, StageTiming
 from service.synthesis import tensors
 from service.synthesis.models import ConditionKind, ConditionSupport, Model
-from service.synthesis.request import LabelMap, PngLabelMap, RawLabelMap, RunLengthLabelMap, SynthesisRequest
+from service.synthesis.request import (
+    LabelMap,
+    Latents,
+    PngLabelMap,
+    RawLabelMap,
+    RunLengthLabelMap,
+    SynthesisRequest,
+)
 from service.synthesis.starts import Start, resolve_starts
 
 
@@ -112,6 +119,20 @@ class Synthesizer:
             return self._catalogue[name]
         except KeyError:
             raise NotFound("model", name, self._catalogue) from None
+
+    async def warm_up(self) -> None:
+        """Make one picture with every model, so that the first caller finds everything in place.
+
+        Raises:
+            MaskweaveError: A model cannot make pictures; the service is better not started.
+        """
+        for model in self.models():
+            blank = RawLabelMap(bytes([model.class_ids[0]]), width=1, height=1)
+            # A latent that no seed gives, so that nothing a caller asks for is in a cache already.
+            start = Latents([[0.0] * model.latent_size])
+            job = await self.prepare(SynthesisRequest(model.name, blank, start))
+            async for _ in self.pictures(job):
+                pass
 
     async def prepare(self, request: SynthesisRequest) -> Job:
         """Check a request and decode its condition.
@@ -226,7 +247,7 @@ def _check_style_strength(value: float | None, condition: ConditionSupport) -> f
     allowed = condition.style_strength
     if value is None:
         return allowed.default
-    if not allowed.min <= value <= allowed.max:  # NaN is not inside either
+    if value not in allowed:
         raise InvalidArgument("style_strength", f"{value:g}", f"{allowed.min:g} to {allowed.max:g}")
     return value
 

@@ -1,0 +1,50 @@
+"""One gateway for all tests of the wire: the small repository, behind real sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from maskweave.v1 import synthesis_pb2_grpc as pb_grpc
+from maskweave_client import Client
+from tests.support.faces64_repository import write_repository
+from tests.support.gateway_process import GatewayProcess, channel_to, gateway_process
+
+
+@pytest.fixture(scope="session")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small model repository."""
+    root = tmp_path_factory.mktemp("model_repository")
+    write_repository(root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def gateway(repository: Path) -> Iterator[GatewayProcess]:
+    """A gateway on the small repository."""
+    with gateway_process(repository) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def client(gateway: GatewayProcess) -> Iterator[Client]:
+    """The client of the gateway."""
+    with Client(gateway.address) as connected:
+        yield connected
+
+
+@pytest.fixture(scope="session")
+def stub(gateway: GatewayProcess) -> Iterator[pb_grpc.SynthesisServiceStub]:
+    """The generated stub, for requests that the client would not send."""
+    with channel_to(gateway) as channel:
+        yield pb_grpc.SynthesisServiceStub(channel)
+
+
+@pytest.fixture(scope="session")
+def label_map() -> NDArray[np.uint8]:
+    """All eight classes as rectangles, uint8 [64, 64]."""
+    return np.kron(np.arange(8, dtype=np.uint8).reshape(2, 4), np.ones((32, 16), np.uint8))

@@ -1,0 +1,112 @@
+"""A real gateway in a process of its own, as users start it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+
+_READY_SECONDS = 60
+_STOP_SECONDS = 30
+
+
+class GatewayProcess:
+    """A running `maskweave serve`.
+
+    Args:
+        repository: The model repository that it serves.
+        settings: Its settings by name; ports are free ones.
+    """
+
+    def __init__(self, repository: Path, settings: Mapping[str, object] | None = None) -> None:
+        values = {"grpc_port": 0, "http_port": 0, "model_repository": repository, **(settings or {})}
+        environment = {f"MASKWEAVE_{name.upper()}": str(value) for name, value in values.items()}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "maskweave_cli", "serve"],
+            env={**os.environ, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._lines: list[str] = []
+        self._told = threading.Event()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        self._told.wait(_READY_SECONDS)
+        address = re.search(r"^gRPC +(\S+)$", self.output, re.MULTILINE)
+        http = re.search(r"^metrics +(\S+)/metrics$", self.output, re.MULTILINE)
+        if not (address and http):
+            self.kill()
+            raise AssertionError(f"the gateway did not start:\n{self.output}")
+        self.address = address[1]
+        self.http = http[1]
+
+    @property
+    def output(self) -> str:
+        """What it has printed."""
+        return "".join(self._lines)
+
+    def get(self, path: str) -> str:
+        """The body of a page of its HTTP port."""
+        with urllib.request.urlopen(self.http + path, timeout=10) as reply:
+            body: bytes = reply.read()
+            return body.decode()
+
+    def terminate(self) -> None:
+        """Ask it to stop, without waiting."""
+        self.process.send_signal(signal.SIGTERM)
+
+    def wait(self) -> int:
+        """Wait for its end and return its exit code."""
+        code = self.process.wait(_STOP_SECONDS)
+        self._close()
+        return code
+
+    def kill(self) -> None:
+        """End it whatever it does."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self._close()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._lines.append(line)
+            if line.startswith("try "):  # the last line of the greeting
+                self._told.set()
+        self._told.set()
+
+    def _close(self) -> None:
+        self._reader.join(_STOP_SECONDS)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+@contextmanager
+def gateway_process(repository: Path, **settings: object) -> Iterator[GatewayProcess]:
+    """A gateway that is up inside this context and stops cleanly at its end."""
+    gateway = GatewayProcess(repository, settings)
+    try:
+        yield gateway
+        if gateway.process.poll() is None:
+            gateway.terminate()
+            assert gateway.wait() == 0, gateway.output
+    finally:
+        gateway.kill()
+
+
+@contextmanager
+def channel_to(gateway: GatewayProcess) -> Iterator[grpc.Channel]:
+    """A plain channel, without anything of the client library."""
+    with grpc.insecure_channel(gateway.address) as channel:
+        yield channel
