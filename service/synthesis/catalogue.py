@@ -66,6 +66,8 @@ class _EnsembleError(Exception):
 
 
 def _ordered_and_unique(palette: tuple[PaletteClass, ...]) -> tuple[PaletteClass, ...]:
+    if not palette:
+        raise ValueError("at least one class is needed")
     for attribute in ("id", "name", "color"):
         if len({getattr(entry, attribute) for entry in palette}) != len(palette):
             raise ValueError(f"each {attribute} may occur once")
@@ -81,9 +83,7 @@ class _Parameters(BaseModel):
     condition: ConditionKind
     title: Annotated[str, Field(min_length=1)]
     description: str
-    palette: Json[
-        Annotated[tuple[PaletteClass, ...], Field(min_length=1), AfterValidator(_ordered_and_unique)]
-    ]
+    palette: Json[Annotated[tuple[PaletteClass, ...], AfterValidator(_ordered_and_unique)]]
     latent_scale: PositiveFloat
     style_strength: Json[StyleStrengthRange]
     model_version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?$")]

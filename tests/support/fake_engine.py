@@ -1,0 +1,94 @@
+"""An engine without models, for tests of what stands above engines."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from service.engine.base import Array, InferenceResult, ModelInfo, StageTiming, TensorSpec
+
+UINT8, FLOAT32 = np.dtype(np.uint8), np.dtype(np.float32)
+
+PALETTE = [{"id": 0, "name": "background", "color": "#000000"}, {"id": 4, "name": "hair", "color": "#ff0000"}]
+
+ENSEMBLE = ModelInfo(
+    name="tiny_label_map",
+    version=1,
+    max_batch_size=4,
+    inputs=(
+        TensorSpec("LABEL_MAP", UINT8, (2, 2)),
+        TensorSpec("LATENT", FLOAT32, (3,)),
+        TensorSpec("STYLE_STRENGTH", FLOAT32, (1,)),
+    ),
+    outputs=(TensorSpec("IMAGE", UINT8, (2, 2, 3)),),
+    parameters={
+        "maskweave.pack": "tiny",
+        "maskweave.method": "sis-ug",
+        "maskweave.condition": "label_map",
+        "maskweave.title": "Tiny",
+        "maskweave.description": "Four pixels.",
+        "maskweave.palette": json.dumps(PALETTE),
+        "maskweave.latent_scale": "0.5",
+        "maskweave.style_strength": '{"default": 0.25, "min": 0.0, "max": 0.9}',
+        "maskweave.model_version": "1.0.0",
+    },
+    steps=("stage",),
+)
+"""An ensemble as the engine describes it."""
+
+
+def with_parameters(info: ModelInfo = ENSEMBLE, **changed: str | None) -> ModelInfo:
+    """The ensemble with other `maskweave.*` parameters; None takes one away."""
+    parameters = {**info.parameters, **{f"maskweave.{key}": value for key, value in changed.items()}}
+    return replace(info, parameters={key: value for key, value in parameters.items() if value is not None})
+
+
+Behaviour = Callable[[Mapping[str, Array]], Awaitable[None]]
+
+
+class FakeEngine:
+    """Gives pictures whose pixels are all the latent's first number, after `behaviour` has run."""
+
+    def __init__(self, behaviour: Behaviour | None = None, infos: Sequence[ModelInfo] = (ENSEMBLE,)) -> None:
+        self._behaviour = behaviour
+        self._infos = {info.name: info for info in infos}
+        self.running = 0
+        self.most_running = 0
+        self.timeouts: list[float | None] = []
+
+    async def start(self) -> None:
+        """Nothing to load."""
+
+    async def close(self) -> None:
+        """Nothing to free."""
+
+    def models(self) -> Mapping[str, ModelInfo]:
+        """The ensembles."""
+        return self._infos
+
+    async def infer(
+        self,
+        model: str,
+        inputs: Mapping[str, Array],
+        *,
+        outputs: Sequence[str] | None = None,
+        request_id: str = "",
+        timeout: float | None = None,  # noqa: ASYNC109 - the engine's interface
+    ) -> InferenceResult:
+        """Run the behaviour and answer."""
+        assert outputs == ["IMAGE"]
+        self.timeouts.append(timeout)
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+        try:
+            await asyncio.sleep(0)
+            if self._behaviour:
+                await self._behaviour(inputs)
+        finally:
+            self.running -= 1
+        image = np.full((1, 2, 2, 3), inputs["LATENT"][0, 0], np.uint8)
+        return InferenceResult({"IMAGE": image}, (StageTiming(f"{model}_stage", 0.001, 0.002, False),))

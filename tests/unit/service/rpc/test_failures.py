@@ -1,0 +1,140 @@
+"""Whatever goes wrong inside: one status, nothing that callers should not see, everything in the log."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2  # type: ignore[import-untyped]
+
+from maskweave.v1 import synthesis_pb2 as pb
+from maskweave.v1 import synthesis_pb2_grpc as pb_grpc
+from service.core import errors
+from service.core.metrics import Metrics
+from service.engine.base import Array
+from service.rpc.calls import Calls
+from service.rpc.handlers import add_synthesis_service
+from service.rpc.servicer import SynthesisServicer
+from service.rpc.status import rich_status
+from service.synthesis.catalogue import build_catalogue
+from service.synthesis.synthesizer import Synthesizer
+from tests.support.fake_engine import FakeEngine
+
+SECRET = "/srv/secret/path"
+REQUEST = pb.SynthesizeRequest(
+    model="tiny", label_map=pb.LabelMap(raw=pb.RawLabelMap(data=b"\0", width=1, height=1))
+)
+
+
+@asynccontextmanager
+async def stub_on(engine: FakeEngine) -> AsyncIterator[pb_grpc.SynthesisServiceAsyncStub]:
+    """A gateway's gRPC side in this process, on a fake engine."""
+    metrics = Metrics()
+    with ThreadPoolExecutor(1) as codecs:
+        synthesizer = Synthesizer(engine, build_catalogue(engine.models()), codecs)
+        server = grpc.aio.server()
+        add_synthesis_service(
+            server,
+            SynthesisServicer(synthesizer, metrics, max_message_bytes=2**20),
+            Calls(metrics, max_concurrent=4, default_timeout_seconds=30),
+        )
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        try:
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+                yield pb_grpc.SynthesisServiceStub(channel)  # type: ignore[misc]
+        finally:
+            await server.stop(None)
+
+
+@pytest.mark.parametrize(
+    "failure", [RuntimeError(SECRET), errors.EngineFailure(SECRET)], ids=["bug", "engine"]
+)
+@pytest.mark.parametrize("method", ["Synthesize", "SynthesizeStream"])
+async def test_internal_failures_leak_nothing_and_are_logged(
+    failure: Exception, method: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(_: Mapping[str, Array]) -> None:
+        raise failure
+
+    async with stub_on(FakeEngine(fail)) as stub:
+        metadata = (("x-request-id", "id-1"),)
+        if method == "Synthesize":
+            answer: Awaitable[object] = stub.Synthesize(REQUEST, metadata=metadata)
+        else:
+            answer = stub.SynthesizeStream(REQUEST, metadata=metadata).read()
+        with caplog.at_level(logging.ERROR), pytest.raises(grpc.aio.AioRpcError) as caught:
+            await answer
+
+    assert caught.value.code() is grpc.StatusCode.INTERNAL
+    trailer = dict(caught.value.trailing_metadata())
+    told = (caught.value.details() or "") + repr(trailer)
+    assert SECRET not in told
+    assert "Traceback" not in told
+    assert trailer["x-request-id"] == "id-1"
+    (record,) = [record for record in caplog.records if record.message == "request failed"]
+    assert record.exc_info
+    assert record.exc_info[1] is failure
+
+
+async def test_a_failure_after_the_first_picture_ends_the_stream_with_its_status() -> None:
+    async def later_ones_fail(inputs: Mapping[str, Array]) -> None:
+        if inputs["LATENT"][0, 0] > 0:
+            raise errors.Unavailable("The engine is gone.")
+
+    latents = pb.LatentList(latents=[pb.Latent(values=[value, 0, 0]) for value in (0, 1)])
+    request = pb.SynthesizeRequest(model="tiny", label_map=REQUEST.label_map, latents=latents)
+    async with stub_on(FakeEngine(later_ones_fail)) as stub:
+        with pytest.raises(grpc.aio.AioRpcError, match="The engine is gone") as caught:
+            _ = [message async for message in stub.SynthesizeStream(request)]
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+SAMPLES: Mapping[type[BaseException], BaseException] = {
+    errors.InvalidArgument: errors.InvalidArgument("seeds.values", 3, "4"),
+    errors.NotFound: errors.NotFound("model", "x", ["y"]),
+    errors.DeadlineExceeded: errors.DeadlineExceeded("Late."),
+    errors.Overloaded: errors.Overloaded("Full.", 1.5),
+    errors.Unavailable: errors.Unavailable("Away."),
+    errors.EngineFailure: errors.EngineFailure(SECRET),
+    errors.RepositoryError: errors.RepositoryError([]),
+}
+DETAILS = {
+    errors.InvalidArgument: error_details_pb2.BadRequest(
+        field_violations=[
+            error_details_pb2.BadRequest.FieldViolation(field="seeds.values", description="got 3; allowed: 4")
+        ]
+    ),
+    errors.NotFound: error_details_pb2.ResourceInfo(
+        resource_type="model", resource_name="x", description="model 'x' does not exist; available: y"
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in errors.STATUS_CODES if issubclass(kind, errors.MaskweaveError)]
+)
+def test_every_failure_of_the_table_becomes_a_rich_status(kind: type[BaseException]) -> None:
+    error = SAMPLES[kind]
+    failure = errors.describe(error)
+    status = rich_status(failure, error, "id-2")
+    assert (status.code, status.message) == (errors.STATUS_CODES[kind].value[0], failure.message)
+    info, request = error_details_pb2.ErrorInfo(), error_details_pb2.RequestInfo()
+    assert status.details[0].Unpack(info)
+    assert status.details[1].Unpack(request)
+    assert (info.reason, info.domain, request.request_id) == (failure.reason, "maskweave", "id-2")
+    if kind in DETAILS:
+        detail = type(DETAILS[kind])()
+        assert status.details[2].Unpack(detail)
+        assert detail == DETAILS[kind]
+
+
+def test_overload_says_when_to_come_back() -> None:
+    error = SAMPLES[errors.Overloaded]
+    retry = error_details_pb2.RetryInfo()
+    assert rich_status(errors.describe(error), error, "").details[2].Unpack(retry)
+    assert retry.retry_delay.ToNanoseconds() == 1.5e9

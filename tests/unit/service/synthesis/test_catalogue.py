@@ -1,0 +1,138 @@
+"""The models on offer, as read from what the engine says."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from service.core.errors import RepositoryError
+from service.engine.base import ANY_SIZE, ModelInfo, TensorSpec
+from service.synthesis.catalogue import build_catalogue
+from service.synthesis.models import ConditionKind
+from tests.support.fake_engine import ENSEMBLE, FLOAT32, PALETTE, with_parameters
+
+
+def catalogue_of(*infos: ModelInfo) -> list[str]:
+    return list(build_catalogue({info.name: info for info in infos}))
+
+
+def problems_of(*infos: ModelInfo) -> list[str]:
+    with pytest.raises(RepositoryError) as caught:
+        catalogue_of(*infos)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_everything_comes_from_parameters_and_tensors() -> None:
+    model = build_catalogue({"tiny_label_map": ENSEMBLE})["tiny"]
+    assert (model.name, model.title, model.description, model.version) == (
+        "tiny",
+        "Tiny",
+        "Four pixels.",
+        "1.0.0",
+    )
+    assert (model.image_width, model.image_height, model.latent_size, model.latent_scale) == (2, 2, 3, 0.5)
+    support = model.conditions[ConditionKind.LABEL_MAP]
+    assert (support.ensemble, support.width, support.height) == ("tiny_label_map", 2, 2)
+    strength = support.style_strength
+    assert (strength.default, strength.min, strength.max) == (0.25, 0.0, 0.9)
+    assert [(entry.id, entry.name, entry.title) for entry in model.palette] == [
+        (0, "background", "background"),
+        (4, "hair", "hair"),
+    ]
+
+
+def test_range_of_style_strength_holds_its_ends_as_they_come_over_the_wire() -> None:
+    strength = build_catalogue({"t": ENSEMBLE})["tiny"].conditions[ConditionKind.LABEL_MAP].style_strength
+    assert float(np.float32(0.9)) in strength
+    assert 0.0 in strength
+    assert 0.91 not in strength
+    assert np.nan not in strength  # noqa: PLW0177 - no comparison
+
+
+def test_models_without_a_pack_are_not_offered_and_names_are_in_order() -> None:
+    stage = with_parameters(replace(ENSEMBLE, name="stage"), pack=None)
+    other = with_parameters(replace(ENSEMBLE, name="other"), pack="a_pack")
+    assert catalogue_of(ENSEMBLE, stage, other) == ["a_pack", "tiny"]
+
+
+def test_nothing_to_offer() -> None:
+    (found,) = problems_of(with_parameters(pack=None))
+    assert found.startswith('*/config.pbtxt: parameters["maskweave.pack"]: missing; allowed: at least one')
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value", "problem"),
+    [
+        ("pack", "Not A Name", "got 'Not A Name'"),
+        ("condition", "hologram", "got 'hologram'"),
+        ("condition", None, "missing"),
+        ("title", "", "got ''"),
+        ("palette", None, "missing"),
+        ("palette", "not json", "got 'not json'"),
+        ("palette", "[]", "at least one class is needed"),
+        (
+            "palette",
+            json.dumps([*PALETTE, {**PALETTE[0], "name": "x", "color": "#010101"}]),
+            "each id may occur once",
+        ),
+        ("palette", json.dumps([{**PALETTE[0], "id": 256}]), "got 256"),
+        ("palette", json.dumps([{**PALETTE[0], "color": "red"}]), "got 'red'"),
+        ("palette", json.dumps([{**PALETTE[0], "colour": "#000000"}]), "[colour]"),
+        ("latent_scale", "0", "got '0'"),
+        ("latent_scale", "wide", "got 'wide'"),
+        ("style_strength", '{"default": 2, "min": 0, "max": 1}', "min <= default <= max"),
+        ("style_strength", '{"default": 0, "min": 0}', "missing"),
+        ("model_version", "1.0", "got '1.0'"),
+    ],
+)
+def test_wrong_parameters(parameter: str, value: str | None, problem: str) -> None:
+    (found,) = problems_of(with_parameters(ENSEMBLE, **{parameter: value}))
+    assert found.startswith(f'tiny_label_map/config.pbtxt: parameters["maskweave.{parameter}"]')
+    assert problem in found
+
+
+@pytest.mark.parametrize(
+    ("changed", "problem"),
+    [
+        ({"inputs": ENSEMBLE.inputs[1:]}, "input[LABEL_MAP]: missing"),
+        (
+            {"inputs": (TensorSpec("LABEL_MAP", FLOAT32, (2, 2)), *ENSEMBLE.inputs[1:])},
+            "input[LABEL_MAP]: got float32, dims [2, 2]; allowed: uint8, dims [height, width], all fixed",
+        ),
+        (
+            {"inputs": (ENSEMBLE.inputs[0], TensorSpec("LATENT", FLOAT32, (ANY_SIZE,)), ENSEMBLE.inputs[2])},
+            "input[LATENT]: got float32, dims [-1]; allowed: float32, dims [latent_size], all fixed",
+        ),
+        (
+            {"outputs": (TensorSpec("IMAGE", np.dtype(np.uint8), (2, 2, 4)),)},
+            "output[IMAGE]: got uint8, dims [2, 2, 4]; allowed: uint8, dims [height, width, 3], all fixed",
+        ),
+        (
+            {"outputs": (TensorSpec("IMAGE", np.dtype(np.uint8), (2, 2)),)},
+            "output[IMAGE]: got uint8, dims [2, 2]",
+        ),
+        ({"max_batch_size": 0}, "max_batch_size: got 0; allowed: at least 1"),
+    ],
+    ids=["missing", "dtype", "any_size", "channels", "rank", "batch"],
+)
+def test_wrong_tensors(changed: dict[str, object], problem: str) -> None:
+    (found,) = problems_of(replace(ENSEMBLE, **changed))  # type: ignore[arg-type]
+    assert f"tiny_label_map/config.pbtxt: {problem}" in found
+
+
+def test_all_problems_of_all_ensembles_are_told() -> None:
+    other = with_parameters(replace(ENSEMBLE, name="other"), pack="other", title="", latent_scale="-1")
+    found = problems_of(with_parameters(model_version="new"), other)
+    assert [problem.partition(":")[0] for problem in found] == [
+        "tiny_label_map/config.pbtxt",
+        "other/config.pbtxt",
+        "other/config.pbtxt",
+    ]
+
+
+def test_two_ensembles_for_one_condition() -> None:
+    (found,) = problems_of(ENSEMBLE, replace(ENSEMBLE, name="again"))
+    assert "'label_map', which tiny_label_map serves already" in found

@@ -1,0 +1,164 @@
+"""Requests become pictures, above an engine that does as the test says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from service.codecs.picture import ImageFormat
+from service.core.errors import DeadlineExceeded, EngineFailure, InvalidArgument
+from service.engine.base import Array
+from service.synthesis.catalogue import build_catalogue
+from service.synthesis.models import Model
+from service.synthesis.request import FirstSeed, Latents, RawLabelMap, Seeds, SynthesisRequest
+from service.synthesis.starts import latent_from_seed, resolve_starts
+from service.synthesis.synthesizer import Picture, Synthesizer
+from tests.support.fake_engine import FakeEngine
+
+BLANK = RawLabelMap(b"\0", 1, 1)
+
+
+@pytest.fixture
+def codecs() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(1) as pool:
+        yield pool
+
+
+@pytest.fixture
+def model() -> Model:
+    return build_catalogue(FakeEngine().models())["tiny"]
+
+
+def synthesizer_on(engine: FakeEngine, codecs: ThreadPoolExecutor) -> Synthesizer:
+    return Synthesizer(engine, build_catalogue(engine.models()), codecs)
+
+
+def request_for(*latents: float) -> SynthesisRequest:
+    return SynthesisRequest(
+        "tiny", BLANK, Latents([[latent, 0, 0] for latent in latents]), image_format=ImageFormat.RAW
+    )
+
+
+async def pictures_of(synthesizer: Synthesizer, request: SynthesisRequest) -> list[Picture]:
+    job = await synthesizer.prepare(request)
+    return [picture async for picture in synthesizer.pictures(job)]
+
+
+async def test_pictures_are_made_side_by_side(codecs: ThreadPoolExecutor) -> None:
+    engine = FakeEngine()
+    made = await pictures_of(synthesizer_on(engine, codecs), request_for(1, 2, 3, 4))
+    assert sorted((picture.index, picture.data[0]) for picture in made) == [(0, 1), (1, 2), (2, 3), (3, 4)]
+    assert engine.most_running == 4
+    assert engine.timeouts == [None] * 4
+
+
+async def test_each_picture_comes_as_soon_as_it_is_ready(codecs: ThreadPoolExecutor) -> None:
+    release = asyncio.Event()
+
+    async def first_waits(inputs: Mapping[str, Array]) -> None:
+        if inputs["LATENT"][0, 0] == 1:
+            await release.wait()
+
+    order = []
+    synthesizer = synthesizer_on(FakeEngine(first_waits), codecs)
+    async for picture in synthesizer.pictures(await synthesizer.prepare(request_for(1, 2))):
+        order.append(picture.index)
+        release.set()
+    assert order == [1, 0]
+
+
+async def test_a_failure_drops_the_other_pictures(codecs: ThreadPoolExecutor) -> None:
+    async def second_fails(inputs: Mapping[str, Array]) -> None:
+        if inputs["LATENT"][0, 0] == 2:
+            raise EngineFailure("no")
+        await asyncio.Event().wait()
+
+    engine = FakeEngine(second_fails)
+    with pytest.raises(EngineFailure):
+        await pictures_of(synthesizer_on(engine, codecs), request_for(1, 2, 3))
+    assert engine.running == 0
+
+
+async def test_closing_early_drops_the_other_pictures(codecs: ThreadPoolExecutor) -> None:
+    async def all_but_one_wait(inputs: Mapping[str, Array]) -> None:
+        if inputs["LATENT"][0, 0] != 2:
+            await asyncio.Event().wait()
+
+    engine = FakeEngine(all_but_one_wait)
+    synthesizer = synthesizer_on(engine, codecs)
+    pictures = synthesizer.pictures(await synthesizer.prepare(request_for(1, 2, 3)))
+    assert (await anext(pictures)).index == 1
+    assert engine.running == 2
+    await pictures.aclose()
+    assert engine.running == 0
+
+
+async def test_the_engine_is_given_what_is_left_of_the_time(codecs: ThreadPoolExecutor) -> None:
+    engine = FakeEngine()
+    synthesizer = synthesizer_on(engine, codecs)
+    job = await synthesizer.prepare(request_for(1))
+    now = asyncio.get_running_loop().time()
+    assert [picture async for picture in synthesizer.pictures(job, deadline=now + 60)]
+    (timeout,) = engine.timeouts
+    assert timeout is not None
+    assert 0 < timeout <= 60
+    with pytest.raises(DeadlineExceeded):
+        await anext(synthesizer.pictures(job, deadline=now))
+    assert len(engine.timeouts) == 1
+
+
+async def test_the_engine_s_inputs(codecs: ThreadPoolExecutor) -> None:
+    seen: dict[str, Array] = {}
+
+    async def look(inputs: Mapping[str, Array]) -> None:
+        seen.update(inputs)
+
+    request = SynthesisRequest("tiny", RawLabelMap(b"\0\x04", 2, 1), FirstSeed(5), style_strength=0.75)
+    await pictures_of(synthesizer_on(FakeEngine(look), codecs), request)
+    assert {name: (value.dtype.name, value.shape) for name, value in seen.items()} == {
+        "LABEL_MAP": ("uint8", (1, 2, 2)),
+        "LATENT": ("float32", (1, 3)),
+        "STYLE_STRENGTH": ("float32", (1, 1)),
+    }
+    assert seen["LABEL_MAP"].tolist() == [[[0, 4], [0, 4]]]
+    assert seen["STYLE_STRENGTH"].tolist() == [[0.75]]
+
+
+async def test_warm_up_makes_a_picture_with_every_model(codecs: ThreadPoolExecutor) -> None:
+    engine = FakeEngine()
+    await synthesizer_on(engine, codecs).warm_up()
+    assert len(engine.timeouts) == 1
+
+
+def test_latents_of_seeds_never_change(model: Model) -> None:
+    """Written out, because a change here would change every picture that anyone has kept a seed of."""
+    latent = latent_from_seed(7, model)
+    assert (latent / model.latent_scale).tolist() == [
+        1.6905256509780884,
+        -0.46593737602233887,
+        0.032820165157318115,
+    ]
+    assert latent_from_seed(2**32 - 1, model).dtype == np.float32
+
+
+def test_starts(model: Model) -> None:
+    def seeds(start: FirstSeed | Seeds | Latents | None, count: int | None = None) -> list[int | None]:
+        return [each.seed for each in resolve_starts(start, count, model)]
+
+    assert seeds(FirstSeed(3)) == [3]
+    assert seeds(FirstSeed(2**32 - 1), 2) == [2**32 - 1, 0]
+    assert seeds(Seeds([4, 4, 1]), 3) == [4, 4, 1]
+    assert seeds(Latents([[0, 0, 0]])) == [None]
+    drawn = seeds(None, 16)
+    assert drawn == [((drawn[0] or 0) + i) % 2**32 for i in range(16)]
+
+
+@pytest.mark.parametrize("start", [None, FirstSeed(1), Seeds([]), Latents([])], ids=str)
+def test_no_starts(model: Model, start: FirstSeed | Seeds | Latents | None) -> None:
+    count = 0 if start is None or isinstance(start, FirstSeed) else None
+    with pytest.raises(InvalidArgument, match="got 0 images; allowed: 1 to 16 images"):
+        resolve_starts(start, count, model)
