@@ -29,7 +29,7 @@ serve: $(SERVE)  ## Start the gateway on the local machine and keep it up (Ctrl-
 
 ##@ Working on it
 .PHONY: test lint format proto bench
-test: $(DEV)  ## Run all tests (pytest options: make test ARGS="-k palette")
+test: $(DEV) $(LABELS)  ## Run all tests (pytest options: make test ARGS="-k palette")
 	@.venv/dev/bin/pytest $(ARGS)
 
 lint: $(DEV)  ## ruff, mypy --strict, import rules, buf lint
