@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,16 @@ from service.core.errors import InvalidArgument
 from service.core.limits import LIMITS, Limits
 from service.synthesis.models import Model
 from service.synthesis.request import FirstSeed, Latents, Seeds
+
+
+class _Generator(threading.local):
+    """Seeded anew for every latent: making a generator takes 140 us, seeding it takes one."""
+
+    def __init__(self) -> None:
+        self.random = np.random.RandomState(0)
+
+
+_generator = _Generator()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +49,9 @@ def latent_from_seed(seed: int, model: Model) -> NDArray[np.float32]:
     Returns:
         float32 `[latent_size]`, normally distributed with mean 0 and deviation `latent_scale`.
     """
-    normal = np.random.RandomState(seed).standard_normal(model.latent_size).astype(np.float32)
+    random = _generator.random
+    random.seed(seed)
+    normal = random.standard_normal(model.latent_size).astype(np.float32)
     return normal * np.float32(model.latent_scale)
 
 
