@@ -38,7 +38,10 @@ def export(pack: str, repository: Path) -> None:
         path = repository / stage.name / VERSION / "model.onnx"
         for batch in PARITY_BATCHES:
             for difference in parity_errors(stage, path, example_inputs(stage, batch, config)):
-                found = f"{stage.name}, batch {batch}: {difference.tensor} is off by {difference.relative:.1e} of its range"
+                found = (
+                    f"{stage.name}, batch {batch}: {difference.tensor} is off by "
+                    f"{difference.relative:.1e} of its range"
+                )
                 click.echo(found)
                 if difference.relative > TOLERANCE:
                     raise click.ClickException(f"{found}, allowed are {TOLERANCE}")

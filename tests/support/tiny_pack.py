@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from training.config import PackConfig, load_config
-from training.data.labelled import split_path
-from training.data.samples import latents_of, pictures_of
-from training.generators.base import Generator
+from training.data.labelled import SPLITS, make_split
+from training.networks import pretrained_generator
 
 TINY: dict[str, Any] = {
-    "data": {"train_samples": 96, "heldout_samples": 24},
+    "data": {
+        "train_samples": 96,
+        "heldout_samples": 24,
+        "labeller": "tests.support.brightness_labeller",
+    },
     "proxies": {
         "clusters": 6,
         "components": 8,
@@ -42,23 +45,10 @@ def tiny_config() -> PackConfig:
     return PackConfig.model_validate(_merged(load_config("faces64").model_dump(), TINY))
 
 
-def write_synthetic_labels(config: PackConfig, generator: Generator) -> None:
-    """Both splits, labelled by brightness: no face labeller needed, and there is something to learn."""
-    classes = len(config.palette)
-    for split, first, count in (
-        ("train", config.data.train_first_seed, config.data.train_samples),
-        ("heldout", config.data.heldout_first_seed, config.data.heldout_samples),
-    ):
-        seeds = np.arange(first, first + count)
-        pictures = pictures_of(
-            generator, latents_of(seeds.tolist(), generator.latent_dim, config.latent.scale)
-        )
-        labels = (pictures.mean(-1) * classes / 256).astype(np.uint8)
-        detected = np.ones(count, bool)
-        detected[0] = False
-        path = split_path(config, split)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(path, seeds=seeds, labels=labels, detected=detected)
+def make_labels(config: PackConfig) -> None:
+    """Both splits, through the real command's code, by a labeller that needs no environment of its own."""
+    for split in SPLITS:
+        make_split(config, pretrained_generator(config), split, Path(sys.executable))
 
 
 def checkpoint_step(folder: Path, run: str) -> int:

@@ -2,10 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.tiny_pack import tiny_config, write_synthetic_labels
+from tests.support.tiny_pack import make_labels, tiny_config
 from training import stages
 from training.config import PackConfig
-from training.networks import pretrained_generator
 from training.runs import RunOptions
 
 
@@ -21,7 +20,7 @@ def trained(config: PackConfig, tmp_path_factory: pytest.TempPathFactory) -> Pat
     (root / "pack").mkdir()
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        write_synthetic_labels(config, pretrained_generator(config))
+        make_labels(config)
         options = RunOptions(
             folder=root / "runs", log_every=5, checkpoint_every=20, sheet_every=1000, show_progress=False
         )

@@ -1,0 +1,64 @@
+"""Evaluation from held-out labels to table and sheet, with a labeller program in its own process."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from training.config import PackConfig
+from training.data.labelled import LabellerError, run_labeller
+from training.evaluate import Evaluator, as_markdown
+from training.pipeline import load_pipeline
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+PAIRS = 12
+
+
+@pytest.fixture
+def evaluator(trained: Path, config: PackConfig, monkeypatch: pytest.MonkeyPatch) -> Evaluator:
+    monkeypatch.chdir(trained)
+    return Evaluator(config, load_pipeline(config, trained / "pack"), PAIRS, Path(sys.executable))
+
+
+def test_bounds_enclose_what_is_measured(evaluator: Evaluator, config: PackConfig) -> None:
+    result = evaluator.evaluate([0.5, 1.0])
+    assert list(result.rows) == ["chance", "upper bound", "style strength 0.5", "style strength 1"]
+    chance, upper = result.rows["chance"].agreement, result.rows["upper bound"].agreement
+    assert upper.accuracy > 0.8 > chance.accuracy  # the labeller agrees with itself on noised pictures
+    assert all(len(row.agreement.iou) == len(config.palette) for row in result.rows.values())
+    assert all(0 <= row.detected <= 1 and row.style_error >= 0 for row in result.rows.values())
+
+
+def test_table_shows_every_row_and_class(evaluator: Evaluator, config: PackConfig) -> None:
+    table = as_markdown(evaluator.evaluate([0.5]), config)
+    assert f"{PAIRS} held-out pairs" in table
+    assert all(
+        name in table for name in ("chance", "upper bound", "style strength 0.5", *config.palette.names)
+    )
+
+
+def test_strength_changes_the_pictures(evaluator: Evaluator) -> None:
+    assert not np.array_equal(evaluator.synthesize(0.0), evaluator.synthesize(1.0))
+
+
+def test_same_inputs_give_the_same_pictures(evaluator: Evaluator) -> None:
+    assert np.array_equal(evaluator.synthesize(0.5), evaluator.synthesize(0.5))
+
+
+def test_more_pairs_than_held_out_samples_are_refused(
+    trained: Path, config: PackConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(trained)
+    with pytest.raises(ValueError, match=r"pairs: 1000 asked for, the held-out split allows at most \d+"):
+        Evaluator(config, load_pipeline(config, trained / "pack"), 1000)
+
+
+def test_missing_labeller_environment_says_how_to_make_it(tmp_path: Path) -> None:
+    with pytest.raises(LabellerError, match="make labels-env"):
+        run_labeller("training.data.face_labeller", np.zeros((1, 64, 64, 3), np.uint8), tmp_path / "python")
+
+
+def test_failing_labeller_is_reported(tmp_path: Path) -> None:
+    with pytest.raises(LabellerError, match="ended with exit status 1"):
+        run_labeller("tests.support.no_such_labeller", np.zeros((1, 8, 8, 3), np.uint8), Path(sys.executable))
