@@ -23,6 +23,9 @@ from typing import ClassVar
 
 import grpc
 
+# Failures travel in trailers, of which gRPC takes 8 KiB in all before it puts a failure of its own in their place.
+_MAX_VALUE_CHARS = 100
+
 _INTERNAL_MESSAGE = "The request failed inside the service; its log has the details under this request id."
 
 
@@ -46,17 +49,17 @@ class InvalidArgument(MaskweaveError):
 
     Args:
         field: Path of the field as the caller knows it, for example `label_map.png`.
-        value: What was sent, already shortened to something printable.
+        value: What was sent, as something printable; a long one is shortened.
         allowed: What would have been accepted.
     """
 
     reason = "INVALID_FIELD"
 
     def __init__(self, field: str, value: object, allowed: str) -> None:
-        super().__init__(f"{field}: got {value}; allowed: {allowed}")
         self.field = field
-        self.value = value
+        self.value = _shortened(str(value))
         self.allowed = allowed
+        super().__init__(f"{field}: {self.description}")
 
     @property
     def description(self) -> str:
@@ -73,7 +76,7 @@ class NotFound(MaskweaveError):
 
     Args:
         resource_type: What kind of thing, for example `model`.
-        name: The name that was asked for.
+        name: The name that was asked for; a long one is shortened.
         available: The names that exist.
     """
 
@@ -81,14 +84,19 @@ class NotFound(MaskweaveError):
 
     def __init__(self, resource_type: str, name: str, available: Iterable[str] = ()) -> None:
         self.resource_type = resource_type
-        self.name = name
+        self.name = _shortened(name)
         self.available = tuple(sorted(available))
         listed = ", ".join(self.available) or "none"
-        super().__init__(f"{resource_type} {name!r} does not exist; available: {listed}")
+        super().__init__(f"{resource_type} {self.name!r} does not exist; available: {listed}")
 
     @property
     def metadata(self) -> Mapping[str, str]:  # noqa: D102 - inherited
         return {"resource_type": self.resource_type, "resource_name": self.name}
+
+
+def _shortened(text: str) -> str:
+    cut = text[:_MAX_VALUE_CHARS]
+    return text if cut == text else f"{cut}... ({len(text)} characters)"
 
 
 class DeadlineExceeded(MaskweaveError):

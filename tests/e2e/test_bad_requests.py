@@ -66,14 +66,23 @@ def test_unknown_model(stub: pb_grpc.SynthesisServiceStub) -> None:
     assert "faces64, slow" in resource.description
 
 
+@pytest.mark.parametrize("characters", [3_000, 1_000_000])
+def test_unknown_model_of_a_long_name(stub: pb_grpc.SynthesisServiceStub, characters: int) -> None:
+    """Told in full, it would not fit into the trailer, and gRPC would say RESOURCE_EXHAUSTED."""
+    with pytest.raises(grpc.RpcError, match=f"({characters} characters).*faces64, slow") as caught:
+        stub.GetModel(pb.GetModelRequest(name="\N{SNOWMAN}" * characters))
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
 @pytest.mark.parametrize(
     ("message", "field"),
     [
         (pb.ListModelsRequest(page_size=-1), "page_size"),
         (pb.ListModelsRequest(page_token="not one of ours!"), "page_token"),
         (pb.ListModelsRequest(page_token="/w=="), "page_token"),
+        (pb.ListModelsRequest(page_token="!" * 10_000), "page_token"),
     ],
-    ids=["page_size", "page_token", "page_token_not_text"],
+    ids=["page_size", "page_token", "page_token_not_text", "page_token_long"],
 )
 def test_bad_pages(stub: pb_grpc.SynthesisServiceStub, message: pb.ListModelsRequest, field: str) -> None:
     with pytest.raises(grpc.RpcError) as caught:

@@ -74,6 +74,15 @@ def test_not_found_lists_what_exists() -> None:
     assert failure.metadata == {"resource_type": "model", "resource_name": "facez"}
 
 
+@pytest.mark.parametrize(
+    "error", [InvalidArgument("page_token", "x" * 9000, "y"), NotFound("model", "x" * 9000, ["y"])], ids=repr
+)
+def test_long_values_of_callers_are_shortened(error: MaskweaveError) -> None:
+    failure = describe(error)
+    assert len(f"{failure.message}{failure.metadata}") < 500
+    assert "xxx... (9000 characters)" in failure.message
+
+
 def test_a_cancelled_request_is_not_an_internal_failure() -> None:
     assert describe(asyncio.CancelledError()).code is grpc.StatusCode.CANCELLED
 
