@@ -26,6 +26,9 @@ SERVER_TIMING = "server-timing"
 # Kept back from the caller's deadline, so that a late answer still reaches them as ours.
 _DEADLINE_MARGIN_SECONDS = 0.005
 
+# The soonest that a refused caller is asked to come back: an answer of ListModels says little of pictures.
+_LEAST_RETRY_SECONDS = 0.05
+
 _REQUEST_ID_FORM = re.compile(rf"[\x21-\x7e]{{1,{LIMITS.max_request_id_chars}}}")
 _logger = logging.getLogger(__name__)
 
@@ -68,7 +71,7 @@ class Calls:
         self._max_concurrent = max_concurrent
         self._default_timeout_seconds = default_timeout_seconds
         self._in_progress = 0
-        self._latest_seconds = 0.0
+        self._latest_answer_seconds = 0.0
 
     @asynccontextmanager
     async def take(self, rpc: Rpc, context: Context) -> AsyncIterator[Call]:
@@ -84,16 +87,16 @@ class Calls:
                     async with _until(call.deadline):
                         yield call
                     context.set_trailing_metadata(tuple(call.trailer.items()))
-                except asyncio.CancelledError:
-                    code = grpc.StatusCode.CANCELLED
+                    self._latest_answer_seconds = call.elapsed_seconds
+                except asyncio.CancelledError as error:
+                    code = describe(error).code
                     raise
                 except Exception as error:
                     code = describe(error).code
                     await self._fail(error, call, rpc, context)
         finally:
             self._in_progress -= 1
-            self._latest_seconds = call.elapsed_seconds
-            self._metrics.rpc_handled(rpc, code, self._latest_seconds)
+            self._metrics.rpc_handled(rpc, code, call.elapsed_seconds)
 
     def _begin(self, context: Context) -> Call:
         given = next((value for key, value in context.invocation_metadata() or () if key == REQUEST_ID), "")
@@ -106,10 +109,11 @@ class Calls:
 
     def _admit(self) -> None:
         if self._in_progress > self._max_concurrent:
-            # A place is free, at the latest, after about the time that one request takes.
+            # Those in progress take about as long as the latest that was answered. Refused ones take no
+            # time, and calling back after that would only add to the load.
             raise Overloaded(
                 f"{self._max_concurrent} requests are in progress, the most this service takes at once.",
-                retry_after_seconds=self._latest_seconds,
+                retry_after_seconds=max(_LEAST_RETRY_SECONDS, self._latest_answer_seconds),
             )
 
     async def _fail(self, error: Exception, call: Call, rpc: Rpc, context: Context) -> NoReturn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import grpc
 import pytest
-from google.rpc import error_details_pb2  # type: ignore[import-untyped]
+from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 
 from maskweave.v1 import synthesis_pb2 as pb
 from maskweave.v1 import synthesis_pb2_grpc as pb_grpc
@@ -19,11 +20,12 @@ from service.engine.base import Array
 from service.rpc.calls import Calls
 from service.rpc.handlers import add_synthesis_service
 from service.rpc.servicer import SynthesisServicer
-from service.rpc.status import rich_status
+from service.rpc.status import DETAILS_TRAILER, rich_status
 from service.synthesis.catalogue import build_catalogue
 from service.synthesis.synthesizer import Synthesizer
 from tests.support.fake_engine import FakeEngine
 
+MAX_CONCURRENT = 4
 SECRET = "/srv/secret/path"
 REQUEST = pb.SynthesizeRequest(
     model="tiny", label_map=pb.LabelMap(raw=pb.RawLabelMap(data=b"\0", width=1, height=1))
@@ -40,7 +42,7 @@ async def stub_on(engine: FakeEngine) -> AsyncIterator[pb_grpc.SynthesisServiceA
         add_synthesis_service(
             server,
             SynthesisServicer(synthesizer, metrics, max_message_bytes=2**20),
-            Calls(metrics, max_concurrent=4, default_timeout_seconds=30),
+            Calls(metrics, max_concurrent=MAX_CONCURRENT, default_timeout_seconds=30),
         )
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
@@ -131,6 +133,40 @@ def test_every_failure_of_the_table_becomes_a_rich_status(kind: type[BaseExcepti
         detail = type(DETAILS[kind])()
         assert status.details[2].Unpack(detail)
         assert detail == DETAILS[kind]
+
+
+async def test_refusals_do_not_shorten_the_time_after_which_to_come_back() -> None:
+    """An overloaded service that has just refused a call at once must not ask for the next one at once."""
+    go_on = asyncio.Event()
+
+    async def wait(_: Mapping[str, Array]) -> None:
+        await go_on.wait()
+
+    async def refused(stub: pb_grpc.SynthesisServiceAsyncStub) -> float:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.Synthesize(REQUEST)
+        status, retry = status_pb2.Status(), error_details_pb2.RetryInfo()
+        status.ParseFromString(dict(caught.value.trailing_metadata())[DETAILS_TRAILER])
+        assert status.details[2].Unpack(retry)
+        return float(retry.retry_delay.ToNanoseconds() / 1e9)
+
+    async def until_running(count: int) -> None:
+        while engine.running != count:
+            await asyncio.sleep(0.001)
+
+    engine = FakeEngine(wait)
+    async with stub_on(engine) as stub:
+        slow = asyncio.ensure_future(stub.Synthesize(REQUEST))
+        await until_running(1)
+        await asyncio.sleep(0.2)
+        go_on.set()
+        await slow
+        go_on.clear()
+        in_progress = [asyncio.ensure_future(stub.Synthesize(REQUEST)) for _ in range(MAX_CONCURRENT)]
+        await until_running(MAX_CONCURRENT)
+        assert min([await refused(stub) for _ in range(3)]) >= 0.2
+        go_on.set()
+        await asyncio.gather(*in_progress)
 
 
 def test_overload_says_when_to_come_back() -> None:
