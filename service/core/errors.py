@@ -23,7 +23,7 @@ from typing import ClassVar
 
 import grpc
 
-# Failures travel in trailers, of which gRPC takes 8 KiB in all before it puts a failure of its own in their place.
+# Failures travel in trailers; when these are over 8 KiB, gRPC puts a failure of its own in their place.
 _MAX_VALUE_CHARS = 100
 
 _INTERNAL_MESSAGE = "The request failed inside the service; its log has the details under this request id."

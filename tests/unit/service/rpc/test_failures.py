@@ -137,9 +137,10 @@ def test_every_failure_of_the_table_becomes_a_rich_status(kind: type[BaseExcepti
 
 async def test_refusals_do_not_shorten_the_time_after_which_to_come_back() -> None:
     """An overloaded service that has just refused a call at once must not ask for the next one at once."""
-    go_on = asyncio.Event()
+    go_on, arrived = asyncio.Event(), asyncio.Semaphore(0)
 
     async def wait(_: Mapping[str, Array]) -> None:
+        arrived.release()
         await go_on.wait()
 
     async def refused(stub: pb_grpc.SynthesisServiceAsyncStub) -> float:
@@ -150,20 +151,16 @@ async def test_refusals_do_not_shorten_the_time_after_which_to_come_back() -> No
         assert status.details[2].Unpack(retry)
         return float(retry.retry_delay.ToNanoseconds() / 1e9)
 
-    async def until_running(count: int) -> None:
-        while engine.running != count:
-            await asyncio.sleep(0.001)
-
-    engine = FakeEngine(wait)
-    async with stub_on(engine) as stub:
+    async with stub_on(FakeEngine(wait)) as stub:
         slow = asyncio.ensure_future(stub.Synthesize(REQUEST))
-        await until_running(1)
+        await arrived.acquire()
         await asyncio.sleep(0.2)
         go_on.set()
         await slow
         go_on.clear()
         in_progress = [asyncio.ensure_future(stub.Synthesize(REQUEST)) for _ in range(MAX_CONCURRENT)]
-        await until_running(MAX_CONCURRENT)
+        for _ in in_progress:
+            await arrived.acquire()
         assert min([await refused(stub) for _ in range(3)]) >= 0.2
         go_on.set()
         await asyncio.gather(*in_progress)
