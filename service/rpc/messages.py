@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from google.protobuf.message import Message
 
 from maskweave.v1 import synthesis_pb2 as pb
@@ -30,6 +33,23 @@ _FORMATS = {
 }
 _FORMAT_VALUES = {ours: value for value, ours in _FORMATS.items() if value}
 _CONDITION_VALUES = {ConditionKind.LABEL_MAP: pb.CONDITION_KIND_LABEL_MAP}
+
+
+class _LatentValues(Sequence[Sequence[float]]):
+    """The values of each latent, taken out of the message one by one.
+
+    A message within the size limit can hold millions of empty latents, which would take seconds and
+    gigabytes to unpack; looked at as a sequence, they are counted and refused first.
+    """
+
+    def __init__(self, latents: Sequence[pb.Latent]) -> None:
+        self._latents = latents
+
+    def __len__(self) -> int:
+        return len(self._latents)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._latents[index].values
 
 
 def request_from_proto(message: pb.SynthesizeRequest) -> SynthesisRequest:
@@ -123,7 +143,7 @@ def _start(message: pb.SynthesizeRequest) -> FirstSeed | Seeds | Latents | None:
         case "seeds":
             return Seeds(message.seeds.values)
         case "latents":
-            return Latents([latent.values for latent in message.latents.latents])
+            return Latents(_LatentValues(message.latents.latents))
     return None
 
 
