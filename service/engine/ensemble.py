@@ -32,20 +32,29 @@ async def run_ensemble(
     waiting = dict(enumerate(plan.steps))
     finished: set[int] = set()
     running: dict[asyncio.Task[Mapping[str, Array]], int] = {}
+
+    def finish(index: int, outputs: Mapping[str, Array]) -> None:
+        tensors.update({tensor: outputs[name] for name, tensor in plan.steps[index].outputs.items()})
+        finished.add(index)
+
     try:
         while waiting or running:
-            for index in [index for index, step in waiting.items() if step.after <= finished]:
-                step = waiting.pop(index)
-                feed = {name: tensors[tensor] for name, tensor in step.inputs.items()}
-                running[asyncio.ensure_future(run_step(step, feed))] = index
+            ready = [index for index, step in waiting.items() if step.after <= finished]
+            runs = [run_step(step, _feed(step, tensors)) for step in map(waiting.pop, ready)]
+            if len(runs) == 1 and not running:
+                # A task, and the wait for it, would cost the loop several turns at each link of a chain.
+                finish(ready[0], await runs[0])
+                continue
+            running |= {asyncio.ensure_future(run): index for index, run in zip(ready, runs, strict=True)}
             done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
-                index = running.pop(task)
-                outputs = task.result()
-                tensors |= {tensor: outputs[name] for name, tensor in plan.steps[index].outputs.items()}
-                finished.add(index)
+                finish(running.pop(task), task.result())
     finally:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
     return tensors
+
+
+def _feed(step: PlannedStep, tensors: Mapping[str, Array]) -> dict[str, Array]:
+    return {name: tensors[tensor] for name, tensor in step.inputs.items()}

@@ -53,21 +53,38 @@ async def test_a_failing_step_cancels_the_steps_beside_it_and_starts_none_after_
     assert cancelled == ["right"]
 
 
-async def test_cancelling_the_ensemble_cancels_its_steps() -> None:
-    reached = asyncio.Event()
-    cancelled: list[str] = []
+@pytest.mark.parametrize("waiting", [{"head"}, {"left", "right"}], ids=["a_step_alone", "steps_side_by_side"])
+async def test_cancelling_the_ensemble_cancels_its_steps(waiting: set[str]) -> None:
+    reached = asyncio.Semaphore(0)
+    cancelled: set[str] = set()
 
     async def run(step: PlannedStep, feed: Mapping[str, Array]) -> Mapping[str, Array]:
-        reached.set()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            cancelled.append(step.model)
-        return {}
+        if step.model in waiting:
+            reached.release()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cancelled.add(step.model)
+        return {"OUT": feed["IN"]}
 
     task = asyncio.create_task(run_ensemble(FORK, INPUTS, run))
-    await reached.wait()
+    for _ in waiting:
+        await reached.acquire()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert cancelled == ["head"]
+    assert cancelled == waiting
+
+
+async def test_a_chain_runs_in_its_caller_s_task() -> None:
+    """Every task of its own would cost each link of the chain turns of the event loop."""
+    tasks = []
+
+    async def run(_: PlannedStep, feed: Mapping[str, Array]) -> Mapping[str, Array]:
+        tasks.append(asyncio.current_task())
+        await asyncio.sleep(0)
+        return {"OUT": feed["IN"]}
+
+    chain = EnsemblePlan((_step("head", "IN", "h"), _step("body", "h", "m", 0), _step("tail", "m", "OUT", 1)))
+    await run_ensemble(chain, INPUTS, run)
+    assert tasks == [asyncio.current_task()] * 3
