@@ -39,7 +39,7 @@ _TRITON_NAMES = {np.dtype(kind): name for name, _, kind in _TYPES}
 
 def triton_name(dtype: np.dtype[Any]) -> str:
     """Triton's name of a dtype, for messages."""
-    return _TRITON_NAMES.get(dtype, str(dtype))
+    return _TRITON_NAMES.get(dtype) or str(dtype)
 
 
 def shape_text(shape: Sequence[int]) -> str:
@@ -71,19 +71,25 @@ def check_inputs(info: ModelInfo, inputs: Mapping[str, Array]) -> None:
             raise InvalidArgument(f"{info.name}.inputs", repr(name), ", ".join(expected))
     batch: int | None = None
     for spec in info.inputs:
-        field = f"{info.name}.inputs[{spec.name}]"
+        # Runs before every stage, so the texts are made only for a failure.
         array = inputs.get(spec.name)
         shape = full_shape(spec, info.max_batch_size)
-        allowed = f"{triton_name(spec.dtype)} {shape_text(shape)}"
-        if array is None:
-            raise InvalidArgument(field, "nothing", allowed)
-        if array.dtype != spec.dtype or not shapes_agree(array.shape, shape):
-            raise InvalidArgument(field, f"{triton_name(array.dtype)} {shape_text(array.shape)}", allowed)
+        if array is None or array.dtype != spec.dtype or not shapes_agree(array.shape, shape):
+            found = "nothing" if array is None else f"{triton_name(array.dtype)} {shape_text(array.shape)}"
+            allowed = f"{triton_name(spec.dtype)} {shape_text(shape)}"
+            raise InvalidArgument(_input_field(info, spec), found, allowed)
         if not info.max_batch_size:
             continue
         size = array.shape[0]
         if not 1 <= size <= info.max_batch_size:
-            raise InvalidArgument(field, f"a batch of {size}", f"1 to {info.max_batch_size}")
+            raise InvalidArgument(
+                _input_field(info, spec), f"a batch of {size}", f"1 to {info.max_batch_size}"
+            )
         if batch is not None and size != batch:
-            raise InvalidArgument(field, f"a batch of {size}", f"{batch}, as in the other inputs")
+            allowed = f"{batch}, as in the other inputs"
+            raise InvalidArgument(_input_field(info, spec), f"a batch of {size}", allowed)
         batch = size
+
+
+def _input_field(info: ModelInfo, spec: TensorSpec) -> str:
+    return f"{info.name}.inputs[{spec.name}]"
