@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+import reprlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
@@ -24,6 +26,15 @@ FORMAT_VALUES: dict[ImageFormat, pb.ImageFormat.ValueType] = {
     "raw": pb.IMAGE_FORMAT_RAW,
 }
 
+_SEED = "integers from 0 to 4294967295"
+_NUMBERS = {
+    "seed": ("seed", _SEED),
+    "number_of_images": ("number_of_images", "an integer of 32 bits"),
+    "style_strength": ("style_strength", "a number"),
+    "quality": ("image_quality", "an integer of 32 bits"),
+}
+"""Field and allowed values by argument, for the arguments that are one number."""
+
 # Larger maps are worth the time of compressing them.
 _MAX_RAW_PIXELS = 256 * 256
 
@@ -43,7 +54,7 @@ def synthesize_request(
     """Build a request; the service checks its values.
 
     Raises:
-        TypeError: The label map is of none of the types allowed.
+        TypeError: The label map is of none of the types allowed, or something else is not a number.
         ValueError: The label map's shape, mode or values cannot be class ids, a number does not fit its
             field, the format is unknown, or more than one of seed, seeds and latents is given.
     """
@@ -52,18 +63,36 @@ def synthesize_request(
     if image_format not in FORMAT_VALUES:
         raise ValueError(f"image_format: got {image_format!r}; allowed: {', '.join(FORMAT_VALUES)}")
     request = pb.SynthesizeRequest(
-        model=model,
-        label_map=_label_map(label_map),
-        seeds=None if seeds is None else pb.SeedList(values=seeds),
-        latents=None if latents is None else _latents(latents),
-        number_of_images=number_of_images,
-        style_strength=style_strength,
-        image_format=FORMAT_VALUES[image_format],
-        image_quality=quality,
+        model=model, label_map=_label_map(label_map), image_format=FORMAT_VALUES[image_format]
     )
-    if seed is not None:
-        request.seed = seed
+    numbers = {
+        "seed": seed,
+        "number_of_images": number_of_images,
+        "style_strength": style_strength,
+        "quality": quality,
+    }
+    for argument, value in numbers.items():
+        if value is not None:
+            field, allowed = _NUMBERS[argument]
+            with _naming(argument, value, allowed):
+                setattr(request, field, value)
+    if seeds is not None:
+        with _naming("seeds", seeds, f"a sequence of {_SEED}"):
+            request.seeds.CopyFrom(pb.SeedList(values=seeds))
+    if latents is not None:
+        with _naming("latents", latents, "numbers [pictures, latent_size]"):
+            request.latents.CopyFrom(pb.LatentList(latents=[pb.Latent(values=values) for values in latents]))
     return request
+
+
+@contextmanager
+def _naming(argument: str, value: object, allowed: str) -> Iterator[None]:
+    """Say which argument it was: protobuf's own errors tell neither field nor message."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        found = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else reprlib.repr(value)
+        raise type(error)(f"{argument}: got {found}; allowed: {allowed}") from error
 
 
 def _label_map(label_map: LabelMap) -> pb.LabelMap:
@@ -98,7 +127,3 @@ def _encode(ids: NDArray[np.uint8]) -> pb.LabelMap:
     file = io.BytesIO()
     Image.fromarray(ids).save(file, "PNG")
     return pb.LabelMap(png=file.getvalue())
-
-
-def _latents(latents: NDArray[Any] | Sequence[Sequence[float]]) -> pb.LatentList:
-    return pb.LatentList(latents=[pb.Latent(values=values) for values in latents])

@@ -60,6 +60,11 @@ def test_large_arrays_travel_as_png() -> None:
         assert (image.mode, image.size) == ("L", (300, 300))
 
 
+def test_empty_starts_are_sent_for_the_service_to_refuse() -> None:
+    assert build(seeds=[]).WhichOneof("start") == "seeds"
+    assert build(latents=[]).WhichOneof("start") == "latents"
+
+
 def test_starts() -> None:
     assert build(seeds=[1, 2]).seeds.values == [1, 2]
     latents = build(latents=np.array([[0.5, 1.5]], np.float32)).latents.latents
@@ -97,7 +102,25 @@ def test_unknown_format() -> None:
         build(image_format="gif")
 
 
-@pytest.mark.parametrize("seed", [-1, 2**32])
-def test_seeds_are_32_bits(seed: int) -> None:
-    with pytest.raises(ValueError, match=str(seed)):
-        build(seed=seed)
+@pytest.mark.parametrize(
+    ("argument", "value", "message"),
+    [
+        ("seed", -1, "seed: got -1; allowed: integers from 0 to 4294967295"),
+        ("seed", 2**32, "seed: got 4294967296"),
+        ("seed", 1.5, r"seed: got 1\.5"),
+        ("seeds", [1, 2**32], r"seeds: got \[1, 4294967296\]; allowed: a sequence of integers from 0"),
+        ("seeds", 3, "seeds: got 3"),
+        (
+            "latents",
+            np.zeros(100),
+            r"latents: got float64 \(100,\); allowed: numbers \[pictures, latent",
+        ),
+        ("latents", [["a"]], r"latents: got \[\['a'\]\]"),
+        ("number_of_images", 2**31, "number_of_images: got 2147483648; allowed: an integer of 32 bits"),
+        ("style_strength", "much", "style_strength: got 'much'; allowed: a number"),
+        ("quality", "90", "quality: got '90'"),
+    ],
+)
+def test_numbers_that_cannot_be_sent_are_refused_by_name(argument: str, value: Any, message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        build(**{argument: value})
