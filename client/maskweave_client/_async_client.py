@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 import grpc
@@ -120,7 +120,7 @@ class AsyncClient:
         Raises:
             MaskweaveError: The call failed; see its subclasses.
             ValueError: An argument cannot be what it is meant to be.
-            TypeError: The label map is of none of the types allowed.
+            TypeError: The label map is of none of the types allowed, or something else is not a number.
         """
         request = synthesize_request(
             model,
@@ -149,10 +149,10 @@ class AsyncClient:
         quality: int | None = None,
         timeout: float | None = None,
         request_id: str | None = None,
-    ) -> AsyncIterator[StreamedPicture]:
+    ) -> AsyncGenerator[StreamedPicture, None]:
         """Make the same pictures as `synthesize` and yield each as soon as it is ready.
 
-        The request is sent at once. Closing the iterator before its end cancels what is left.
+        The request is sent when the first picture is asked for. Closing the generator cancels what is left.
 
         Args:
             model: Name of the model, for example `faces64`.
@@ -173,7 +173,7 @@ class AsyncClient:
         Raises:
             MaskweaveError: The call failed; see its subclasses.
             ValueError: An argument cannot be what it is meant to be.
-            TypeError: The label map is of none of the types allowed.
+            TypeError: The label map is of none of the types allowed, or something else is not a number.
         """
         request = synthesize_request(
             model,
@@ -186,10 +186,7 @@ class AsyncClient:
             image_format=image_format,
             quality=quality,
         )
-        call = self._stub.SynthesizeStream(
-            request, timeout=self._timeout if timeout is None else timeout, metadata=metadata(request_id)
-        )
-        return _stream(call)
+        return self._stream(request, timeout, request_id)
 
     async def _call(
         self,
@@ -205,15 +202,22 @@ class AsyncClient:
         except grpc.aio.AioRpcError as error:
             raise _translated(error) from error
 
-
-async def _stream(call: Any) -> AsyncIterator[StreamedPicture]:
-    try:
-        async for message in call:
-            yield streamed_from_proto(message)
-    except grpc.aio.AioRpcError as error:
-        raise _translated(error) from error
-    finally:
-        call.cancel()
+    async def _stream(
+        self,
+        request: pb.SynthesizeRequest,
+        timeout: float | None,  # noqa: ASYNC109 - becomes the call's deadline
+        request_id: str | None,
+    ) -> AsyncGenerator[StreamedPicture, None]:
+        call = self._stub.SynthesizeStream(
+            request, timeout=self._timeout if timeout is None else timeout, metadata=metadata(request_id)
+        )
+        try:
+            async for message in call:
+                yield streamed_from_proto(message)
+        except grpc.aio.AioRpcError as error:
+            raise _translated(error) from error
+        finally:
+            call.cancel()
 
 
 def _translated(error: grpc.aio.AioRpcError) -> MaskweaveError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, TypeVar
 
 import grpc
@@ -119,7 +119,7 @@ class Client:
         Raises:
             MaskweaveError: The call failed; see its subclasses.
             ValueError: An argument cannot be what it is meant to be.
-            TypeError: The label map is of none of the types allowed.
+            TypeError: The label map is of none of the types allowed, or something else is not a number.
         """
         request = synthesize_request(
             model,
@@ -148,10 +148,10 @@ class Client:
         quality: int | None = None,
         timeout: float | None = None,
         request_id: str | None = None,
-    ) -> Iterator[StreamedPicture]:
+    ) -> Generator[StreamedPicture, None, None]:
         """Make the same pictures as `synthesize` and yield each as soon as it is ready.
 
-        The request is sent at once. Closing the iterator before its end cancels what is left.
+        The request is sent when the first picture is asked for. Closing the generator cancels what is left.
 
         Args:
             model: Name of the model, for example `faces64`.
@@ -172,7 +172,7 @@ class Client:
         Raises:
             MaskweaveError: The call failed; see its subclasses.
             ValueError: An argument cannot be what it is meant to be.
-            TypeError: The label map is of none of the types allowed.
+            TypeError: The label map is of none of the types allowed, or something else is not a number.
         """
         request = synthesize_request(
             model,
@@ -185,10 +185,7 @@ class Client:
             image_format=image_format,
             quality=quality,
         )
-        call = self._stub.SynthesizeStream(
-            request, timeout=self._timeout if timeout is None else timeout, metadata=metadata(request_id)
-        )
-        return _stream(call)
+        return self._stream(request, timeout, request_id)
 
     def _call(
         self,
@@ -204,15 +201,22 @@ class Client:
         except grpc.RpcError as error:
             raise _translated(error) from error
 
-
-def _stream(call: Any) -> Iterator[StreamedPicture]:
-    try:
-        for message in call:
-            yield streamed_from_proto(message)
-    except grpc.RpcError as error:
-        raise _translated(error) from error
-    finally:
-        call.cancel()
+    def _stream(
+        self,
+        request: pb.SynthesizeRequest,
+        timeout: float | None,
+        request_id: str | None,
+    ) -> Generator[StreamedPicture, None, None]:
+        call = self._stub.SynthesizeStream(
+            request, timeout=self._timeout if timeout is None else timeout, metadata=metadata(request_id)
+        )
+        try:
+            for message in call:
+                yield streamed_from_proto(message)
+        except grpc.RpcError as error:
+            raise _translated(error) from error
+        finally:
+            call.cancel()
 
 
 def _translated(error: Any) -> MaskweaveError:

@@ -184,9 +184,17 @@ def test_closing_a_stream_early_cancels_the_rest(own_gateway: GatewayProcess) ->
     with Client(own_gateway.address) as client:
         stream = client.synthesize_stream("slow", SMALL, latents=[[0.0]] + ONE_SECOND * 15)
         assert next(stream).index == 0
-        stream.close()  # type: ignore[attr-defined] # a generator, as documented
+        stream.close()
         wait_until_in_flight(own_gateway, 0, "SynthesizeStream")
         assert client.synthesize("slow", SMALL, latents=[[0.0]], timeout=20).pictures
+
+
+def test_closing_a_stream_before_its_first_picture_leaves_nothing_behind(own_gateway: GatewayProcess) -> None:
+    with Client(own_gateway.address) as client:
+        client.synthesize_stream("slow", SMALL, latents=ONE_SECOND * 16).close()
+        assert client.synthesize("slow", SMALL, latents=[[0.0]]).pictures
+    # The metric of a method comes with its first call.
+    assert 'grpc_method="SynthesizeStream"' not in own_gateway.get("/metrics")
 
 
 def test_more_requests_than_allowed_are_refused_as_overload(repository: Path) -> None:
