@@ -17,9 +17,11 @@ MaskweaveError
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import grpc
+from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 
 _DETAILS_TRAILER = "grpc-status-details-bin"
@@ -115,7 +117,8 @@ def error_from_rpc(
     details = next((value for key, value in trailer if key == _DETAILS_TRAILER), None)
     status = status_pb2.Status()
     if isinstance(details, bytes):
-        status.ParseFromString(details)
+        with suppress(DecodeError):  # not the service's: a proxy on the way may answer in its place
+            status.ParseFromString(details)
     reason = request_id = ""
     metadata: dict[str, str] = {}
     violations: list[FieldViolation] = []

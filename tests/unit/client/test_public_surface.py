@@ -41,6 +41,12 @@ def test_unknown_statuses_are_failures_of_the_service() -> None:
     assert type(error_from_rpc(grpc.StatusCode.DATA_LOSS, "", ())) is ServiceFailure
 
 
+def test_details_that_cannot_be_read_do_not_hide_the_failure() -> None:
+    error = error_from_rpc(grpc.StatusCode.UNAVAILABLE, "no upstream", [("grpc-status-details-bin", b"\xff")])
+    assert type(error) is Unavailable
+    assert str(error) == "no upstream"
+
+
 def test_nobody_there() -> None:
     with Client("127.0.0.1:1", timeout=2) as client, pytest.raises(Unavailable):
         client.models()
