@@ -69,7 +69,7 @@ def plan_ensemble(config: ModelConfig, repository: Repository, findings: Finding
 
 def check_nesting(entries: Mapping[str, ModelEntry], findings: Findings) -> None:
     """Refuse ensembles that contain themselves, directly or through one another."""
-    graph = {name: {step.model for step in entry.config.steps} for name, entry in entries.items()}
+    graph = {name: [step.model for step in entry.config.steps] for name, entry in entries.items()}
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
@@ -153,8 +153,8 @@ class _Planner:
 
     def _check_inputs(self, index: int, step: StepConfig, model: ModelConfig) -> None:
         specs = {spec.name: spec for spec in model.inputs}
-        for name in specs.keys() - step.inputs.keys():
-            field = f"{_step_field(index)}.input_map"
+        field = f"{_step_field(index)}.input_map"
+        for name in (name for name in specs if name not in step.inputs):
             self._problem(field, f"does not feed input {name!r} of {model.name!r}", f"all of {_names(specs)}")
         for name, tensor in step.inputs.items():
             field = f'{_step_field(index)}.input_map["{name}"]'

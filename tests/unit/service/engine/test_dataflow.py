@@ -226,6 +226,17 @@ def test_refuses_with_field_value_and_what_is_allowed(steps: list[StepConfig], e
     assert problems == expected
 
 
+def test_problems_come_in_the_order_of_the_config() -> None:
+    tensors = [f"T{index}" for index in range(8)]
+    many = _config("many", _specs(dict.fromkeys(tensors, (4,))), _specs({"OUT": (4,)}))
+    whole = _config("whole", (), (), (_step("many", {}, {"OUT": "OUT"}),))
+    entries = {model.name: ModelEntry(model, {1: Path()}) for model in (many, whole)}
+    findings = Findings()
+    plan_ensemble(whole, Repository(frozenset(entries), entries), findings)
+    unfed = [problem.problem for problem in findings.problems if problem.field.endswith("input_map")]
+    assert unfed == [f"does not feed input {name!r} of 'many'" for name in tensors]
+
+
 def test_an_input_that_no_step_reads_is_refused() -> None:
     _, problems = _plan(_step("head", {"IN": "IN"}, {"OUT": "OUT"}), inputs={"IN": (4,), "SEED": (1,)})
     assert problems == ["input[1]: no step reads 'SEED'; allowed: inputs that a step reads"]
