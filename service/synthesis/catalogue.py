@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Annotated
 
 import numpy as np
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Json, PositiveFloat, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, Json, ValidationError
 
 from service.core.errors import RepositoryError, RepositoryProblem
 from service.engine.base import ANY_SIZE, ModelInfo, TensorSpec
@@ -84,7 +84,7 @@ class _Parameters(BaseModel):
     title: Annotated[str, Field(min_length=1)]
     description: str
     palette: Json[Annotated[tuple[PaletteClass, ...], AfterValidator(_ordered_and_unique)]]
-    latent_scale: PositiveFloat
+    latent_scale: Annotated[FiniteFloat, Field(gt=0)]
     style_strength: Json[StyleStrengthRange]
     model_version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?$")]
 

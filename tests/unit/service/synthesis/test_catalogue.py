@@ -83,6 +83,7 @@ def test_nothing_to_offer() -> None:
         ("palette", json.dumps([{**PALETTE[0], "colour": "#000000"}]), "[colour]"),
         ("latent_scale", "0", "got '0'"),
         ("latent_scale", "wide", "got 'wide'"),
+        ("latent_scale", "inf", "got 'inf'"),
         ("style_strength", '{"default": 2, "min": 0, "max": 1}', "min <= default <= max"),
         ("style_strength", '{"default": 0, "min": 0}', "missing"),
         ("model_version", "1.0", "got '1.0'"),
