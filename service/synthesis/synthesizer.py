@@ -138,14 +138,18 @@ class Synthesizer:
         """Check a request and decode its condition.
 
         Raises:
-            InvalidArgument: A field has a value that is not allowed.
-            NotFound: There is no such model, or it does not accept this kind of condition.
+            InvalidArgument: A field has a value that is not allowed, or the model does not accept this
+                kind of condition.
+            NotFound: There is no such model.
         """
         arrived = time.perf_counter()
         model = self.model(request.model, field="model")
         condition = model.conditions.get(ConditionKind.LABEL_MAP)
         if condition is None:
-            raise NotFound("condition", ConditionKind.LABEL_MAP, model.conditions)
+            accepted = ", ".join(model.conditions)
+            raise InvalidArgument(
+                "condition", ConditionKind.LABEL_MAP, f"what {model.name} accepts: {accepted}"
+            )
         style_strength = _check_style_strength(request.style_strength, condition)
         _check_quality(request.image_format, request.image_quality, self._limits)
         starts = resolve_starts(request.start, request.number_of_images, model, limits=self._limits)

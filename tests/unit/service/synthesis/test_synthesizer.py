@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -132,6 +133,12 @@ async def test_warm_up_makes_a_picture_with_every_model(codecs: ThreadPoolExecut
     engine = FakeEngine()
     await synthesizer_on(engine, codecs).warm_up()
     assert len(engine.timeouts) == 1
+
+
+async def test_a_condition_that_the_model_does_not_accept(model: Model, codecs: ThreadPoolExecutor) -> None:
+    without = Synthesizer(FakeEngine(), {"tiny": replace(model, conditions={})}, codecs)
+    with pytest.raises(InvalidArgument, match="condition: got label_map; allowed: what tiny accepts"):
+        await without.prepare(request_for(1))
 
 
 def test_latents_of_seeds_never_change(model: Model) -> None:
