@@ -76,7 +76,7 @@ _SPECS = (
     ),
     MetricSpec("maskweave_requests_in_flight", "gauge", "RPCs in progress.", ("grpc_method",)),
     MetricSpec("maskweave_failures_total", "counter", "Failed RPCs by the reason told.", ("reason",)),
-    MetricSpec("maskweave_images_total", "counter", "Images sent to callers.", ("model", "format")),
+    MetricSpec("maskweave_images_total", "counter", "Images made for callers.", ("model", "format")),
     MetricSpec(
         "maskweave_stage_duration_seconds",
         "histogram",
@@ -154,9 +154,9 @@ class Metrics:
         """Count a failure by the stable reason of its error class."""
         self._failures.labels(reason).inc()
 
-    def images_sent(self, model: str, image_format: str, count: int = 1) -> None:
-        """Count images that left for a caller."""
-        self._images.labels(model, image_format).inc(count)
+    def image_made(self, model: str, image_format: str) -> None:
+        """Count an image made for a caller, whatever becomes of the rest of the request."""
+        self._images.labels(model, image_format).inc()
 
     def stage(
         self, stage: str, seconds: float, *, queue_seconds: float | None = None, cached: bool = False

@@ -73,7 +73,7 @@ def record_picture(metrics: Metrics, job: Job, picture: Picture) -> None:
             stage.model, stage.compute_seconds, queue_seconds=stage.queue_seconds, cached=stage.cached
         )
     metrics.stage(ENCODE, picture.encode_seconds)
-    metrics.images_sent(job.model.name, job.image_format.value)
+    metrics.image_made(job.model.name, job.image_format.value)
 
 
 @dataclass(slots=True)

@@ -30,7 +30,8 @@ def _used() -> Metrics:
     metrics.rpc_started(SYNTHESIZE)
     metrics.rpc_handled(SYNTHESIZE, grpc.StatusCode.OK, 0.004)
     metrics.failed("OVERLOADED")
-    metrics.images_sent("faces64", "png", 3)
+    for _ in range(3):
+        metrics.image_made("faces64", "png")
     metrics.stage("faces64_rearranger", 0.002, queue_seconds=0.001)
     metrics.stage("faces64_generator_head", 0.0, queue_seconds=0.0, cached=True)
     metrics.serving("0.1.0", {"faces64_rearranger": 1})
