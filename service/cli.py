@@ -42,7 +42,10 @@ def serve(**flags: Any) -> None:
     try:
         settings = Settings(**{name: value for name, value in flags.items() if value is not None})
     except ValidationError as error:
-        faults = (f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        faults = (
+            f"{'.'.join(map(str, fault['loc']))}: got {fault['input']!r}; {fault['msg']}"
+            for fault in error.errors()
+        )
         raise click.UsageError("\n".join(faults)) from error
     configure_logging(settings.log_level, settings.log_format)
     click.echo(settings.describe() + "\n")

@@ -14,6 +14,7 @@ from grpc_reflection.v1alpha import reflection
 
 from service.app.health import GatewayHealth
 from service.app.http import http_server
+from service.app.listening import ListenError, address_text
 from service.core.metrics import Metrics
 from service.core.settings import Settings
 from service.engine.base import Engine
@@ -53,7 +54,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
 
     Raises:
         MaskweaveError: The model repository cannot be served, or one of its models makes no pictures.
-        OSError: A port is taken or an address is not this machine's.
+        ListenError: A port is taken or an address is not this machine's.
     """
     metrics = Metrics()
     async with AsyncExitStack() as stack:
@@ -91,7 +92,9 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         await health.start()
         stack.push_async_callback(health.stop)
         yield Gateway(
-            _address(settings.grpc_host, grpc_port), _address(settings.http_host, http_port), catalogue
+            address_text(settings.grpc_host, grpc_port),
+            address_text(settings.http_host, http_port),
+            catalogue,
         )
 
 
@@ -118,10 +121,7 @@ def _build_server(
 
 def _listen(server: grpc.aio.Server, host: str, port: int) -> int:
     try:
-        return server.add_insecure_port(_address(host, port))
+        return server.add_insecure_port(address_text(host, port))
     except RuntimeError as error:
-        raise OSError(f"cannot listen on {_address(host, port)}: is the port taken?") from error
-
-
-def _address(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        reason = "the port is taken, or the address is not this machine's"  # the log has gRPC's own words
+        raise ListenError("grpc", host, port, reason) from error

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from aiohttp import hdrs, web
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from service.app.listening import ListenError
 from service.core.metrics import Metrics
 
 # A scrape in progress may finish; nothing else runs here.
@@ -34,7 +35,7 @@ async def http_server(
         The port.
 
     Raises:
-        OSError: The port is taken or the address is not this machine's.
+        ListenError: The port is taken or the address is not this machine's.
     """
 
     async def show_metrics(_: web.Request) -> web.Response:
@@ -48,7 +49,10 @@ async def http_server(
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            raise ListenError("http", host, port, error.strerror or str(error)) from error
         bound_port: int = runner.addresses[0][1]
         yield bound_port
     finally:

@@ -20,7 +20,7 @@ async def run(settings: Settings) -> None:
 
     Raises:
         MaskweaveError: The model repository cannot be served, or one of its models makes no pictures.
-        OSError: A port is taken or an address is not this machine's.
+        ListenError: A port is taken or an address is not this machine's.
     """
     loop = asyncio.get_running_loop()
     told_to_stop = asyncio.Event()
