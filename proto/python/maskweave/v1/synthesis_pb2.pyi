@@ -8,10 +8,11 @@ Rules of this package, so that it can grow without ever breaking a caller:
   kinds of start become new members of `SynthesizeRequest.start`, and new ways of working become
   new methods. No field is renamed, renumbered or given another meaning.
 - Every enum starts with an UNSPECIFIED value, and what an unset field means is said beside it.
-- Every failure is a `google.rpc.Status` (in the trailer `grpc-status-details-bin`) that carries a
-  `google.rpc.ErrorInfo` with a stable reason, and, when the request is at fault, a
-  `google.rpc.BadRequest` whose violations name the fields by their path in the request, for
-  example `label_map.run_length.lengths`.
+- Every failure that the service itself decides on is a `google.rpc.Status` (in the trailer
+  `grpc-status-details-bin`) that carries a `google.rpc.ErrorInfo` with a stable reason, and, when
+  the request is at fault, a `google.rpc.BadRequest` whose violations name the fields by their path
+  in the request, for example `label_map.run_length.lengths`. gRPC's own failures come without:
+  no connection, a message over the size limit, an unknown method.
 
 Metadata understood by every method:
 - `x-request-id` (request, optional): the caller's id of the request, 1 to 128 visible ASCII
@@ -803,7 +804,9 @@ class StageTiming(google.protobuf.message.Message):
     image_index: builtins.int
     """Which picture of the request it ran for, from 0, in the order of the seeds or latents."""
     cached: builtins.bool
-    """Whether the result came from the stage's response cache."""
+    """Whether the result came from the stage's response cache, or from the same run for another request
+    that was in progress.
+    """
     @property
     def queue(self) -> google.protobuf.duration_pb2.Duration:
         """Waiting for a free executor of the stage, or finding the result when `cached`."""

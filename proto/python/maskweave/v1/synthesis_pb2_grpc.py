@@ -53,7 +53,7 @@ class SynthesisServiceServicer(object):
     def GetModel(self, request, context):
         """Describes one model: its palette, the conditions it accepts and its limits.
 
-        Errors: NOT_FOUND when there is no such model.
+        Errors: INVALID_ARGUMENT when the name is empty; NOT_FOUND when there is no such model.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -62,12 +62,14 @@ class SynthesisServiceServicer(object):
     def Synthesize(self, request, context):
         """Makes pictures that follow a condition and returns them together, in the order of their seeds
         or latents. The same request with the same seeds gives the same bytes for as long as
-        `model_version` stays the same.
+        `model_version` stays the same, from one release of the service on one kind of processor: others
+        may round differently.
 
         Errors: INVALID_ARGUMENT when a field does not hold what its comment asks for; NOT_FOUND for an
         unknown model; RESOURCE_EXHAUSTED when the service is overloaded or the message is too large;
-        DEADLINE_EXCEEDED when the caller's deadline passes first; UNAVAILABLE while the service starts,
-        stops or cannot reach its models (safe to retry).
+        DEADLINE_EXCEEDED when the deadline passes first, the caller's or, without one, the service's;
+        UNAVAILABLE while the service starts, stops or cannot reach its models (safe to retry); INTERNAL
+        when a model fails (the service's log has why, under the request's id).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -8,10 +8,11 @@ Rules of this package, so that it can grow without ever breaking a caller:
   kinds of start become new members of `SynthesizeRequest.start`, and new ways of working become
   new methods. No field is renamed, renumbered or given another meaning.
 - Every enum starts with an UNSPECIFIED value, and what an unset field means is said beside it.
-- Every failure is a `google.rpc.Status` (in the trailer `grpc-status-details-bin`) that carries a
-  `google.rpc.ErrorInfo` with a stable reason, and, when the request is at fault, a
-  `google.rpc.BadRequest` whose violations name the fields by their path in the request, for
-  example `label_map.run_length.lengths`.
+- Every failure that the service itself decides on is a `google.rpc.Status` (in the trailer
+  `grpc-status-details-bin`) that carries a `google.rpc.ErrorInfo` with a stable reason, and, when
+  the request is at fault, a `google.rpc.BadRequest` whose violations name the fields by their path
+  in the request, for example `label_map.run_length.lengths`. gRPC's own failures come without:
+  no connection, a message over the size limit, an unknown method.
 
 Metadata understood by every method:
 - `x-request-id` (request, optional): the caller's id of the request, 1 to 128 visible ASCII
@@ -54,7 +55,7 @@ class SynthesisServiceStub:
     ]
     """Describes one model: its palette, the conditions it accepts and its limits.
 
-    Errors: NOT_FOUND when there is no such model.
+    Errors: INVALID_ARGUMENT when the name is empty; NOT_FOUND when there is no such model.
     """
 
     Synthesize: grpc.UnaryUnaryMultiCallable[
@@ -63,12 +64,14 @@ class SynthesisServiceStub:
     ]
     """Makes pictures that follow a condition and returns them together, in the order of their seeds
     or latents. The same request with the same seeds gives the same bytes for as long as
-    `model_version` stays the same.
+    `model_version` stays the same, from one release of the service on one kind of processor: others
+    may round differently.
 
     Errors: INVALID_ARGUMENT when a field does not hold what its comment asks for; NOT_FOUND for an
     unknown model; RESOURCE_EXHAUSTED when the service is overloaded or the message is too large;
-    DEADLINE_EXCEEDED when the caller's deadline passes first; UNAVAILABLE while the service starts,
-    stops or cannot reach its models (safe to retry).
+    DEADLINE_EXCEEDED when the deadline passes first, the caller's or, without one, the service's;
+    UNAVAILABLE while the service starts, stops or cannot reach its models (safe to retry); INTERNAL
+    when a model fails (the service's log has why, under the request's id).
     """
 
     SynthesizeStream: grpc.UnaryStreamMultiCallable[
@@ -102,7 +105,7 @@ class SynthesisServiceAsyncStub:
     ]
     """Describes one model: its palette, the conditions it accepts and its limits.
 
-    Errors: NOT_FOUND when there is no such model.
+    Errors: INVALID_ARGUMENT when the name is empty; NOT_FOUND when there is no such model.
     """
 
     Synthesize: grpc.aio.UnaryUnaryMultiCallable[
@@ -111,12 +114,14 @@ class SynthesisServiceAsyncStub:
     ]
     """Makes pictures that follow a condition and returns them together, in the order of their seeds
     or latents. The same request with the same seeds gives the same bytes for as long as
-    `model_version` stays the same.
+    `model_version` stays the same, from one release of the service on one kind of processor: others
+    may round differently.
 
     Errors: INVALID_ARGUMENT when a field does not hold what its comment asks for; NOT_FOUND for an
     unknown model; RESOURCE_EXHAUSTED when the service is overloaded or the message is too large;
-    DEADLINE_EXCEEDED when the caller's deadline passes first; UNAVAILABLE while the service starts,
-    stops or cannot reach its models (safe to retry).
+    DEADLINE_EXCEEDED when the deadline passes first, the caller's or, without one, the service's;
+    UNAVAILABLE while the service starts, stops or cannot reach its models (safe to retry); INTERNAL
+    when a model fails (the service's log has why, under the request's id).
     """
 
     SynthesizeStream: grpc.aio.UnaryStreamMultiCallable[
@@ -154,7 +159,7 @@ class SynthesisServiceServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[maskweave.v1.synthesis_pb2.GetModelResponse, collections.abc.Awaitable[maskweave.v1.synthesis_pb2.GetModelResponse]]:
         """Describes one model: its palette, the conditions it accepts and its limits.
 
-        Errors: NOT_FOUND when there is no such model.
+        Errors: INVALID_ARGUMENT when the name is empty; NOT_FOUND when there is no such model.
         """
 
     @abc.abstractmethod
@@ -165,12 +170,14 @@ class SynthesisServiceServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[maskweave.v1.synthesis_pb2.SynthesizeResponse, collections.abc.Awaitable[maskweave.v1.synthesis_pb2.SynthesizeResponse]]:
         """Makes pictures that follow a condition and returns them together, in the order of their seeds
         or latents. The same request with the same seeds gives the same bytes for as long as
-        `model_version` stays the same.
+        `model_version` stays the same, from one release of the service on one kind of processor: others
+        may round differently.
 
         Errors: INVALID_ARGUMENT when a field does not hold what its comment asks for; NOT_FOUND for an
         unknown model; RESOURCE_EXHAUSTED when the service is overloaded or the message is too large;
-        DEADLINE_EXCEEDED when the caller's deadline passes first; UNAVAILABLE while the service starts,
-        stops or cannot reach its models (safe to retry).
+        DEADLINE_EXCEEDED when the deadline passes first, the caller's or, without one, the service's;
+        UNAVAILABLE while the service starts, stops or cannot reach its models (safe to retry); INTERNAL
+        when a model fails (the service's log has why, under the request's id).
         """
 
     @abc.abstractmethod
