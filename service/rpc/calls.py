@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import grpc
 
-from service.core.errors import DeadlineExceeded, Overloaded, describe
+from service.core.errors import DeadlineExceeded, Failure, Overloaded, describe
 from service.core.limits import LIMITS
 from service.core.logging import request_context
 from service.core.metrics import Metrics, Rpc
@@ -22,6 +22,8 @@ from service.rpc.status import DETAILS_TRAILER, rich_status
 
 REQUEST_ID = "x-request-id"
 SERVER_TIMING = "server-timing"
+
+_PASSED = "The deadline passed before the answer was ready."
 
 # Kept back from the caller's deadline, so that a late answer still reaches them as ours.
 _DEADLINE_MARGIN_SECONDS = 0.005
@@ -89,11 +91,15 @@ class Calls:
                     context.set_trailing_metadata(tuple(call.trailer.items()))
                     self._latest_answer_seconds = call.elapsed_seconds
                 except asyncio.CancelledError as error:
-                    code = describe(error).code
+                    # gRPC cancels a call at its deadline too, and a busy event loop may hear of that first.
+                    passed = asyncio.get_running_loop().time() >= call.deadline
+                    failure = self._record(DeadlineExceeded(_PASSED), rpc) if passed else describe(error)
+                    code = failure.code
                     raise
                 except Exception as error:
-                    code = describe(error).code
-                    await self._fail(error, call, rpc, context)
+                    failure = self._record(error, rpc)
+                    code = failure.code
+                    await _abort(failure, error, call, context)
         finally:
             self._in_progress -= 1
             self._metrics.rpc_handled(rpc, code, call.elapsed_seconds)
@@ -116,7 +122,8 @@ class Calls:
                 retry_after_seconds=max(_LEAST_RETRY_SECONDS, self._latest_answer_seconds),
             )
 
-    async def _fail(self, error: Exception, call: Call, rpc: Rpc, context: Context) -> NoReturn:
+    def _record(self, error: Exception, rpc: Rpc) -> Failure:
+        """Count and log a failure, in the context of its request."""
         failure = describe(error)
         self._metrics.failed(failure.reason)
         facts = {"method": rpc.method, "code": failure.code.name, "reason": failure.reason}
@@ -124,20 +131,23 @@ class Calls:
             _logger.error("request failed", extra=facts, exc_info=error)
         else:
             _logger.info("request refused", extra=facts | {"problem": failure.message})
-        status = rich_status(failure, error, call.request_id)
-        trailer = (*call.trailer.items(), (DETAILS_TRAILER, status.SerializeToString()))
-        await context.abort(failure.code, failure.message, trailer)
+        return failure
+
+
+async def _abort(failure: Failure, error: Exception, call: Call, context: Context) -> NoReturn:
+    status = rich_status(failure, error, call.request_id)
+    trailer = (*call.trailer.items(), (DETAILS_TRAILER, status.SerializeToString()))
+    await context.abort(failure.code, failure.message, trailer)
 
 
 @asynccontextmanager
 async def _until(deadline: float) -> AsyncIterator[None]:
-    passed = "The deadline passed before the answer was ready."
     if deadline <= asyncio.get_running_loop().time():
-        raise DeadlineExceeded(passed)
+        raise DeadlineExceeded(_PASSED)
     try:
         async with asyncio.timeout_at(deadline) as timeout:
             yield
     except TimeoutError as error:
         if timeout.expired():
-            raise DeadlineExceeded(passed) from error
+            raise DeadlineExceeded(_PASSED) from error
         raise

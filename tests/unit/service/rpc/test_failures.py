@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -15,7 +16,7 @@ from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-unty
 from maskweave.v1 import synthesis_pb2 as pb
 from maskweave.v1 import synthesis_pb2_grpc as pb_grpc
 from service.core import errors
-from service.core.metrics import Metrics
+from service.core.metrics import Metrics, Rpc
 from service.engine.base import Array
 from service.rpc.calls import Calls
 from service.rpc.handlers import add_synthesis_service
@@ -33,9 +34,11 @@ REQUEST = pb.SynthesizeRequest(
 
 
 @asynccontextmanager
-async def stub_on(engine: FakeEngine) -> AsyncIterator[pb_grpc.SynthesisServiceAsyncStub]:
+async def stub_on(
+    engine: FakeEngine, metrics: Metrics | None = None
+) -> AsyncIterator[pb_grpc.SynthesisServiceAsyncStub]:
     """A gateway's gRPC side in this process, on a fake engine."""
-    metrics = Metrics()
+    metrics = metrics or Metrics()
     with ThreadPoolExecutor(1) as codecs:
         synthesizer = Synthesizer(engine, build_catalogue(engine.models()), codecs)
         server = grpc.aio.server()
@@ -133,6 +136,29 @@ def test_every_failure_of_the_table_becomes_a_rich_status(kind: type[BaseExcepti
         detail = type(DETAILS[kind])()
         assert status.details[2].Unpack(detail)
         assert detail == DETAILS[kind]
+
+
+async def test_a_deadline_that_passes_while_the_loop_is_busy_is_not_taken_for_a_cancellation() -> None:
+    """It is then gRPC that cancels the call, before the deadline's own timer was looked at."""
+    ended = asyncio.Event()
+
+    class TellingMetrics(Metrics):
+        def rpc_handled(self, rpc: Rpc, code: grpc.StatusCode, seconds: float) -> None:
+            super().rpc_handled(rpc, code, seconds)
+            ended.set()
+
+    async def busy(_: Mapping[str, Array]) -> None:
+        time.sleep(0.3)  # noqa: ASYNC251 - on purpose
+        await asyncio.Event().wait()
+
+    metrics = TellingMetrics()
+    async with stub_on(FakeEngine(busy), metrics) as stub:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.Synthesize(REQUEST, timeout=0.2)
+        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        await ended.wait()
+    assert b'grpc_code="DeadlineExceeded"' in metrics.render()
+    assert b'maskweave_failures_total{reason="DEADLINE_EXCEEDED"} 1.0' in metrics.render()
 
 
 async def test_refusals_do_not_shorten_the_time_after_which_to_come_back() -> None:
