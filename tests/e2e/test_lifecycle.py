@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -136,6 +137,23 @@ def test_sigterm_waits_no_longer_than_the_grace(repository: Path) -> None:
         with pytest.raises(Unavailable):
             answer.result()
         assert gateway.wait() == 0
+
+
+def test_a_second_signal_ends_the_process_at_once(repository: Path) -> None:
+    with (
+        gateway_process(repository, engine_threads=2) as gateway,
+        Client(gateway.address) as client,
+        ThreadPoolExecutor() as pool,
+    ):
+        answer = pool.submit(client.synthesize, "slow", SMALL, latents=[[3 * SLOW_ONE_SECOND]])
+        wait_until_in_flight(gateway, 1)
+        gateway.terminate()
+        while "stopping" not in gateway.output:
+            time.sleep(0.02)
+        gateway.terminate()
+        assert gateway.wait() == -signal.SIGTERM
+        with pytest.raises(Unavailable):
+            answer.result()
 
 
 def test_deadline_passes(gateway: GatewayProcess, client: Client) -> None:
