@@ -57,6 +57,34 @@ async def test_pictures_are_made_side_by_side(codecs: ThreadPoolExecutor) -> Non
     assert engine.timeouts == [None] * 4
 
 
+async def test_a_single_picture_needs_no_task_of_its_own(codecs: ThreadPoolExecutor) -> None:
+    tasks = []
+
+    async def look(_: Mapping[str, Array]) -> None:
+        tasks.append(asyncio.current_task())
+
+    await pictures_of(synthesizer_on(FakeEngine(look), codecs), request_for(1))
+    assert tasks == [asyncio.current_task()]
+
+
+@pytest.mark.parametrize("latents", [[1], [1, 2, 3]], ids=["one", "several"])
+async def test_cancelling_drops_the_pictures(codecs: ThreadPoolExecutor, latents: list[float]) -> None:
+    begun = asyncio.Semaphore(0)
+
+    async def wait(_: Mapping[str, Array]) -> None:
+        begun.release()
+        await asyncio.Event().wait()
+
+    engine = FakeEngine(wait)
+    task = asyncio.create_task(pictures_of(synthesizer_on(engine, codecs), request_for(*latents)))
+    for _ in latents:
+        await begun.acquire()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert engine.running == 0
+
+
 async def test_each_picture_comes_as_soon_as_it_is_ready(codecs: ThreadPoolExecutor) -> None:
     release = asyncio.Event()
 
