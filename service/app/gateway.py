@@ -49,8 +49,9 @@ class Gateway:
 async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     """Bring a gateway up, and on leaving take it down without losing a request.
 
-    Down means, in this order: report not ready, take no new calls, let those in progress finish within
-    the grace, cancel the rest, close the HTTP port, free the models.
+    Up means, in this order: the HTTP port, which says "not ready", the models, the gRPC port.
+    Down means: report not ready, take no new calls, let those in progress finish within the grace, cancel
+    the rest, free the models, close the HTTP port.
 
     Raises:
         MaskweaveError: The model repository cannot be served, or one of its models makes no pictures.
@@ -58,6 +59,12 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     """
     metrics = Metrics()
     async with AsyncExitStack() as stack:
+        health = GatewayHealth([SERVICE_NAME])
+        http_port = await stack.enter_async_context(
+            http_server(
+                settings.http_host, settings.http_port, metrics=metrics, is_ready=lambda: health.ready
+            )
+        )
         codecs = stack.enter_context(ThreadPoolExecutor(settings.codec_threads, thread_name_prefix="codec"))
         engine: Engine = EmbeddedEngine(
             settings.model_repository,
@@ -73,12 +80,6 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             version("maskweave"), {name: model.version for name, model in engine.models().items()}
         )
 
-        health = GatewayHealth([SERVICE_NAME])
-        http_port = await stack.enter_async_context(
-            http_server(
-                settings.http_host, settings.http_port, metrics=metrics, is_ready=lambda: health.ready
-            )
-        )
         servicer = SynthesisServicer(synthesizer, metrics, max_message_bytes=settings.max_message_bytes)
         calls = Calls(
             metrics,
