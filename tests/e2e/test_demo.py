@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.support.faces64_repository import PALETTE
 from tests.support.gateway_process import GatewayProcess
+from tests.support.small_pack import PALETTE
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "client" / "examples"

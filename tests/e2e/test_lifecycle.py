@@ -23,8 +23,8 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from maskweave.v1 import synthesis_pb2 as pb
 from maskweave.v1 import synthesis_pb2_grpc as pb_grpc
 from maskweave_client import AsyncClient, Client, DeadlineExceeded, Overloaded, Unavailable
-from tests.support.faces64_repository import SLOW_ONE_SECOND
 from tests.support.gateway_process import GatewayProcess, channel_to, gateway_process
+from tests.support.slow_pack import SLOW_ONE_SECOND
 
 SERVICE = "maskweave.v1.SynthesisService"
 SERVING = health_pb2.HealthCheckResponse.SERVING

@@ -10,7 +10,7 @@ from maskweave.v1 import synthesis_pb2 as pb
 from maskweave.v1 import synthesis_pb2_grpc as pb_grpc
 from maskweave_client import Client, InvalidRequest, NotFound
 from service.core.limits import LIMITS
-from tests.support.faces64_repository import LATENT_SCALE, LATENT_SIZE, PALETTE, VERSION
+from tests.support.small_pack import LATENT_SCALE, LATENT_SIZE, PALETTE, VERSION
 
 
 def test_models_are_listed_by_name(client: Client) -> None:

@@ -15,15 +15,16 @@ from PIL import Image
 from maskweave.v1 import synthesis_pb2 as pb
 from maskweave.v1 import synthesis_pb2_grpc as pb_grpc
 from maskweave_client import AsyncClient, Client, LabelMap
-from tests.support.faces64_repository import LATENT_SCALE, LATENT_SIZE, SLOW_ONE_SECOND, VERSION
 from tests.support.gateway_process import GatewayProcess, gateway_process
 from tests.support.png import GREY, INDEXED, one_channel_png
+from tests.support.slow_pack import SLOW_ONE_SECOND
+from tests.support.small_pack import LATENT_SCALE, LATENT_SIZE, VERSION
 
 Labels = NDArray[np.uint8]
 
 
 def expected_picture(label_map: Labels, latent: NDArray[np.float32], strength: float) -> Labels:
-    """What the small repository's networks make: see `faces64_repository`."""
+    """What the small repository's networks make: see `faces64_networks`."""
     small = label_map[::2, ::2].astype(np.float32)
     mean = 2 * latent.astype(np.float64).mean()
     channels = (

@@ -30,11 +30,21 @@ def onnx_model(
     return model
 
 
+def constant(name: str, value: float) -> onnx.NodeProto:
+    """A node that gives one number, FP32 []."""
+    return helper.make_node("Constant", [], [name], value_float=float(value))
+
+
+def constants(name: str, *values: int) -> onnx.NodeProto:
+    """A node that gives integers, INT64 [n]."""
+    return helper.make_node("Constant", [], [name], value_ints=list(values))
+
+
 def affine_model(scale: float, offset: float, width: int = 4) -> onnx.ModelProto:
     """OUT = IN * scale + offset, FP32 [batch, width]."""
     nodes = [
-        helper.make_node("Constant", [], ["scale"], value_float=float(scale)),
-        helper.make_node("Constant", [], ["offset"], value_float=float(offset)),
+        constant("scale", scale),
+        constant("offset", offset),
         helper.make_node("Mul", ["IN", "scale"], ["scaled"]),
         helper.make_node("Add", ["scaled", "offset"], ["OUT"]),
     ]
