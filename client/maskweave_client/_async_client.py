@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from maskweave.v1 import synthesis_pb2 as pb
 from maskweave.v1 import synthesis_pb2_grpc as pb_grpc
-from maskweave_client._channel import CHANNEL_OPTIONS, DEFAULT_TIMEOUT_SECONDS, metadata
+from maskweave_client._channel import DEFAULT_TIMEOUT_SECONDS, channel_options, metadata
 from maskweave_client._errors import MaskweaveError, error_from_rpc
 from maskweave_client._models import Model, model_from_proto
 from maskweave_client._requests import ImageFormat, LabelMap, synthesize_request
@@ -40,9 +40,9 @@ class AsyncClient:
     ) -> None:
         if channel is None:
             if credentials is None:
-                channel = grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
+                channel = grpc.aio.insecure_channel(target, options=channel_options(target))
             else:
-                channel = grpc.aio.secure_channel(target, credentials, options=CHANNEL_OPTIONS)
+                channel = grpc.aio.secure_channel(target, credentials, options=channel_options(target))
         self._channel = channel
         self._timeout = timeout
         self._stub: pb_grpc.SynthesisServiceAsyncStub = pb_grpc.SynthesisServiceStub(channel)  # type: ignore[assignment]

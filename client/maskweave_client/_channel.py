@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 DEFAULT_TIMEOUT_SECONDS = 30.0
 """Deadline of a call that names none."""
@@ -29,7 +30,9 @@ _SERVICE_CONFIG = {
     ],
 }
 
-CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
+_LOOPBACK = re.compile(r"(?:.*[/:])?(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?")
+
+_OPTIONS: tuple[tuple[str, int | str], ...] = (
     # A reply of many raw pictures is larger than gRPC's default of 4 MiB.
     ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
@@ -39,7 +42,14 @@ CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
     ("grpc.enable_retries", 1),
     ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
 )
-"""Options of every channel that the client makes."""
+
+
+def channel_options(target: str) -> tuple[tuple[str, int | str], ...]:
+    """Options of the client's channel to `target`."""
+    if _LOOPBACK.fullmatch(target):
+        # gRPC follows `http_proxy` even to this machine, where no proxy leads.
+        return (*_OPTIONS, ("grpc.enable_http_proxy", 0))
+    return _OPTIONS
 
 
 def metadata(request_id: str | None) -> tuple[tuple[str, str], ...]:

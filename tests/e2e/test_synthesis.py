@@ -212,6 +212,17 @@ def test_stream_sends_what_is_ready_before_what_is_not(repository: Path) -> None
         assert [part.index for part in streamed] == [1, 0]
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_the_way_to_this_machine_leads_through_no_proxy(
+    gateway: GatewayProcess, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    for name in ("no_proxy", "no_grpc_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    with Client(gateway.address.replace("127.0.0.1", host), timeout=5) as own:
+        assert own.models()
+
+
 async def test_async_client_does_the_same(client: Client, gateway: GatewayProcess, label_map: Labels) -> None:
     async with AsyncClient(gateway.address) as other:
         results = await asyncio.gather(

@@ -9,6 +9,7 @@ import pytest
 
 import maskweave_client
 from maskweave_client import AsyncClient, Client, MaskweaveError, ServiceFailure, Unavailable
+from maskweave_client._channel import channel_options
 from maskweave_client._errors import error_from_rpc
 
 
@@ -45,6 +46,24 @@ def test_details_that_cannot_be_read_do_not_hide_the_failure() -> None:
     error = error_from_rpc(grpc.StatusCode.UNAVAILABLE, "no upstream", [("grpc-status-details-bin", b"\xff")])
     assert type(error) is Unavailable
     assert str(error) == "no upstream"
+
+
+@pytest.mark.parametrize(
+    ("target", "follows"),
+    [
+        ("localhost:50051", False),
+        ("127.0.0.1:50051", False),
+        ("[::1]:50051", False),
+        ("dns:///localhost:50051", False),
+        ("ipv4:127.0.0.1:50051", False),
+        ("maskweave.example:50051", True),
+        ("not-localhost:50051", True),
+        ("localhost.example:50051", True),
+        ("[fe80::1]:50051", True),
+    ],
+)
+def test_only_the_way_to_other_machines_follows_the_proxy_settings(target: str, follows: bool) -> None:
+    assert (("grpc.enable_http_proxy", 0) not in channel_options(target)) == follows
 
 
 def test_nobody_there() -> None:
