@@ -50,7 +50,8 @@ async def stub_on(
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
         try:
-            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            options = (("grpc.enable_http_proxy", 0),)
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options) as channel:
                 yield pb_grpc.SynthesisServiceStub(channel)  # type: ignore[misc]
         finally:
             await server.stop(None)
