@@ -99,7 +99,11 @@ def _free_ports(count: int) -> list[int]:
 def _wait_until_healthy(process: subprocess.Popen[bytes], address: str) -> None:
     deadline = time.monotonic() + READY_TIMEOUT_SECONDS
     # By default a refused channel tries again only after a second, by when the service is long ready.
-    options = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 50)]
+    options = [
+        ("grpc.initial_reconnect_backoff_ms", 50),
+        ("grpc.max_reconnect_backoff_ms", 50),
+        ("grpc.enable_http_proxy", 0),
+    ]
     with grpc.insecure_channel(address, options=options) as channel:
         health = health_pb2_grpc.HealthStub(channel)
         while time.monotonic() < deadline:

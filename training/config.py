@@ -123,17 +123,27 @@ class SupervisedSection(Section):
     histogram_dropout: float = Field(ge=0, le=1)
 
 
-class CycleSection(Section):
-    """Second phase: through the frozen rearranger and generator to the label segmenter."""
+class CycleWeights(Section):
+    """Weights of the cycle's losses."""
 
-    steps: Positive
-    batch: Positive
-    learning_rate: Rate
     proxy: Weight
     label: Weight
     style: Weight
     adversarial: Weight
-    temperature: float = Field(gt=0)
+    mask: Weight
+    image: Weight
+
+
+class CycleSection(Section):
+    """Last phase: mapper and rearranger together, through the frozen generator, to the label segmenter."""
+
+    steps: Positive
+    batch: Positive
+    self_fraction: float = Field(ge=0, le=1)
+    learning_rate: Rate
+    rearranger_learning_rate: Rate
+    discriminator_learning_rate: Rate
+    weights: CycleWeights
 
 
 class StyleStrengthSection(Section):

@@ -8,7 +8,6 @@ Without it every face gets the commonest clusters (ours; the paper's mapper sees
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from training.unet import UNet, one_hot
@@ -48,15 +47,7 @@ def proxy_histogram(masks: Tensor, clusters: int) -> Tensor:
     return one_hot(masks, clusters).mean((2, 3))
 
 
-def straight_through_sample(logits: Tensor, temperature: float, uniform: Tensor) -> Tensor:
-    """A one-hot Gumbel sample of each cell whose gradient is that of the soft sample.
-
-    Args:
-        logits: `[B, K, m, m]`.
-        temperature: of the soft sample.
-        uniform: noise in [0, 1) of the same shape.
-    """
-    noise = -torch.log(-torch.log(uniform.clamp(1e-6, 1 - 1e-6)))
-    soft = ((logits + noise) / temperature).softmax(1)
-    hard = one_hot(soft.argmax(1), logits.shape[1])
-    return hard + soft - soft.detach()
+def straight_through_argmax(logits: Tensor) -> Tensor:
+    """Each cell's likeliest id, one-hot, with the softmax's gradient: `[B, K, m, m]`, as the logits."""
+    soft = logits.softmax(1)
+    return one_hot(soft.argmax(1), logits.shape[1]) + soft - soft.detach()

@@ -50,15 +50,15 @@ def load_weights(network: Network, folder: Path, name: str) -> Network:
     return network.eval().requires_grad_(False)
 
 
-def averaged_weights(network: Network, checkpoint: Path) -> Network:
-    """Read the moving average that a run's checkpoint holds into a network.
+def averaged_weights(network: Network, checkpoint: Path, part: str = "average") -> Network:
+    """Read the moving average that a run's checkpoint holds as `part` into a network.
 
     Raises:
         FileNotFoundError: if there is no such run.
     """
     if not checkpoint.exists():
         raise FileNotFoundError(f"{checkpoint} is missing: this stage has not been trained")
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state"]["average"]
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state"][part]
     prefix = "module."
     network.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
     return network.eval()

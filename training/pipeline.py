@@ -98,7 +98,7 @@ def load_pipeline(config: PackConfig, folder: Path) -> SynthesisPipeline:
         config,
         generator,
         frozen(load_weights(proxy_segmenter(config), folder, "proxy_segmenter")),
-        load_weights(rearranger(config, generator), folder, "rearranger"),
+        load_weights(rearranger(config, generator), folder, "rearranger_tuned"),
         _folded(load_weights(label_map_mapper(config), folder, "mapper_label_map")),
     ).eval()
 

@@ -157,8 +157,9 @@ def moving_average(network: nn.Module, decay: float) -> AveragedModel:
     return average.eval()
 
 
-def warm_cosine(step: int, steps: int, warm_up: int = 100, floor: float = 0.02) -> float:
-    """Factor on the learning rate: linear warm-up, then half a cosine down to `floor`."""
+def warm_cosine(step: int, steps: int, floor: float = 0.02) -> float:
+    """Factor on the learning rate: linear warm-up over at most 100 steps, then half a cosine to `floor`."""
+    warm_up = min(100, steps // 10)
     if step < warm_up:
         return (step + 1) / warm_up
     progress = (step - warm_up) / max(1, steps - warm_up)

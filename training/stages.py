@@ -13,9 +13,9 @@ from training.config import PackConfig
 from training.data.labelled import load_split
 from training.discriminator import SegmenterDiscriminator
 from training.generators.base import Generator
+from training.loops.cycle import CycleTrainer, Judges
 from training.loops.label_segmenter import LabelSegmenterTrainer
 from training.loops.mapper import MapperTrainer
-from training.loops.mapper_cycle import FrozenStages, MapperCycleTrainer
 from training.loops.proxy_segmenter import ProxySegmenterTrainer
 from training.loops.rearranger import RearrangerTrainer
 from training.networks import (
@@ -56,7 +56,10 @@ def train_rearranger(config: PackConfig, folder: Path, options: RunOptions) -> N
 
 
 def train_mapper(config: PackConfig, folder: Path, options: RunOptions) -> None:
-    """Train the mapper for label maps; writes `label_segmenter` and `mapper_label_map`."""
+    """Train the mapper for label maps, then tune it and the rearranger together.
+
+    Writes `label_segmenter`, `mapper_label_map`, `rearranger_tuned` and `discriminator_tuned`.
+    """
     device = torch.device(options.device)
     generator = _generator(config, device)
     segmenter = _frozen_segmenter(config, folder, device)
@@ -71,15 +74,18 @@ def train_mapper(config: PackConfig, folder: Path, options: RunOptions) -> None:
     _run(MapperTrainer(config, generator, segmenter, samples, device), options)
     mapper = averaged_weights(label_map_mapper(config), options.folder / "mapper" / "checkpoint.pt")
 
-    frozen_stages = FrozenStages(
-        generator,
-        segmenter,
-        load_weights(rearranger(config, generator), folder, "rearranger").to(device),
-        _fast(judge, device),
-        load_weights(SegmenterDiscriminator(segmenter), folder, "discriminator").to(device),
+    networks = (
+        mapper,
+        load_weights(rearranger(config, generator), folder, "rearranger"),
+        load_weights(SegmenterDiscriminator(segmenter), folder, "discriminator"),
     )
-    _run(MapperCycleTrainer(config, frozen_stages, mapper, samples, device), options)
-    _finish(label_map_mapper(config), "mapper_cycle", folder, options, weights="mapper_label_map")
+    cycle = CycleTrainer(
+        config, generator, Judges(segmenter, _fast(judge, device)), networks, samples, device
+    )
+    _run(cycle, options)
+    _finish(label_map_mapper(config), "cycle", folder, options, "mapper_label_map", "mapper_average")
+    _finish(rearranger(config, generator), "cycle", folder, options, "rearranger_tuned", "rearranger_average")
+    save_weights(cycle.discriminator, folder, "discriminator_tuned")
 
 
 STAGES: dict[str, Callable[[PackConfig, Path, RunOptions], None]] = {
@@ -104,10 +110,13 @@ def _fast(network: UNet, device: torch.device) -> UNet:
 @torch.no_grad()
 def _fit(config: PackConfig, generator: Generator, seed: int) -> ProxyClusters:
     section = config.proxies
-    random = torch.Generator().manual_seed(seed)
     top = max(generator.channels)
-    latents = torch.randn(section.samples, generator.latent_dim, generator=random) * config.latent.scale
-    pyramids = [generator.head(chunk.to(generator.device), top) for chunk in latents.split(FIT_BATCH)]
+    pyramids = []
+    for first in range(0, section.samples, FIT_BATCH):
+        random = torch.Generator().manual_seed(seed + first // FIT_BATCH)
+        count = min(FIT_BATCH, section.samples - first)
+        latents = torch.randn(count, generator.latent_dim, generator=random) * config.latent.scale
+        pyramids.append(generator.head(latents.to(generator.device), top))
     return fit_clusters(
         pyramids,
         count=section.clusters,
@@ -123,8 +132,14 @@ def _run(trainer: Trainer, options: RunOptions) -> None:
 
 
 def _finish(
-    network: Network, run: str, folder: Path, options: RunOptions, weights: str | None = None
+    network: Network,
+    run: str,
+    folder: Path,
+    options: RunOptions,
+    name: str | None = None,
+    part: str = "average",
 ) -> Network:
     """Put a finished run's averaged weights into the pack's folder; returns the network as stored."""
-    save_weights(averaged_weights(network, options.folder / run / "checkpoint.pt"), folder, weights or run)
-    return load_weights(network, folder, weights or run)
+    averaged = averaged_weights(network, options.folder / run / "checkpoint.pt", part)
+    save_weights(averaged, folder, name or run)
+    return load_weights(network, folder, name or run)

@@ -51,6 +51,11 @@ class Samples:
         """Proxy masks, int64 `[B, m, m]`."""
         return self.logits.argmax(1)
 
+    def part(self, chosen: slice) -> Samples:
+        """Some of the samples."""
+        pyramid = {r: features[chosen] for r, features in self.pyramid.items()}
+        return Samples(pyramid, self.pictures[chosen], self.logits[chosen])
+
 
 @torch.no_grad()
 def draw_samples(generator: Generator, segmenter: UNet, latents: Tensor) -> Samples:

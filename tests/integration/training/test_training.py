@@ -33,7 +33,7 @@ def metrics(trained: Path, run: str) -> list[dict[str, float]]:
         ("rearranger", "discriminator"),
         ("label_segmenter", "loss"),
         ("mapper", "loss"),
-        ("mapper_cycle", "total"),
+        ("cycle", "total"),
     ],
 )
 def test_losses_fall(trained: Path, run: str, loss: str) -> None:
@@ -42,7 +42,7 @@ def test_losses_fall(trained: Path, run: str, loss: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "run", ["proxy_segmenter", "rearranger", "label_segmenter", "mapper", "mapper_cycle"]
+    "run", ["proxy_segmenter", "rearranger", "label_segmenter", "mapper", "cycle"]
 )
 def test_every_run_leaves_its_last_sheet_and_checkpoint(trained: Path, config: PackConfig, run: str) -> None:
     steps = {
@@ -50,7 +50,7 @@ def test_every_run_leaves_its_last_sheet_and_checkpoint(trained: Path, config: P
         "rearranger": config.rearranger.steps,
         "label_segmenter": config.mapper.label_segmenter.steps,
         "mapper": config.mapper.supervised.steps,
-        "mapper_cycle": config.mapper.cycle.steps,
+        "cycle": config.mapper.cycle.steps,
     }[run]
     assert checkpoint_step(trained / "runs", run) == steps
     assert metrics(trained, run)[-1]["step"] == steps

@@ -4,7 +4,7 @@ import torch
 from training.clustering import ProxyClusters, blur, fit_clusters
 from training.discriminator import SegmenterDiscriminator
 from training.generators.dcgan import load_generator
-from training.mapper import LabelMapMapper, proxy_histogram, straight_through_sample
+from training.mapper import LabelMapMapper, proxy_histogram, straight_through_argmax
 from training.rearranger import AttentionLevel, CrossAttention, Rearranger
 from training.unet import UNet, frozen, one_hot
 
@@ -141,9 +141,9 @@ def test_histogram_is_the_share_of_each_cluster() -> None:
     assert proxy_histogram(masks, 3).tolist() == [[0.75, 0.0, 0.25]]
 
 
-def test_straight_through_sample_is_hard_and_has_a_gradient() -> None:
+def test_straight_through_argmax_is_hard_and_has_a_gradient() -> None:
     logits = torch.randn(2, 5, 4, 4, requires_grad=True)
-    sample = straight_through_sample(logits, 1.0, torch.rand(2, 5, 4, 4))
+    sample = straight_through_argmax(logits)
     torch.testing.assert_close(sample.sum(1), torch.ones(2, 4, 4))
     torch.testing.assert_close(sample.max(1).values, torch.ones(2, 4, 4))
     (sample * torch.randn(2, 5, 4, 4)).sum().backward()

@@ -1,0 +1,189 @@
+"""Last stage: the cycle, which tunes mapper and rearranger together.
+
+One sample's label map, another sample's style: the mapper's proxy mask goes through the rearranger and the
+frozen generator, and judges say whether the picture shows the label map (a frozen label segmenter), keeps the
+source's colours class by class, and looks real (the discriminator, which goes on learning). Until here the
+rearranger has only seen proxy masks of samples; here it learns to make the best of the mapper's.
+
+The style strength s weighs colours against labels, 0.5 + s against 1.5 - s, so that it stays a dial. Two
+terms hold what was learned before: the mapper's own loss on samples' masks, the rearranger's self-reconstruction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from training.config import PackConfig
+from training.data.labelled import LabelledSamples
+from training.discriminator import SegmenterDiscriminator
+from training.generators.base import Generator
+from training.loops.rearranger import BETAS, DISCRIMINATOR_BETAS, GRADIENT_CLIP, Samples, draw_samples
+from training.losses import adversarial_loss, discriminator_loss, style_loss
+from training.mapper import LabelMapMapper, proxy_histogram, straight_through_argmax
+from training.rearranger import Rearranger
+from training.runs import Metrics, Stateful, moving_average, place, set_learning_rate, warm_cosine
+from training.sheets import contact_sheet, paint_labels
+from training.unet import UNet, one_hot
+
+EMA_DECAY = 0.995
+ALIGNMENT_AT_ZERO = 1.5
+STYLE_AT_ZERO = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Judges:
+    """The frozen networks of the cycle."""
+
+    segmenter: UNet
+    """Pictures to proxy masks."""
+    label_segmenter: UNet
+    """Pictures to label maps."""
+
+
+class CycleTrainer:
+    """See the module's text.
+
+    Metrics: each loss by name, and `accuracy` of the label maps that the judge reads off the pictures.
+    """
+
+    name = "cycle"
+
+    def __init__(
+        self,
+        config: PackConfig,
+        generator: Generator,
+        judges: Judges,
+        networks: tuple[LabelMapMapper, Rearranger, SegmenterDiscriminator],
+        samples: LabelledSamples,
+        device: torch.device,
+    ) -> None:
+        section = config.mapper.cycle
+        self.config, self.section, self.samples, self.device = config, section, samples, device
+        self.generator, self.judges = generator, judges
+        self.steps, self.batch = section.steps, section.batch
+        self.clusters, self.classes = config.proxies.clusters, len(config.palette)
+        mapper, arranger, discriminator = networks
+        for network in networks:
+            place(network, device).requires_grad_(True)
+        self.mapper, self.rearranger, self.discriminator = networks
+        self.mapper_average = moving_average(mapper, EMA_DECAY)
+        self.rearranger_average = moving_average(arranger, EMA_DECAY)
+        self.optimizers = {
+            "mapper": torch.optim.Adam(mapper.parameters(), lr=section.learning_rate, betas=BETAS),
+            "rearranger": torch.optim.Adam(
+                arranger.parameters(), lr=section.rearranger_learning_rate, betas=BETAS
+            ),
+            "discriminator": torch.optim.Adam(
+                discriminator.parameters(), lr=section.discriminator_learning_rate, betas=DISCRIMINATOR_BETAS
+            ),
+        }
+        self.rates = {name: optimizer.param_groups[0]["lr"] for name, optimizer in self.optimizers.items()}
+        self.parts: dict[str, Stateful] = {
+            "mapper": mapper,
+            "rearranger": arranger,
+            "discriminator": discriminator,
+            "mapper_average": self.mapper_average,
+            "rearranger_average": self.rearranger_average,
+            **{f"{name}_optimizer": optimizer for name, optimizer in self.optimizers.items()},
+        }
+
+    def step(self, step: int, generator: torch.Generator) -> Metrics:
+        """One batch of pairs: the label map of each sample in the style of its neighbour."""
+        for name, optimizer in self.optimizers.items():
+            set_learning_rate(optimizer, self.rates[name] * warm_cosine(step, self.steps))
+        # Batch norms keep the first phase's statistics: batches here mix two kinds of histograms.
+        self.mapper.eval()
+        chosen = torch.randint(len(self.samples), (self.batch,), generator=generator)
+        strength = torch.rand(self.batch, 1, generator=generator).to(self.device)
+        labels = self.samples.labels[chosen].to(self.device)
+        wanted = labels.roll(1, 0)
+        own = slice(None, max(1, round(self.batch * self.section.self_fraction)))
+        with torch.autocast(self.device.type, torch.bfloat16):
+            source = self._draw(chosen)
+            histogram = proxy_histogram(source.masks, self.clusters)
+            supervised = self.mapper(labels, histogram, strength).float()
+            logits = self.mapper(wanted, histogram, strength).float()
+            target = straight_through_argmax(logits)
+            result = self._pictures(self.rearranger, source, target)
+            itself = self._pictures(self.rearranger, source.part(own), self._clusters(source.masks[own]))
+            metrics = self._train_discriminator(source, result.detach())
+            seen, read = self.judges.label_segmenter(result).float(), self.judges.segmenter(result).float()
+            cells, whole = self.discriminator(result)
+
+        mask = target.detach().argmax(1)
+        alignment = F.cross_entropy(seen, wanted.long(), reduction="none").mean((1, 2))
+        style = style_loss(source.pictures, self._classes(labels), result, self._classes(wanted))
+        losses = {
+            "proxy": F.cross_entropy(supervised, source.masks),
+            "label": ((ALIGNMENT_AT_ZERO - strength[:, 0]) * alignment).mean(),
+            "style": ((STYLE_AT_ZERO + strength[:, 0]) * style).mean(),
+            "adversarial": adversarial_loss((cells.float(), whole.float()), mask),
+            "mask": F.cross_entropy(read, mask),
+            "image": F.l1_loss(itself, source.pictures[own]),
+        }
+        weights = self.section.weights.model_dump()
+        total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
+        for name in ("mapper", "rearranger"):
+            self.optimizers[name].zero_grad(set_to_none=True)
+        total.backward()
+        for network, average, name in (
+            (self.mapper, self.mapper_average, "mapper"),
+            (self.rearranger, self.rearranger_average, "rearranger"),
+        ):
+            torch.nn.utils.clip_grad_norm_(network.parameters(), GRADIENT_CLIP)
+            self.optimizers[name].step()
+            average.update_parameters(network)
+        accuracy = (seen.argmax(1) == wanted).float().mean()
+        return {
+            "accuracy": accuracy.item(),
+            "total": total.item(),
+            **{name: loss.item() for name, loss in losses.items()},
+            **metrics,
+        }
+
+    @torch.no_grad()
+    def sheet(self) -> Image.Image:
+        """Label maps; the styles; and each label map in its style at strengths 0, 0.5 and 1."""
+        count = 14
+        source = self._draw(torch.arange(count))
+        wanted = self.samples.labels[:count].roll(1, 0).to(self.device)
+        histogram = proxy_histogram(source.masks, self.clusters)
+        rows = []
+        for value in (0.0, 0.5, 1.0):
+            strength = torch.full((count, 1), value, device=self.device)
+            target = self.mapper_average(wanted, histogram, strength).argmax(1)
+            rows.append(self._pictures(self.rearranger_average, source, self._clusters(target)))
+        return contact_sheet([paint_labels(wanted, self.config.palette), source.pictures, *rows])
+
+    def _train_discriminator(self, source: Samples, result: Tensor) -> Metrics:
+        half = slice(None, None, 2)
+        real, fake = (self.discriminator(pictures[half]) for pictures in (source.pictures, result))
+        loss = discriminator_loss(
+            (real[0].float(), real[1].float()), source.masks[half], (fake[0].float(), fake[1].float())
+        )
+        optimizer = self.optimizers["discriminator"]
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        return {"discriminator": loss.item()}
+
+    def _draw(self, chosen: Tensor) -> Samples:
+        return draw_samples(
+            self.generator, self.judges.segmenter, self.samples.latents[chosen].to(self.device)
+        )
+
+    def _pictures(self, network: torch.nn.Module, source: Samples, target: Tensor) -> Tensor:
+        arranged = network(self.generator, source.pyramid, self._clusters(source.masks), target)
+        cut = self.config.rearranger.cut
+        return self.generator.tail(arranged[cut], cut).float()
+
+    def _clusters(self, masks: Tensor) -> Tensor:
+        return one_hot(masks, self.clusters)
+
+    def _classes(self, labels: Tensor) -> Tensor:
+        return one_hot(labels, self.classes)
