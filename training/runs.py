@@ -9,10 +9,11 @@ as one never stopped.
 from __future__ import annotations
 
 import json
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TextIO, TypeVar
 
 import torch
 from PIL import Image
@@ -80,6 +81,10 @@ def train(trainer: Trainer, options: RunOptions) -> list[Metrics]:
 
     Returns:
         The metrics lines written by this call.
+
+    Raises:
+        ValueError: if the checkpoint to go on from is another trainer's or of another shape, or a metric is
+            no longer a finite number; the last checkpoint stays as it was.
     """
     options.folder.mkdir(parents=True, exist_ok=True)
     checkpoint = options.folder / "checkpoint.pt"
@@ -95,17 +100,21 @@ def train(trainer: Trainer, options: RunOptions) -> list[Metrics]:
         unit="step",
         disable=not options.show_progress,
     )
-    with (options.folder / "metrics.jsonl").open("a" if first else "w") as log:
+    with _open_log(options.folder / "metrics.jsonl", first) as log:
         for step in bar:
             generator = torch.Generator().manual_seed(options.seed * STEP_SEED_STRIDE + step)
             metrics = trainer.step(step, generator)
             since += 1
             for name, value in metrics.items():
+                if not math.isfinite(value):
+                    raise ValueError(
+                        f"{trainer.name}, step {step + 1}: {name} is {value}; training has diverged"
+                    )
                 sums[name] = sums.get(name, 0.0) + value
             done = step + 1
             if done % options.log_every == 0 or done == trainer.steps:
                 rate = since / (time.perf_counter() - began)
-                line = {"step": float(done), "steps_per_second": round(rate, 3)}
+                line: Metrics = {"step": done, "steps_per_second": round(rate, 3)}
                 line |= {name: round(total / since, 5) for name, total in sums.items()}
                 log.write(json.dumps(line) + "\n")
                 log.flush()
@@ -126,8 +135,21 @@ def _resume(trainer: Trainer, checkpoint: Path) -> int:
     if saved["name"] != trainer.name:
         raise ValueError(f"{checkpoint}: made by {saved['name']!r}, not by {trainer.name!r}")
     for name, part in trainer.parts.items():
-        part.load_state_dict(saved["state"][name])
+        try:
+            part.load_state_dict(saved["state"][name])
+        except (KeyError, RuntimeError, ValueError) as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise ValueError(
+                f"{checkpoint}: {name} does not fit the configuration; start anew with --fresh ({reason})"
+            ) from None
     return int(saved["step"])
+
+
+def _open_log(path: Path, first: int) -> TextIO:
+    """Open the metrics for appending, without lines of steps that will be done again."""
+    kept = path.read_text().splitlines(keepends=True) if first and path.exists() else []
+    path.write_text("".join(line for line in kept if json.loads(line)["step"] <= first))
+    return path.open("a")
 
 
 def _save(trainer: Trainer, step: int, checkpoint: Path) -> None:
