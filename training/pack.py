@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -22,12 +23,21 @@ def weights_path(folder: Path, name: str) -> Path:
 
 
 def save_weights(network: nn.Module, folder: Path, name: str) -> Path:
-    """Write a network's weights and buffers; returns the file."""
+    """Write a network's weights and buffers; returns the file.
+
+    Raises:
+        ValueError: if a number is beyond half precision, or none.
+    """
     path = weights_path(folder, name)
     tensors = {
         key: (tensor.half() if tensor.is_floating_point() else tensor).contiguous().cpu()
         for key, tensor in network.state_dict().items()
     }
+    for key, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise ValueError(
+                f"{name}: {key} holds a number that half precision cannot; {path} stays as it was"
+            )
     save_file(tensors, path)
     return path
 
@@ -37,16 +47,19 @@ def load_weights(network: Network, folder: Path, name: str) -> Network:
 
     Raises:
         FileNotFoundError: if the network has not been trained, with the command's name.
-        ValueError: if the file does not fit the network.
+        ValueError: if the file is damaged or does not fit the network.
     """
     path = weights_path(folder, name)
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing: train it with `maskweave train` (see docs/training.md)")
-    tensors = {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
     try:
-        network.load_state_dict(tensors)
+        stored = load_file(path)
+        network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in stored.items()})
+    except SafetensorError as error:
+        raise ValueError(f"{path} is no safetensors file: {error}") from None
     except RuntimeError as error:
-        raise ValueError(f"{path} does not fit the pack's configuration: {error}") from None
+        reason = str(error).splitlines()[-1].strip()
+        raise ValueError(f"{path} does not fit the pack's configuration: {reason}") from None
     return network.eval().requires_grad_(False)
 
 
