@@ -9,6 +9,7 @@ trains.
 from __future__ import annotations
 
 import hashlib
+import io
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import ClassVar
@@ -120,12 +121,13 @@ def load_generator(path: Path | None = None, sha256: str = WEIGHTS_SHA256) -> Dc
         sha256: the hash the file must have.
 
     Raises:
-        FileNotFoundError: if the package is not installed.
+        FileNotFoundError: if the package is not installed, or not whole.
         ValueError: if the file's hash or a tensor's shape is another.
     """
     path = path or find_weights()
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    content = path.read_bytes()
+    found = hashlib.sha256(content).hexdigest()
     if found != sha256:
         raise ValueError(f"{path.name}: sha256 is {found}, expected {sha256}")
-    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    checkpoint = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     return DcganGenerator(checkpoint["netG_state_dict"]).eval()
