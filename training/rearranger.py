@@ -32,7 +32,7 @@ class AttentionLevel:
 
 
 class MaskEmbedding(nn.Module):
-    """Proxy mask `[B, K, m, m]` to embeddings `[B, width, r, r]` at m, m/2, m/4, ... down to 8."""
+    """Proxy mask `[B, K, m, m]` to embeddings `[B, width, r, r]` at m, m/2, m/4, ... `coarsest`."""
 
     def __init__(self, clusters: int, width: int, mask_resolution: int, coarsest: int) -> None:
         super().__init__()
@@ -93,7 +93,7 @@ class CrossAttention(nn.Module):
 
 
 class Residual(nn.Module):
-    """3x3 convolutions over [features, target, source] embeddings; the last starts at zero."""
+    """3x3 convolutions over features and the target mask's embedding; the last starts at zero."""
 
     def __init__(self, channels: int, width: int, hidden: int) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ class Residual(nn.Module):
         nn.init.zeros_(self.leave.bias)
 
     def forward(self, features: Tensor, target: Tensor) -> Tensor:
-        """What to add to `features` `[B, C, r, r]`."""
+        """What to add to `features` `[B, C, r, r]`, given `target` `[B, E, r, r]`."""
         hidden = F.leaky_relu(self.enter(torch.cat([features, target], dim=1)), 0.2)
         hidden = F.leaky_relu(self.middle(hidden), 0.2)
         added: Tensor = self.leave(hidden)
