@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from training.palette import Palette
 
@@ -15,6 +16,8 @@ PACKS = Path(__file__).parent / "packs"
 Positive = Annotated[int, Field(gt=0)]
 Weight = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0)]
+Widths = Annotated[tuple[Positive, ...], Field(min_length=1)]
+"""Channels of a U-Net's levels."""
 
 
 class Section(BaseModel):
@@ -49,11 +52,29 @@ class DataSection(Section):
     heldout_first_seed: int = Field(ge=0)
     labeller: str
 
+    def seeds(self, split: str) -> range:
+        """Seeds of the samples of a split, "train" or "heldout"."""
+        first, count = {
+            "train": (self.train_first_seed, self.train_samples),
+            "heldout": (self.heldout_first_seed, self.heldout_samples),
+        }[split]
+        return range(first, first + count)
+
+    @model_validator(mode="after")
+    def _splits_do_not_meet(self) -> DataSection:
+        train, heldout = self.seeds("train"), self.seeds("heldout")
+        if train.start < heldout.stop and heldout.start < train.stop:
+            raise ValueError(
+                f"train seeds {train.start} to {train.stop - 1} and held-out seeds {heldout.start} to "
+                f"{heldout.stop - 1} must not meet"
+            )
+        return self
+
 
 class SegmenterSection(Section):
     """Training of the proxy segmenter."""
 
-    widths: tuple[int, ...]
+    widths: Widths
     steps: Positive
     batch: Positive
     learning_rate: Rate
@@ -105,6 +126,37 @@ class RearrangerSection(Section):
     discriminator_learning_rate: Rate
     weights: RearrangerWeights
 
+    @property
+    def self_samples(self) -> int:
+        """Samples of a batch whose target mask is their own."""
+        return round(self.batch * self.self_fraction)
+
+    @model_validator(mode="after")
+    def _resolutions_fit(self) -> RearrangerSection:
+        attended = [level.resolution for level in self.levels]
+        if any(finer != 2 * coarser for coarser, finer in pairwise(attended)):
+            raise ValueError(f"levels: each resolution must be twice the one before, found {attended}")
+        rearranged = [attended[0]]
+        while rearranged[-1] < self.cut:
+            rearranged.append(2 * rearranged[-1])
+        if rearranged[-1] != self.cut or self.cut < attended[-1]:
+            raise ValueError(f"cut: must be {attended[-1]} or that doubled some times, found {self.cut}")
+        if sorted(self.hidden) != rearranged:
+            raise ValueError(f"hidden: needs the resolutions {rearranged}, found {sorted(self.hidden)}")
+        if not set(self.weights.features) <= set(rearranged):
+            found = sorted(self.weights.features)
+            raise ValueError(f"weights.features: can have the resolutions {rearranged}, found {found}")
+        return self
+
+    @model_validator(mode="after")
+    def _batch_has_both_kinds(self) -> RearrangerSection:
+        if not 1 <= self.self_samples <= self.batch - 2:
+            raise ValueError(
+                f"self_fraction: {self.self_fraction} of a batch of {self.batch} are {self.self_samples} "
+                "samples with their own mask; there must be at least 1, and at least 2 others to swap masks"
+            )
+        return self
+
 
 class LabelSegmenterSection(Section):
     """Training of the label segmenter, the cycle's judge."""
@@ -155,7 +207,7 @@ class StyleStrengthSection(Section):
 class MapperSection(Section):
     """The semantic mapper for label maps and its training."""
 
-    widths: tuple[int, ...]
+    widths: Widths
     label_segmenter: LabelSegmenterSection
     supervised: SupervisedSection
     cycle: CycleSection
@@ -172,6 +224,15 @@ class PackConfig(Section):
     proxies: ProxiesSection
     rearranger: RearrangerSection
     mapper: MapperSection
+
+    @model_validator(mode="after")
+    def _masks_reach_the_cut(self) -> PackConfig:
+        if self.rearranger.cut > self.proxies.resolution:
+            raise ValueError(
+                f"rearranger.cut: {self.rearranger.cut} is finer than proxies.resolution, "
+                f"{self.proxies.resolution}"
+            )
+        return self
 
 
 def available_packs() -> tuple[str, ...]:
@@ -194,11 +255,21 @@ def load_config(name: str) -> PackConfig:
     """Read and check a pack's configuration.
 
     Raises:
-        ValueError: if the pack is unknown or the file does not fit the schema (pydantic names the field).
+        ValueError: if the pack is unknown, or as `read_config`.
     """
     return read_config(pack_folder(name) / "config.toml")
 
 
 def read_config(path: Path) -> PackConfig:
-    """Read and check a configuration file; raises ValueError as `load_config`."""
-    return PackConfig.model_validate(tomllib.loads(path.read_text()))
+    """Read and check a configuration file.
+
+    Raises:
+        ValueError: if the file is no TOML or does not fit the schema; one line with file, fields and reasons.
+    """
+    try:
+        return PackConfig.model_validate(tomllib.loads(path.read_text()))
+    except ValidationError as error:
+        found = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        raise ValueError(f"{path}: {'; '.join(found)}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path}: {error}") from None

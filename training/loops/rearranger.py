@@ -80,7 +80,7 @@ class RearrangerTrainer:
         self.config, self.generator, self.segmenter, self.device = config, generator, segmenter, device
         section = config.rearranger
         self.steps, self.batch, self.weights = section.steps, section.batch, section.weights
-        self.self_samples = round(section.batch * section.self_fraction)
+        self.self_samples = section.self_samples
         self.clusters = config.proxies.clusters
         self.network = place(rearranger(config, generator), device)
         self.average = moving_average(self.network, EMA_DECAY)

@@ -1,10 +1,13 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from training.config import load_config, read_config
+from training.config import PackConfig, load_config, pack_folder, read_config
 from training.palette import ClassEntry, Palette
+
+LEVEL = {"resolution": 8, "heads": 4, "head_dim": 8}
 
 
 def entry(number: int, name: str) -> ClassEntry:
@@ -36,21 +39,52 @@ def test_faces64_has_the_eight_classes_of_the_labeller() -> None:
     assert load_config("faces64").palette.names == names
 
 
-def test_held_out_seeds_are_never_trained_on() -> None:
-    data = load_config("faces64").data
-    train = range(data.train_first_seed, data.train_first_seed + data.train_samples)
-    heldout = range(data.heldout_first_seed, data.heldout_first_seed + data.heldout_samples)
-    assert max(heldout) < min(train) or max(train) < min(heldout)
-
-
 def test_unknown_pack_is_refused_with_those_there_are() -> None:
     with pytest.raises(ValueError, match=r"'nobody' is unknown; available: .*faces64"):
         load_config("nobody")
 
 
-def test_unknown_key_in_a_configuration_is_named(tmp_path: Path) -> None:
-    source = Path(__file__).parents[3] / "training/packs/faces64/config.toml"
-    changed = tmp_path / "config.toml"
-    changed.write_text(source.read_text().replace("[latent]", "[latent]\nscael = 1"))
-    with pytest.raises(ValidationError, match=r"latent\.scael"):
-        read_config(changed)
+@pytest.mark.parametrize(
+    ("changed", "complaint"),
+    [
+        ("[latent]\nscael = 1", "latent.scael: Extra inputs are not permitted"),
+        ("[latent", "Expected ']' at the end of a table declaration"),
+    ],
+)
+def test_wrong_file_is_told_in_one_line_with_its_name(tmp_path: Path, changed: str, complaint: str) -> None:
+    right = (pack_folder("faces64") / "config.toml").read_text()
+    wrong = tmp_path / "config.toml"
+    wrong.write_text(right.replace("[latent]", changed))
+    with pytest.raises(ValueError, match=complaint) as raised:
+        read_config(wrong)
+    assert str(raised.value).startswith(f"{wrong}: ")
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("section", "changes", "complaint"),
+    [
+        ("data", {"heldout_first_seed": 1_000_100}, "held-out seeds 1000100 to 1000739 must not meet"),
+        ("rearranger", {"cut": 48}, "cut: must be 16 or that doubled some times, found 48"),
+        ("rearranger", {"cut": 16}, r"hidden: needs the resolutions \[8, 16\], found \[8, 16, 32\]"),
+        ("rearranger", {"hidden": {8: 1, 16: 1}}, r"hidden: needs the resolutions \[8, 16, 32\]"),
+        ("rearranger", {"levels": [LEVEL, LEVEL]}, r"must be twice the one before, found \[8, 8\]"),
+        ("rearranger", {"batch": 8, "self_fraction": 0.01}, "0.01 of a batch of 8 are 0 samples"),
+        ("rearranger", {"self_fraction": 1.0}, "at least 2 others to swap masks"),
+        ("proxies", {"resolution": 16}, "rearranger.cut: 32 is finer than proxies.resolution, 16"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(
+    section: str, changes: dict[str, Any], complaint: str
+) -> None:
+    settings = load_config("faces64").model_dump()
+    settings[section] |= changes
+    with pytest.raises(ValidationError, match=complaint):
+        PackConfig.model_validate(settings)
+
+
+def test_weights_of_features_belong_to_rearranged_resolutions() -> None:
+    settings = load_config("faces64").model_dump()
+    settings["rearranger"]["weights"]["features"] = {4: 1.0, 32: 1.0}
+    with pytest.raises(ValidationError, match=r"can have the resolutions \[8, 16, 32\], found \[4, 32\]"):
+        PackConfig.model_validate(settings)
