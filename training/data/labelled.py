@@ -87,15 +87,19 @@ def run_labeller(
 
 
 def make_split(config: PackConfig, generator: Generator, split: str, python: Path | None = None) -> Path:
-    """Draw and label one split's samples; returns the file written."""
-    first, count = _range(config, split)
-    seeds = np.arange(first, first + count)
+    """Draw and label one split's samples; returns the file written.
+
+    Raises:
+        LabellerError: as `run_labeller`.
+    """
+    seeds = np.array(config.data.seeds(split))
     pictures = pictures_of(generator, latents_of(seeds.tolist(), generator.latent_dim, config.latent.scale))
     labels, detected = run_labeller(config.data.labeller, pictures, python)
     path = split_path(config, split)
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(path, seeds=seeds, labels=labels, detected=detected)
-    return path
+    partial = path.with_suffix(".partial.npz")
+    np.savez_compressed(partial, seeds=seeds, labels=labels, detected=detected)
+    return partial.replace(path)
 
 
 def load_split(config: PackConfig, generator: Generator, split: str) -> LabelledSamples:
@@ -103,13 +107,22 @@ def load_split(config: PackConfig, generator: Generator, split: str) -> Labelled
 
     Raises:
         FileNotFoundError: if the data has not been made, with the command that makes it.
+        ValueError: if it was made for other seeds than the configuration's, or holds no face.
     """
     path = split_path(config, split)
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing: run `maskweave data {config.pack.name}`")
+    wanted = config.data.seeds(split)
     with np.load(path) as stored:
+        if not np.array_equal(stored["seeds"], wanted):
+            raise ValueError(
+                f"{path} was not made for seeds {wanted.start} to {wanted.stop - 1}: "
+                f"run `maskweave data {config.pack.name}` again"
+            )
         kept = stored["detected"]
         seeds, labels = stored["seeds"][kept], stored["labels"][kept]
+    if not len(seeds):
+        raise ValueError(f"{path}: the labeller found no face in {len(kept)} pictures")
     latents = latents_of(seeds.tolist(), generator.latent_dim, config.latent.scale)
     return LabelledSamples(seeds, latents, torch.from_numpy(labels))
 
@@ -117,12 +130,3 @@ def load_split(config: PackConfig, generator: Generator, split: str) -> Labelled
 def split_path(config: PackConfig, split: str) -> Path:
     """Where a split is stored."""
     return DATA / config.pack.name / f"{split}.npz"
-
-
-def _range(config: PackConfig, split: str) -> tuple[int, int]:
-    data = config.data
-    if split == "train":
-        return data.train_first_seed, data.train_samples
-    if split == "heldout":
-        return data.heldout_first_seed, data.heldout_samples
-    raise ValueError(f"split {split!r} is unknown; available: {', '.join(SPLITS)}")
