@@ -6,13 +6,9 @@ from pathlib import Path
 
 import click
 
-from export.parity import TOLERANCE, parity_errors
-from export.repository import VERSION, write_repository
-from export.stages import example_inputs
+from export.repository import write_repository
 from training.config import available_packs, load_config, pack_folder
 from training.pipeline import load_pipeline
-
-PARITY_BATCHES = (1, 5)
 
 
 @click.command()
@@ -26,22 +22,12 @@ PARITY_BATCHES = (1, 5)
 def export(pack: str, repository: Path) -> None:
     """Compile a trained PACK to ONNX and write it into the model repository.
 
-    Every graph is compared with PyTorch before the command ends; an error above 1e-4 of a tensor's range
-    fails it.
+    Every graph is first compared with PyTorch; an error above 1e-4 of a tensor's range fails the command and
+    leaves the repository as it was.
     """
     try:
         config = load_config(pack)
-        pipeline = load_pipeline(config, pack_folder(pack))
+        written = write_repository(config, load_pipeline(config, pack_folder(pack)), repository, click.echo)
     except (FileNotFoundError, ValueError) as error:
         raise click.ClickException(str(error)) from None
-    for stage in write_repository(config, pipeline, repository, click.echo):
-        path = repository / stage.name / VERSION / "model.onnx"
-        for batch in PARITY_BATCHES:
-            for difference in parity_errors(stage, path, example_inputs(stage, batch, config)):
-                found = (
-                    f"{stage.name}, batch {batch}: {difference.tensor} is off by "
-                    f"{difference.relative:.1e} of its range"
-                )
-                click.echo(found)
-                if difference.relative > TOLERANCE:
-                    raise click.ClickException(f"{found}, allowed are {TOLERANCE}")
+    click.echo(f"{repository}: {len(written)} stages of {pack} and their ensemble")

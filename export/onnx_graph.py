@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from pathlib import Path
 
@@ -50,7 +51,8 @@ def write_onnx(stage: Stage, example: tuple[torch.Tensor, ...], path: Path) -> N
 
 
 def _is_variadic(stage: Stage) -> bool:
-    return bool(stage.module.forward.__code__.co_flags & 0x04)
+    parameters = inspect.signature(stage.module.forward).parameters.values()
+    return any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in parameters)
 
 
 def _strip_debug_information(graph: onnx.GraphProto) -> None:
