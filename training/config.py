@@ -71,13 +71,18 @@ class DataSection(Section):
         return self
 
 
-class SegmenterSection(Section):
-    """Training of the proxy segmenter."""
+class ClassifierSection(Section):
+    """Training of a network that gives every cell a class."""
 
-    widths: Widths
     steps: Positive
     batch: Positive
     learning_rate: Rate
+
+
+class SegmenterSection(ClassifierSection):
+    """The proxy segmenter and its training."""
+
+    widths: Widths
 
 
 class ProxiesSection(Section):
@@ -158,20 +163,9 @@ class RearrangerSection(Section):
         return self
 
 
-class LabelSegmenterSection(Section):
-    """Training of the label segmenter, the cycle's judge."""
-
-    steps: Positive
-    batch: Positive
-    learning_rate: Rate
-
-
-class SupervisedSection(Section):
+class SupervisedSection(ClassifierSection):
     """First phase of the mapper's training: cross-entropy against proxy masks."""
 
-    steps: Positive
-    batch: Positive
-    learning_rate: Rate
     histogram_dropout: float = Field(ge=0, le=1)
 
 
@@ -208,7 +202,7 @@ class MapperSection(Section):
     """The semantic mapper for label maps and its training."""
 
     widths: Widths
-    label_segmenter: LabelSegmenterSection
+    label_segmenter: ClassifierSection
     supervised: SupervisedSection
     cycle: CycleSection
     style_strength: StyleStrengthSection

@@ -1,0 +1,64 @@
+"""What the supervised loops share: a U-Net learns the class of every cell by cross-entropy."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from training.config import ClassifierSection
+from training.runs import Metrics, Stateful, moving_average, place, set_learning_rate, warm_cosine
+
+WEIGHT_DECAY = 1e-4
+
+
+class ClassifierTrainer(ABC):
+    """A `Trainer` but for its batches; metrics: `loss` (cross-entropy), `accuracy` (share of right cells).
+
+    Args:
+        network: what to train.
+        section: for how long, and how fast.
+        ema_decay: of the moving average of the weights, which is the result.
+        device: where.
+    """
+
+    name: str
+
+    def __init__(
+        self, network: nn.Module, section: ClassifierSection, ema_decay: float, device: torch.device
+    ) -> None:
+        self.steps, self.batch, self.rate = section.steps, section.batch, section.learning_rate
+        self.device = device
+        self.network = place(network, device)
+        self.average = moving_average(self.network, ema_decay)
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=self.rate, weight_decay=WEIGHT_DECAY)
+        self.parts: dict[str, Stateful] = {
+            "network": self.network,
+            "average": self.average,
+            "optimizer": self.optimizer,
+        }
+
+    def step(self, step: int, generator: torch.Generator) -> Metrics:
+        """One batch."""
+        set_learning_rate(self.optimizer, self.rate * warm_cosine(step, self.steps))
+        self.network.train()
+        with torch.autocast(self.device.type, torch.bfloat16):
+            logits, classes = self.answer(generator)
+        loss = F.cross_entropy(logits.float(), classes.long())
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        self.average.update_parameters(self.network)
+        accuracy = (logits.argmax(1) == classes).float().mean()
+        return {"loss": loss.item(), "accuracy": accuracy.item()}
+
+    @abstractmethod
+    def answer(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw a batch: the network's logits `[B, K, m, m]` and the right classes, integers `[B, m, m]`."""
+
+    @abstractmethod
+    def sheet(self) -> Image.Image:
+        """A contact sheet of the present state."""
