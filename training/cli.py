@@ -11,7 +11,7 @@ import torch
 from training import stages
 from training.config import available_packs, load_config, pack_folder
 from training.data.labelled import SPLITS, LabellerError, load_split, make_split
-from training.evaluate import Evaluator, as_markdown
+from training.evaluate import MIN_PAIRS, Evaluator, as_markdown
 from training.networks import pretrained_generator
 from training.pipeline import load_pipeline
 from training.runs import RunOptions
@@ -65,6 +65,8 @@ def train(
     """
     if threads:
         torch.set_num_threads(threads)
+    if device == "cuda" and not torch.cuda.is_available():
+        raise click.BadParameter("PyTorch finds no CUDA device", param_hint="'--device'")
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     options = RunOptions(
         folder=RUNS / pack,
@@ -83,7 +85,7 @@ def train(
 
 @click.command()
 @click.argument("pack", type=pack_choice)
-@click.option("--pairs", type=click.IntRange(min=2), default=500, show_default=True)
+@click.option("--pairs", type=click.IntRange(min=MIN_PAIRS), default=500, show_default=True)
 @click.option(
     "--strength",
     "strengths",

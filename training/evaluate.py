@@ -27,6 +27,8 @@ from training.sheets import contact_sheet, paint_labels
 CHUNK = 50
 NOISE_LEVELS = 4.0
 """Standard deviation, in 0-255, of the noise on pictures of the upper bound."""
+MIN_PAIRS = 3
+"""With fewer, chance could not be another sample than both the label map's and the style's."""
 SHEET_MASKS = 6
 SHEET_STYLES = 9
 
@@ -39,7 +41,9 @@ class Row:
         detected: share of pictures in which the labeller finds a face.
         agreement: with the wanted label maps; pictures without a face are wrong at every pixel.
         style_error: against the style's source, 0-255.
-        frechet: distance to the generator's own pictures in the proxy segmenter's features.
+        frechet: distance to the generator's own pictures of the same latents, in the proxy segmenter's
+            features. Chance and upper bound are nearly those pictures themselves: theirs is near 0, which
+            is no bound for pictures of other samples.
     """
 
     detected: float
