@@ -1,0 +1,141 @@
+"""The verbs `data`, `train` and `evaluate`, from the command line to the files, on the tiny pack."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from PIL import Image
+
+import maskweave_cli
+import training.cli
+from tests.support.tiny_pack import checkpoint_step
+from training.config import PackConfig
+from training.data.labelled import LABELLER_PYTHON_VARIABLE
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+PACK = "faces64"
+
+
+def maskweave(*arguments: str) -> Result:
+    return CliRunner().invoke(maskweave_cli.main, arguments)
+
+
+def use(patch: pytest.MonkeyPatch, root: Path, config: PackConfig) -> None:
+    """Let the verbs work in a folder, on a configuration, with a labeller that needs no environment."""
+    (root / "pack").mkdir(exist_ok=True)
+    patch.chdir(root)
+    patch.setenv(LABELLER_PYTHON_VARIABLE, sys.executable)
+    patch.setattr(training.cli, "load_config", lambda name: config)
+    patch.setattr(training.cli, "pack_folder", lambda name: root / "pack")
+
+
+@pytest.fixture
+def empty(tmp_path: Path, config: PackConfig, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Nothing made yet, and a first stage of four steps."""
+    segmenter = config.proxies.segmenter.model_copy(update={"steps": 4})
+    short = config.model_copy(update={"proxies": config.proxies.model_copy(update={"segmenter": segmenter})})
+    use(monkeypatch, tmp_path, short)
+    return tmp_path
+
+
+@pytest.fixture
+def complete(trained: Path, config: PackConfig, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Every stage trained."""
+    use(monkeypatch, trained, config)
+    return trained
+
+
+def test_data_makes_both_splits_and_counts_the_faces(empty: Path, config: PackConfig) -> None:
+    result = maskweave("data", PACK)
+    assert result.exit_code == 0, result.output
+    for split in ("train", "heldout"):
+        assert (empty / "data" / PACK / f"{split}.npz").exists()
+    lines = [line for line in result.output.splitlines() if line.endswith("samples with a face")]
+    counts = [int(line.split()[1]) for line in lines]
+    assert 0 < counts[0] <= config.data.train_samples
+    assert 0 < counts[1] <= config.data.heldout_samples
+
+
+def test_train_writes_weights_and_goes_on_where_it_was(empty: Path) -> None:
+    result = maskweave("train", "proxies", "--pack", PACK, "--device", "cpu", "--log-every", "2")
+    assert result.exit_code == 0, result.output
+    written = {path.name for path in (empty / "pack").iterdir()}
+    assert written == {"clusters.safetensors", "proxy_segmenter.safetensors"}
+    run = empty / "runs" / PACK / "proxy_segmenter"
+    assert len((run / "metrics.jsonl").read_text().splitlines()) == 2
+    assert checkpoint_step(empty / "runs" / PACK, "proxy_segmenter") == 4
+
+    weights = (empty / "pack" / "proxy_segmenter.safetensors").read_bytes()
+    sheet = run / "sheet-000004.png"
+    sheet.unlink()
+    assert maskweave("train", "proxies", "--pack", PACK).exit_code == 0
+    assert not sheet.exists()  # no step was left to do
+    assert (empty / "pack" / "proxy_segmenter.safetensors").read_bytes() == weights
+    assert maskweave("train", "proxies", "--pack", PACK, "--fresh", "--seed", "1").exit_code == 0
+    assert sheet.exists()
+    assert (empty / "pack" / "proxy_segmenter.safetensors").read_bytes() != weights
+
+
+@pytest.mark.usefixtures("empty")
+def test_stage_before_its_turn_says_what_is_missing() -> None:
+    result = maskweave("train", "rearranger", "--pack", PACK)
+    assert result.exit_code == 1
+    assert "proxy_segmenter.safetensors is missing: train it with `maskweave train`" in result.output
+
+
+def test_mapper_without_labels_says_how_to_make_them(complete: Path, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as elsewhere:
+        elsewhere.chdir(tmp_path)
+        result = maskweave("train", "mapper", "--pack", PACK)
+    assert result.exit_code == 1
+    assert f"train.npz is missing: run `maskweave data {PACK}`" in result.output
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.usefixtures("empty")
+def test_missing_gpu_is_one_line() -> None:
+    result = maskweave("train", "proxies", "--pack", PACK, "--device", "cuda")
+    assert result.exit_code == 2
+    assert "'--device': PyTorch finds no CUDA device" in result.output
+
+
+def test_evaluate_writes_table_figures_and_sheets(complete: Path, config: PackConfig) -> None:
+    result = maskweave("evaluate", PACK, "--pairs", "12", "--strength", "0", "--strength", "1")
+    assert result.exit_code == 0, result.output
+    rows = ["chance", "upper bound", "style strength 0", "style strength 1"]
+    assert "12 held-out pairs." in result.output
+    assert all(result.output.count(f"| {row} |") == 2 for row in rows)  # the scores, then IoU by class
+    folder = complete / "runs" / PACK / "evaluation"
+    figures = json.loads((folder / "metrics.json").read_text())
+    assert list(figures["rows"]) == rows
+    assert len(figures["rows"]["chance"]["agreement"]["iou"]) == len(config.palette)
+    sheets = sorted(folder.glob("*.png"))
+    assert "sheet.png" in [path.name for path in sheets]
+    for path in sheets:
+        with Image.open(path) as sheet:
+            assert len(set(sheet.convert("L").tobytes())) > 50  # something is drawn
+
+
+@pytest.mark.usefixtures("complete")
+@pytest.mark.parametrize(
+    ("pairs", "status", "complaint"),
+    [
+        ("500", 1, "pairs: 500 asked for, the held-out split allows at most"),
+        ("2", 2, "2 is not in the range x>=3"),
+    ],
+)
+def test_number_of_pairs_must_fit(pairs: str, status: int, complaint: str) -> None:
+    result = maskweave("evaluate", PACK, "--pairs", pairs)
+    assert result.exit_code == status
+    assert complaint in result.output
+
+
+@pytest.mark.usefixtures("complete")
+def test_missing_labeller_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(LABELLER_PYTHON_VARIABLE, "/nowhere/python")
+    result = maskweave("evaluate", PACK, "--pairs", "12")
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: no labeller at /nowhere/python: run `make labels-env`")
