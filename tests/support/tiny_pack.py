@@ -28,8 +28,9 @@ TINY: dict[str, Any] = {
     "rearranger": {
         "width": 16,
         "hidden": {8: 32, 16: 32, 32: 16},
-        "steps": 30,
+        "steps": 50,
         "batch": 8,
+        "self_fraction": 0.5,
     },
     "mapper": {
         "widths": (16, 24, 32),

@@ -37,8 +37,9 @@ def metrics(trained: Path, run: str) -> list[dict[str, float]]:
     ],
 )
 def test_losses_fall(trained: Path, run: str, loss: str) -> None:
-    lines = metrics(trained, run)
-    assert lines[-1][loss] < 0.97 * lines[0][loss]
+    values = [line[loss] for line in metrics(trained, run)]
+    third = len(values) // 3  # single lines are means of a few small batches: too noisy to compare
+    assert sum(values[-third:]) < 0.99 * sum(values[:third])
 
 
 @pytest.mark.parametrize(
@@ -114,4 +115,4 @@ def test_stopped_run_goes_on_as_if_never_stopped(trained: Path, config: PackConf
     first, second = average(whole.folder), average(stopped.folder)
     assert first.keys() == second.keys()
     for name, tensor in first.items():
-        torch.testing.assert_close(second[name], tensor, atol=1e-6, rtol=1e-5, msg=name)
+        assert torch.equal(second[name], tensor), name
