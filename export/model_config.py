@@ -35,7 +35,8 @@ def stage_config(stage: Stage) -> str:
         ("execution_mode", 0),
     ):
         config.parameters[key].string_value = str(value)
-    config.response_cache.enable = stage.cached
+    if stage.cached:
+        config.response_cache.enable = True
     warmup = config.model_warmup.add(name="zeros", batch_size=1)
     for spec in stage.inputs:
         warmup.inputs[spec.name].data_type = DATA_TYPES[spec.dtype]

@@ -94,7 +94,7 @@ def train(
     help="Repeatable; the default dial if left out.",
 )
 def evaluate(pack: str, pairs: int, strengths: tuple[float, ...]) -> None:
-    """Measure a PACK on held-out pairs and draw its contact sheet (runs/PACK/evaluation/)."""
+    """Measure a PACK on held-out pairs and draw its contact sheets (runs/PACK/evaluation/)."""
     try:
         config = load_config(pack)
         default = config.mapper.style_strength.default
@@ -105,6 +105,8 @@ def evaluate(pack: str, pairs: int, strengths: tuple[float, ...]) -> None:
     folder = RUNS / pack / "evaluation"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "metrics.json").write_text(json.dumps(result.as_dict(), indent=2) + "\n")
-    evaluator.sheet(default).save(folder / "sheet.png")
+    sheets = {"sheet": evaluator.sheet(default), "worst": evaluator.worst(default), "dial": evaluator.dial()}
+    for name, sheet in sheets.items():
+        sheet.save(folder / f"{name}.png")
     click.echo(as_markdown(result, config))
-    click.echo(f"\n{folder / 'metrics.json'}, {folder / 'sheet.png'}")
+    click.echo(f"\nMore in {folder}: metrics.json, {', '.join(f'{name}.png' for name in sheets)}")

@@ -113,8 +113,6 @@ class RearrangerWeights(Section):
     mask_noise: Weight
     style: Weight
     adversarial: Weight
-    gradient_penalty: Weight
-    gradient_penalty_every: Positive
 
 
 class RearrangerSection(Section):

@@ -25,12 +25,14 @@ from training.pipeline import SynthesisPipeline
 from training.sheets import contact_sheet, paint_labels
 
 CHUNK = 50
-NOISE_LEVELS = 4.0
+NOISE_LEVELS = 2.0
 """Standard deviation, in 0-255, of the noise on pictures of the upper bound."""
 MIN_PAIRS = 3
 """With fewer, chance could not be another sample than both the label map's and the style's."""
 SHEET_MASKS = 6
 SHEET_STYLES = 9
+SHEET_WORST = 10
+DIAL = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,24 @@ class Evaluator:
             pictures = synthesize(self.pipeline, mask.expand(SHEET_STYLES, -1, -1), styles, strength)
             rows.append(np.concatenate([paint_labels(mask[None], self.config.palette), pictures]))
         return contact_sheet([from_uint8(row) for row in rows], cell=128)
+
+    def worst(self, strength: float) -> Image.Image:
+        """The pairs with the lowest pixel accuracy: label maps, styles, results, what is read off them."""
+        pictures = self.synthesize(strength)
+        read, _ = run_labeller(self.config.data.labeller, pictures, self.python)
+        lowest = (read == self.wanted).mean((1, 2)).argsort()[:SHEET_WORST]
+        masks, labels = (paint_labels(maps[lowest], self.config.palette) for maps in (self.wanted, read))
+        shown = from_uint8(self.sources[lowest]), from_uint8(pictures[lowest])
+        return contact_sheet([masks, *shown, labels], cell=128)
+
+    def dial(self) -> Image.Image:
+        """Label map, style, and results at style strengths from 0 to 1, a row for each of several pairs."""
+        chosen = slice(0, SHEET_MASKS)
+        maps = paint_labels(self.wanted[chosen], self.config.palette)
+        columns: list[NDArray[np.uint8]] = [maps, self.sources[chosen]]
+        columns += [self.synthesize(strength)[chosen] for strength in DIAL]
+        grid: NDArray[np.uint8] = np.stack(columns, axis=1)
+        return contact_sheet([from_uint8(grid[row]) for row in range(len(grid))], cell=128)
 
     def _row(self, pictures: NDArray[np.uint8]) -> Row:
         classes = len(self.config.palette)

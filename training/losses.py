@@ -84,9 +84,3 @@ def adversarial_loss(fake: tuple[Tensor, Tensor], target_mask: Tensor) -> Tensor
     """The generator's side: fakes want to be read as their target masks, int64 `[B, m, m]`."""
     cells, whole = fake
     return F.cross_entropy(cells, target_mask) + F.softplus(-whole).mean()
-
-
-def realness(judgement: tuple[Tensor, Tensor]) -> Tensor:
-    """How real cells and whole look together, `[B]`; the gradient penalty is taken of it."""
-    cells, whole = judgement
-    return whole + (cells[:, :-1].logsumexp(1) - cells[:, -1]).mean((1, 2))

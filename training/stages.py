@@ -58,7 +58,7 @@ def train_rearranger(config: PackConfig, folder: Path, options: RunOptions) -> N
 def train_mapper(config: PackConfig, folder: Path, options: RunOptions) -> None:
     """Train the mapper for label maps, then tune it and the rearranger together.
 
-    Writes `label_segmenter`, `mapper_label_map`, `rearranger_tuned` and `discriminator_tuned`.
+    Writes `label_segmenter`, `mapper_label_map` and `rearranger_tuned`.
     """
     device = torch.device(options.device)
     generator = _generator(config, device)
@@ -85,7 +85,6 @@ def train_mapper(config: PackConfig, folder: Path, options: RunOptions) -> None:
     _run(cycle, options)
     _finish(label_map_mapper(config), "cycle", folder, options, "mapper_label_map", "mapper_average")
     _finish(rearranger(config, generator), "cycle", folder, options, "rearranger_tuned", "rearranger_average")
-    save_weights(cycle.discriminator, folder, "discriminator_tuned")
 
 
 STAGES: dict[str, Callable[[PackConfig, Path, RunOptions], None]] = {

@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 from maskweave_client import Client, Palette, Timings
 
 LABEL_MAPS = Path(__file__).parent / "label_maps"
-SEEDS = (3, 14, 15, 92, 65)
+SEEDS = (3, 4, 6, 7, 10)
 
 TILE = 192  # pixels of the sheet per side of a picture: three for each of faces64's
 GAP = 8

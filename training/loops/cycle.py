@@ -6,7 +6,8 @@ source's colours class by class, and looks real (the discriminator, which goes o
 rearranger has only seen proxy masks of samples; here it learns to make the best of the mapper's.
 
 The style strength s weighs colours against labels, 0.5 + s against 1.5 - s, so that it stays a dial. Two
-terms hold what was learned before: the mapper's own loss on samples' masks, the rearranger's self-reconstruction.
+terms hold what was learned before: the mapper's own loss on samples' masks, and the rearranger's
+self-reconstruction.
 """
 
 from __future__ import annotations
@@ -22,8 +23,15 @@ from training.config import PackConfig
 from training.data.labelled import LabelledSamples
 from training.discriminator import SegmenterDiscriminator
 from training.generators.base import Generator
-from training.loops.rearranger import BETAS, DISCRIMINATOR_BETAS, GRADIENT_CLIP, Samples, draw_samples
-from training.losses import adversarial_loss, discriminator_loss, style_loss
+from training.loops.rearranger import (
+    BETAS,
+    DISCRIMINATOR_BETAS,
+    GRADIENT_CLIP,
+    Samples,
+    draw_samples,
+    train_discriminator,
+)
+from training.losses import adversarial_loss, style_loss
 from training.mapper import LabelMapMapper, proxy_histogram, straight_through_argmax
 from training.rearranger import Rearranger
 from training.runs import Metrics, Stateful, moving_average, place, set_learning_rate, warm_cosine
@@ -111,7 +119,9 @@ class CycleTrainer:
             target = straight_through_argmax(logits)
             result = self._pictures(self.rearranger, source, target)
             itself = self._pictures(self.rearranger, source.part(own), self._clusters(source.masks[own]))
-            metrics = self._train_discriminator(source, result.detach())
+            metrics = train_discriminator(
+                self.discriminator, self.optimizers["discriminator"], source, result.detach()
+            )
             seen, read = self.judges.label_segmenter(result).float(), self.judges.segmenter(result).float()
             cells, whole = self.discriminator(result)
 
@@ -159,18 +169,6 @@ class CycleTrainer:
             target = self.mapper_average(wanted, histogram, strength).argmax(1)
             rows.append(self._pictures(self.rearranger_average, source, self._clusters(target)))
         return contact_sheet([paint_labels(wanted, self.config.palette), source.pictures, *rows])
-
-    def _train_discriminator(self, source: Samples, result: Tensor) -> Metrics:
-        half = slice(None, None, 2)
-        real, fake = (self.discriminator(pictures[half]) for pictures in (source.pictures, result))
-        loss = discriminator_loss(
-            (real[0].float(), real[1].float()), source.masks[half], (fake[0].float(), fake[1].float())
-        )
-        optimizer = self.optimizers["discriminator"]
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        return {"discriminator": loss.item()}
 
     def _draw(self, chosen: Tensor) -> Samples:
         return draw_samples(

@@ -23,7 +23,6 @@ from training.losses import (
     discriminator_loss,
     feature_loss,
     mask_loss,
-    realness,
     style_loss,
 )
 from training.networks import rearranger
@@ -64,6 +63,31 @@ def draw_samples(generator: Generator, segmenter: UNet, latents: Tensor) -> Samp
     pyramid = generator.head(latents, top)
     pictures = generator.tail(pyramid[top], top)
     return Samples(pyramid, pictures.float(), segmenter(pictures).float())
+
+
+def train_discriminator(
+    discriminator: SegmenterDiscriminator, optimizer: torch.optim.Optimizer, source: Samples, result: Tensor
+) -> Metrics:
+    """One step of the discriminator on every second sample, which is enough for it.
+
+    Args:
+        discriminator: learns.
+        optimizer: of its parameters.
+        source: real samples.
+        result: generated pictures `[B, 3, H, W]`, detached.
+    """
+    half = slice(None, None, 2)
+    real, fake = (discriminator(pictures[half]) for pictures in (source.pictures, result))
+    loss = discriminator_loss(
+        (real[0].float(), real[1].float()), source.masks[half], (fake[0].float(), fake[1].float())
+    )
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()
+    # Autocast keeps its copies of the weights until its context ends: without this the pictures would be
+    # judged by the discriminator as it was before the step.
+    torch.clear_autocast_cache()
+    return {"discriminator": loss.item()}
 
 
 class RearrangerTrainer:
@@ -117,7 +141,9 @@ class RearrangerTrainer:
             target = source.masks[giver]
             rearranged, result = self._rearrange(self.network, source, target)
 
-            metrics = self._train_discriminator(step, source, result.detach())
+            metrics = train_discriminator(
+                self.discriminator, self.discriminator_optimizer, source, result.detach()
+            )
             judged = self.discriminator(result)
             own, others = slice(None, self.self_samples), slice(self.self_samples, None)
             read = self.segmenter(result[others] + self.weights.mask_noise * noise[others].to(self.device))
@@ -158,28 +184,6 @@ class RearrangerTrainer:
             **{name: loss.item() for name, loss in losses.items()},
             **metrics,
         }
-
-    def _train_discriminator(self, step: int, source: Samples, result: Tensor) -> Metrics:
-        # Every second sample is enough for it and saves a sixth of the step.
-        pictures, masks, result = source.pictures[::2], source.masks[::2], result[::2]
-        penalise = step % self.weights.gradient_penalty_every == 0
-        if penalise:
-            pictures = pictures.clone().requires_grad_(True)
-        judged_real, judged_fake = (
-            (cells.float(), whole.float())
-            for cells, whole in (self.discriminator(pictures), self.discriminator(result))
-        )
-        loss = discriminator_loss(judged_real, masks, judged_fake)
-        metrics = {"discriminator": loss.item()}
-        if penalise:
-            (slope,) = torch.autograd.grad(realness(judged_real).sum(), pictures, create_graph=True)
-            penalty = slope.float().square().sum((1, 2, 3)).mean()
-            weight = 0.5 * self.weights.gradient_penalty * self.weights.gradient_penalty_every
-            loss = loss + weight * penalty / pictures[0].numel()
-        self.discriminator_optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.discriminator_optimizer.step()
-        return metrics
 
     def _rearrange(
         self, network: torch.nn.Module, source: Samples, target: Tensor

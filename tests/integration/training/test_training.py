@@ -42,9 +42,7 @@ def test_losses_fall(trained: Path, run: str, loss: str) -> None:
     assert sum(values[-third:]) < 0.99 * sum(values[:third])
 
 
-@pytest.mark.parametrize(
-    "run", ["proxy_segmenter", "rearranger", "label_segmenter", "mapper", "cycle"]
-)
+@pytest.mark.parametrize("run", ["proxy_segmenter", "rearranger", "label_segmenter", "mapper", "cycle"])
 def test_every_run_leaves_its_last_sheet_and_checkpoint(trained: Path, config: PackConfig, run: str) -> None:
     steps = {
         "proxy_segmenter": config.proxies.segmenter.steps,

@@ -1,0 +1,45 @@
+"""The weights that the pack ships do what they are described to do, on samples nobody trained on."""
+
+import torch
+
+from training.clustering import ProxyClusters
+from training.config import load_config, pack_folder
+from training.data.samples import latents_of
+from training.networks import pretrained_generator
+from training.pack import load_weights
+from training.pipeline import load_pipeline
+
+SAMPLES = 32
+
+
+def test_segmenter_reads_clusters_and_the_rearranger_obeys_masks() -> None:
+    config, folder = load_config("faces64"), pack_folder("faces64")
+    generator = pretrained_generator(config)
+    section = config.proxies
+    width = sum(generator.channels.values())
+    clusters = load_weights(
+        ProxyClusters(
+            torch.zeros(width),
+            torch.zeros(section.components, width),
+            torch.zeros(section.clusters, section.components),
+            section.resolution,
+        ),
+        folder,
+        "clusters",
+    )
+    pipeline = load_pipeline(config, folder)
+    latents = latents_of(range(SAMPLES), generator.latent_dim, config.latent.scale)
+    with torch.inference_mode():
+        source = pipeline.head(latents)
+        read = (clusters(generator.head(latents, max(generator.channels))) == source.mask).float().mean()
+        assert read > 0.7
+
+        target = source.mask.roll(1, 0)
+        result = pipeline.tail(pipeline.rearrange(source.pyramid, source.mask, target))
+        obeyed = (pipeline.segmenter(result).argmax(1) == target).float().mean()
+        before = (source.mask == target).float().mean()
+        assert obeyed > 0.7
+        assert before < 0.4
+
+        itself = pipeline.tail(pipeline.rearrange(source.pyramid, source.mask, source.mask))
+        assert (itself - source.pictures).abs().mean() < 0.05
