@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 
 from service.engine.base import Array
 from service.engine.dataflow import EnsemblePlan, PlannedStep
@@ -11,16 +11,23 @@ from service.engine.dataflow import EnsemblePlan, PlannedStep
 StepRunner = Callable[[PlannedStep, Mapping[str, Array]], Awaitable[Mapping[str, Array]]]
 """Runs one step on arrays by the model's input names; gives arrays by the model's output names."""
 
+ChainRunner = Callable[[Sequence[PlannedStep], dict[str, Array]], Awaitable[None]]
+"""Runs steps one after the other; reads and writes ensemble tensors by name."""
+
 
 async def run_ensemble(
-    plan: EnsemblePlan, inputs: Mapping[str, Array], run_step: StepRunner
+    plan: EnsemblePlan,
+    inputs: Mapping[str, Array],
+    run_step: StepRunner,
+    run_chain: ChainRunner,
 ) -> dict[str, Array]:
     """Run all steps, those that do not depend on each other side by side.
 
     Args:
         plan: The graph.
         inputs: The ensemble's inputs by name.
-        run_step: How to run one step.
+        run_step: How to run one step beside others.
+        run_chain: How to run steps between which there is nothing to run side by side.
 
     Returns:
         Every tensor of the ensemble by name.
@@ -33,22 +40,20 @@ async def run_ensemble(
     finished: set[int] = set()
     running: dict[asyncio.Task[Mapping[str, Array]], int] = {}
 
-    def finish(index: int, outputs: Mapping[str, Array]) -> None:
-        tensors.update({tensor: outputs[name] for name, tensor in plan.steps[index].outputs.items()})
-        finished.add(index)
-
     try:
         while waiting or running:
-            ready = [index for index, step in waiting.items() if step.after <= finished]
-            runs = [run_step(step, _feed(step, tensors)) for step in map(waiting.pop, ready)]
-            if len(runs) == 1 and not running:
-                # A task, and the wait for it, would cost the loop several turns at each link of a chain.
-                finish(ready[0], await runs[0])
+            if not running and (chain := _chain(waiting, finished)):
+                await run_chain([waiting.pop(index) for index in chain], tensors)
+                finished.update(chain)
                 continue
-            running |= {asyncio.ensure_future(run): index for index, run in zip(ready, runs, strict=True)}
+            for index in [index for index, step in waiting.items() if step.after <= finished]:
+                step = waiting.pop(index)
+                running[asyncio.ensure_future(run_step(step, feed(step, tensors)))] = index
             done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
-                finish(running.pop(task), task.result())
+                index = running.pop(task)
+                keep(plan.steps[index], task.result(), tensors)
+                finished.add(index)
     finally:
         for task in running:
             task.cancel()
@@ -56,5 +61,22 @@ async def run_ensemble(
     return tensors
 
 
-def _feed(step: PlannedStep, tensors: Mapping[str, Array]) -> dict[str, Array]:
+def feed(step: PlannedStep, tensors: Mapping[str, Array]) -> dict[str, Array]:
+    """What a step reads, by the model's input names."""
     return {name: tensors[tensor] for name, tensor in step.inputs.items()}
+
+
+def keep(step: PlannedStep, outputs: Mapping[str, Array], tensors: dict[str, Array]) -> None:
+    """Put what a step wrote among the ensemble's tensors."""
+    tensors.update({tensor: outputs[name] for name, tensor in step.outputs.items()})
+
+
+def _chain(waiting: Mapping[int, PlannedStep], finished: Set[int]) -> list[int]:
+    """The steps to come one after the other as long as only one at a time can run."""
+    chain: list[int] = []
+    while True:
+        done = finished | set(chain)
+        ready = [index for index, step in waiting.items() if index not in chain and step.after <= done]
+        if len(ready) != 1:
+            return chain
+        chain += ready

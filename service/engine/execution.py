@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from service.engine.base import Array, StageTiming
 from service.engine.dataflow import PlannedStep
-from service.engine.ensemble import run_ensemble
+from service.engine.ensemble import feed, keep, run_ensemble
 from service.engine.loading import LoadedModel, ModelKey
 from service.engine.onnx_model import OnnxModel
 from service.engine.response_cache import CacheKey, ResponseCache, cache_key
 from service.engine.single_flight import SingleFlight
 from service.engine.tensors import check_inputs
-from service.engine.workers import Workers
+from service.engine.workers import Link, Timed, Workers
 
 
 class Stage(NamedTuple):
@@ -107,22 +108,56 @@ class Execution:
     ) -> Mapping[str, Array]:
         runner = model.runner
         if isinstance(runner, OnnxModel):
-            arrived = time.perf_counter()
             timed = await self._workers.run(model.key, age, partial(runner.run, inputs, outputs))
-            timing = StageTiming(model.config.name, timed.queue_seconds, timed.compute_seconds, cached=False)
-            stages.append(Stage(arrived, timing))
+            stages.append(_stage(model, timed))
             return timed.value
 
-        async def run_step(step: PlannedStep, feed: Mapping[str, Array]) -> Mapping[str, Array]:
-            return await self._run_step(step, feed, age, stages)
+        async def run_step(step: PlannedStep, given: Mapping[str, Array]) -> Mapping[str, Array]:
+            return await self._run_step(step, given, age, stages)
 
-        tensors = await run_ensemble(runner, inputs, run_step)
+        async def run_chain(steps: Sequence[PlannedStep], tensors: dict[str, Array]) -> None:
+            await self._run_chain(steps, tensors, age, stages)
+
+        tensors = await run_ensemble(runner, inputs, run_step, run_chain)
         return {name: tensors[name] for name in model.output_names}
 
     async def _run_step(
-        self, step: PlannedStep, feed: Mapping[str, Array], age: int, stages: list[Stage]
+        self, step: PlannedStep, inputs: Mapping[str, Array], age: int, stages: list[Stage]
     ) -> Mapping[str, Array]:
         model = self._models[step.model, step.version]
         # Sizes that the configs leave open are known only now.
-        check_inputs(model.info, feed)
-        return await self.run(model, feed, tuple(step.outputs), age, stages)
+        check_inputs(model.info, inputs)
+        return await self.run(model, inputs, tuple(step.outputs), age, stages)
+
+    async def _run_chain(
+        self, steps: Sequence[PlannedStep], tensors: dict[str, Array], age: int, stages: list[Stage]
+    ) -> None:
+        """Run steps one after the other; those that no cache and no ensemble answers stay on one thread."""
+        for computes, group in itertools.groupby(steps, key=self._computes):
+            if computes:
+                chained = list(group)
+                links = [
+                    Link((step.model, step.version), partial(self._link, step, tensors)) for step in chained
+                ]
+                for step, timed in zip(chained, await self._workers.run_chain(links, age), strict=True):
+                    stages.append(_stage(self._models[step.model, step.version], timed))
+            else:
+                for step in group:
+                    keep(step, await self._run_step(step, feed(step, tensors), age, stages), tensors)
+
+    def _computes(self, step: PlannedStep) -> bool:
+        model = self._models[step.model, step.version]
+        return isinstance(model.runner, OnnxModel) and not model.config.response_cache
+
+    def _link(self, step: PlannedStep, tensors: dict[str, Array]) -> None:
+        """On a thread: one step of a chain. Nobody else reads the tensors until the chain has ended."""
+        model = self._models[step.model, step.version]
+        assert isinstance(model.runner, OnnxModel)
+        inputs = feed(step, tensors)
+        check_inputs(model.info, inputs)
+        keep(step, model.runner.run(inputs, tuple(step.outputs)), tensors)
+
+
+def _stage(model: LoadedModel, timed: Timed[Any]) -> Stage:
+    timing = StageTiming(model.config.name, timed.queue_seconds, timed.compute_seconds, cached=False)
+    return Stage(timed.submitted, timing)

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from service.engine.base import ANY_SIZE, Array, TensorSpec
 from service.engine.dataflow import EnsemblePlan, PlannedStep, check_nesting, plan_ensemble
-from service.engine.ensemble import run_ensemble
+from service.engine.ensemble import feed, keep, run_ensemble
 from service.engine.findings import Findings
 from service.engine.model_config import ModelConfig, SessionConfig, StepConfig, VersionPolicy
 from service.engine.repository import ModelEntry, Repository
@@ -290,13 +290,18 @@ async def _run_step(step: PlannedStep, feed: Mapping[str, Array]) -> Mapping[str
     return {"OUT": 2 * feed["IN"] if step.model == "head" else feed["LEFT"] + feed["RIGHT"]}
 
 
+async def _run_chain(steps: Sequence[PlannedStep], tensors: dict[str, Array]) -> None:
+    for step in steps:
+        keep(step, await _run_step(step, feed(step, tensors)), tensors)
+
+
 @given(graphs())
 def test_every_sound_graph_is_planned_and_computes_what_it_says(steps: list[StepConfig]) -> None:
     plan, problems = _plan(*steps)
     assert problems == []
     assert plan is not None
     assert all(max(step.after, default=-1) < index for index, step in enumerate(plan.steps))
-    tensors = asyncio.run(run_ensemble(plan, {"IN": np.ones((1, 4), np.float32)}, _run_step))
+    tensors = asyncio.run(run_ensemble(plan, {"IN": np.ones((1, 4), np.float32)}, _run_step, _run_chain))
     np.testing.assert_array_equal(tensors["OUT"], np.full((1, 4), _evaluate(steps, "OUT"), np.float32))
 
 

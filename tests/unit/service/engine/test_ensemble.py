@@ -1,16 +1,26 @@
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
 
 from service.engine.base import Array
 from service.engine.dataflow import EnsemblePlan, PlannedStep
-from service.engine.ensemble import run_ensemble
+from service.engine.ensemble import ChainRunner, StepRunner, feed, keep, run_ensemble
 
 
 def _step(name: str, reads: str, writes: str, *after: int) -> PlannedStep:
     return PlannedStep(name, 1, {"IN": reads}, {"OUT": writes}, frozenset(after))
+
+
+def one_by_one(run: StepRunner) -> ChainRunner:
+    """Runs a chain as single steps."""
+
+    async def run_chain(steps: Sequence[PlannedStep], tensors: dict[str, Array]) -> None:
+        for step in steps:
+            keep(step, await run(step, feed(step, tensors)), tensors)
+
+    return run_chain
 
 
 FORK = EnsemblePlan((_step("head", "IN", "h"), _step("left", "h", "a", 0), _step("right", "h", "b", 0)))
@@ -26,7 +36,7 @@ async def test_branches_run_side_by_side() -> None:
         return {"OUT": feed["IN"] + 1}
 
     async with asyncio.timeout(10):
-        tensors = await run_ensemble(FORK, INPUTS, run)
+        tensors = await run_ensemble(FORK, INPUTS, run, one_by_one(run))
     assert {name: float(array[0]) for name, array in tensors.items()} == {"IN": 1, "h": 2, "a": 3, "b": 3}
 
 
@@ -48,7 +58,7 @@ async def test_a_failing_step_cancels_the_steps_beside_it_and_starts_none_after_
 
     plan = EnsemblePlan((*FORK.steps, _step("tail", "a", "OUT", 1)))
     with pytest.raises(ValueError, match="left failed"):
-        await run_ensemble(plan, INPUTS, run)
+        await run_ensemble(plan, INPUTS, run, one_by_one(run))
     assert started == ["head", "left", "right"]
     assert cancelled == ["right"]
 
@@ -67,7 +77,7 @@ async def test_cancelling_the_ensemble_cancels_its_steps(waiting: set[str]) -> N
                 cancelled.add(step.model)
         return {"OUT": feed["IN"]}
 
-    task = asyncio.create_task(run_ensemble(FORK, INPUTS, run))
+    task = asyncio.create_task(run_ensemble(FORK, INPUTS, run, one_by_one(run)))
     for _ in waiting:
         await reached.acquire()
     task.cancel()
@@ -76,15 +86,27 @@ async def test_cancelling_the_ensemble_cancels_its_steps(waiting: set[str]) -> N
     assert cancelled == waiting
 
 
-async def test_a_chain_runs_in_its_caller_s_task() -> None:
-    """Every task of its own would cost each link of the chain turns of the event loop."""
-    tasks = []
+async def test_steps_between_which_nothing_runs_side_by_side_are_run_as_chains() -> None:
+    chains: list[list[str]] = []
 
-    async def run(_: PlannedStep, feed: Mapping[str, Array]) -> Mapping[str, Array]:
-        tasks.append(asyncio.current_task())
-        await asyncio.sleep(0)
-        return {"OUT": feed["IN"]}
+    async def run(step: PlannedStep, given: Mapping[str, Array]) -> Mapping[str, Array]:
+        return {"OUT": next(iter(given.values()))}
 
-    chain = EnsemblePlan((_step("head", "IN", "h"), _step("body", "h", "m", 0), _step("tail", "m", "OUT", 1)))
-    await run_ensemble(chain, INPUTS, run)
-    assert tasks == [asyncio.current_task()] * 3
+    async def run_chain(steps: Sequence[PlannedStep], tensors: dict[str, Array]) -> None:
+        chains.append([step.model for step in steps])
+        await one_by_one(run)(steps, tensors)
+
+    join = PlannedStep("join", 1, {"A": "a", "B": "b"}, {"OUT": "j"}, frozenset({2, 3}))
+    plan = EnsemblePlan(
+        (
+            _step("first", "IN", "f"),
+            _step("head", "f", "h", 0),
+            _step("left", "h", "a", 1),
+            _step("right", "h", "b", 1),
+            join,
+            _step("tail", "j", "OUT", 4),
+        )
+    )
+    tensors = await run_ensemble(plan, INPUTS, run, run_chain)
+    assert chains == [["first", "head"], ["join", "tail"]]
+    assert "OUT" in tensors

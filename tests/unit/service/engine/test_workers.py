@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from service.engine.workers import Workers
+from service.engine.workers import Link, Workers
 
 
 class Blocked:
@@ -153,3 +153,50 @@ async def test_close_waits_for_abandoned_work(workers: Workers, blocked: Callabl
     assert not closing.done()
     gate.release.set()
     await closing
+
+
+async def test_a_chain_stays_on_its_thread_and_gives_every_result_in_order(workers: Workers) -> None:
+    timed = await workers.run_chain([Link(key, threading.get_ident) for key in ("a", "single", "b")], 1)
+    assert len({each.value for each in timed}) == 1
+    assert [each.submitted for each in timed] == sorted(each.submitted for each in timed)
+
+
+async def test_a_failing_link_ends_its_chain(workers: Workers) -> None:
+    ran: list[str] = []
+    links = [
+        Link("a", lambda: ran.append("a")),
+        Link("b", lambda: 1 // 0),
+        Link("c", lambda: ran.append("c")),
+    ]
+    with pytest.raises(ZeroDivisionError):
+        await workers.run_chain(links, 1)
+    assert ran == ["a"]
+
+
+async def test_cancelling_a_chain_lets_the_running_link_end_and_drops_the_rest(
+    workers: Workers, blocked: Callable[[], Blocked]
+) -> None:
+    first, ran = blocked(), threading.Event()
+    task = asyncio.create_task(workers.run_chain([Link("single", first), Link("b", ran.set)], 1))
+    await first.running.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    first.release.set()
+    assert (await workers.run("single", 2, lambda: "next")).value == "next"
+    assert not ran.is_set()
+
+
+async def test_a_chain_waits_for_room_and_lets_others_run_meanwhile(
+    workers: Workers, blocked: Callable[[], Blocked]
+) -> None:
+    holder = blocked()
+    holding = asyncio.create_task(workers.run("single", 1, holder))
+    await holder.running.wait()
+    chain = asyncio.create_task(workers.run_chain([Link("a", str), Link("single", str)], 2))
+    for _ in range(3):
+        assert (await workers.run("other", 3, lambda: "ran")).value == "ran"
+    assert not chain.done()
+    holder.release.set()
+    await holding
+    assert len(await chain) == 2
