@@ -115,7 +115,19 @@ class RearrangerWeights(Section):
     adversarial: Weight
 
 
-class RearrangerSection(Section):
+class MixedBatchSection(Section):
+    """A batch some of whose samples have their own mask for target and must come back as they were."""
+
+    batch: Positive
+    self_fraction: float = Field(ge=0, le=1)
+
+    @property
+    def self_samples(self) -> int:
+        """Samples of a batch whose target mask is their own."""
+        return round(self.batch * self.self_fraction)
+
+
+class RearrangerSection(MixedBatchSection):
     """The rearranger and its training."""
 
     cut: Positive
@@ -123,16 +135,9 @@ class RearrangerSection(Section):
     levels: tuple[LevelSection, ...] = Field(min_length=1)
     hidden: dict[int, Positive]
     steps: Positive
-    batch: Positive
-    self_fraction: float = Field(ge=0, le=1)
     learning_rate: Rate
     discriminator_learning_rate: Rate
     weights: RearrangerWeights
-
-    @property
-    def self_samples(self) -> int:
-        """Samples of a batch whose target mask is their own."""
-        return round(self.batch * self.self_fraction)
 
     @model_validator(mode="after")
     def _resolutions_fit(self) -> RearrangerSection:
@@ -178,12 +183,10 @@ class CycleWeights(Section):
     image: Weight
 
 
-class CycleSection(Section):
+class CycleSection(MixedBatchSection):
     """Last phase: mapper and rearranger together, through the frozen generator, to the label segmenter."""
 
     steps: Positive
-    batch: Positive
-    self_fraction: float = Field(ge=0, le=1)
     learning_rate: Rate
     rearranger_learning_rate: Rate
     discriminator_learning_rate: Rate

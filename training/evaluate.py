@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from training.config import PackConfig
-from training.data.labelled import LabelledSamples, load_split, run_labeller
+from training.data.labelled import load_split, run_labeller
 from training.data.samples import from_uint8, to_uint8
 from training.metrics import Agreement, agreement, frechet_distance, style_error
 from training.pipeline import SynthesisPipeline
@@ -78,7 +78,7 @@ class Evaluator:
                 f"pairs: {pairs} asked for, the held-out split allows at most {len(samples) - 1}"
             )
         self.config, self.pipeline, self.pairs, self.python = config, pipeline, pairs, python
-        self.samples: LabelledSamples = samples
+        self.samples = samples
         self.wanted = samples.labels[1 : pairs + 1].numpy()
         self.latents = samples.latents[:pairs]
         self.source_labels = samples.labels[:pairs].numpy()
@@ -86,6 +86,7 @@ class Evaluator:
             pictures = [pipeline.head(chunk).pictures for chunk in samples.latents[: pairs + 1].split(CHUNK)]
         everything = to_uint8(torch.cat(pictures))
         self.sources, self.givers = everything[:pairs], everything[1:]
+        self.source_features = self._features(self.sources)
 
     def evaluate(self, strengths: list[float], seed: int = 0) -> Evaluation:
         """Evaluate at each style strength, with chance and upper bound."""
@@ -102,7 +103,7 @@ class Evaluator:
 
     def synthesize(self, strength: float) -> NDArray[np.uint8]:
         """Pictures of all pairs, uint8 `[pairs, H, W, 3]`."""
-        return synthesize(self.pipeline, self.samples.labels[1 : self.pairs + 1], self.latents, strength)
+        return synthesize(self.pipeline, torch.from_numpy(self.wanted), self.latents, strength)
 
     def sheet(self, strength: float) -> Image.Image:
         """Label maps (rows) by styles (columns); the first row shows the styles themselves."""
@@ -129,9 +130,9 @@ class Evaluator:
     def dial(self) -> Image.Image:
         """Label map, style, and results at style strengths from 0 to 1, a row for each of several pairs."""
         chosen = slice(0, SHEET_MASKS)
-        maps = paint_labels(self.wanted[chosen], self.config.palette)
-        columns: list[NDArray[np.uint8]] = [maps, self.sources[chosen]]
-        columns += [self.synthesize(strength)[chosen] for strength in DIAL]
+        maps, latents = torch.from_numpy(self.wanted[chosen]), self.latents[chosen]
+        columns: list[NDArray[np.uint8]] = [paint_labels(maps, self.config.palette), self.sources[chosen]]
+        columns += [synthesize(self.pipeline, maps, latents, strength) for strength in DIAL]
         grid: NDArray[np.uint8] = np.stack(columns, axis=1)
         return contact_sheet([from_uint8(grid[row]) for row in range(len(grid))], cell=128)
 
@@ -141,7 +142,7 @@ class Evaluator:
         error = style_error(
             self.sources[detected], self.source_labels[detected], pictures[detected], read[detected], classes
         )
-        distance = frechet_distance(self._features(self.sources), self._features(pictures))
+        distance = frechet_distance(self.source_features, self._features(pictures))
         return Row(float(detected.mean()), agreement(self.wanted, read, classes, detected), error, distance)
 
     def _features(self, pictures: NDArray[np.uint8]) -> NDArray[np.float64]:

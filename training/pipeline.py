@@ -54,9 +54,7 @@ class SynthesisPipeline(nn.Module):
 
     def head(self, latents: Tensor) -> Source:
         """Stage generator head: latents `[B, latent_dim]`."""
-        top = max(self.generator.channels)
-        pyramid = self.generator.head(latents, top)
-        pictures = self.generator.tail(pyramid[top], top)
+        pyramid, pictures = self.generator.sample(latents)
         mask = self.segmenter(pictures).argmax(1)
         return Source(
             {r: pyramid[r] for r in self.attended}, mask, proxy_histogram(mask, self.clusters), pictures

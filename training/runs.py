@@ -185,7 +185,7 @@ def warm_cosine(step: int, steps: int, floor: float = 0.02) -> float:
     if step < warm_up:
         return (step + 1) / warm_up
     progress = (step - warm_up) / max(1, steps - warm_up)
-    return floor + (1 - floor) * 0.5 * (1 + torch.cos(torch.tensor(progress * torch.pi)).item())
+    return floor + (1 - floor) * 0.5 * (1 + math.cos(progress * math.pi))
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

@@ -47,7 +47,7 @@ def train_rearranger(config: PackConfig, folder: Path, options: RunOptions) -> N
     """Train the rearranger; writes `rearranger`, and the `discriminator` that mappers' cycles ask."""
     device = torch.device(options.device)
     generator = _generator(config, device)
-    segmenter = _frozen_segmenter(config, folder, device)
+    segmenter = _fast(load_weights(proxy_segmenter(config), folder, "proxy_segmenter"), device)
     torch.manual_seed(options.seed)
     trainer = RearrangerTrainer(config, generator, segmenter, device)
     _run(trainer, options)
@@ -62,11 +62,11 @@ def train_mapper(config: PackConfig, folder: Path, options: RunOptions) -> None:
     """
     device = torch.device(options.device)
     generator = _generator(config, device)
-    segmenter = _frozen_segmenter(config, folder, device)
+    start = load_weights(proxy_segmenter(config), folder, "proxy_segmenter")
+    segmenter = _fast(start, device)
     samples = load_split(config, generator, "train")
 
     torch.manual_seed(options.seed)
-    start = load_weights(proxy_segmenter(config), folder, "proxy_segmenter")
     _run(LabelSegmenterTrainer(config, generator, start, samples, device), options)
     judge = _finish(label_segmenter(config), "label_segmenter", folder, options)
 
@@ -96,10 +96,6 @@ STAGES: dict[str, Callable[[PackConfig, Path, RunOptions], None]] = {
 
 def _generator(config: PackConfig, device: torch.device) -> Generator:
     return pretrained_generator(config).to(device)
-
-
-def _frozen_segmenter(config: PackConfig, folder: Path, device: torch.device) -> UNet:
-    return _fast(load_weights(proxy_segmenter(config), folder, "proxy_segmenter"), device)
 
 
 def _fast(network: UNet, device: torch.device) -> UNet:

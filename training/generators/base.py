@@ -43,10 +43,15 @@ class Generator(nn.Module, ABC):
     def tail(self, features: Tensor, resolution: int) -> Tensor:
         """Features at `resolution` to pictures `[B, 3, image_size, image_size]` in [-1, 1]."""
 
+    def sample(self, latent: Tensor) -> tuple[FeaturePyramid, Tensor]:
+        """All feature maps of latents, and the generator's own pictures of them."""
+        top = max(self.channels)
+        pyramid = self.head(latent, top)
+        return pyramid, self.tail(pyramid[top], top)
+
     def pictures(self, latent: Tensor) -> Tensor:
         """The generator's own pictures of latents."""
-        top = max(self.channels)
-        return self.tail(self.head(latent, top)[top], top)
+        return self.sample(latent)[1]
 
     @property
     def device(self) -> torch.device:

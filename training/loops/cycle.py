@@ -110,7 +110,7 @@ class CycleTrainer:
         strength = torch.rand(self.batch, 1, generator=generator).to(self.device)
         labels = self.samples.labels[chosen].to(self.device)
         wanted = labels.roll(1, 0)
-        own = slice(None, max(1, round(self.batch * self.section.self_fraction)))
+        own = slice(None, max(1, self.section.self_samples))
         with torch.autocast(self.device.type, torch.bfloat16):
             source = self._draw(chosen)
             histogram = proxy_histogram(source.masks, self.clusters)

@@ -49,8 +49,5 @@ class ProxySegmenterTrainer(ClassifierTrainer):
         latents = (
             torch.randn(count, self.generator.latent_dim, generator=generator).to(self.device) * self.scale
         )
-        top = max(self.generator.channels)
-        pyramid = self.generator.head(latents, top)
-        return self.generator.tail(pyramid[top], top).float(), self.clusters(
-            {r: f.float() for r, f in pyramid.items()}
-        )
+        pyramid, pictures = self.generator.sample(latents)
+        return pictures.float(), self.clusters({r: f.float() for r, f in pyramid.items()})

@@ -44,25 +44,21 @@ class Samples:
     pictures: Tensor
     logits: Tensor
     """Proxy logits `[B, K, m, m]`."""
-
-    @property
-    def masks(self) -> Tensor:
-        """Proxy masks, int64 `[B, m, m]`."""
-        return self.logits.argmax(1)
+    masks: Tensor
+    """Proxy masks, int64 `[B, m, m]`."""
 
     def part(self, chosen: slice) -> Samples:
         """Some of the samples."""
         pyramid = {r: features[chosen] for r, features in self.pyramid.items()}
-        return Samples(pyramid, self.pictures[chosen], self.logits[chosen])
+        return Samples(pyramid, self.pictures[chosen], self.logits[chosen], self.masks[chosen])
 
 
 @torch.no_grad()
 def draw_samples(generator: Generator, segmenter: UNet, latents: Tensor) -> Samples:
     """Samples of latents `[B, latent_dim]`."""
-    top = max(generator.channels)
-    pyramid = generator.head(latents, top)
-    pictures = generator.tail(pyramid[top], top)
-    return Samples(pyramid, pictures.float(), segmenter(pictures).float())
+    pyramid, pictures = generator.sample(latents)
+    logits = segmenter(pictures).float()
+    return Samples(pyramid, pictures.float(), logits, logits.argmax(1))
 
 
 def train_discriminator(
