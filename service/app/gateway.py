@@ -18,7 +18,7 @@ from service.app.listening import ListenError, address_text
 from service.core.metrics import Metrics
 from service.core.settings import Settings
 from service.engine.base import Engine
-from service.engine.embedded import EmbeddedEngine
+from service.engine.embedded.engine import EmbeddedEngine
 from service.rpc.calls import Calls
 from service.rpc.handlers import SERVICE_NAME, add_synthesis_service
 from service.rpc.servicer import SynthesisServicer

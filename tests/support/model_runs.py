@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 import pytest
 
 from service.engine.base import Array
-from service.engine.onnx_model import OnnxModel
+from service.engine.embedded.onnx_model import OnnxModel
 
 _PATIENCE_SECONDS = 30
 

@@ -11,7 +11,7 @@ from tritonclient.grpc import model_config_pb2
 
 from export.parity import parity_errors
 from export.stages import Stage, example_inputs
-from service.engine.embedded import EmbeddedEngine
+from service.engine.embedded.engine import EmbeddedEngine
 from training.config import PackConfig
 from training.data.samples import to_uint8
 from training.pipeline import SynthesisPipeline

@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from service.core.errors import RepositoryError
-from service.engine.embedded import EmbeddedEngine
+from service.engine.embedded.engine import EmbeddedEngine
 from tests.support.model_repository import (
     RepositoryWriter,
     affine_model,

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.engine.base import ModelInfo
-from service.engine.dataflow import EnsemblePlan, check_nesting, plan_ensemble
+from service.engine.embedded.dataflow import EnsemblePlan, check_nesting, plan_ensemble
+from service.engine.embedded.model_config import ModelConfig
+from service.engine.embedded.onnx_model import OnnxModel
+from service.engine.embedded.repository import ModelEntry, Repository, read_repository
 from service.engine.findings import Findings
-from service.engine.model_config import ModelConfig
-from service.engine.onnx_model import OnnxModel
-from service.engine.repository import ModelEntry, Repository, read_repository
 
 _log = logging.getLogger(__name__)
 

@@ -11,8 +11,7 @@ from google.protobuf.message import Message
 from tritonclient.grpc import model_config_pb2
 
 from service.engine.base import ANY_SIZE, TensorSpec
-from service.engine.findings import Findings
-from service.engine.model_config import (
+from service.engine.embedded.model_config import (
     LATEST_VERSION,
     ModelConfig,
     SessionConfig,
@@ -21,7 +20,8 @@ from service.engine.model_config import (
     WarmupInput,
     WarmupSample,
 )
-from service.engine.supported import accepted_fields
+from service.engine.embedded.supported import accepted_fields
+from service.engine.findings import Findings
 from service.engine.tensors import DTYPES
 
 _ONNX_PLATFORM = "onnxruntime_onnx"

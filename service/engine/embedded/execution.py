@@ -9,14 +9,14 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from service.engine.base import Array, StageTiming
-from service.engine.dataflow import PlannedStep
-from service.engine.ensemble import feed, keep, run_ensemble
-from service.engine.loading import LoadedModel, ModelKey
-from service.engine.onnx_model import OnnxModel
-from service.engine.response_cache import CacheKey, ResponseCache, cache_key
-from service.engine.single_flight import SingleFlight
+from service.engine.embedded.dataflow import PlannedStep
+from service.engine.embedded.ensemble import feed, keep, run_ensemble
+from service.engine.embedded.loading import LoadedModel, ModelKey
+from service.engine.embedded.onnx_model import OnnxModel
+from service.engine.embedded.response_cache import CacheKey, ResponseCache, cache_key
+from service.engine.embedded.single_flight import SingleFlight
+from service.engine.embedded.workers import Link, Timed, Workers
 from service.engine.tensors import check_inputs
-from service.engine.workers import Link, Timed, Workers
 
 
 class Stage(NamedTuple):

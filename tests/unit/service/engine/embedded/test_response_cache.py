@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.engine.base import Array
-from service.engine.response_cache import CacheKey, ResponseCache, cache_key
+from service.engine.embedded.response_cache import CacheKey, ResponseCache, cache_key
 
 
 def _key(number: int) -> CacheKey:

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from service.engine.embedded.repository import Repository, read_repository
 from service.engine.findings import Findings
-from service.engine.repository import Repository, read_repository
 from tests.support.model_repository import ensemble_config, onnx_config, step_text
 
 

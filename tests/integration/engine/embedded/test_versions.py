@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from service.engine.embedded import EmbeddedEngine
+from service.engine.embedded.engine import EmbeddedEngine
 from tests.support.arrays import row
 from tests.support.model_repository import (
     RepositoryWriter,

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 from service.core.errors import EngineFailure, InvalidArgument, NotFound, Unavailable
 from service.core.logging import TextFormatter
 from service.engine.base import Array, Engine
-from service.engine.embedded import EmbeddedEngine
+from service.engine.embedded.engine import EmbeddedEngine
 from tests.support.arrays import row
 from tests.support.model_repository import (
     RepositoryWriter,

@@ -1,4 +1,4 @@
-"""The embedded engine: ONNX Runtime in this process, on the CPU.
+"""The embedded engine itself.
 
 It serves a Triton model repository as it is on disk. See `supported.py` for what it makes of each
 field of a config, and `workers.py` for the order in which it works.
@@ -23,11 +23,11 @@ from service.core.errors import (
 )
 from service.core.logging import current_request_id, request_context
 from service.engine.base import Array, InferenceResult, ModelInfo
-from service.engine.execution import Execution, Stage
+from service.engine.embedded.execution import Execution, Stage
+from service.engine.embedded.loading import LoadedModel, load_models
+from service.engine.embedded.warmup import warmup_inputs
 from service.engine.findings import Findings
-from service.engine.loading import LoadedModel, load_models
 from service.engine.tensors import check_inputs
-from service.engine.warmup import warmup_inputs
 
 _log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 
 from service.engine.base import Array
-from service.engine.dataflow import EnsemblePlan, PlannedStep
+from service.engine.embedded.dataflow import EnsemblePlan, PlannedStep
 
 StepRunner = Callable[[PlannedStep, Mapping[str, Array]], Awaitable[Mapping[str, Array]]]
 """Runs one step on arrays by the model's input names; gives arrays by the model's output names."""

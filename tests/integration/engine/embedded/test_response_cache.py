@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from service.core.errors import DeadlineExceeded, EngineFailure
-from service.engine.embedded import EmbeddedEngine
+from service.engine.embedded.engine import EmbeddedEngine
 from tests.support.arrays import row
 from tests.support.model_repository import (
     RepositoryWriter,

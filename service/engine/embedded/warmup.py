@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from service.engine.base import Array
+from service.engine.embedded.model_config import ModelConfig, WarmupSample
 from service.engine.findings import Findings
-from service.engine.model_config import ModelConfig, WarmupSample
 
 _SEED = 0
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.engine.config_reader import read_model_config
+from service.engine.embedded.config_reader import read_model_config
+from service.engine.embedded.model_config import ModelConfig, VersionPolicy
 from service.engine.findings import Findings
-from service.engine.model_config import ModelConfig, VersionPolicy
 
 CONFIG_FILE = "config.pbtxt"
 _VERSION = re.compile(r"[1-9][0-9]*")

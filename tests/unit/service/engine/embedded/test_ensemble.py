@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from service.engine.base import Array
-from service.engine.dataflow import EnsemblePlan, PlannedStep
-from service.engine.ensemble import ChainRunner, StepRunner, feed, keep, run_ensemble
+from service.engine.embedded.dataflow import EnsemblePlan, PlannedStep
+from service.engine.embedded.ensemble import ChainRunner, StepRunner, feed, keep, run_ensemble
 
 
 def _step(name: str, reads: str, writes: str, *after: int) -> PlannedStep:

@@ -12,9 +12,9 @@ from graphlib import CycleError, TopologicalSorter
 from typing import NamedTuple
 
 from service.engine.base import TensorSpec
+from service.engine.embedded.model_config import LATEST_VERSION, ModelConfig, StepConfig
+from service.engine.embedded.repository import ModelEntry, Repository
 from service.engine.findings import Findings
-from service.engine.model_config import LATEST_VERSION, ModelConfig, StepConfig
-from service.engine.repository import ModelEntry, Repository
 from service.engine.tensors import full_shape, shape_text, shapes_agree, triton_name
 
 

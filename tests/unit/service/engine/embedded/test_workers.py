@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from service.engine.workers import Link, Workers
+from service.engine.embedded.workers import Link, Workers
 
 
 class Blocked:

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from service.engine.single_flight import SingleFlight
+from service.engine.embedded.single_flight import SingleFlight
 
 
 class Work:

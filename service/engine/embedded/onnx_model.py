@@ -10,8 +10,8 @@ import onnxruntime as ort
 
 from service.core.errors import EngineFailure
 from service.engine.base import ANY_SIZE, Array, TensorSpec
+from service.engine.embedded.model_config import ModelConfig
 from service.engine.findings import Findings
-from service.engine.model_config import ModelConfig
 from service.engine.tensors import (
     DTYPES_BY_ONNX_TYPE,
     full_shape,

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from service.engine.embedded import EmbeddedEngine
+from service.engine.embedded.engine import EmbeddedEngine
 from tests.support.model_repository import RepositoryWriter
 from tests.support.model_runs import ModelRuns
 

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.engine.base import TensorSpec
-from service.engine.config_reader import read_model_config
+from service.engine.embedded.config_reader import read_model_config
+from service.engine.embedded.model_config import ModelConfig, VersionPolicy
+from service.engine.embedded.supported import HONOURED, IGNORED
 from service.engine.findings import Findings
-from service.engine.model_config import ModelConfig, VersionPolicy
-from service.engine.supported import HONOURED, IGNORED
 from tests.support.model_repository import ensemble_config, onnx_config, step_text, tensor_text
 
 STEP = step_text("head", {"IN": "IN"}, {"OUT": "OUT"})

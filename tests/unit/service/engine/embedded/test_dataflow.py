@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.engine.base import ANY_SIZE, Array, TensorSpec
-from service.engine.dataflow import EnsemblePlan, PlannedStep, check_nesting, plan_ensemble
-from service.engine.ensemble import feed, keep, run_ensemble
+from service.engine.embedded.dataflow import EnsemblePlan, PlannedStep, check_nesting, plan_ensemble
+from service.engine.embedded.ensemble import feed, keep, run_ensemble
+from service.engine.embedded.model_config import ModelConfig, SessionConfig, StepConfig, VersionPolicy
+from service.engine.embedded.repository import ModelEntry, Repository
 from service.engine.findings import Findings
-from service.engine.model_config import ModelConfig, SessionConfig, StepConfig, VersionPolicy
-from service.engine.repository import ModelEntry, Repository
 
 FLOAT = np.dtype(np.float32)
 Tensors = Mapping[str, tuple[int, ...]]
