@@ -15,6 +15,12 @@ MAX_BATCH_SIZE = 16
 INSTANCES = 1
 INTRA_OP_THREADS = 2
 """Threads of one run: what gives the lowest latency on the two cores the default is tuned for."""
+PRIORITY_LEVELS = 2
+"""1 is for callers who wait at a screen, 2 for batches; as many as the gateway knows."""
+QUEUE_TIMEOUT_MICROSECONDS = 30_000_000
+"""Longest wait for a stage of a request that names no limit of its own."""
+MAX_QUEUE_SIZE = 512
+"""Requests waiting for a stage, for each priority; the next is refused as overload."""
 
 DATA_TYPES = {torch.uint8: triton.TYPE_UINT8, torch.float32: triton.TYPE_FP32}
 HEADER = "# Written by `maskweave export`; change the exporter, not this file.\n"
@@ -27,8 +33,7 @@ def stage_config(stage: Stage) -> str:
     _add_tensors(config, stage.inputs, stage.outputs)
     config.version_policy.latest.num_versions = 1
     config.instance_group.add(kind=triton.ModelInstanceGroup.KIND_CPU, count=INSTANCES)
-    # No waiting for company: on a CPU a batch costs as much as its pictures one by one.
-    config.dynamic_batching.max_queue_delay_microseconds = 0
+    _add_queue(config)
     for key, value in (
         ("intra_op_thread_count", INTRA_OP_THREADS),
         ("inter_op_thread_count", 1),
@@ -81,6 +86,20 @@ def pack_parameters(condition: str, config: PackConfig) -> dict[str, str]:
         "latent_scale": repr(config.latent.scale),
         "style_strength": json.dumps({"default": strength.default, "min": 0.0, "max": 1.0}),
     }
+
+
+def _add_queue(config: triton.ModelConfig) -> None:
+    """Batch what is waiting, refuse what waits too long or finds the queue full, interactive calls first."""
+    batching = config.dynamic_batching
+    # No waiting for company: on a CPU a batch costs as much as its pictures one by one.
+    batching.max_queue_delay_microseconds = 0
+    batching.priority_levels = PRIORITY_LEVELS
+    batching.default_priority_level = 1
+    policy = batching.default_queue_policy
+    policy.timeout_action = triton.ModelQueuePolicy.REJECT
+    policy.default_timeout_microseconds = QUEUE_TIMEOUT_MICROSECONDS
+    policy.allow_timeout_override = True  # the gateway sends what is left of the caller's deadline
+    policy.max_queue_size = MAX_QUEUE_SIZE
 
 
 def _add_tensors(
