@@ -26,7 +26,7 @@ from maskweave_client._errors import (
 )
 from maskweave_client._models import Condition, Limits, Model, StyleStrength
 from maskweave_client._palette import Palette, PaletteEntry
-from maskweave_client._requests import ImageFormat, LabelMap
+from maskweave_client._requests import ImageFormat, LabelMap, Priority
 from maskweave_client._results import Picture, Result, StageTiming, StreamedPicture, Timings
 
 __all__ = [
@@ -47,6 +47,7 @@ __all__ = [
     "Palette",
     "PaletteEntry",
     "Picture",
+    "Priority",
     "Result",
     "ServiceFailure",
     "StageTiming",

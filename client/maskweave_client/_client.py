@@ -13,7 +13,7 @@ from maskweave.v1 import synthesis_pb2_grpc as pb_grpc
 from maskweave_client._channel import DEFAULT_TIMEOUT_SECONDS, channel_options, metadata
 from maskweave_client._errors import MaskweaveError, error_from_rpc
 from maskweave_client._models import Model, model_from_proto
-from maskweave_client._requests import ImageFormat, LabelMap, synthesize_request
+from maskweave_client._requests import ImageFormat, LabelMap, Priority, synthesize_request
 from maskweave_client._results import Result, StreamedPicture, result_from_proto, streamed_from_proto
 
 Reply = TypeVar("Reply")
@@ -95,6 +95,7 @@ class Client:
         style_strength: float | None = None,
         image_format: ImageFormat = "png",
         quality: int | None = None,
+        priority: Priority = "interactive",
         timeout: float | None = None,
         request_id: str | None = None,
     ) -> Result:
@@ -110,6 +111,7 @@ class Client:
             style_strength: Weight of the start's style against the label map; the model's default when None.
             image_format: Format in which the pictures travel.
             quality: 1 to 100, for jpeg and webp.
+            priority: `interactive` goes first when the service is busy; `batch` for what nobody waits for.
             timeout: Seconds to wait; the client's default when None.
             request_id: Your id of the request, for the service's log.
 
@@ -131,6 +133,7 @@ class Client:
             style_strength=style_strength,
             image_format=image_format,
             quality=quality,
+            priority=priority,
         )
         return result_from_proto(self._call(self._stub.Synthesize, request, timeout, request_id))
 
@@ -146,6 +149,7 @@ class Client:
         style_strength: float | None = None,
         image_format: ImageFormat = "png",
         quality: int | None = None,
+        priority: Priority = "interactive",
         timeout: float | None = None,
         request_id: str | None = None,
     ) -> Generator[StreamedPicture, None, None]:
@@ -163,6 +167,7 @@ class Client:
             style_strength: Weight of the start's style against the label map; the model's default when None.
             image_format: Format in which the pictures travel.
             quality: 1 to 100, for jpeg and webp.
+            priority: `interactive` goes first when the service is busy; `batch` for what nobody waits for.
             timeout: Seconds to wait; the client's default when None.
             request_id: Your id of the request, for the service's log.
 
@@ -184,6 +189,7 @@ class Client:
             style_strength=style_strength,
             image_format=image_format,
             quality=quality,
+            priority=priority,
         )
         return self._stream(request, timeout, request_id)
 

@@ -19,11 +19,18 @@ LabelMap = NDArray[Any] | Image.Image | bytes
 
 ImageFormat = Literal["png", "jpeg", "webp", "raw"]
 
+Priority = Literal["interactive", "batch"]
+
 FORMAT_VALUES: dict[ImageFormat, pb.ImageFormat.ValueType] = {
     "png": pb.IMAGE_FORMAT_PNG,
     "jpeg": pb.IMAGE_FORMAT_JPEG,
     "webp": pb.IMAGE_FORMAT_WEBP,
     "raw": pb.IMAGE_FORMAT_RAW,
+}
+
+PRIORITY_VALUES: dict[Priority, pb.Priority.ValueType] = {
+    "interactive": pb.PRIORITY_INTERACTIVE,
+    "batch": pb.PRIORITY_BATCH,
 }
 
 _SEED = "integers from 0 to 4294967295"
@@ -50,20 +57,27 @@ def synthesize_request(
     style_strength: float | None,
     image_format: ImageFormat,
     quality: int | None,
+    priority: Priority,
 ) -> pb.SynthesizeRequest:
     """Build a request; the service checks its values.
 
     Raises:
         TypeError: The label map is of none of the types allowed, or something else is not a number.
         ValueError: The label map's shape, mode or values cannot be class ids, a number does not fit its
-            field, the format is unknown, or more than one of seed, seeds and latents is given.
+            field, the format or the priority is unknown, or more than one of seed, seeds and latents is
+            given.
     """
     if sum(start is not None for start in (seed, seeds, latents)) > 1:
         raise ValueError("seed, seeds, latents: got more than one; allowed: one of them, or none")
     if image_format not in FORMAT_VALUES:
         raise ValueError(f"image_format: got {image_format!r}; allowed: {', '.join(FORMAT_VALUES)}")
+    if priority not in PRIORITY_VALUES:
+        raise ValueError(f"priority: got {priority!r}; allowed: {', '.join(PRIORITY_VALUES)}")
     request = pb.SynthesizeRequest(
-        model=model, label_map=_label_map(label_map), image_format=FORMAT_VALUES[image_format]
+        model=model,
+        label_map=_label_map(label_map),
+        image_format=FORMAT_VALUES[image_format],
+        priority=PRIORITY_VALUES[priority],
     )
     numbers = {
         "seed": seed,

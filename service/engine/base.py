@@ -6,8 +6,10 @@ inference server are interchangeable.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -92,14 +94,50 @@ class InferenceResult:
     timings: tuple[StageTiming, ...]
 
 
+class Priority(IntEnum):
+    """Who waits for an answer. The values are Triton's priority levels, of which the smaller goes first."""
+
+    INTERACTIVE = 1
+    BATCH = 2
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceContext:
+    """What a call carries along besides its tensors.
+
+    Attributes:
+        request_id: Identifies the request in logs.
+        timeout: Seconds it may take; None for no limit.
+        priority: Which of the calls that wait goes first.
+        trace: Headers of the caller's trace context (W3C), for engines that take part in it.
+    """
+
+    request_id: str = ""
+    timeout: float | None = None
+    priority: Priority = Priority.INTERACTIVE
+    trace: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+ReadinessListener = Callable[[bool], None]
+"""Is told, on the event loop, whether the engine can answer."""
+
+
 class Engine(Protocol):
     """Runs the models of one repository. Used from one event loop."""
 
     async def start(self) -> None:
-        """Load and warm up every model.
+        """Bring every model up; afterwards the engine can answer.
 
         Raises:
             RepositoryError: The repository cannot be served; names every problem found.
+            Unavailable: The engine cannot be reached.
+        """
+        ...
+
+    def watch(self, listener: ReadinessListener) -> None:
+        """Tell `listener` from now on whenever a started engine stops or begins again to be able to answer.
+
+        An engine that is able until it is closed tells nothing.
         """
         ...
 
@@ -117,8 +155,7 @@ class Engine(Protocol):
         inputs: Mapping[str, Array],
         *,
         outputs: Sequence[str] | None = None,
-        request_id: str = "",
-        timeout: float | None = None,  # noqa: ASYNC109 - deadlines are part of the interface
+        context: InferenceContext = InferenceContext(),
     ) -> InferenceResult:
         """Run a model or an ensemble.
 
@@ -128,14 +165,14 @@ class Engine(Protocol):
             model: Name in the repository.
             inputs: One array per input of the model.
             outputs: Names of the outputs wanted; all when None.
-            request_id: Identifies the request in logs.
-            timeout: Seconds this may take; None for no limit.
+            context: Deadline, priority and the like.
 
         Raises:
             InvalidArgument: An input is missing, unknown, or of a wrong dtype or shape.
             NotFound: No such model is ready.
-            DeadlineExceeded: `timeout` passed.
-            Unavailable: The engine is not running.
+            DeadlineExceeded: The context's timeout passed.
+            Overloaded: The engine has no room for more.
+            Unavailable: The engine is not running or out of reach.
             EngineFailure: The model failed.
         """
         ...

@@ -7,7 +7,7 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -19,6 +19,7 @@ from service.core.limits import LIMITS
 from service.core.logging import request_context
 from service.core.metrics import Metrics, Rpc
 from service.rpc.status import DETAILS_TRAILER, rich_status
+from service.rpc.trace import trace_context
 
 REQUEST_ID = "x-request-id"
 SERVER_TIMING = "server-timing"
@@ -45,12 +46,14 @@ class Call:
         request_id: The caller's id, or one made up here.
         started: `time.perf_counter()` at its arrival.
         deadline: The event loop's time at which the answer is of no use any more.
+        trace: The caller's trace context: `traceparent` and `tracestate`, or nothing.
         trailer: Trailing metadata, filled on the way.
     """
 
     request_id: str
     started: float
     deadline: float
+    trace: Mapping[str, str] = field(default_factory=dict)
     trailer: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -105,13 +108,20 @@ class Calls:
             self._metrics.rpc_handled(rpc, code, call.elapsed_seconds)
 
     def _begin(self, context: Context) -> Call:
-        given = next((value for key, value in context.invocation_metadata() or () if key == REQUEST_ID), "")
+        metadata = dict(context.invocation_metadata() or ())
+        given = metadata.get(REQUEST_ID, "")
         usable = isinstance(given, str) and _REQUEST_ID_FORM.fullmatch(given)
         request_id = str(given) if usable else uuid.uuid4().hex
         remaining = context.time_remaining()
         timeout = self._default_timeout_seconds if remaining is None else remaining - _DEADLINE_MARGIN_SECONDS
         deadline = asyncio.get_running_loop().time() + timeout
-        return Call(request_id, time.perf_counter(), deadline, {REQUEST_ID: request_id})
+        return Call(
+            request_id,
+            time.perf_counter(),
+            deadline,
+            trace=trace_context(metadata),
+            trailer={REQUEST_ID: request_id},
+        )
 
     def _admit(self) -> None:
         if self._in_progress > self._max_concurrent:

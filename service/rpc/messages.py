@@ -11,6 +11,7 @@ from maskweave.v1 import synthesis_pb2 as pb
 from service.codecs.picture import ImageFormat
 from service.core.errors import InvalidArgument
 from service.core.limits import Limits
+from service.engine.base import Priority
 from service.synthesis.models import ConditionKind, ConditionSupport, Model
 from service.synthesis.request import (
     FirstSeed,
@@ -32,6 +33,11 @@ _FORMATS = {
     pb.IMAGE_FORMAT_RAW: ImageFormat.RAW,
 }
 _FORMAT_VALUES = {ours: value for value, ours in _FORMATS.items() if value}
+_PRIORITIES = {
+    pb.PRIORITY_UNSPECIFIED: Priority.INTERACTIVE,
+    pb.PRIORITY_INTERACTIVE: Priority.INTERACTIVE,
+    pb.PRIORITY_BATCH: Priority.BATCH,
+}
 _CONDITION_VALUES = {ConditionKind.LABEL_MAP: pb.CONDITION_KIND_LABEL_MAP}
 
 
@@ -56,12 +62,17 @@ def request_from_proto(message: pb.SynthesizeRequest) -> SynthesisRequest:
     """Read a request; what its values mean is checked later.
 
     Raises:
-        InvalidArgument: The condition or its encoding is not set, or the format is not a known one.
+        InvalidArgument: The condition or its encoding is not set, or the format or the priority is not a
+            known one.
     """
     image_format = _FORMATS.get(message.image_format)
     if image_format is None:
         names = ", ".join(pb.ImageFormat.Name(value) for value in _FORMATS)
         raise InvalidArgument("image_format", message.image_format, names)
+    priority = _PRIORITIES.get(message.priority)
+    if priority is None:
+        names = ", ".join(pb.Priority.Name(value) for value in _PRIORITIES)
+        raise InvalidArgument("priority", message.priority, names)
     return SynthesisRequest(
         model=message.model,
         label_map=_label_map(message),
@@ -70,6 +81,7 @@ def request_from_proto(message: pb.SynthesizeRequest) -> SynthesisRequest:
         style_strength=message.style_strength if message.HasField("style_strength") else None,
         image_format=image_format,
         image_quality=message.image_quality if message.HasField("image_quality") else None,
+        priority=priority,
     )
 
 

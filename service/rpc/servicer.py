@@ -98,7 +98,9 @@ class SynthesisServicer:
         return job
 
     async def _pictures(self, job: Job, call: Call) -> AsyncGenerator[Picture, None]:
-        pictures = self._synthesizer.pictures(job, deadline=call.deadline, request_id=call.request_id)
+        pictures = self._synthesizer.pictures(
+            job, deadline=call.deadline, request_id=call.request_id, trace=call.trace
+        )
         async with aclosing(pictures):
             async for picture in pictures:
                 record_picture(self._metrics, job, picture)

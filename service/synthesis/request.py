@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from service.codecs.picture import ImageFormat
+from service.engine.base import Priority
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,7 @@ class SynthesisRequest:
         style_strength: None for the model's default.
         image_format: File format of the pictures.
         image_quality: Quality for lossy formats; None for the default.
+        priority: Whether somebody waits for the pictures at a screen.
     """
 
     model: str
@@ -79,3 +81,4 @@ class SynthesisRequest:
     style_strength: float | None = None
     image_format: ImageFormat = ImageFormat.PNG
     image_quality: int | None = None
+    priority: Priority = Priority.INTERACTIVE

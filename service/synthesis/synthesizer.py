@@ -7,8 +7,9 @@ import math
 import time
 from collections.abc import AsyncGenerator, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from service.codecs.picture import ImageFormat, encode_picture
 from service.codecs.png import decode_png
 from service.core.errors import DeadlineExceeded, InvalidArgument, NotFound
 from service.core.limits import LIMITS, Limits
-from service.engine.base import Engine, StageTiming
+from service.engine.base import Engine, InferenceContext, Priority, StageTiming
 from service.synthesis import tensors
 from service.synthesis.models import ConditionKind, ConditionSupport, Model
 from service.synthesis.request import (
@@ -44,6 +45,7 @@ class Job:
         style_strength: Inside the model's range.
         image_format: File format of the pictures.
         image_quality: Quality for lossy formats; None for the default.
+        priority: Whether somebody waits for the pictures at a screen.
         queue_seconds: Time the request waited for a free decoder.
         decode_seconds: Time that decoding, checking and resizing took.
     """
@@ -55,6 +57,7 @@ class Job:
     style_strength: float
     image_format: ImageFormat
     image_quality: int | None
+    priority: Priority
     queue_seconds: float
     decode_seconds: float
 
@@ -163,12 +166,18 @@ class Synthesizer:
             style_strength=style_strength,
             image_format=request.image_format,
             image_quality=request.image_quality,
+            priority=request.priority,
             queue_seconds=began - arrived,
             decode_seconds=ended - began,
         )
 
     async def pictures(
-        self, job: Job, *, deadline: float = math.inf, request_id: str = ""
+        self,
+        job: Job,
+        *,
+        deadline: float = math.inf,
+        request_id: str = "",
+        trace: Mapping[str, str] = MappingProxyType({}),
     ) -> AsyncGenerator[Picture, None]:
         """Make the pictures side by side and yield each as soon as it is ready.
 
@@ -178,19 +187,21 @@ class Synthesizer:
             job: What to make.
             deadline: Time of the event loop's clock at which the work is of no use any more.
             request_id: Identifies the request in the engine's logs.
+            trace: Headers of the caller's trace context.
 
         Raises:
             DeadlineExceeded: The deadline passed.
-            Unavailable: The engine is not running.
+            Overloaded: The engine has no room for more.
+            Unavailable: The engine is not running or out of reach.
             EngineFailure: A stage failed.
         """
+        context = InferenceContext(request_id=request_id, priority=job.priority, trace=trace)
         if len(job.starts) == 1:
             # The usual request: a task and the wait for it would add a tenth to the gateway's own time.
-            yield await self._make(job, 0, deadline, request_id)
+            yield await self._make(job, 0, deadline, context)
             return
         tasks = [
-            asyncio.create_task(self._make(job, index, deadline, request_id))
-            for index in range(len(job.starts))
+            asyncio.create_task(self._make(job, index, deadline, context)) for index in range(len(job.starts))
         ]
         try:
             for finished in asyncio.as_completed(tasks):
@@ -200,7 +211,7 @@ class Synthesizer:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _make(self, job: Job, index: int, deadline: float, request_id: str) -> Picture:
+    async def _make(self, job: Job, index: int, deadline: float, context: InferenceContext) -> Picture:
         start = job.starts[index]
         loop = asyncio.get_running_loop()
         remaining = deadline - loop.time()
@@ -214,8 +225,7 @@ class Synthesizer:
                 tensors.STYLE_STRENGTH: np.array([[job.style_strength]], np.float32),
             },
             outputs=[tensors.IMAGE],
-            request_id=request_id,
-            timeout=None if math.isinf(remaining) else remaining,
+            context=replace(context, timeout=None if math.isinf(remaining) else remaining),
         )
         pixels = result.outputs[tensors.IMAGE][0]
         encode = partial(_encode, pixels, job.image_format, job.image_quality)

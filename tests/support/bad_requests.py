@@ -261,6 +261,7 @@ CASES = [
     Case("strong_style", request(style_strength=1.5), "style_strength", "1.5", "0 to 1"),
     Case("style_not_a_number", request(style_strength=float("nan")), "style_strength", "nan", "0 to 1"),
     Case("unknown_format", request(image_format=99), "image_format", "99", "IMAGE_FORMAT_PNG"),
+    Case("unknown_priority", request(priority=7), "priority", "7", "PRIORITY_INTERACTIVE, PRIORITY_BATCH"),
     Case(
         "quality_zero",
         request(image_format=pb.IMAGE_FORMAT_JPEG, image_quality=0),

@@ -9,7 +9,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from service.engine.base import Array, InferenceResult, ModelInfo, StageTiming, TensorSpec
+from service.engine.base import (
+    Array,
+    InferenceContext,
+    InferenceResult,
+    ModelInfo,
+    ReadinessListener,
+    StageTiming,
+    TensorSpec,
+)
 
 UINT8, FLOAT32 = np.dtype(np.uint8), np.dtype(np.float32)
 
@@ -58,10 +66,13 @@ class FakeEngine:
         self._infos = {info.name: info for info in infos}
         self.running = 0
         self.most_running = 0
-        self.timeouts: list[float | None] = []
+        self.contexts: list[InferenceContext] = []
 
     async def start(self) -> None:
         """Nothing to load."""
+
+    def watch(self, listener: ReadinessListener) -> None:
+        """Never tells anything."""
 
     async def close(self) -> None:
         """Nothing to free."""
@@ -76,12 +87,11 @@ class FakeEngine:
         inputs: Mapping[str, Array],
         *,
         outputs: Sequence[str] | None = None,
-        request_id: str = "",
-        timeout: float | None = None,  # noqa: ASYNC109 - the engine's interface
+        context: InferenceContext = InferenceContext(),  # noqa: B008 - frozen
     ) -> InferenceResult:
         """Run the behaviour and answer."""
         assert outputs == ["IMAGE"]
-        self.timeouts.append(timeout)
+        self.contexts.append(context)
         self.running += 1
         self.most_running = max(self.most_running, self.running)
         try:

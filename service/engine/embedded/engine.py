@@ -22,10 +22,11 @@ from service.core.errors import (
     Unavailable,
 )
 from service.core.logging import current_request_id, request_context
-from service.engine.base import Array, InferenceResult, ModelInfo
+from service.engine.base import Array, InferenceContext, InferenceResult, ModelInfo, ReadinessListener
 from service.engine.embedded.execution import Execution, Stage
 from service.engine.embedded.loading import LoadedModel, load_models
 from service.engine.embedded.warmup import warmup_inputs
+from service.engine.embedded.workers import Age
 from service.engine.findings import Findings
 from service.engine.tensors import check_inputs
 
@@ -49,7 +50,7 @@ class EmbeddedEngine:
         self._execution: Execution | None = None
         self._ready: Mapping[str, LoadedModel] = {}
         self._infos: Mapping[str, ModelInfo] = MappingProxyType({})
-        self._ages = itertools.count(1)
+        self._numbers = itertools.count(1)
         self._in_flight = 0
         self._drained = asyncio.Event()
         self._drained.set()
@@ -78,6 +79,9 @@ class EmbeddedEngine:
         seconds = round(time.perf_counter() - began, 3)
         _log.info("engine ready", extra={"models": len(self._ready), "seconds": seconds})
 
+    def watch(self, listener: ReadinessListener) -> None:
+        """Nothing to tell: what runs in this process is able to answer until it is closed."""
+
     async def close(self) -> None:
         """Refuse new work, wait for running work, free the models. Safe to call twice."""
         execution, self._execution = self._execution, None
@@ -97,8 +101,7 @@ class EmbeddedEngine:
         inputs: Mapping[str, Array],
         *,
         outputs: Sequence[str] | None = None,
-        request_id: str = "",
-        timeout: float | None = None,  # noqa: ASYNC109 - deadlines are part of the interface
+        context: InferenceContext = InferenceContext(),  # noqa: B008 - frozen
     ) -> InferenceResult:
         """Run the newest version of a model; see `Engine.infer`."""
         if self._execution is None:
@@ -108,15 +111,17 @@ class EmbeddedEngine:
             raise NotFound("model", model, self._ready)
         wanted = _wanted_outputs(loaded, outputs)
         check_inputs(loaded.info, inputs)
+        timeout = context.timeout
         if timeout is not None and timeout <= 0:
             raise DeadlineExceeded(f"{model}: the deadline had passed before it began.")
         stages: list[Stage] = []
         self._in_flight += 1
         self._drained.clear()
         try:
-            with request_context(request_id or current_request_id()):
+            with request_context(context.request_id or current_request_id()):
                 async with asyncio.timeout(timeout):
-                    answer = await self._execution.run(loaded, inputs, wanted, next(self._ages), stages)
+                    age = Age(context.priority, next(self._numbers))
+                    answer = await self._execution.run(loaded, inputs, wanted, age, stages)
                 _log.debug("inference done", extra={"model": model, "stages": len(stages)})
         except TimeoutError:
             raise DeadlineExceeded(f"{model}: not done within {timeout:.3f} s.") from None

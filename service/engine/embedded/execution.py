@@ -15,7 +15,7 @@ from service.engine.embedded.loading import LoadedModel, ModelKey
 from service.engine.embedded.onnx_model import OnnxModel
 from service.engine.embedded.response_cache import CacheKey, ResponseCache, cache_key
 from service.engine.embedded.single_flight import SingleFlight
-from service.engine.embedded.workers import Link, Timed, Workers
+from service.engine.embedded.workers import Age, Link, Timed, Workers
 from service.engine.tensors import check_inputs
 
 
@@ -52,7 +52,7 @@ class Execution:
         model: LoadedModel,
         inputs: Mapping[str, Array],
         outputs: Sequence[str],
-        age: int,
+        age: Age,
         stages: list[Stage],
     ) -> Mapping[str, Array]:
         """Answer one call, from the response cache where the model's config allows.
@@ -61,7 +61,7 @@ class Execution:
             model: What to run.
             inputs: Arrays that passed `check_inputs`.
             outputs: The outputs wanted; there may be more in the answer.
-            age: Number of the request; smaller is older and goes first.
+            age: Of the request; the smaller goes first.
             stages: Gets an entry for every stage that took part.
         """
         if not model.config.response_cache:
@@ -81,7 +81,7 @@ class Execution:
 
     async def warm_up(self, model: LoadedModel, inputs: Mapping[str, Array]) -> None:
         """Run a model once, and leave the cache empty, so that the next call runs it again."""
-        await self.run(model, inputs, model.output_names, 0, [])
+        await self.run(model, inputs, model.output_names, Age(0, 0), [])
         self._cache.clear()
 
     async def close(self) -> None:
@@ -90,7 +90,7 @@ class Execution:
         self._cache.clear()
 
     async def _fill(
-        self, key: CacheKey, model: LoadedModel, inputs: Mapping[str, Array], age: int
+        self, key: CacheKey, model: LoadedModel, inputs: Mapping[str, Array], age: Age
     ) -> _Answer:
         """Compute every output, for whoever asks next may want others, and keep them."""
         stages: list[Stage] = []
@@ -103,7 +103,7 @@ class Execution:
         model: LoadedModel,
         inputs: Mapping[str, Array],
         outputs: Sequence[str],
-        age: int,
+        age: Age,
         stages: list[Stage],
     ) -> Mapping[str, Array]:
         runner = model.runner
@@ -122,7 +122,7 @@ class Execution:
         return {name: tensors[name] for name in model.output_names}
 
     async def _run_step(
-        self, step: PlannedStep, inputs: Mapping[str, Array], age: int, stages: list[Stage]
+        self, step: PlannedStep, inputs: Mapping[str, Array], age: Age, stages: list[Stage]
     ) -> Mapping[str, Array]:
         model = self._models[step.model, step.version]
         # Sizes that the configs leave open are known only now.
@@ -130,7 +130,7 @@ class Execution:
         return await self.run(model, inputs, tuple(step.outputs), age, stages)
 
     async def _run_chain(
-        self, steps: Sequence[PlannedStep], tensors: dict[str, Array], age: int, stages: list[Stage]
+        self, steps: Sequence[PlannedStep], tensors: dict[str, Array], age: Age, stages: list[Stage]
     ) -> None:
         """Run steps one after the other; those that no cache and no ensemble answers stay on one thread."""
         for computes, group in itertools.groupby(steps, key=self._computes):

@@ -1,7 +1,7 @@
 """Runs blocking work on threads: at most so many at once in all, and at most so many per model.
 
-Work that waits goes by the age of its request, so that a request that has begun is finished
-before a younger one begins. Otherwise, under load, all requests in flight would crawl through
+Work that waits goes by the priority of its request, then by its age, so that a request that has begun is
+finished before a younger one begins. Otherwise, under load, all requests in flight would crawl through
 their steps side by side and every one of them would take as long as the last.
 
 The threads fetch their next work themselves. What follows in a chain thus begins at once, without
@@ -41,6 +41,18 @@ class Timed(Generic[T]):
     compute_seconds: float
 
 
+class Age(NamedTuple):
+    """Orders what waits: the smaller goes first.
+
+    Attributes:
+        priority: Of the request.
+        number: Of the request; older ones have smaller numbers.
+    """
+
+    priority: int
+    number: int
+
+
 class Link(NamedTuple):
     """Work, and whose capacity it takes."""
 
@@ -50,7 +62,7 @@ class Link(NamedTuple):
 
 @dataclass(order=True, slots=True)
 class _Job:
-    age: int
+    age: Age
     number: int
     links: Sequence[Link] = field(compare=False)
     done: asyncio.Future[list[Timed[Any]]] = field(compare=False)
@@ -82,12 +94,12 @@ class Workers:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    async def run(self, key: Hashable, age: int, work: Callable[[], T]) -> Timed[T]:
+    async def run(self, key: Hashable, age: Age, work: Callable[[], T]) -> Timed[T]:
         """Run `work` on a thread: a chain of one link, see `run_chain`."""
         (timed,) = await self.run_chain([Link(key, work)], age)
         return timed
 
-    async def run_chain(self, links: Sequence[Link], age: int) -> list[Timed[Any]]:
+    async def run_chain(self, links: Sequence[Link], age: Age) -> list[Timed[Any]]:
         """Run work one after the other, each on a thread as soon as there is room for it.
 
         Cancelling the call drops work that has not begun; work that has begun runs to its end,
@@ -95,7 +107,7 @@ class Workers:
 
         Args:
             links: The work, at least one.
-            age: Number of the request it belongs to; smaller goes first.
+            age: Of the request it belongs to; the smaller goes first.
 
         Returns:
             What came of each link.

@@ -25,6 +25,7 @@ def build(label_map: LabelMap = SMALL, **changed: Any) -> pb.SynthesizeRequest:
         "style_strength": None,
         "image_format": "png",
         "quality": None,
+        "priority": "interactive",
         **changed,
     }
     return synthesize_request("faces64", label_map, **arguments)
@@ -124,3 +125,15 @@ def test_unknown_format() -> None:
 def test_numbers_that_cannot_be_sent_are_refused_by_name(argument: str, value: Any, message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=message):
         build(**{argument: value})
+
+
+@pytest.mark.parametrize(
+    ("priority", "value"), [("interactive", pb.PRIORITY_INTERACTIVE), ("batch", pb.PRIORITY_BATCH)]
+)
+def test_priority(priority: str, value: int) -> None:
+    assert build(priority=priority).priority == value
+
+
+def test_unknown_priority_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"priority: got 'urgent'; allowed: interactive, batch"):
+        build(priority="urgent")

@@ -15,17 +15,19 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cmaskweave/v1/synthesis.proto\x12\x0cmaskweave.v1\x1a\x1egoogle/protobuf/duration.proto\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"R\n\x12ListModelsResponse\x12#\n\x06models\x18\x01 \x03(\x0b\x32\x13.maskweave.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"6\n\x10GetModelResponse\x12\"\n\x05model\x18\x01 \x01(\x0b\x32\x13.maskweave.v1.Model\"\xa7\x02\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\x12+\n\x07palette\x18\x05 \x03(\x0b\x32\x1a.maskweave.v1.PaletteEntry\x12\x32\n\nconditions\x18\x06 \x03(\x0b\x32\x1e.maskweave.v1.ConditionSupport\x12\x13\n\x0bimage_width\x18\x07 \x01(\x05\x12\x14\n\x0cimage_height\x18\x08 \x01(\x05\x12\x13\n\x0blatent_size\x18\t \x01(\x05\x12\x14\n\x0clatent_scale\x18\n \x01(\x02\x12$\n\x06limits\x18\x0b \x01(\x0b\x32\x14.maskweave.v1.Limits\"F\n\x0cPaletteEntry\x12\n\n\x02id\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\r\n\x05\x63olor\x18\x04 \x01(\t\"\x96\x01\n\x10\x43onditionSupport\x12)\n\x04kind\x18\x01 \x01(\x0e\x32\x1b.maskweave.v1.ConditionKind\x12\r\n\x05width\x18\x02 \x01(\x05\x12\x0e\n\x06height\x18\x03 \x01(\x05\x12\x38\n\x0estyle_strength\x18\x04 \x01(\x0b\x32 .maskweave.v1.StyleStrengthRange\"E\n\x12StyleStrengthRange\x12\x0b\n\x03min\x18\x01 \x01(\x02\x12\x0b\n\x03max\x18\x02 \x01(\x02\x12\x15\n\rdefault_value\x18\x03 \x01(\x02\"\xa7\x01\n\x06Limits\x12\x12\n\nmax_images\x18\x01 \x01(\x05\x12\x1b\n\x13max_label_map_width\x18\x02 \x01(\x05\x12\x1c\n\x14max_label_map_height\x18\x03 \x01(\x05\x12\x1c\n\x14max_label_map_pixels\x18\x04 \x01(\x03\x12\x15\n\rmax_png_bytes\x18\x05 \x01(\x03\x12\x19\n\x11max_request_bytes\x18\x06 \x01(\x03\"\x8e\x03\n\x11SynthesizeRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12+\n\tlabel_map\x18\x02 \x01(\x0b\x32\x16.maskweave.v1.LabelMapH\x00\x12\x0e\n\x04seed\x18\x03 \x01(\rH\x01\x12\'\n\x05seeds\x18\x04 \x01(\x0b\x32\x16.maskweave.v1.SeedListH\x01\x12+\n\x07latents\x18\x05 \x01(\x0b\x32\x18.maskweave.v1.LatentListH\x01\x12\x1d\n\x10number_of_images\x18\x06 \x01(\x05H\x02\x88\x01\x01\x12\x1b\n\x0estyle_strength\x18\x07 \x01(\x02H\x03\x88\x01\x01\x12/\n\x0cimage_format\x18\x08 \x01(\x0e\x32\x19.maskweave.v1.ImageFormat\x12\x1a\n\rimage_quality\x18\t \x01(\x05H\x04\x88\x01\x01\x42\x0b\n\tconditionB\x07\n\x05startB\x13\n\x11_number_of_imagesB\x11\n\x0f_style_strengthB\x10\n\x0e_image_quality\"\x86\x01\n\x08LabelMap\x12\r\n\x03png\x18\x01 \x01(\x0cH\x00\x12(\n\x03raw\x18\x02 \x01(\x0b\x32\x19.maskweave.v1.RawLabelMapH\x00\x12\x35\n\nrun_length\x18\x03 \x01(\x0b\x32\x1f.maskweave.v1.RunLengthLabelMapH\x00\x42\n\n\x08\x65ncoding\":\n\x0bRawLabelMap\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\r\n\x05width\x18\x02 \x01(\x05\x12\x0e\n\x06height\x18\x03 \x01(\x05\"V\n\x11RunLengthLabelMap\x12\x11\n\tclass_ids\x18\x01 \x03(\r\x12\x0f\n\x07lengths\x18\x02 \x03(\r\x12\r\n\x05width\x18\x03 \x01(\x05\x12\x0e\n\x06height\x18\x04 \x01(\x05\"\x1a\n\x08SeedList\x12\x0e\n\x06values\x18\x01 \x03(\r\"3\n\nLatentList\x12%\n\x07latents\x18\x01 \x03(\x0b\x32\x14.maskweave.v1.Latent\"\x18\n\x06Latent\x12\x0e\n\x06values\x18\x01 \x03(\x02\"x\n\x12SynthesizeResponse\x12#\n\x06images\x18\x01 \x03(\x0b\x32\x13.maskweave.v1.Image\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12&\n\x07timings\x18\x03 \x01(\x0b\x32\x15.maskweave.v1.Timings\"\x8c\x01\n\x18SynthesizeStreamResponse\x12\r\n\x05index\x18\x01 \x01(\x05\x12\"\n\x05image\x18\x02 \x01(\x0b\x32\x13.maskweave.v1.Image\x12\x15\n\rmodel_version\x18\x03 \x01(\t\x12&\n\x07timings\x18\x04 \x01(\x0b\x32\x15.maskweave.v1.Timings\"{\n\x05Image\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12)\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\x19.maskweave.v1.ImageFormat\x12\r\n\x05width\x18\x03 \x01(\x05\x12\x0e\n\x06height\x18\x04 \x01(\x05\x12\x11\n\x04seed\x18\x05 \x01(\rH\x00\x88\x01\x01\x42\x07\n\x05_seed\"\xde\x01\n\x07Timings\x12(\n\x05queue\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06\x64\x65\x63ode\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06stages\x18\x03 \x03(\x0b\x32\x19.maskweave.v1.StageTiming\x12)\n\x06\x65ncode\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05total\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x97\x01\n\x0bStageTiming\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x13\n\x0bimage_index\x18\x02 \x01(\x05\x12(\n\x05queue\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07\x63ompute\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06\x63\x61\x63hed\x18\x05 \x01(\x08*M\n\rConditionKind\x12\x1e\n\x1a\x43ONDITION_KIND_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x43ONDITION_KIND_LABEL_MAP\x10\x01*\x85\x01\n\x0bImageFormat\x12\x1c\n\x18IMAGE_FORMAT_UNSPECIFIED\x10\x00\x12\x14\n\x10IMAGE_FORMAT_PNG\x10\x01\x12\x15\n\x11IMAGE_FORMAT_JPEG\x10\x02\x12\x15\n\x11IMAGE_FORMAT_WEBP\x10\x03\x12\x14\n\x10IMAGE_FORMAT_RAW\x10\x04\x32\xde\x02\n\x10SynthesisService\x12O\n\nListModels\x12\x1f.maskweave.v1.ListModelsRequest\x1a .maskweave.v1.ListModelsResponse\x12I\n\x08GetModel\x12\x1d.maskweave.v1.GetModelRequest\x1a\x1e.maskweave.v1.GetModelResponse\x12O\n\nSynthesize\x12\x1f.maskweave.v1.SynthesizeRequest\x1a .maskweave.v1.SynthesizeResponse\x12]\n\x10SynthesizeStream\x12\x1f.maskweave.v1.SynthesizeRequest\x1a&.maskweave.v1.SynthesizeStreamResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cmaskweave/v1/synthesis.proto\x12\x0cmaskweave.v1\x1a\x1egoogle/protobuf/duration.proto\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"R\n\x12ListModelsResponse\x12#\n\x06models\x18\x01 \x03(\x0b\x32\x13.maskweave.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"6\n\x10GetModelResponse\x12\"\n\x05model\x18\x01 \x01(\x0b\x32\x13.maskweave.v1.Model\"\xa7\x02\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\x12+\n\x07palette\x18\x05 \x03(\x0b\x32\x1a.maskweave.v1.PaletteEntry\x12\x32\n\nconditions\x18\x06 \x03(\x0b\x32\x1e.maskweave.v1.ConditionSupport\x12\x13\n\x0bimage_width\x18\x07 \x01(\x05\x12\x14\n\x0cimage_height\x18\x08 \x01(\x05\x12\x13\n\x0blatent_size\x18\t \x01(\x05\x12\x14\n\x0clatent_scale\x18\n \x01(\x02\x12$\n\x06limits\x18\x0b \x01(\x0b\x32\x14.maskweave.v1.Limits\"F\n\x0cPaletteEntry\x12\n\n\x02id\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\r\n\x05\x63olor\x18\x04 \x01(\t\"\x96\x01\n\x10\x43onditionSupport\x12)\n\x04kind\x18\x01 \x01(\x0e\x32\x1b.maskweave.v1.ConditionKind\x12\r\n\x05width\x18\x02 \x01(\x05\x12\x0e\n\x06height\x18\x03 \x01(\x05\x12\x38\n\x0estyle_strength\x18\x04 \x01(\x0b\x32 .maskweave.v1.StyleStrengthRange\"E\n\x12StyleStrengthRange\x12\x0b\n\x03min\x18\x01 \x01(\x02\x12\x0b\n\x03max\x18\x02 \x01(\x02\x12\x15\n\rdefault_value\x18\x03 \x01(\x02\"\xa7\x01\n\x06Limits\x12\x12\n\nmax_images\x18\x01 \x01(\x05\x12\x1b\n\x13max_label_map_width\x18\x02 \x01(\x05\x12\x1c\n\x14max_label_map_height\x18\x03 \x01(\x05\x12\x1c\n\x14max_label_map_pixels\x18\x04 \x01(\x03\x12\x15\n\rmax_png_bytes\x18\x05 \x01(\x03\x12\x19\n\x11max_request_bytes\x18\x06 \x01(\x03\"\xb8\x03\n\x11SynthesizeRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12+\n\tlabel_map\x18\x02 \x01(\x0b\x32\x16.maskweave.v1.LabelMapH\x00\x12\x0e\n\x04seed\x18\x03 \x01(\rH\x01\x12\'\n\x05seeds\x18\x04 \x01(\x0b\x32\x16.maskweave.v1.SeedListH\x01\x12+\n\x07latents\x18\x05 \x01(\x0b\x32\x18.maskweave.v1.LatentListH\x01\x12\x1d\n\x10number_of_images\x18\x06 \x01(\x05H\x02\x88\x01\x01\x12\x1b\n\x0estyle_strength\x18\x07 \x01(\x02H\x03\x88\x01\x01\x12/\n\x0cimage_format\x18\x08 \x01(\x0e\x32\x19.maskweave.v1.ImageFormat\x12\x1a\n\rimage_quality\x18\t \x01(\x05H\x04\x88\x01\x01\x12(\n\x08priority\x18\n \x01(\x0e\x32\x16.maskweave.v1.PriorityB\x0b\n\tconditionB\x07\n\x05startB\x13\n\x11_number_of_imagesB\x11\n\x0f_style_strengthB\x10\n\x0e_image_quality\"\x86\x01\n\x08LabelMap\x12\r\n\x03png\x18\x01 \x01(\x0cH\x00\x12(\n\x03raw\x18\x02 \x01(\x0b\x32\x19.maskweave.v1.RawLabelMapH\x00\x12\x35\n\nrun_length\x18\x03 \x01(\x0b\x32\x1f.maskweave.v1.RunLengthLabelMapH\x00\x42\n\n\x08\x65ncoding\":\n\x0bRawLabelMap\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\r\n\x05width\x18\x02 \x01(\x05\x12\x0e\n\x06height\x18\x03 \x01(\x05\"V\n\x11RunLengthLabelMap\x12\x11\n\tclass_ids\x18\x01 \x03(\r\x12\x0f\n\x07lengths\x18\x02 \x03(\r\x12\r\n\x05width\x18\x03 \x01(\x05\x12\x0e\n\x06height\x18\x04 \x01(\x05\"\x1a\n\x08SeedList\x12\x0e\n\x06values\x18\x01 \x03(\r\"3\n\nLatentList\x12%\n\x07latents\x18\x01 \x03(\x0b\x32\x14.maskweave.v1.Latent\"\x18\n\x06Latent\x12\x0e\n\x06values\x18\x01 \x03(\x02\"x\n\x12SynthesizeResponse\x12#\n\x06images\x18\x01 \x03(\x0b\x32\x13.maskweave.v1.Image\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12&\n\x07timings\x18\x03 \x01(\x0b\x32\x15.maskweave.v1.Timings\"\x8c\x01\n\x18SynthesizeStreamResponse\x12\r\n\x05index\x18\x01 \x01(\x05\x12\"\n\x05image\x18\x02 \x01(\x0b\x32\x13.maskweave.v1.Image\x12\x15\n\rmodel_version\x18\x03 \x01(\t\x12&\n\x07timings\x18\x04 \x01(\x0b\x32\x15.maskweave.v1.Timings\"{\n\x05Image\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12)\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\x19.maskweave.v1.ImageFormat\x12\r\n\x05width\x18\x03 \x01(\x05\x12\x0e\n\x06height\x18\x04 \x01(\x05\x12\x11\n\x04seed\x18\x05 \x01(\rH\x00\x88\x01\x01\x42\x07\n\x05_seed\"\xde\x01\n\x07Timings\x12(\n\x05queue\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06\x64\x65\x63ode\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06stages\x18\x03 \x03(\x0b\x32\x19.maskweave.v1.StageTiming\x12)\n\x06\x65ncode\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05total\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x97\x01\n\x0bStageTiming\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x13\n\x0bimage_index\x18\x02 \x01(\x05\x12(\n\x05queue\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07\x63ompute\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06\x63\x61\x63hed\x18\x05 \x01(\x08*M\n\rConditionKind\x12\x1e\n\x1a\x43ONDITION_KIND_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x43ONDITION_KIND_LABEL_MAP\x10\x01*R\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x18\n\x14PRIORITY_INTERACTIVE\x10\x01\x12\x12\n\x0ePRIORITY_BATCH\x10\x02*\x85\x01\n\x0bImageFormat\x12\x1c\n\x18IMAGE_FORMAT_UNSPECIFIED\x10\x00\x12\x14\n\x10IMAGE_FORMAT_PNG\x10\x01\x12\x15\n\x11IMAGE_FORMAT_JPEG\x10\x02\x12\x15\n\x11IMAGE_FORMAT_WEBP\x10\x03\x12\x14\n\x10IMAGE_FORMAT_RAW\x10\x04\x32\xde\x02\n\x10SynthesisService\x12O\n\nListModels\x12\x1f.maskweave.v1.ListModelsRequest\x1a .maskweave.v1.ListModelsResponse\x12I\n\x08GetModel\x12\x1d.maskweave.v1.GetModelRequest\x1a\x1e.maskweave.v1.GetModelResponse\x12O\n\nSynthesize\x12\x1f.maskweave.v1.SynthesizeRequest\x1a .maskweave.v1.SynthesizeResponse\x12]\n\x10SynthesizeStream\x12\x1f.maskweave.v1.SynthesizeRequest\x1a&.maskweave.v1.SynthesizeStreamResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'maskweave.v1.synthesis_pb2', _globals)
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
-  _globals['_CONDITIONKIND']._serialized_start=2637
-  _globals['_CONDITIONKIND']._serialized_end=2714
-  _globals['_IMAGEFORMAT']._serialized_start=2717
-  _globals['_IMAGEFORMAT']._serialized_end=2850
+  _globals['_CONDITIONKIND']._serialized_start=2679
+  _globals['_CONDITIONKIND']._serialized_end=2756
+  _globals['_PRIORITY']._serialized_start=2758
+  _globals['_PRIORITY']._serialized_end=2840
+  _globals['_IMAGEFORMAT']._serialized_start=2843
+  _globals['_IMAGEFORMAT']._serialized_end=2976
   _globals['_LISTMODELSREQUEST']._serialized_start=78
   _globals['_LISTMODELSREQUEST']._serialized_end=136
   _globals['_LISTMODELSRESPONSE']._serialized_start=138
@@ -45,29 +47,29 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_LIMITS']._serialized_start=906
   _globals['_LIMITS']._serialized_end=1073
   _globals['_SYNTHESIZEREQUEST']._serialized_start=1076
-  _globals['_SYNTHESIZEREQUEST']._serialized_end=1474
-  _globals['_LABELMAP']._serialized_start=1477
-  _globals['_LABELMAP']._serialized_end=1611
-  _globals['_RAWLABELMAP']._serialized_start=1613
-  _globals['_RAWLABELMAP']._serialized_end=1671
-  _globals['_RUNLENGTHLABELMAP']._serialized_start=1673
-  _globals['_RUNLENGTHLABELMAP']._serialized_end=1759
-  _globals['_SEEDLIST']._serialized_start=1761
-  _globals['_SEEDLIST']._serialized_end=1787
-  _globals['_LATENTLIST']._serialized_start=1789
-  _globals['_LATENTLIST']._serialized_end=1840
-  _globals['_LATENT']._serialized_start=1842
-  _globals['_LATENT']._serialized_end=1866
-  _globals['_SYNTHESIZERESPONSE']._serialized_start=1868
-  _globals['_SYNTHESIZERESPONSE']._serialized_end=1988
-  _globals['_SYNTHESIZESTREAMRESPONSE']._serialized_start=1991
-  _globals['_SYNTHESIZESTREAMRESPONSE']._serialized_end=2131
-  _globals['_IMAGE']._serialized_start=2133
-  _globals['_IMAGE']._serialized_end=2256
-  _globals['_TIMINGS']._serialized_start=2259
-  _globals['_TIMINGS']._serialized_end=2481
-  _globals['_STAGETIMING']._serialized_start=2484
-  _globals['_STAGETIMING']._serialized_end=2635
-  _globals['_SYNTHESISSERVICE']._serialized_start=2853
-  _globals['_SYNTHESISSERVICE']._serialized_end=3203
+  _globals['_SYNTHESIZEREQUEST']._serialized_end=1516
+  _globals['_LABELMAP']._serialized_start=1519
+  _globals['_LABELMAP']._serialized_end=1653
+  _globals['_RAWLABELMAP']._serialized_start=1655
+  _globals['_RAWLABELMAP']._serialized_end=1713
+  _globals['_RUNLENGTHLABELMAP']._serialized_start=1715
+  _globals['_RUNLENGTHLABELMAP']._serialized_end=1801
+  _globals['_SEEDLIST']._serialized_start=1803
+  _globals['_SEEDLIST']._serialized_end=1829
+  _globals['_LATENTLIST']._serialized_start=1831
+  _globals['_LATENTLIST']._serialized_end=1882
+  _globals['_LATENT']._serialized_start=1884
+  _globals['_LATENT']._serialized_end=1908
+  _globals['_SYNTHESIZERESPONSE']._serialized_start=1910
+  _globals['_SYNTHESIZERESPONSE']._serialized_end=2030
+  _globals['_SYNTHESIZESTREAMRESPONSE']._serialized_start=2033
+  _globals['_SYNTHESIZESTREAMRESPONSE']._serialized_end=2173
+  _globals['_IMAGE']._serialized_start=2175
+  _globals['_IMAGE']._serialized_end=2298
+  _globals['_TIMINGS']._serialized_start=2301
+  _globals['_TIMINGS']._serialized_end=2523
+  _globals['_STAGETIMING']._serialized_start=2526
+  _globals['_STAGETIMING']._serialized_end=2677
+  _globals['_SYNTHESISSERVICE']._serialized_start=2979
+  _globals['_SYNTHESISSERVICE']._serialized_end=3329
 # @@protoc_insertion_point(module_scope)

@@ -18,6 +18,9 @@ Metadata understood by every method:
 - `x-request-id` (request, optional): the caller's id of the request, 1 to 128 visible ASCII
   characters. It appears in the service's logs and is echoed in the trailer. A request without
   one, or with one that is not of that form, is given an id by the service.
+- `traceparent` and `tracestate` (request, optional): the caller's trace context, as in the W3C
+  recommendation Trace Context, version 00. It is passed on to the inference server. A malformed
+  `traceparent` is passed over, as the recommendation asks.
 - `server-timing` (trailer of Synthesize and SynthesizeStream): the timings of the whole call in
   milliseconds, in the syntax of the W3C recommendation Server Timing.
 """
@@ -62,6 +65,30 @@ name; clients should skip those.
 CONDITION_KIND_LABEL_MAP: ConditionKind.ValueType  # 1
 """A label map: one class id per pixel."""
 global___ConditionKind = ConditionKind
+
+class _Priority:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _PriorityEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Priority.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    PRIORITY_UNSPECIFIED: _Priority.ValueType  # 0
+    """Unset: the service takes the request for interactive."""
+    PRIORITY_INTERACTIVE: _Priority.ValueType  # 1
+    """Somebody waits for the pictures at a screen."""
+    PRIORITY_BATCH: _Priority.ValueType  # 2
+    """Nobody waits: the request may be passed by interactive ones."""
+
+class Priority(_Priority, metaclass=_PriorityEnumTypeWrapper):
+    """How urgent a request is."""
+
+PRIORITY_UNSPECIFIED: Priority.ValueType  # 0
+"""Unset: the service takes the request for interactive."""
+PRIORITY_INTERACTIVE: Priority.ValueType  # 1
+"""Somebody waits for the pictures at a screen."""
+PRIORITY_BATCH: Priority.ValueType  # 2
+"""Nobody waits: the request may be passed by interactive ones."""
+global___Priority = Priority
 
 class _ImageFormat:
     ValueType = typing.NewType("ValueType", builtins.int)
@@ -407,6 +434,7 @@ class SynthesizeRequest(google.protobuf.message.Message):
     STYLE_STRENGTH_FIELD_NUMBER: builtins.int
     IMAGE_FORMAT_FIELD_NUMBER: builtins.int
     IMAGE_QUALITY_FIELD_NUMBER: builtins.int
+    PRIORITY_FIELD_NUMBER: builtins.int
     model: builtins.str
     """Required. Name of the model, for example `faces64`. ListModels tells which there are."""
     seed: builtins.int
@@ -427,6 +455,10 @@ class SynthesizeRequest(google.protobuf.message.Message):
     image_quality: builtins.int
     """Quality of the pictures for the lossy formats, JPEG and WebP: 1 is the smallest, 100 the best.
     Range [1, 100]. Unset means 90. Must be unset for the formats without loss, PNG and raw.
+    """
+    priority: global___Priority.ValueType
+    """Whether somebody waits for the pictures. When the service has more to do than it can do at once,
+    interactive requests go first. Unset means interactive.
     """
     @property
     def label_map(self) -> global___LabelMap:
@@ -452,9 +484,10 @@ class SynthesizeRequest(google.protobuf.message.Message):
         style_strength: builtins.float | None = ...,
         image_format: global___ImageFormat.ValueType = ...,
         image_quality: builtins.int | None = ...,
+        priority: global___Priority.ValueType = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_image_quality", b"_image_quality", "_number_of_images", b"_number_of_images", "_style_strength", b"_style_strength", "condition", b"condition", "image_quality", b"image_quality", "label_map", b"label_map", "latents", b"latents", "number_of_images", b"number_of_images", "seed", b"seed", "seeds", b"seeds", "start", b"start", "style_strength", b"style_strength"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_image_quality", b"_image_quality", "_number_of_images", b"_number_of_images", "_style_strength", b"_style_strength", "condition", b"condition", "image_format", b"image_format", "image_quality", b"image_quality", "label_map", b"label_map", "latents", b"latents", "model", b"model", "number_of_images", b"number_of_images", "seed", b"seed", "seeds", b"seeds", "start", b"start", "style_strength", b"style_strength"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_image_quality", b"_image_quality", "_number_of_images", b"_number_of_images", "_style_strength", b"_style_strength", "condition", b"condition", "image_format", b"image_format", "image_quality", b"image_quality", "label_map", b"label_map", "latents", b"latents", "model", b"model", "number_of_images", b"number_of_images", "priority", b"priority", "seed", b"seed", "seeds", b"seeds", "start", b"start", "style_strength", b"style_strength"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_image_quality", b"_image_quality"]) -> typing.Literal["image_quality"] | None: ...
     @typing.overload

@@ -18,6 +18,9 @@ Metadata understood by every method:
 - `x-request-id` (request, optional): the caller's id of the request, 1 to 128 visible ASCII
   characters. It appears in the service's logs and is echoed in the trailer. A request without
   one, or with one that is not of that form, is given an id by the service.
+- `traceparent` and `tracestate` (request, optional): the caller's trace context, as in the W3C
+  recommendation Trace Context, version 00. It is passed on to the inference server. A malformed
+  `traceparent` is passed over, as the recommendation asks.
 - `server-timing` (trailer of Synthesize and SynthesizeStream): the timings of the whole call in
   milliseconds, in the syntax of the W3C recommendation Server Timing.
 """

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from service.core.errors import DeadlineExceeded
+from service.engine.base import InferenceContext
 from service.engine.embedded.engine import EmbeddedEngine
 from tests.support.arrays import row
 from tests.support.model_repository import RepositoryWriter
@@ -23,7 +24,7 @@ async def test_a_deadline_that_has_passed_runs_nothing(
     repository.affine("stage", 1, 0)
     engine = await start()
     with pytest.raises(DeadlineExceeded, match="stage: the deadline had passed before it began"):
-        await engine.infer("stage", {"IN": row(1)}, timeout=seconds)
+        await engine.infer("stage", {"IN": row(1)}, context=InferenceContext(timeout=seconds))
     assert runs.count("stage") == 0
 
 
@@ -34,7 +35,7 @@ async def test_a_deadline_in_the_middle_starts_no_further_step(
     engine = await start(threads=1)
     hold = runs.hold("head")
     with pytest.raises(DeadlineExceeded, match=r"diamond: not done within 0\.010 s"):
-        await engine.infer("diamond", {"IN": row(1)}, timeout=0.01)
+        await engine.infer("diamond", {"IN": row(1)}, context=InferenceContext(timeout=0.01))
     hold.release()
     result = await engine.infer("diamond", {"IN": row(1)})  # the only thread is free again
     np.testing.assert_array_equal(result.outputs["OUT"], row(9))

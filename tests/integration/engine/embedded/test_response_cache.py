@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from service.core.errors import DeadlineExceeded, EngineFailure
+from service.engine.base import InferenceContext
 from service.engine.embedded.engine import EmbeddedEngine
 from tests.support.arrays import row
 from tests.support.model_repository import (
@@ -126,7 +127,7 @@ async def test_a_caller_that_gives_up_does_not_spoil_the_run_it_shares(
     await hold.reached.wait()
     second = asyncio.create_task(engine.infer("stage", {"IN": row(1)}))
     with pytest.raises(DeadlineExceeded):
-        await engine.infer("stage", {"IN": row(1)}, timeout=0.01)
+        await engine.infer("stage", {"IN": row(1)}, context=InferenceContext(timeout=0.01))
     first.cancel()
     await asyncio.wait([first])
     hold.release()

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 
 from service.core.errors import EngineFailure, InvalidArgument, NotFound, Unavailable
 from service.core.logging import TextFormatter
-from service.engine.base import Array, Engine
+from service.engine.base import Array, Engine, InferenceContext
 from service.engine.embedded.engine import EmbeddedEngine
 from tests.support.arrays import row
 from tests.support.model_repository import (
@@ -238,7 +238,7 @@ async def test_the_request_id_is_in_the_log(repository: RepositoryWriter, start:
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG)
     try:
-        await engine.infer("double", {"IN": row(1)}, request_id="r-1")
+        await engine.infer("double", {"IN": row(1)}, context=InferenceContext(request_id="r-1"))
     finally:
         logger.removeHandler(handler)
         logger.setLevel(logging.NOTSET)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import tracemalloc
 
+import pytest
+
 from maskweave.v1 import synthesis_pb2 as pb
+from service.engine.base import Priority
 from service.rpc.messages import request_from_proto
 from service.synthesis.request import Latents
 
@@ -37,3 +40,16 @@ def test_a_host_of_empty_latents_is_not_unpacked() -> None:
     assert isinstance(start, Latents)
     assert len(start.values) == 100_000
     assert peak < 100_000
+
+
+@pytest.mark.parametrize(
+    ("sent", "meant"),
+    [
+        (pb.PRIORITY_UNSPECIFIED, Priority.INTERACTIVE),
+        (pb.PRIORITY_INTERACTIVE, Priority.INTERACTIVE),
+        (pb.PRIORITY_BATCH, Priority.BATCH),
+    ],
+)
+def test_priority(sent: pb.Priority.ValueType, meant: Priority) -> None:
+    request = pb.SynthesizeRequest(model="tiny", label_map=LABEL_MAP, priority=sent)
+    assert request_from_proto(request).priority is meant

@@ -54,7 +54,7 @@ async def test_pictures_are_made_side_by_side(codecs: ThreadPoolExecutor) -> Non
     made = await pictures_of(synthesizer_on(engine, codecs), request_for(1, 2, 3, 4))
     assert sorted((picture.index, picture.data[0]) for picture in made) == [(0, 1), (1, 2), (2, 3), (3, 4)]
     assert engine.most_running == 4
-    assert engine.timeouts == [None] * 4
+    assert [context.timeout for context in engine.contexts] == [None] * 4
 
 
 async def test_a_single_picture_needs_no_task_of_its_own(codecs: ThreadPoolExecutor) -> None:
@@ -132,12 +132,12 @@ async def test_the_engine_is_given_what_is_left_of_the_time(codecs: ThreadPoolEx
     job = await synthesizer.prepare(request_for(1))
     now = asyncio.get_running_loop().time()
     assert [picture async for picture in synthesizer.pictures(job, deadline=now + 60)]
-    (timeout,) = engine.timeouts
+    timeout = engine.contexts[0].timeout
     assert timeout is not None
     assert 0 < timeout <= 60
     with pytest.raises(DeadlineExceeded):
         await anext(synthesizer.pictures(job, deadline=now))
-    assert len(engine.timeouts) == 1
+    assert len(engine.contexts) == 1
 
 
 async def test_the_engine_s_inputs(codecs: ThreadPoolExecutor) -> None:
@@ -160,7 +160,7 @@ async def test_the_engine_s_inputs(codecs: ThreadPoolExecutor) -> None:
 async def test_warm_up_makes_a_picture_with_every_model(codecs: ThreadPoolExecutor) -> None:
     engine = FakeEngine()
     await synthesizer_on(engine, codecs).warm_up()
-    assert len(engine.timeouts) == 1
+    assert len(engine.contexts) == 1
 
 
 async def test_a_condition_that_the_model_does_not_accept(model: Model, codecs: ThreadPoolExecutor) -> None:

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from service.engine.embedded.workers import Link, Workers
+from service.engine.embedded.workers import Age, Link, Workers
 
 
 class Blocked:
@@ -44,7 +44,7 @@ async def blocked() -> AsyncIterator[Callable[[], Blocked]]:
 
 
 async def test_work_runs_off_the_event_loop_and_is_timed(workers: Workers) -> None:
-    timed = await workers.run("a", 1, threading.get_ident)
+    timed = await workers.run("a", Age(1, 1), threading.get_ident)
     assert timed.value != threading.get_ident()
     assert timed.queue_seconds >= 0
     assert timed.compute_seconds >= 0
@@ -53,15 +53,15 @@ async def test_work_runs_off_the_event_loop_and_is_timed(workers: Workers) -> No
 async def test_what_work_raises_reaches_its_caller_and_frees_the_thread(workers: Workers) -> None:
     for _ in range(3):
         with pytest.raises(ZeroDivisionError):
-            await workers.run("single", 1, lambda: 1 // 0)
-    assert (await workers.run("single", 1, lambda: "fine")).value == "fine"
+            await workers.run("single", Age(1, 1), lambda: 1 // 0)
+    assert (await workers.run("single", Age(1, 1), lambda: "fine")).value == "fine"
 
 
 async def test_as_much_runs_at_once_as_there_are_threads(
     workers: Workers, blocked: Callable[[], Blocked]
 ) -> None:
     works = [blocked(), blocked(), blocked()]
-    tasks = [asyncio.create_task(workers.run("a", age, work)) for age, work in enumerate(works)]
+    tasks = [asyncio.create_task(workers.run("a", Age(1, age), work)) for age, work in enumerate(works)]
     await works[0].running.wait()
     await works[1].running.wait()
     assert not works[2].running.is_set()
@@ -77,10 +77,11 @@ async def test_a_full_model_does_not_hold_up_the_others(
 ) -> None:
     first, second = blocked(), blocked()
     tasks = [
-        asyncio.create_task(workers.run("single", age, work)) for age, work in enumerate((first, second))
+        asyncio.create_task(workers.run("single", Age(1, age), work))
+        for age, work in enumerate((first, second))
     ]
     await first.running.wait()
-    assert (await workers.run("other", 9, lambda: "passed by")).value == "passed by"
+    assert (await workers.run("other", Age(1, 9), lambda: "passed by")).value == "passed by"
     assert not second.running.is_set()
     first.release.set()
     await second.running.wait()
@@ -92,10 +93,10 @@ async def test_a_full_model_does_not_hold_up_the_others(
 async def test_the_oldest_request_goes_first(blocked: Callable[[], Blocked], keys: tuple[str, ...]) -> None:
     workers, gate = Workers(1, {}), blocked()
     order: list[int] = []
-    holding = asyncio.create_task(workers.run("gate", 0, gate))
+    holding = asyncio.create_task(workers.run("gate", Age(1, 0), gate))
     await gate.running.wait()
     tasks = [
-        asyncio.create_task(workers.run(key, age, partial(order.append, age)))
+        asyncio.create_task(workers.run(key, Age(1, age), partial(order.append, age)))
         for key, age in zip(keys, (5, 3, 9, 1), strict=True)
     ]
     await asyncio.sleep(0)
@@ -107,16 +108,16 @@ async def test_the_oldest_request_goes_first(blocked: Callable[[], Blocked], key
 
 async def test_cancelled_work_that_waits_never_runs(workers: Workers, blocked: Callable[[], Blocked]) -> None:
     gate, dropped = blocked(), blocked()
-    holding = asyncio.create_task(workers.run("single", 1, gate))
+    holding = asyncio.create_task(workers.run("single", Age(1, 1), gate))
     await gate.running.wait()
-    task = asyncio.create_task(workers.run("single", 2, dropped))
+    task = asyncio.create_task(workers.run("single", Age(1, 2), dropped))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     gate.release.set()
     await holding
-    assert (await workers.run("single", 3, lambda: "next")).value == "next"
+    assert (await workers.run("single", Age(1, 3), lambda: "next")).value == "next"
     assert not dropped.running.is_set()
 
 
@@ -131,13 +132,13 @@ async def test_cancelled_work_that_runs_keeps_its_place_until_it_ends(
         if fails:
             raise ValueError("nobody is left to hear this")
 
-    task = asyncio.create_task(workers.run("single", 1, work))
+    task = asyncio.create_task(workers.run("single", Age(1, 1), work))
     await gate.running.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    waiting = asyncio.create_task(workers.run("single", 2, lambda: "after"))
-    assert (await workers.run("other", 3, lambda: "beside")).value == "beside"
+    waiting = asyncio.create_task(workers.run("single", Age(1, 2), lambda: "after"))
+    assert (await workers.run("other", Age(1, 3), lambda: "beside")).value == "beside"
     assert not waiting.done()
     gate.release.set()
     assert (await waiting).value == "after"
@@ -145,7 +146,7 @@ async def test_cancelled_work_that_runs_keeps_its_place_until_it_ends(
 
 async def test_close_waits_for_abandoned_work(workers: Workers, blocked: Callable[[], Blocked]) -> None:
     gate = blocked()
-    task = asyncio.create_task(workers.run("a", 1, gate))
+    task = asyncio.create_task(workers.run("a", Age(1, 1), gate))
     await gate.running.wait()
     task.cancel()
     closing = asyncio.create_task(workers.close())
@@ -156,7 +157,9 @@ async def test_close_waits_for_abandoned_work(workers: Workers, blocked: Callabl
 
 
 async def test_a_chain_stays_on_its_thread_and_gives_every_result_in_order(workers: Workers) -> None:
-    timed = await workers.run_chain([Link(key, threading.get_ident) for key in ("a", "single", "b")], 1)
+    timed = await workers.run_chain(
+        [Link(key, threading.get_ident) for key in ("a", "single", "b")], Age(1, 1)
+    )
     assert len({each.value for each in timed}) == 1
     assert [each.submitted for each in timed] == sorted(each.submitted for each in timed)
 
@@ -169,7 +172,7 @@ async def test_a_failing_link_ends_its_chain(workers: Workers) -> None:
         Link("c", lambda: ran.append("c")),
     ]
     with pytest.raises(ZeroDivisionError):
-        await workers.run_chain(links, 1)
+        await workers.run_chain(links, Age(1, 1))
     assert ran == ["a"]
 
 
@@ -177,13 +180,13 @@ async def test_cancelling_a_chain_lets_the_running_link_end_and_drops_the_rest(
     workers: Workers, blocked: Callable[[], Blocked]
 ) -> None:
     first, ran = blocked(), threading.Event()
-    task = asyncio.create_task(workers.run_chain([Link("single", first), Link("b", ran.set)], 1))
+    task = asyncio.create_task(workers.run_chain([Link("single", first), Link("b", ran.set)], Age(1, 1)))
     await first.running.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     first.release.set()
-    assert (await workers.run("single", 2, lambda: "next")).value == "next"
+    assert (await workers.run("single", Age(1, 2), lambda: "next")).value == "next"
     assert not ran.is_set()
 
 
@@ -191,12 +194,26 @@ async def test_a_chain_waits_for_room_and_lets_others_run_meanwhile(
     workers: Workers, blocked: Callable[[], Blocked]
 ) -> None:
     holder = blocked()
-    holding = asyncio.create_task(workers.run("single", 1, holder))
+    holding = asyncio.create_task(workers.run("single", Age(1, 1), holder))
     await holder.running.wait()
-    chain = asyncio.create_task(workers.run_chain([Link("a", str), Link("single", str)], 2))
+    chain = asyncio.create_task(workers.run_chain([Link("a", str), Link("single", str)], Age(1, 2)))
     for _ in range(3):
-        assert (await workers.run("other", 3, lambda: "ran")).value == "ran"
+        assert (await workers.run("other", Age(1, 3), lambda: "ran")).value == "ran"
     assert not chain.done()
     holder.release.set()
     await holding
     assert len(await chain) == 2
+
+
+async def test_a_smaller_priority_goes_first_however_young(blocked: Callable[[], Blocked]) -> None:
+    workers, gate = Workers(1, {}), blocked()
+    order: list[Age] = []
+    holding = asyncio.create_task(workers.run("gate", Age(1, 0), gate))
+    await gate.running.wait()
+    ages = [Age(2, 1), Age(1, 9), Age(2, 3), Age(1, 4)]
+    tasks = [asyncio.create_task(workers.run("a", age, partial(order.append, age))) for age in ages]
+    await asyncio.sleep(0)
+    gate.release.set()
+    await asyncio.gather(holding, *tasks)
+    await workers.close()
+    assert order == [Age(1, 4), Age(1, 9), Age(2, 1), Age(2, 3)]
