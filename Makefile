@@ -17,19 +17,27 @@ TORCH := $(shell sed -n 's/^ *"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
 SERVE := .venv/serve/.up-to-date
 DEV := .venv/dev/.up-to-date
 LABELS := .venv/labels/.up-to-date
+TRITON := .venv/triton/.up-to-date
+
+# What runs the models of `make serve`: embedded, or triton (then `make triton` must be up).
+ENGINE ?= embedded
+TRITON_URL ?= localhost:8001
 
 ##@ First minutes
-.PHONY: demo serve
+.PHONY: demo serve triton
 demo: $(SERVE)  ## Start the gateway, turn the sample label maps into demo.png, print latencies, stop
 	@.venv/serve/bin/python -m benchmarks.with_service -- \
 	    .venv/serve/bin/python client/examples/demo.py --output demo.png
 
-serve: $(SERVE)  ## Start the gateway on the local machine and keep it up (Ctrl-C stops it)
-	@.venv/serve/bin/maskweave serve
+serve: $(SERVE)  ## Start the gateway on this machine and keep it up (ENGINE=triton: on the Triton of `make triton`)
+	@.venv/serve/bin/maskweave serve --engine $(ENGINE) $(if $(filter triton,$(ENGINE)),--triton-url $(TRITON_URL)) $(ARGS)
+
+triton: $(TRITON)  ## Start a real Triton on this machine, for development (options: make triton ARGS="--help")
+	@exec .venv/triton/bin/python tests/triton/server.py $(ARGS)
 
 ##@ Working on it
 .PHONY: test lint format proto bench
-test: $(DEV) $(LABELS)  ## Run all tests (pytest options: make test ARGS="-k palette")
+test: $(DEV) $(LABELS) $(TRITON)  ## Run all tests (pytest options: make test ARGS="-k palette")
 	@.venv/dev/bin/pytest $(ARGS)
 
 lint: $(DEV)  ## ruff, mypy --strict, import rules, buf lint
@@ -95,6 +103,11 @@ $(DEV): requirements/dev.txt requirements/dev-nodeps.txt $(PROJECTS) | .venv/dev
 	@.venv/dev/bin/python $(PIP_INSTALL) $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL)) $(TORCH)
 	@.venv/dev/bin/python $(PIP_INSTALL) --no-deps -r requirements/dev-nodeps.txt
 	@.venv/dev/bin/python $(PIP_INSTALL) --no-deps -e . -e ./client
+	@touch $@
+
+$(TRITON): requirements/triton.txt requirements/triton-nodeps.txt | .venv/triton/bin/python
+	@echo "installing .venv/triton"
+	@.venv/triton/bin/python $(PIP_INSTALL) --no-deps -r requirements/triton-nodeps.txt -r requirements/triton.txt
 	@touch $@
 
 $(LABELS): requirements/labels.txt requirements/labels-nodeps.txt | .venv/labels/bin/python

@@ -26,3 +26,4 @@ compile dev.txt --extra serve --extra train --extra export --extra bench --extra
 compile client.txt --constraint requirements/dev.txt client/pyproject.toml
 compile serve.txt --constraint requirements/dev.txt --extra serve pyproject.toml
 compile labels.txt requirements/labels.in
+compile triton.txt requirements/triton.in

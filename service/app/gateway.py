@@ -19,11 +19,12 @@ from service.core.metrics import Metrics
 from service.core.settings import Settings
 from service.engine.base import Engine
 from service.engine.embedded.engine import EmbeddedEngine
+from service.engine.triton.engine import TritonEngine
 from service.rpc.calls import Calls
 from service.rpc.handlers import SERVICE_NAME, add_synthesis_service
 from service.rpc.servicer import SynthesisServicer
 from service.synthesis.catalogue import build_catalogue
-from service.synthesis.models import Model
+from service.synthesis.models import Layout, Model
 from service.synthesis.synthesizer import Synthesizer
 
 # The least distance of a client's keepalive pings that the server puts up with.
@@ -54,7 +55,8 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     the rest, free the models, close the HTTP port.
 
     Raises:
-        MaskweaveError: The model repository cannot be served, or one of its models makes no pictures.
+        MaskweaveError: The model repository cannot be served, the engine cannot be reached, or one of the
+            models makes no pictures.
         ListenError: A port is taken or an address is not this machine's.
     """
     metrics = Metrics()
@@ -66,14 +68,13 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             )
         )
         codecs = stack.enter_context(ThreadPoolExecutor(settings.codec_threads, thread_name_prefix="codec"))
-        engine: Engine = EmbeddedEngine(
-            settings.model_repository,
-            threads=settings.engine_threads,
-            cache_bytes=settings.response_cache_bytes,
-        )
+        engine = _engine(settings)
+        engine.watch(metrics.engine_ready)
+        engine.watch(health.engine_ready)
         stack.push_async_callback(engine.close)
         await engine.start()
-        catalogue = build_catalogue(engine.models())
+        layout = None if settings.layout == "auto" else Layout(settings.layout)
+        catalogue = build_catalogue(engine.models(), layout)
         synthesizer = Synthesizer(engine, catalogue, codecs)
         await synthesizer.warm_up()
         metrics.serving(
@@ -97,6 +98,21 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             address_text(settings.http_host, http_port),
             catalogue,
         )
+
+
+def _engine(settings: Settings) -> Engine:
+    if settings.engine == "triton":
+        return TritonEngine(
+            settings.triton_urls,
+            models=settings.triton_model_names,
+            start_seconds=settings.triton_start_seconds,
+            max_in_flight=settings.triton_max_in_flight,
+        )
+    return EmbeddedEngine(
+        settings.model_repository,
+        threads=settings.engine_threads,
+        cache_bytes=settings.response_cache_bytes,
+    )
 
 
 def _build_server(

@@ -1,4 +1,4 @@
-"""The HTTP port for machines that watch the gateway: `/metrics` and `/healthz`.
+"""The HTTP port for machines that watch the gateway: `/metrics`, `/healthz` and `/livez`.
 
 aiohttp, because its server starts and stops inside a loop that belongs to someone else, tells which port
 it was given, and leaves signals alone.
@@ -23,7 +23,10 @@ _SHUTDOWN_SECONDS = 1.0
 async def http_server(
     host: str, port: int, *, metrics: Metrics, is_ready: Callable[[], bool]
 ) -> AsyncIterator[int]:
-    """Serve `/metrics` and `/healthz` inside this context.
+    """Serve `/metrics`, `/healthz` and `/livez` inside this context.
+
+    `/livez` answers for as long as the event loop turns, whatever the engine does: a gateway whose inference
+    server is away must not be restarted for it.
 
     Args:
         host: Address to listen on.
@@ -44,8 +47,17 @@ async def http_server(
     async def show_health(_: web.Request) -> web.Response:
         return web.Response(text="ok\n") if is_ready() else web.Response(text="not ready\n", status=503)
 
+    async def show_life(_: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
     app = web.Application()
-    app.add_routes([web.get("/metrics", show_metrics), web.get("/healthz", show_health)])
+    app.add_routes(
+        [
+            web.get("/metrics", show_metrics),
+            web.get("/healthz", show_health),
+            web.get("/livez", show_life),
+        ]
+    )
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
     await runner.setup()
     try:

@@ -18,27 +18,43 @@ _logger = logging.getLogger(__name__)
 async def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then stop gracefully. A second signal ends the process at once.
 
+    A signal during the start, which may wait long for an inference server, gives the start up.
+
     Raises:
-        MaskweaveError: The model repository cannot be served, or one of its models makes no pictures.
+        MaskweaveError: The model repository cannot be served, the engine cannot be reached, or one of the
+            models makes no pictures.
         ListenError: A port is taken or an address is not this machine's.
     """
     loop = asyncio.get_running_loop()
     told_to_stop = asyncio.Event()
+    up = asyncio.Event()
+    serving = asyncio.create_task(_serve(settings, up, told_to_stop))
 
     def stop(received: signal.Signals) -> None:
         _logger.info(
             "stopping", extra={"signal": received.name, "grace_seconds": settings.stop_grace_seconds}
         )
         told_to_stop.set()
+        if not up.is_set():
+            serving.cancel()
         for each in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(each)
 
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, stop, each)
+    try:
+        await serving
+    except asyncio.CancelledError:
+        if not told_to_stop.is_set():
+            raise
+    _logger.info("stopped")
+
+
+async def _serve(settings: Settings, up: asyncio.Event, told_to_stop: asyncio.Event) -> None:
     async with running_gateway(settings) as gateway:
+        up.set()
         click.echo(_greeting(gateway))
         await told_to_stop.wait()
-    _logger.info("stopped")
 
 
 def _greeting(gateway: Gateway) -> str:

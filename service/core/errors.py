@@ -6,7 +6,9 @@ MaskweaveError
  +- NotFound           the caller named something that does not exist
  +- DeadlineExceeded   time ran out before the work was done
  +- Overloaded         no room to take the work; try again later
- +- Unavailable        not serving: starting, stopping, or an engine out of reach
+ +- Unavailable        not serving: starting or stopping
+ |   +- EngineUnreachable  the inference server is out of reach
+ |   +- ModelNotReady      the inference server has lost a model that it had
  +- EngineFailure      a model could not be run; the cause is for the log, never for the caller
  +- RepositoryError    the model repository cannot be served; stops the start
 ```
@@ -121,9 +123,30 @@ class Overloaded(MaskweaveError):
 
 
 class Unavailable(MaskweaveError):
-    """The service, or the engine behind it, is not serving at the moment."""
+    """The service, or the engine behind it, is not serving at the moment.
+
+    Args:
+        message: What is not there.
+        retry_after_seconds: When trying again makes sense; None when that cannot be said.
+    """
 
     reason = "UNAVAILABLE"
+
+    def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class EngineUnreachable(Unavailable):
+    """The inference server is out of reach: it is down, restarting, or the network is."""
+
+    reason = "ENGINE_UNREACHABLE"
+
+
+class ModelNotReady(Unavailable):
+    """The inference server answers, but a model that it had at start is missing or not ready."""
+
+    reason = "MODEL_NOT_READY"
 
 
 class EngineFailure(MaskweaveError):
@@ -172,6 +195,8 @@ STATUS_CODES: Mapping[type[BaseException], grpc.StatusCode] = {
     DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
     Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Unavailable: grpc.StatusCode.UNAVAILABLE,
+    EngineUnreachable: grpc.StatusCode.UNAVAILABLE,
+    ModelNotReady: grpc.StatusCode.UNAVAILABLE,
     EngineFailure: grpc.StatusCode.INTERNAL,
     RepositoryError: grpc.StatusCode.INTERNAL,
     asyncio.CancelledError: grpc.StatusCode.CANCELLED,

@@ -95,6 +95,7 @@ _SPECS = (
         "Stages answered by the response cache or by an identical request already running.",
         ("stage",),
     ),
+    MetricSpec("maskweave_engine_ready", "gauge", "1 while the engine can answer, 0 while it cannot."),
     MetricSpec("maskweave_model_info", "gauge", "1 for every model that is ready.", ("model", "version")),
     MetricSpec("maskweave_build_info", "gauge", "1, with the version of the service.", ("version",)),
 )
@@ -135,6 +136,7 @@ class Metrics:
         self._stage_seconds = self._histogram("maskweave_stage_duration_seconds")
         self._stage_queue_seconds = self._histogram("maskweave_stage_queue_duration_seconds")
         self._cache_hits = self._counter("maskweave_response_cache_hits_total")
+        self._engine_ready = self._gauge("maskweave_engine_ready")
         self._model_info = self._gauge("maskweave_model_info")
         self._build_info = self._gauge("maskweave_build_info")
 
@@ -178,6 +180,10 @@ class Metrics:
         self._build_info.labels(version).set(1)
         for model, model_version in models.items():
             self._model_info.labels(model, str(model_version)).set(1)
+
+    def engine_ready(self, ready: bool) -> None:
+        """Publish whether the engine can answer."""
+        self._engine_ready.set(ready)
 
     def render(self) -> bytes:
         """The text exposition of all metrics, the body of `/metrics`."""

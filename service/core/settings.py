@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _MIB = 2**20
@@ -25,6 +25,10 @@ def available_cpus() -> int:
     return max(1, min(allowed, int(quota) // int(period)))
 
 
+def _items(text: str) -> tuple[str, ...]:
+    return tuple(item for part in text.split(",") if (item := part.strip()))
+
+
 class Settings(BaseSettings):
     """Every setting of the gateway.
 
@@ -39,14 +43,44 @@ class Settings(BaseSettings):
     http_port: int = Field(default=8080, ge=0, le=65535, description="HTTP port; 0 picks a free one.")
     reflection: bool = Field(default=True, description="Offer gRPC server reflection.")
 
+    engine: Literal["embedded", "triton"] = Field(
+        default="embedded", description="What runs the models: this process, or Triton servers."
+    )
+    layout: Literal["auto", "ensemble", "fused"] = Field(
+        default="auto",
+        description="Which of a pack's layouts is served; auto takes the ensemble where there is one.",
+    )
+    triton_url: str = Field(
+        default="",
+        description="For engine triton: host:port of its gRPC, or any other gRPC target, for example "
+        "dns:///triton:8001; several with commas between them.",
+    )
+    triton_models: str = Field(
+        default="",
+        description="For engine triton: models to serve, with commas between them; all that offer a pack "
+        "when empty.",
+    )
+    triton_start_seconds: float = Field(
+        default=120.0, gt=0, description="For engine triton: how long to wait at start until it is ready."
+    )
+    triton_max_in_flight: int = Field(
+        default=64,
+        ge=1,
+        description="For engine triton: pictures asked for at the same time; more wait in the gateway.",
+    )
     model_repository: Path = Field(
-        default=Path("model_repository"), description="The Triton model repository."
+        default=Path("model_repository"), description="For engine embedded: the Triton model repository."
     )
     engine_threads: int = Field(
-        default_factory=available_cpus, ge=1, le=256, description="Models that run at the same time."
+        default_factory=available_cpus,
+        ge=1,
+        le=256,
+        description="For engine embedded: models that run at the same time.",
     )
     response_cache_bytes: int = Field(
-        default=64 * _MIB, ge=0, description="Bytes of stage outputs kept for repeated inputs; 0 keeps none."
+        default=64 * _MIB,
+        ge=0,
+        description="For engine embedded: bytes of stage outputs kept for repeated inputs; 0 keeps none.",
     )
 
     codec_threads: int = Field(
@@ -69,6 +103,22 @@ class Settings(BaseSettings):
         default="info", description="Least level logged."
     )
     log_format: Literal["text", "json"] = Field(default="text", description="Form of a log line.")
+
+    @model_validator(mode="after")
+    def _triton_has_an_address(self) -> Self:
+        if self.engine == "triton" and not self.triton_urls:
+            raise ValueError("engine triton needs triton_url, for example localhost:8001")
+        return self
+
+    @property
+    def triton_urls(self) -> tuple[str, ...]:
+        """The addresses in `triton_url`."""
+        return _items(self.triton_url)
+
+    @property
+    def triton_model_names(self) -> tuple[str, ...]:
+        """The names in `triton_models`."""
+        return _items(self.triton_models)
 
     def describe(self) -> str:
         """List every setting on its own line, `name = value`, for the log at start."""

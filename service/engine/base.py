@@ -135,10 +135,7 @@ class Engine(Protocol):
         ...
 
     def watch(self, listener: ReadinessListener) -> None:
-        """Tell `listener` from now on whenever a started engine stops or begins again to be able to answer.
-
-        An engine that is able until it is closed tells nothing.
-        """
+        """Tell `listener` when the engine has started, and whenever it becomes unable or able to answer."""
         ...
 
     async def close(self) -> None:

@@ -91,5 +91,20 @@ def check_inputs(info: ModelInfo, inputs: Mapping[str, Array]) -> None:
         batch = size
 
 
+def wanted_outputs(info: ModelInfo, outputs: Sequence[str] | None) -> Sequence[str]:
+    """The outputs to compute: those asked for, or all.
+
+    Raises:
+        InvalidArgument: The model has no such output.
+    """
+    names = [spec.name for spec in info.outputs]
+    if outputs is None:
+        return names
+    for name in outputs:
+        if name not in names:
+            raise InvalidArgument(f"{info.name}.outputs", repr(name), ", ".join(names))
+    return outputs
+
+
 def _input_field(info: ModelInfo, spec: TensorSpec) -> str:
     return f"{info.name}.inputs[{spec.name}]"

@@ -1,7 +1,8 @@
 """Finds the models a service offers in what its engine says about the repository.
 
-An ensemble whose config has the parameter `maskweave.pack` serves one kind of condition for that
-pack; everything callers are told about the pack stands in its parameters and its tensors.
+A model whose config has the parameter `maskweave.pack` serves one kind of condition for that pack, as an
+ensemble of stages or as one fused graph; everything callers are told about the pack stands in its parameters
+and its tensors.
 """
 
 from __future__ import annotations
@@ -17,52 +18,64 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, 
 from service.core.errors import RepositoryError, RepositoryProblem
 from service.engine.base import ANY_SIZE, ModelInfo, TensorSpec
 from service.synthesis import tensors
-from service.synthesis.models import ConditionKind, ConditionSupport, Model, PaletteClass, StyleStrengthRange
+from service.synthesis.models import (
+    ConditionKind,
+    ConditionSupport,
+    Layout,
+    Model,
+    PaletteClass,
+    StyleStrengthRange,
+)
 
 _PREFIX = "maskweave."
 _PACK = _PREFIX + "pack"
 _RGB = 3
 
 
-def build_catalogue(models: Mapping[str, ModelInfo]) -> Mapping[str, Model]:
+def build_catalogue(models: Mapping[str, ModelInfo], layout: Layout | None = None) -> Mapping[str, Model]:
     """List what the engine's models offer to callers.
 
     Args:
         models: The ready models, by their names in the repository.
+        layout: The layout to serve; None for ensembles, and fused graphs where there is no ensemble.
 
     Returns:
         The models by the names callers use, ordered by name.
 
     Raises:
-        RepositoryError: An ensemble's parameters or tensors are not what this service understands,
-            or no ensemble offers a pack; names every problem found.
+        RepositoryError: A model's parameters or tensors are not what this service understands, a pack lacks
+            the layout, or no model offers a pack; names every problem found.
     """
     problems: list[RepositoryProblem] = []
-    catalogue: dict[str, Model] = {}
+    offers: list[Model] = []
     for info in models.values():
-        if _PACK not in info.parameters:
-            continue
-        try:
-            model = _read_ensemble(info)
-            catalogue[model.name] = _merge(catalogue[model.name], model) if model.name in catalogue else model
-        except _EnsembleError as error:
-            problems += error.problems(info.name)
-    if not catalogue and not problems:
-        allowed = "at least one ensemble with this parameter"
+        if _PACK in info.parameters:
+            try:
+                offers.append(_read_offer(info))
+            except _OfferError as error:
+                problems += error.problems(info.name)
+    if not offers and not problems:
+        allowed = "at least one model with this parameter"
         problems.append(RepositoryProblem("*/config.pbtxt", f'parameters["{_PACK}"]', "missing", allowed))
+    catalogue: dict[str, Model] = {}
+    for offer in offers if problems else _of_layout(offers, layout, problems):
+        try:
+            catalogue[offer.name] = _merge(catalogue[offer.name], offer) if offer.name in catalogue else offer
+        except _OfferError as error:
+            problems += error.problems(_support(offer).served_by)
     if problems:
         raise RepositoryError(problems)
     return MappingProxyType(dict(sorted(catalogue.items())))
 
 
-class _EnsembleError(Exception):
-    """Fields of one ensemble's config that are at fault: (field, problem, allowed)."""
+class _OfferError(Exception):
+    """Fields of one config that are at fault: (field, problem, allowed)."""
 
     def __init__(self, faults: Iterable[tuple[str, str, str]]) -> None:
         self.faults = tuple(faults)
 
-    def problems(self, ensemble: str) -> list[RepositoryProblem]:
-        return [RepositoryProblem(f"{ensemble}/config.pbtxt", *fault) for fault in self.faults]
+    def problems(self, model: str) -> list[RepositoryProblem]:
+        return [RepositoryProblem(f"{model}/config.pbtxt", *fault) for fault in self.faults]
 
 
 def _ordered_and_unique(palette: tuple[PaletteClass, ...]) -> tuple[PaletteClass, ...]:
@@ -75,7 +88,7 @@ def _ordered_and_unique(palette: tuple[PaletteClass, ...]) -> tuple[PaletteClass
 
 
 class _Parameters(BaseModel):
-    """The ensemble's parameters without their prefix."""
+    """The model's parameters without their prefix."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -91,18 +104,19 @@ class _Parameters(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class _Tensors:
-    """The ensemble's sizes, read from its tensors."""
+    """The model's sizes, read from its tensors."""
 
     condition: tuple[int, int]
     latent: int
     image: tuple[int, int]
 
 
-def _read_ensemble(info: ModelInfo) -> Model:
+def _read_offer(info: ModelInfo) -> Model:
     parameters = _read_parameters(info)
     sizes = _read_tensors(info)
     support = ConditionSupport(
-        ensemble=info.name,
+        served_by=info.name,
+        layout=Layout.ENSEMBLE if info.steps else Layout.FUSED,
         height=sizes.condition[0],
         width=sizes.condition[1],
         style_strength=parameters.style_strength,
@@ -128,7 +142,7 @@ def _read_parameters(info: ModelInfo) -> _Parameters:
     try:
         return _Parameters.model_validate(ours)
     except ValidationError as error:
-        raise _EnsembleError(
+        raise _OfferError(
             (
                 f'parameters["{_PREFIX}{fault["loc"][0]}"]' + "".join(f"[{key}]" for key in fault["loc"][1:]),
                 "missing" if fault["type"] == "missing" else f"got {fault['input']!r}",
@@ -166,26 +180,58 @@ def _read_tensors(info: ModelInfo) -> _Tensors:
     if info.max_batch_size < 1:
         faults.append(("max_batch_size", f"got {info.max_batch_size}", "at least 1"))
     if faults:
-        raise _EnsembleError(faults)
+        raise _OfferError(faults)
     return _Tensors((condition[0], condition[1]), latent[0], (image[0], image[1]))
 
 
+def _of_layout(
+    offers: Iterable[Model], layout: Layout | None, problems: list[RepositoryProblem]
+) -> list[Model]:
+    """Of each pack and condition, the offers of the layout wanted."""
+    groups: dict[tuple[str, ConditionKind], list[Model]] = {}
+    for offer in offers:
+        (kind,) = offer.conditions
+        groups.setdefault((offer.name, kind), []).append(offer)
+    chosen = []
+    for (pack, kind), group in groups.items():
+        present = {_support(offer).layout for offer in group}
+        wanted = layout or (Layout.ENSEMBLE if Layout.ENSEMBLE in present else Layout.FUSED)
+        chosen += [offer for offer in group if _support(offer).layout is wanted]
+        if wanted not in present:
+            served_by = _support(group[0]).served_by
+            problems.append(
+                RepositoryProblem(
+                    f"{served_by}/config.pbtxt",
+                    "",
+                    f"the setting layout asks for {wanted.value!r}, which {pack} has not for {kind.value!r}",
+                    f"{', '.join(sorted(present))}, or `maskweave export repository --layout {wanted.value}`",
+                )
+            )
+    return chosen
+
+
+def _support(offer: Model) -> ConditionSupport:
+    """The one condition that an offer is for."""
+    (support,) = offer.conditions.values()
+    return support
+
+
 def _merge(known: Model, more: Model) -> Model:
-    """Add the kind of condition that another ensemble of the same pack serves."""
-    kind, support = next(iter(more.conditions.items()))
+    """Add the kind of condition that another model of the same pack serves."""
+    ((kind, support),) = more.conditions.items()
     if kind in known.conditions:
-        raise _EnsembleError(
+        raise _OfferError(
             [
                 (
                     f'parameters["{_PREFIX}condition"]',
-                    f"got {kind.value!r}, which {known.conditions[kind].ensemble} serves already",
-                    "one ensemble per pack and condition",
+                    f"got {kind.value!r}, which {known.conditions[kind].served_by} serves already",
+                    "one model per pack, condition and layout",
                 )
             ]
         )
     if replace(more, conditions=known.conditions) != known:
-        other = next(iter(known.conditions.values())).ensemble
-        raise _EnsembleError(
+        other = next(iter(known.conditions.values())).served_by
+        raise _OfferError(
             [(f'parameters["{_PREFIX}*"]', f"differ from those of {other}", "the same in all of a pack")]
         )
     return replace(known, conditions=MappingProxyType({**known.conditions, kind: support}))

@@ -18,6 +18,17 @@ class ConditionKind(StrEnum):
     LABEL_MAP = "label_map"
 
 
+class Layout(StrEnum):
+    """How the stages of a pack are put together in the model repository.
+
+    `ENSEMBLE` is one model for each stage, so that the response cache can answer some of them; `FUSED` is all
+    of them in one graph. The pictures are the same.
+    """
+
+    ENSEMBLE = "ensemble"
+    FUSED = "fused"
+
+
 class PaletteClass(BaseModel):
     """One class of a palette, as `maskweave.palette` holds it.
 
@@ -66,13 +77,15 @@ class ConditionSupport:
     """How a model takes one kind of condition.
 
     Attributes:
-        ensemble: Model of the repository that makes pictures from it.
+        served_by: Model of the repository that makes pictures from it.
+        layout: Whether that is an ensemble or a fused graph.
         width: Width at which the ensemble reads it, in pixels.
         height: Height at which the ensemble reads it, in pixels.
         style_strength: What the style strength may be.
     """
 
-    ensemble: str
+    served_by: str
+    layout: Layout
     width: int
     height: int
     style_strength: StyleStrengthRange

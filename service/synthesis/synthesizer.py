@@ -218,7 +218,7 @@ class Synthesizer:
         if remaining <= 0:
             raise DeadlineExceeded("The deadline passed before the models could run.")
         result = await self._engine.infer(
-            job.condition.ensemble,
+            job.condition.served_by,
             {
                 tensors.LABEL_MAP: job.label_map[np.newaxis],
                 tensors.LATENT: start.latent[np.newaxis],

@@ -40,19 +40,6 @@ def own_gateway(repository: Path) -> Iterator[GatewayProcess]:
         yield running
 
 
-def wait_for_metric(gateway: GatewayProcess, line: str) -> None:
-    """Wait until `/metrics` has a line."""
-    for _ in range(500):
-        if line in gateway.get("/metrics").splitlines():
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"{line!r} did not come:\n{gateway.get('/metrics')}")
-
-
-def wait_until_in_flight(gateway: GatewayProcess, count: int, method: str = "Synthesize") -> None:
-    wait_for_metric(gateway, f'maskweave_requests_in_flight{{grpc_method="{method}"}} {count}.0')
-
-
 @pytest.mark.parametrize("service", ["", SERVICE])
 def test_health_check(gateway: GatewayProcess, service: str) -> None:
     with channel_to(gateway) as channel:
@@ -113,7 +100,7 @@ def test_sigterm_drains(own_gateway: GatewayProcess) -> None:
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=SERVICE))
         assert next(watch).status == SERVING
         answer = pool.submit(client.synthesize, "slow", SMALL, latents=ONE_SECOND)
-        wait_until_in_flight(own_gateway, 1)
+        own_gateway.wait_until_in_flight(1)
 
         own_gateway.terminate()
 
@@ -132,7 +119,7 @@ def test_sigterm_waits_no_longer_than_the_grace(repository: Path) -> None:
         ThreadPoolExecutor() as pool,
     ):
         answer = pool.submit(client.synthesize, "slow", SMALL, latents=[[3 * SLOW_ONE_SECOND]])
-        wait_until_in_flight(gateway, 1)
+        gateway.wait_until_in_flight(1)
         gateway.terminate()
         with pytest.raises(Unavailable):
             answer.result()
@@ -146,7 +133,7 @@ def test_a_second_signal_ends_the_process_at_once(repository: Path) -> None:
         ThreadPoolExecutor() as pool,
     ):
         answer = pool.submit(client.synthesize, "slow", SMALL, latents=[[3 * SLOW_ONE_SECOND]])
-        wait_until_in_flight(gateway, 1)
+        gateway.wait_until_in_flight(1)
         gateway.terminate()
         while "stopping" not in gateway.output:
             time.sleep(0.02)
@@ -160,8 +147,8 @@ def test_deadline_passes(gateway: GatewayProcess, client: Client) -> None:
     with pytest.raises(DeadlineExceeded) as caught:
         client.synthesize("slow", SMALL, latents=ONE_SECOND, timeout=0.1)
     assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
-    wait_for_metric(gateway, 'maskweave_failures_total{reason="DEADLINE_EXCEEDED"} 1.0')
-    wait_until_in_flight(gateway, 0)
+    gateway.wait_for_metric('maskweave_failures_total{reason="DEADLINE_EXCEEDED"} 1.0')
+    gateway.wait_until_in_flight(0)
     assert client.synthesize("slow", SMALL, latents=[[0.0]]).pictures
 
 
@@ -187,12 +174,12 @@ async def test_cancelled_call_makes_room(own_gateway: GatewayProcess) -> None:
         tasks = [
             asyncio.create_task(client.synthesize("slow", SMALL, latents=ONE_SECOND * 16)) for _ in range(4)
         ]
-        await asyncio.to_thread(wait_until_in_flight, own_gateway, 4)
+        await asyncio.to_thread(own_gateway.wait_until_in_flight, 4)
         for task in tasks:
             task.cancel()
         results = await asyncio.gather(*tasks, return_exceptions=True)
         assert all(isinstance(result, asyncio.CancelledError) for result in results)
-        await asyncio.to_thread(wait_until_in_flight, own_gateway, 0)
+        await asyncio.to_thread(own_gateway.wait_until_in_flight, 0)
         # 64 seconds of work were dropped; what had begun ends soon.
         assert (await client.synthesize("slow", SMALL, latents=[[0.0]], timeout=20)).pictures
     assert 'grpc_code="Canceled"' in own_gateway.get("/metrics")
@@ -203,7 +190,7 @@ def test_closing_a_stream_early_cancels_the_rest(own_gateway: GatewayProcess) ->
         stream = client.synthesize_stream("slow", SMALL, latents=[[0.0]] + ONE_SECOND * 15)
         assert next(stream).index == 0
         stream.close()
-        wait_until_in_flight(own_gateway, 0, "SynthesizeStream")
+        own_gateway.wait_until_in_flight(0, "SynthesizeStream")
         assert client.synthesize("slow", SMALL, latents=[[0.0]], timeout=20).pictures
 
 
@@ -222,7 +209,7 @@ def test_more_requests_than_allowed_are_refused_as_overload(repository: Path) ->
         ThreadPoolExecutor() as pool,
     ):
         first = pool.submit(client.synthesize, "slow", SMALL, latents=ONE_SECOND)
-        wait_until_in_flight(gateway, 1)
+        gateway.wait_until_in_flight(1)
         with pytest.raises(Overloaded, match="1 requests are in progress") as caught:
             client.synthesize("slow", SMALL)
         assert caught.value.reason == "OVERLOADED"
@@ -279,4 +266,4 @@ def test_many_clients_at_once(own_gateway: GatewayProcess) -> None:
 
     with ThreadPoolExecutor(16) as pool:
         assert list(pool.map(one, range(16))) == [1] * 16
-    wait_until_in_flight(own_gateway, 0)
+    own_gateway.wait_until_in_flight(0)

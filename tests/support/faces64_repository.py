@@ -17,11 +17,12 @@ from tests.support.small_pack import LATENT_SIZE, pack_parameters
 def write_repository(root: Path) -> None:
     """Write both packs into `root`."""
     writer = RepositoryWriter(root)
-    _write_faces64(writer)
+    write_faces64(writer)
     write_slow(writer)
 
 
-def _write_faces64(writer: RepositoryWriter) -> None:
+def write_faces64(writer: RepositoryWriter) -> None:
+    """Write the pack `faces64`."""
     label_map = tensor_text("input", "LABEL_MAP", "TYPE_UINT8", "64, 64")
     strength = tensor_text("input", "STYLE_STRENGTH", "TYPE_FP32", "1")
     latent = tensor_text("input", "LATENT", "TYPE_FP32", str(LATENT_SIZE))

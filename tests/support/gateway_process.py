@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -64,6 +65,18 @@ class GatewayProcess:
         with _opener.open(self.http + path, timeout=10) as reply:
             body: bytes = reply.read()
             return body.decode()
+
+    def wait_for_metric(self, line: str) -> None:
+        """Wait until `/metrics` has a line."""
+        for _ in range(500):
+            if line in self.get("/metrics").splitlines():
+                return
+            time.sleep(0.02)
+        raise AssertionError(f"{line!r} did not come:\n{self.get('/metrics')}")
+
+    def wait_until_in_flight(self, count: int, method: str = "Synthesize") -> None:
+        """Wait until so many calls of a method are in progress."""
+        self.wait_for_metric(f'maskweave_requests_in_flight{{grpc_method="{method}"}} {count}.0')
 
     def terminate(self) -> None:
         """Ask it to stop, without waiting."""

@@ -23,22 +23,27 @@ _F = TensorProto.FLOAT
 _U8 = TensorProto.UINT8
 
 
-def write_slow(writer: RepositoryWriter) -> None:
-    """Write the pack `slow`."""
+def write_slow(writer: RepositoryWriter, extra: str = "") -> None:
+    """Write the pack `slow` in both layouts, with more text for the config of its only stage."""
     label_map = tensor_text("input", "LABEL_MAP", "TYPE_UINT8", "4, 4")
     latent = tensor_text("input", "LATENT", "TYPE_FP32", "1")
     strength = tensor_text("input", "STYLE_STRENGTH", "TYPE_FP32", "1")
     image = tensor_text("output", "IMAGE", "TYPE_UINT8", "4, 4, 3")
     tensors = label_map + latent + strength + image
-    writer.model("slow_stage", {1: _slow_stage()}, 'backend: "onnxruntime"\nmax_batch_size: 1\n' + tensors)
+    writer.model(
+        "slow_stage", {1: _slow_stage()}, 'backend: "onnxruntime"\nmax_batch_size: 1\n' + tensors + extra
+    )
     names = {name: name for name in ("LABEL_MAP", "LATENT", "STYLE_STRENGTH")}
     step = step_text("slow_stage", names, {"IMAGE": "IMAGE"})
+    offer = pack_parameters("slow", strength='{"default": 0, "min": 0, "max": 1}')
     writer.ensemble(
         "slow_label_map",
-        'platform: "ensemble"\nmax_batch_size: 1\n'
-        + tensors
-        + f"ensemble_scheduling {{\n{step}}}\n"
-        + pack_parameters("slow", strength='{"default": 0, "min": 0, "max": 1}'),
+        f'platform: "ensemble"\nmax_batch_size: 1\n{tensors}ensemble_scheduling {{\n{step}}}\n{offer}',
+    )
+    writer.model(
+        "slow_label_map_fused",
+        {1: _slow_stage()},
+        f'backend: "onnxruntime"\nmax_batch_size: 1\n{tensors}{extra}{offer}',
     )
 
 

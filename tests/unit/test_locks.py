@@ -59,3 +59,7 @@ def test_lock_is_portable_and_hashed(lock: Path) -> None:
     assert not re.search(r"--(extra-)?index-url|--find-links|--trusted-host", text)
     for entry in re.split(r"^(?=[a-z0-9])", text, flags=re.MULTILINE)[1:]:
         assert "--hash=sha256:" in entry, entry.splitlines()[0]
+
+
+def test_both_engines_have_the_same_onnx_runtime() -> None:
+    assert pins("triton.txt")["onnxruntime"] == pins("serve.txt")["onnxruntime"]

@@ -16,19 +16,19 @@ from types import MappingProxyType
 
 from service.core.errors import (
     DeadlineExceeded,
-    InvalidArgument,
     MaskweaveError,
     NotFound,
     Unavailable,
 )
 from service.core.logging import current_request_id, request_context
+from service.engine.age import Age
 from service.engine.base import Array, InferenceContext, InferenceResult, ModelInfo, ReadinessListener
 from service.engine.embedded.execution import Execution, Stage
 from service.engine.embedded.loading import LoadedModel, load_models
 from service.engine.embedded.warmup import warmup_inputs
-from service.engine.embedded.workers import Age
 from service.engine.findings import Findings
-from service.engine.tensors import check_inputs
+from service.engine.in_flight import InFlight
+from service.engine.tensors import check_inputs, wanted_outputs
 
 _log = logging.getLogger(__name__)
 
@@ -51,9 +51,8 @@ class EmbeddedEngine:
         self._ready: Mapping[str, LoadedModel] = {}
         self._infos: Mapping[str, ModelInfo] = MappingProxyType({})
         self._numbers = itertools.count(1)
-        self._in_flight = 0
-        self._drained = asyncio.Event()
-        self._drained.set()
+        self._in_flight = InFlight()
+        self._listeners: list[ReadinessListener] = []
 
     async def start(self) -> None:
         """Load and warm up every model.
@@ -78,15 +77,21 @@ class EmbeddedEngine:
         self._execution = execution
         seconds = round(time.perf_counter() - began, 3)
         _log.info("engine ready", extra={"models": len(self._ready), "seconds": seconds})
+        for listener in self._listeners:
+            listener(True)
 
     def watch(self, listener: ReadinessListener) -> None:
-        """Nothing to tell: what runs in this process is able to answer until it is closed."""
+        """Tell `listener` when the engine has started and when it is closed: in between it can answer."""
+        self._listeners.append(listener)
 
     async def close(self) -> None:
         """Refuse new work, wait for running work, free the models. Safe to call twice."""
         execution, self._execution = self._execution, None
         self._infos = MappingProxyType({})
-        await self._drained.wait()
+        if execution is not None:
+            for listener in self._listeners:
+                listener(False)
+        await self._in_flight.drained()
         if execution is not None:
             await execution.close()
         self._ready = {}
@@ -109,26 +114,20 @@ class EmbeddedEngine:
         loaded = self._ready.get(model)
         if loaded is None:
             raise NotFound("model", model, self._ready)
-        wanted = _wanted_outputs(loaded, outputs)
+        wanted = wanted_outputs(loaded.info, outputs)
         check_inputs(loaded.info, inputs)
         timeout = context.timeout
         if timeout is not None and timeout <= 0:
             raise DeadlineExceeded(f"{model}: the deadline had passed before it began.")
         stages: list[Stage] = []
-        self._in_flight += 1
-        self._drained.clear()
+        age = Age(context.priority, next(self._numbers))
         try:
-            with request_context(context.request_id or current_request_id()):
+            with self._in_flight, request_context(context.request_id or current_request_id()):
                 async with asyncio.timeout(timeout):
-                    age = Age(context.priority, next(self._numbers))
                     answer = await self._execution.run(loaded, inputs, wanted, age, stages)
                 _log.debug("inference done", extra={"model": model, "stages": len(stages)})
         except TimeoutError:
             raise DeadlineExceeded(f"{model}: not done within {timeout:.3f} s.") from None
-        finally:
-            self._in_flight -= 1
-            if not self._in_flight:
-                self._drained.set()
         timings = tuple(stage.timing for stage in sorted(stages, key=_began))
         return InferenceResult({name: answer[name] for name in wanted}, timings)
 
@@ -145,15 +144,6 @@ async def _warm_up(execution: Execution, model: LoadedModel, findings: Findings)
         except MaskweaveError as error:
             problem = f"{sample.name!r} failed: {error}"
             findings.add(model.config.file, f"model_warmup[{index}]", problem, "a request that succeeds")
-
-
-def _wanted_outputs(model: LoadedModel, outputs: Sequence[str] | None) -> Sequence[str]:
-    if outputs is None:
-        return model.output_names
-    for name in outputs:
-        if name not in model.output_names:
-            raise InvalidArgument(f"{model.config.name}.outputs", repr(name), ", ".join(model.output_names))
-    return outputs
 
 
 def _began(stage: Stage) -> float:

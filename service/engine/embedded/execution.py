@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+from service.engine.age import Age
 from service.engine.base import Array, StageTiming
 from service.engine.embedded.dataflow import PlannedStep
 from service.engine.embedded.ensemble import feed, keep, run_ensemble
@@ -15,7 +16,7 @@ from service.engine.embedded.loading import LoadedModel, ModelKey
 from service.engine.embedded.onnx_model import OnnxModel
 from service.engine.embedded.response_cache import CacheKey, ResponseCache, cache_key
 from service.engine.embedded.single_flight import SingleFlight
-from service.engine.embedded.workers import Age, Link, Timed, Workers
+from service.engine.embedded.workers import Link, Timed, Workers
 from service.engine.tensors import check_inputs
 
 

@@ -21,6 +21,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from service.engine.age import Age
+
 T = TypeVar("T")
 
 
@@ -39,18 +41,6 @@ class Timed(Generic[T]):
     submitted: float
     queue_seconds: float
     compute_seconds: float
-
-
-class Age(NamedTuple):
-    """Orders what waits: the smaller goes first.
-
-    Attributes:
-        priority: Of the request.
-        number: Of the request; older ones have smaller numbers.
-    """
-
-    priority: int
-    number: int
 
 
 class Link(NamedTuple):

@@ -106,6 +106,8 @@ SAMPLES: Mapping[type[BaseException], BaseException] = {
     errors.DeadlineExceeded: errors.DeadlineExceeded("Late."),
     errors.Overloaded: errors.Overloaded("Full.", 1.5),
     errors.Unavailable: errors.Unavailable("Away."),
+    errors.EngineUnreachable: errors.EngineUnreachable("Out of reach.", retry_after_seconds=1.25),
+    errors.ModelNotReady: errors.ModelNotReady("Lost.", retry_after_seconds=1.25),
     errors.EngineFailure: errors.EngineFailure(SECRET),
     errors.RepositoryError: errors.RepositoryError([]),
 }
@@ -118,6 +120,9 @@ DETAILS = {
     errors.NotFound: error_details_pb2.ResourceInfo(
         resource_type="model", resource_name="x", description="model 'x' does not exist; available: y"
     ),
+    errors.Overloaded: error_details_pb2.RetryInfo(retry_delay={"seconds": 1, "nanos": 500_000_000}),
+    errors.EngineUnreachable: error_details_pb2.RetryInfo(retry_delay={"seconds": 1, "nanos": 250_000_000}),
+    errors.ModelNotReady: error_details_pb2.RetryInfo(retry_delay={"seconds": 1, "nanos": 250_000_000}),
 }
 
 

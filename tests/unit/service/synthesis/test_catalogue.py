@@ -35,7 +35,7 @@ def test_everything_comes_from_parameters_and_tensors() -> None:
     )
     assert (model.image_width, model.image_height, model.latent_size, model.latent_scale) == (2, 2, 3, 0.5)
     support = model.conditions[ConditionKind.LABEL_MAP]
-    assert (support.ensemble, support.width, support.height) == ("tiny_label_map", 2, 2)
+    assert (support.served_by, support.width, support.height) == ("tiny_label_map", 2, 2)
     strength = support.style_strength
     assert (strength.default, strength.min, strength.max) == (0.25, 0.0, 0.9)
     assert [(entry.id, entry.name, entry.title) for entry in model.palette] == [

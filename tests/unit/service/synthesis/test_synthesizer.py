@@ -12,7 +12,7 @@ import pytest
 
 from service.codecs.picture import ImageFormat
 from service.core.errors import DeadlineExceeded, EngineFailure, InvalidArgument
-from service.engine.base import Array
+from service.engine.base import Array, Priority
 from service.synthesis.catalogue import build_catalogue
 from service.synthesis.models import Model
 from service.synthesis.request import FirstSeed, Latents, RawLabelMap, Seeds, SynthesisRequest
@@ -55,6 +55,19 @@ async def test_pictures_are_made_side_by_side(codecs: ThreadPoolExecutor) -> Non
     assert sorted((picture.index, picture.data[0]) for picture in made) == [(0, 1), (1, 2), (2, 3), (3, 4)]
     assert engine.most_running == 4
     assert [context.timeout for context in engine.contexts] == [None] * 4
+
+
+async def test_what_the_engine_is_told_of_the_request(codecs: ThreadPoolExecutor) -> None:
+    synthesizer = synthesizer_on(engine := FakeEngine(), codecs)
+    job = await synthesizer.prepare(replace(request_for(1), priority=Priority.BATCH))
+    trace = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}
+    deadline = asyncio.get_running_loop().time() + 60
+    async for _ in synthesizer.pictures(job, deadline=deadline, request_id="r-1", trace=trace):
+        pass
+    (context,) = engine.contexts
+    assert (context.request_id, context.priority, context.trace) == ("r-1", Priority.BATCH, trace)
+    assert context.timeout is not None
+    assert 50 < context.timeout <= 60
 
 
 async def test_a_single_picture_needs_no_task_of_its_own(codecs: ThreadPoolExecutor) -> None:

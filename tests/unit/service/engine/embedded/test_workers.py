@@ -5,7 +5,8 @@ from functools import partial
 
 import pytest
 
-from service.engine.embedded.workers import Age, Link, Workers
+from service.engine.age import Age
+from service.engine.embedded.workers import Link, Workers
 
 
 class Blocked:

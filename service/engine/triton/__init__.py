@@ -1,0 +1,1 @@
+"""The Triton engine: models run by NVIDIA Triton inference servers, over gRPC."""

@@ -1,0 +1,292 @@
+"""Tritons that crash, come back, come back changed, or are not there at all."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from maskweave_client import Client, MaskweaveError, Picture, Unavailable
+from tests.e2e.triton.support import triton_backed
+from tests.support.gateway_process import GatewayProcess, channel_to
+from tests.support.triton_process import TritonProcess, triton_process
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+SERVICE = "maskweave.v1.SynthesisService"
+LABEL_MAP = np.kron(np.arange(8, dtype=np.uint8).reshape(2, 4), np.ones((32, 16), np.uint8))
+CLIENTS = 4
+CALL_SECONDS = 10.0
+# What a call may take beyond its deadline before it counts as hung: the machine is small and busy.
+SLACK_SECONDS = 5.0
+
+
+@pytest.fixture
+def own_triton(small_repository: Path) -> Iterator[TritonProcess]:
+    """A Triton for one test, which may end it."""
+    with triton_process(small_repository) as running:
+        yield running
+
+
+def status_of(gateway: GatewayProcess, path: str) -> int:
+    try:
+        gateway.get(path)
+    except urllib.error.HTTPError as error:
+        return error.code
+    return 200
+
+
+def health_of(gateway: GatewayProcess) -> str:
+    with channel_to(gateway) as channel:
+        reply = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=SERVICE))
+    return str(health_pb2.HealthCheckResponse.ServingStatus.Name(reply.status))
+
+
+def wait_for_health(gateway: GatewayProcess, wanted: str) -> None:
+    end = time.monotonic() + 30
+    while (found := health_of(gateway)) != wanted:
+        assert time.monotonic() < end, f"health is {found}, not {wanted}:\n{gateway.output}"
+        time.sleep(0.05)
+
+
+class Load:
+    """Clients that ask for pictures of known seeds, one after the other, until they are told to stop."""
+
+    def __init__(self, gateway: GatewayProcess, expected: dict[int, Picture]) -> None:
+        self.outcomes: Counter[str] = Counter()
+        self.longest = 0.0
+        self._gateway, self._expected = gateway, expected
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._ask, args=(number,)) for number in range(CLIENTS)]
+
+    def __enter__(self) -> Load:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(CALL_SECONDS + SLACK_SECONDS)
+        assert not any(thread.is_alive() for thread in self._threads), "a call hangs"
+
+    def wait_for(self, outcome: str, count: int) -> None:
+        """Wait until so many more calls have ended in a certain way."""
+        wanted, end = self.outcomes[outcome] + count, time.monotonic() + 30
+        while self.outcomes[outcome] < wanted:
+            assert time.monotonic() < end, f"{outcome} did not come: {self.outcomes}"
+            time.sleep(0.01)
+
+    def _ask(self, number: int) -> None:
+        seeds = list(self._expected)
+        turn = number
+        # A channel without retries: every failure shows.
+        options = (("grpc.enable_retries", 0), ("grpc.enable_http_proxy", 0))
+        channel = grpc.insecure_channel(self._gateway.address, options)
+        with Client(channel=channel, timeout=CALL_SECONDS) as client:
+            while not self._stop.is_set():
+                seed = seeds[turn % len(seeds)]
+                turn += 1
+                began = time.monotonic()
+                try:
+                    (picture,) = client.synthesize("faces64", LABEL_MAP, seed=seed).pictures
+                    outcome = "right" if picture == self._expected[seed] else "wrong"
+                except MaskweaveError as error:
+                    outcome = f"{error.code.name}: {error.reason}"
+                    time.sleep(0.02)
+                self.longest = max(self.longest, time.monotonic() - began)
+                self.outcomes[outcome] += 1
+
+
+def expected_pictures(gateway: GatewayProcess) -> dict[int, Picture]:
+    with Client(gateway.address) as client:
+        pictures = client.synthesize("faces64", LABEL_MAP, seed=0, number_of_images=8).pictures
+    return {picture.seed or 0: picture for picture in pictures}
+
+
+def test_a_crash_under_load_and_the_return(own_triton: TritonProcess) -> None:
+    with triton_backed(own_triton) as gateway:
+        expected = expected_pictures(gateway)
+        with channel_to(gateway) as channel:
+            watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=SERVICE))
+            assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+            with Load(gateway, expected) as load:
+                load.wait_for("right", 20)
+                for _ in range(2):
+                    own_triton.kill()
+                    assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
+                    assert (status_of(gateway, "/healthz"), status_of(gateway, "/livez")) == (503, 200)
+                    gateway.wait_for_metric("maskweave_engine_ready 0.0")
+                    load.wait_for("UNAVAILABLE: ENGINE_UNREACHABLE", 20)
+
+                    own_triton.start()
+                    assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+                    assert status_of(gateway, "/healthz") == 200
+                    load.wait_for("right", 20)
+        assert set(load.outcomes) == {"right", "UNAVAILABLE: ENGINE_UNREACHABLE"}
+        assert load.longest < CALL_SECONDS + SLACK_SECONDS
+        gateway.wait_for_metric('maskweave_requests_in_flight{grpc_method="Synthesize"} 0.0')
+
+
+def test_an_orderly_restart_loses_no_call_without_saying_so(own_triton: TritonProcess) -> None:
+    with triton_backed(own_triton) as gateway:
+        expected = expected_pictures(gateway)
+        with Load(gateway, expected) as load:
+            load.wait_for("right", 20)
+            own_triton.stop()
+            own_triton.start()
+            load.wait_for("right", 20)
+    assert {outcome.partition(":")[0] for outcome in load.outcomes} <= {"right", "UNAVAILABLE"}
+
+
+def test_callers_are_told_when_to_come_back(own_triton: TritonProcess) -> None:
+    with triton_backed(own_triton) as gateway:
+        own_triton.kill()
+        wait_for_health(gateway, "NOT_SERVING")
+        options = (("grpc.enable_retries", 0), ("grpc.enable_http_proxy", 0))
+        with Client(channel=grpc.insecure_channel(gateway.address, options)) as client:
+            with pytest.raises(Unavailable) as caught:
+                client.synthesize("faces64", LABEL_MAP)
+            # What does not need the models is there all the same.
+            assert client.model("faces64").name == "faces64"
+    assert caught.value.reason == "ENGINE_UNREACHABLE"
+    assert caught.value.retry_after_seconds is not None
+    assert caught.value.request_id
+
+
+def inferences(triton: TritonProcess) -> int:
+    count: int = triton.statistics("faces64_label_map")["inference_count"]
+    return count
+
+
+def test_of_two_tritons_one_is_enough(own_triton: TritonProcess, triton: TritonProcess) -> None:
+    with triton_backed(own_triton, triton) as gateway:
+        expected = expected_pictures(gateway)
+        with Load(gateway, expected) as load:
+            load.wait_for("right", 20)
+            shares = [
+                each.statistics("faces64_label_map")["inference_count"] for each in (own_triton, triton)
+            ]
+            own_triton.kill()
+            load.wait_for("right", 50)
+            assert health_of(gateway) == "SERVING"
+            own_triton.start()
+            load.wait_for("right", 50)
+            end = time.monotonic() + 20
+            while inferences(own_triton) == 0:
+                assert time.monotonic() < end, "the one that came back is not used"
+                time.sleep(0.05)
+    assert min(shares) > 0
+    assert set(load.outcomes) == {"right"}
+
+
+def test_a_triton_that_comes_back_with_other_models_is_not_used(
+    small_repository: Path, tmp_path: Path
+) -> None:
+    repository = tmp_path / "repository"
+    shutil.copytree(small_repository, repository)
+    with triton_process(repository) as triton, triton_backed(triton) as gateway:
+        triton.kill()
+        wait_for_health(gateway, "NOT_SERVING")
+        config = repository / "faces64_label_map" / "config.pbtxt"
+        original = config.read_text()
+        config.write_text(original.replace('"1.2.3"', '"2.0.0"'))
+        triton.start()
+        end = time.monotonic() + 20
+        while "model 'faces64_label_map' has other parameters" not in gateway.output:
+            assert time.monotonic() < end, gateway.output
+            time.sleep(0.05)
+        assert health_of(gateway) == "NOT_SERVING"
+        assert "restart the gateway to serve them" in gateway.output
+
+        triton.kill()
+        config.write_text(original)
+        triton.start()
+        wait_for_health(gateway, "SERVING")
+
+
+def start_gateway(**settings: object) -> subprocess.Popen[str]:
+    arguments = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
+    return subprocess.Popen(
+        [sys.executable, "-m", "maskweave_cli", "serve", "--grpc-port=0", "--http-port=0", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_a_gateway_waits_for_its_triton(small_repository: Path) -> None:
+    triton = TritonProcess(small_repository)
+    timer = threading.Timer(1.0, lambda: triton.start(wait=False))
+    timer.start()
+    try:
+        with triton_backed(triton) as gateway:  # is up only when Triton is
+            assert health_of(gateway) == "SERVING"
+    finally:
+        timer.join()
+        triton.close()
+
+
+def test_a_start_without_triton_ends_with_a_message() -> None:
+    gateway = start_gateway(engine="triton", triton_url="127.0.0.1:9", triton_start_seconds=0.5)
+    printed, _ = gateway.communicate(timeout=30)
+    assert gateway.returncode == 1
+    assert "Error: No inference server was ready within 0.5 s (127.0.0.1:9: it does not answer" in printed
+    assert "Traceback" not in printed
+
+
+def test_a_gateway_that_waits_can_be_stopped() -> None:
+    gateway = start_gateway(engine="triton", triton_url="127.0.0.1:9")
+    assert gateway.stdout is not None
+    for line in gateway.stdout:
+        if "waiting for the inference server" in line:
+            break
+    gateway.terminate()
+    printed, _ = gateway.communicate(timeout=30)
+    assert gateway.returncode == 0, printed
+    assert "stopped" in printed
+    assert "Traceback" not in printed
+
+
+def test_triton_needs_an_address() -> None:
+    gateway = start_gateway(engine="triton")
+    printed, _ = gateway.communicate(timeout=30)
+    assert gateway.returncode == 2
+    assert "engine triton needs triton_url, for example localhost:8001" in printed
+
+
+def test_every_problem_of_the_models_is_a_line_and_nothing_is_served(
+    small_repository: Path, tmp_path: Path
+) -> None:
+    repository = tmp_path / "repository"
+    shutil.copytree(small_repository, repository)
+    config = repository / "slow_label_map_fused" / "config.pbtxt"
+    config.write_text(
+        config.read_text().replace("#1f1f1f", "black").replace("maskweave.title", "maskweave.titel")
+    )
+    with triton_process(repository) as triton:
+        gateway = start_gateway(engine="triton", triton_url=triton.url)
+        printed, _ = gateway.communicate(timeout=30)
+        assert gateway.returncode == 1
+        assert "The model repository cannot be served, 2 problems:" in printed
+        assert 'slow_label_map_fused/config.pbtxt: parameters["maskweave.title"]: missing' in printed
+        assert "parameters[\"maskweave.palette\"][0][color]: got 'black'" in printed
+
+        gateway = start_gateway(
+            engine="triton", triton_url=triton.url, triton_models="faces64_label_map,faces65,faces66"
+        )
+        printed, _ = gateway.communicate(timeout=30)
+        assert gateway.returncode == 1
+        for name in ("faces65", "faces66"):
+            assert f"{triton.url}: {name}/config.pbtxt: there is no such model" in printed

@@ -1,0 +1,151 @@
+"""A real Triton in a process of its own, as `make triton` starts it."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+_READY_SECONDS = 60
+_STOP_SECONDS = 30
+_PORTS = ("grpc", "http", "metrics")
+_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class TritonProcess:
+    """A Triton on free ports, which it keeps when it is started again.
+
+    Args:
+        repository: The model repository that it serves.
+        options: Further options of tritonserver.
+    """
+
+    def __init__(self, repository: Path, options: Sequence[str] = ()) -> None:
+        self.repository = repository
+        self._options = options
+        self._ports = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
+        self._log = tempfile.NamedTemporaryFile(prefix="triton-", suffix=".log")  # noqa: SIM115 - closed below
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Address of its gRPC port."""
+        return f"127.0.0.1:{self._ports['grpc']}"
+
+    @property
+    def output(self) -> str:
+        """What it has printed since it was first started."""
+        return Path(self._log.name).read_text(errors="replace")
+
+    def start(self, *, wait: bool = True) -> None:
+        """Start it, and wait until it is ready."""
+        self.process = subprocess.Popen(
+            [
+                str(ROOT / ".venv" / "triton" / "bin" / "python"),
+                str(ROOT / "tests" / "triton" / "server.py"),
+                f"--model-repository={self.repository}",
+                *(f"--{name}-port={port}" for name, port in self._ports.items()),
+                "--exit-seconds=1",
+                *self._options,
+            ],
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+        )
+        if wait:
+            self._wait_until_ready()
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    def stop(self) -> None:
+        """End it as an operator would."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def close(self) -> None:
+        """End it and drop its log."""
+        self.kill()
+        self._log.close()
+
+    def get(self, path: str) -> str:
+        """The body of a page of its HTTP port."""
+        return self._get("http", path)
+
+    def statistics(self, model: str) -> dict[str, Any]:
+        """What it has counted for a model."""
+        reply = json.loads(self.get(f"/v2/models/{model}/stats"))
+        statistics: dict[str, Any] = reply["model_stats"][0]
+        return statistics
+
+    def metric(self, name: str, model: str) -> float:
+        """A number that it publishes for a model."""
+        line = re.search(
+            rf'^{name}{{model="{model}",version="1"}} (\S+)$', self._get("metrics", "/metrics"), re.M
+        )
+        assert line, f"no {name} of {model}"
+        return float(line[1])
+
+    def wait_for_metric(self, name: str, model: str, value: float) -> None:
+        """Wait until a number is what it should be; Triton renews gauges now and then."""
+        end = time.monotonic() + 20
+        while (found := self.metric(name, model)) != value:
+            assert time.monotonic() < end, f"{name} of {model} is {found}, not {value}"
+            time.sleep(0.02)
+
+    def _get(self, port: str, path: str) -> str:
+        with _opener.open(f"http://127.0.0.1:{self._ports[port]}{path}", timeout=10) as reply:
+            body: bytes = reply.read()
+            return body.decode()
+
+    def _wait_until_ready(self) -> None:
+        assert self.process is not None
+        end = time.monotonic() + _READY_SECONDS
+        while time.monotonic() < end and self.process.poll() is None:
+            try:
+                self.get("/v2/health/ready")
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.05)
+            else:
+                return
+        raise AssertionError(f"Triton did not start:\n{self.output}")
+
+
+@contextmanager
+def triton_process(repository: Path, *options: str) -> Iterator[TritonProcess]:
+    """A Triton that is ready inside this context."""
+    triton = TritonProcess(repository, options)
+    try:
+        triton.start()
+        yield triton
+    finally:
+        triton.close()
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that nothing listens on now; held together, so that they differ."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
