@@ -114,13 +114,14 @@ class Endpoints:
         self._watches = [asyncio.create_task(self._watch(endpoint)) for endpoint in self._endpoints]
         return self._expected
 
-    def pick(self) -> Endpoint:
-        """The ready endpoint whose turn it is.
+    def pick(self, other_than: Endpoint | None = None) -> Endpoint:
+        """The ready endpoint whose turn it is; not `other_than`, unless it is the only one.
 
         Raises:
             EngineUnreachable: None is ready.
         """
         ready = [endpoint for endpoint in self._endpoints if endpoint.ready]
+        ready = [endpoint for endpoint in ready if endpoint is not other_than] or ready
         if not ready:
             raise EngineUnreachable("No inference server is ready.", retry_after_seconds=_RETRY_SECONDS)
         return ready[next(self._turns) % len(ready)]

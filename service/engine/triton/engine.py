@@ -16,8 +16,6 @@ from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 from service.core.errors import (
     DeadlineExceeded,
     EngineFailure,
-    EngineUnreachable,
-    ModelNotReady,
     NotFound,
     Unavailable,
 )
@@ -41,8 +39,6 @@ _log = logging.getLogger(__name__)
 
 # Kept back from the deadline in what Triton is told, so that its refusal arrives as an answer.
 _QUEUE_MARGIN_SECONDS = 0.005
-# A server that has gone is noticed by the call that finds it gone; another may take the call over.
-_ATTEMPTS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,19 +151,18 @@ class TritonEngine:
 
     async def _answer(self, endpoints: Endpoints, call: _Call) -> Mapping[str, Array]:
         """Have a call answered, by another endpoint when the first is found gone."""
-        attempts = _ATTEMPTS
-        while True:
-            endpoint = endpoints.pick()
-            try:
-                return await self._send(endpoint, call)
-            except EngineUnreachable:
-                endpoint.suspect()
-                attempts -= 1
-                if not attempts:
-                    raise
-            except ModelNotReady:
-                endpoint.suspect()
-                raise
+        endpoint = endpoints.pick()
+        try:
+            return await self._send(endpoint, call)
+        except Unavailable:
+            # The same address will do where there is no other: there may be several servers behind it.
+            endpoint.suspect()
+            endpoint = endpoints.pick(other_than=endpoint)
+        try:
+            return await self._send(endpoint, call)
+        except Unavailable:
+            endpoint.suspect()
+            raise
 
     async def _send(self, endpoint: Endpoint, call: _Call) -> Mapping[str, Array]:
         info, context, remaining = call.info, call.context, call.remaining_seconds()
