@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,12 +18,10 @@ from benchmarks.bare_model import BareEnsemble
 from benchmarks.environment import fingerprint
 from benchmarks.local_service import ServiceFailedError, local_service
 from benchmarks.report import one_client_table, plain, saturation_table
-from benchmarks.samples import Sample, StageSample
+from benchmarks.requests import LABEL_MAPS, ROOT, read_label_map, sampled_request
 from benchmarks.scenarios import Measurement, Plan, example_inputs, measure
-from maskweave_client import AsyncClient, MaskweaveError, Result
+from maskweave_client import AsyncClient, MaskweaveError
 
-ROOT = Path(__file__).parent.parent
-LABEL_MAPS = ROOT / "client" / "examples" / "label_maps"
 DEFAULT_PLAN = Plan()
 
 
@@ -99,7 +96,9 @@ def main(
     try:
         with _service(address, model_repository, threads) as target:
             measurement = asyncio.run(
-                _measure(target, model, _read(label_map), model_repository, threads=threads, plan=plan)
+                _measure(
+                    target, model, read_label_map(label_map), model_repository, threads=threads, plan=plan
+                )
             )
     except (ServiceFailedError, MaskweaveError) as error:
         raise click.ClickException(str(error)) from error
@@ -149,40 +148,14 @@ async def _measure(
         condition = next(each for each in model.conditions if each.kind == "label_map")
         bare = BareEnsemble(model_repository, f"{model_name}_label_map", threads=threads)
         resized = _resize(label_map, condition.width, condition.height)
-
-        async def send(seed: int) -> Sample:
-            started = time.perf_counter()
-            result = await client.synthesize(model_name, label_map, seed=seed)
-            return _sample(result, time.perf_counter() - started)
-
         return await measure(
-            send,
+            sampled_request(client, model_name, label_map),
             bare,
             example_inputs(bare, resized, model.latent_scale),
             threads=threads,
             plan=plan,
             announce=click.echo,
         )
-
-
-def _sample(result: Result, observed: float) -> Sample:
-    timings = result.timings
-    return Sample(
-        observed=observed,
-        total=timings.total_seconds,
-        queue=timings.queue_seconds,
-        decode=timings.decode_seconds,
-        encode=timings.encode_seconds,
-        stages={
-            each.stage: StageSample(each.queue_seconds, each.compute_seconds, each.cached)
-            for each in timings.stages
-        },
-    )
-
-
-def _read(path: Path) -> NDArray[np.uint8]:
-    with Image.open(path) as image:
-        return np.asarray(image, np.uint8)
 
 
 def _resize(label_map: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:

@@ -40,7 +40,7 @@ def one_client_table(measurement: Measurement) -> str:
         )
     rows.append(["all stages", "", "", "", "", _ms(bare.before.p50), "bare, before the load"])
     rows.append(["", "", "", "", "", _ms(bare.after.p50), "bare, after it"])
-    return _table(rows)
+    return table(rows)
 
 
 def saturation_table(measurement: Measurement) -> str:
@@ -61,7 +61,7 @@ def saturation_table(measurement: Measurement) -> str:
             ]
         )
     rows.append(["bare", f"{measurement.bare.per_second:.0f}", *[""] * 5, f"{measurement.threads} threads"])
-    return _table(rows)
+    return table(rows)
 
 
 def plain(measurement: Measurement, plan: Plan) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def _ms(seconds: float) -> str:
     return f"{seconds * 1e3:.2f}"
 
 
-def _table(rows: Sequence[Sequence[str]]) -> str:
+def table(rows: Sequence[Sequence[str]]) -> str:
     """Rows of equal length; the first and the last column to the left, numbers to the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     last = len(widths) - 1

@@ -11,6 +11,8 @@ import pytest
 
 from benchmarks.local_service import ServiceFailedError, local_service
 from maskweave_client import Client, DeadlineExceeded, Unavailable
+from tests.support.model_repository import RepositoryWriter
+from tests.support.slow_pack import write_slow
 
 STAGES = {
     "faces64_generator_head",
@@ -94,3 +96,33 @@ def test_benchmark_of_an_unknown_model_fails_plainly(repository: Path, tmp_path:
     assert "cats" in done.stderr
     assert "Traceback" not in done.stderr
     assert not output.exists()
+
+
+def test_layouts_take_turns_and_every_one_is_in_the_table(tmp_path: Path) -> None:
+    repository, output = tmp_path / "repository", tmp_path / "layouts.json"
+    write_slow(RepositoryWriter(repository))
+    load = ["--seconds", 0.3, "--rounds", 2, "--clients", 2, "--model", "slow", "--output", output]
+    done = run("benchmarks.layouts", "--model-repository", repository, *load)
+    assert done.returncode == 0, done.stderr
+    announced = [line for line in done.stdout.splitlines() if line.startswith("round")]
+    assert announced == [
+        f"round {number} of 2: embedded, {layout}" for number in (1, 2) for layout in ("ensemble", "fused")
+    ]
+    figures = json.loads(output.read_text())["targets"]
+    assert [(each["engine"], each["layout"]) for each in figures] == [
+        ("embedded", "ensemble"),
+        ("embedded", "fused"),
+    ]
+    for each in figures:
+        assert len(each["rounds"]) == 2
+        assert all(0 < one["new_seed_p50"] <= one["new_seed_p99"] for one in each["rounds"])
+        assert all(one["per_second"] > 0 < one["repeated_seed_p50"] for one in each["rounds"])
+    assert "pictures/s" in done.stdout
+
+
+def test_layouts_that_a_repository_lacks_are_named(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2] / "model_repository"
+    done = run("benchmarks.layouts", "--model-repository", root, "--output", tmp_path / "layouts.json")
+    assert done.returncode == 1
+    assert "the setting layout asks for 'fused', which faces64 has not for 'label_map'" in done.stderr
+    assert "maskweave export repository --layout fused" in done.stderr
