@@ -11,7 +11,7 @@ import pytest
 from service.core.errors import RepositoryError
 from service.engine.base import ANY_SIZE, ModelInfo, TensorSpec
 from service.synthesis.catalogue import build_catalogue
-from service.synthesis.models import ConditionKind
+from service.synthesis.models import ConditionKind, Layout
 from tests.support.fake_engine import ENSEMBLE, FLOAT32, PALETTE, with_parameters
 
 
@@ -137,3 +137,43 @@ def test_all_problems_of_all_ensembles_are_told() -> None:
 def test_two_ensembles_for_one_condition() -> None:
     (found,) = problems_of(ENSEMBLE, replace(ENSEMBLE, name="again"))
     assert "'label_map', which tiny_label_map serves already" in found
+
+
+FUSED = replace(ENSEMBLE, name="tiny_label_map_fused", steps=())
+
+
+@pytest.mark.parametrize(
+    ("layout", "present", "served_by"),
+    [
+        (None, (ENSEMBLE, FUSED), "tiny_label_map"),
+        (None, (FUSED, ENSEMBLE), "tiny_label_map"),
+        (None, (FUSED,), "tiny_label_map_fused"),
+        (Layout.ENSEMBLE, (ENSEMBLE, FUSED), "tiny_label_map"),
+        (Layout.FUSED, (ENSEMBLE, FUSED), "tiny_label_map_fused"),
+    ],
+)
+def test_the_layout_asked_for_is_served(
+    layout: Layout | None, present: tuple[ModelInfo, ...], served_by: str
+) -> None:
+    model = build_catalogue({info.name: info for info in present}, layout)["tiny"]
+    support = model.conditions[ConditionKind.LABEL_MAP]
+    assert support.served_by == served_by
+    assert support.layout is (Layout.FUSED if served_by.endswith("fused") else Layout.ENSEMBLE)
+
+
+def test_every_pack_without_the_layout_asked_for_is_named() -> None:
+    other = with_parameters(replace(ENSEMBLE, name="other"), pack="other")
+    models = {info.name: info for info in (ENSEMBLE, other)}
+    with pytest.raises(RepositoryError) as caught:
+        build_catalogue(models, Layout.FUSED)
+    assert [str(problem) for problem in caught.value.problems] == [
+        f"{info.name}/config.pbtxt: the setting layout asks for 'fused', which {pack} has not for "
+        "'label_map'; allowed: ensemble, or `maskweave export repository --layout fused`"
+        for info, pack in ((ENSEMBLE, "tiny"), (other, "other"))
+    ]
+
+
+def test_layouts_that_are_not_served_must_be_sound_all_the_same() -> None:
+    broken = with_parameters(FUSED, palette="[]")
+    with pytest.raises(RepositoryError, match=r"tiny_label_map_fused/config\.pbtxt"):
+        build_catalogue({info.name: info for info in (ENSEMBLE, broken)}, Layout.ENSEMBLE)
