@@ -196,7 +196,8 @@ class Admission:
             )
             if makes_way is None:
                 raise Overloaded(
-                    f"{self.waiting} pictures wait; there is room for {self._room}, and it asks for {pictures}.",
+                    f"{self.waiting} pictures wait; there is room for {self._room}, "
+                    f"and it asks for {pictures}.",
                     retry_after_seconds=max(_LEAST_RETRY_SECONDS, self._drain_seconds(missing)),
                 )
             sent_away.append(makes_way)
