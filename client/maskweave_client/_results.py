@@ -79,6 +79,7 @@ class Timings:
         decode_seconds: Checking, decoding and resizing the condition.
         stages: Each run of each stage, by picture.
         encode_seconds: Encoding the pictures, summed over them.
+        admission_seconds: Waiting for their turn among the pictures of all callers, summed over them.
         total_seconds: From the arrival of the request to the reply.
     """
 
@@ -86,6 +87,7 @@ class Timings:
     decode_seconds: float
     stages: tuple[StageTiming, ...]
     encode_seconds: float
+    admission_seconds: float
     total_seconds: float
 
 
@@ -160,6 +162,7 @@ def _timings(message: pb.Timings) -> Timings:
             for each in message.stages
         ),
         encode_seconds=_seconds(message.encode),
+        admission_seconds=_seconds(message.admission),
         total_seconds=_seconds(message.total),
     )
 

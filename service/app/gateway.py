@@ -15,6 +15,7 @@ from grpc_reflection.v1alpha import reflection
 from service.app.health import GatewayHealth
 from service.app.http import http_server
 from service.app.listening import ListenError, address_text
+from service.core.admission import Admission
 from service.core.metrics import Metrics
 from service.core.settings import Settings
 from service.engine.base import Engine
@@ -75,7 +76,9 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         await engine.start()
         layout = None if settings.layout == "auto" else Layout(settings.layout)
         catalogue = build_catalogue(engine.models(), layout)
-        synthesizer = Synthesizer(engine, catalogue, codecs)
+        admission = Admission(slots=settings.slots, room=settings.max_waiting)
+        metrics.watch_admission(lambda: admission.waiting, lambda: admission.running)
+        synthesizer = Synthesizer(engine, catalogue, codecs, admission)
         await synthesizer.warm_up()
         metrics.serving(
             version("maskweave"), {name: model.version for name, model in engine.models().items()}
@@ -106,7 +109,6 @@ def _engine(settings: Settings) -> Engine:
             settings.triton_urls,
             models=settings.triton_model_names,
             start_seconds=settings.triton_start_seconds,
-            max_in_flight=settings.triton_max_in_flight,
         )
     return EmbeddedEngine(
         settings.model_repository,

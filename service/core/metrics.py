@@ -6,7 +6,7 @@ its latency histogram carries `grpc_code` in addition.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
@@ -76,6 +76,11 @@ _SPECS = (
     ),
     MetricSpec("maskweave_requests_in_flight", "gauge", "RPCs in progress.", ("grpc_method",)),
     MetricSpec("maskweave_failures_total", "counter", "Failed RPCs by the reason told.", ("reason",)),
+    MetricSpec(
+        "maskweave_admission_wait_seconds", "histogram", "Time a picture waited for its turn.", ("model",)
+    ),
+    MetricSpec("maskweave_pictures_waiting", "gauge", "Pictures let in that wait for their turn."),
+    MetricSpec("maskweave_pictures_running", "gauge", "Pictures being made."),
     MetricSpec("maskweave_images_total", "counter", "Images made for callers.", ("model", "format")),
     MetricSpec(
         "maskweave_stage_duration_seconds",
@@ -132,6 +137,9 @@ class Metrics:
         self._rpc_seconds = self._histogram("grpc_server_handling_seconds")
         self._in_flight = self._gauge("maskweave_requests_in_flight")
         self._failures = self._counter("maskweave_failures_total")
+        self._admission_wait = self._histogram("maskweave_admission_wait_seconds")
+        self._pictures_waiting = self._gauge("maskweave_pictures_waiting")
+        self._pictures_running = self._gauge("maskweave_pictures_running")
         self._images = self._counter("maskweave_images_total")
         self._stage_seconds = self._histogram("maskweave_stage_duration_seconds")
         self._stage_queue_seconds = self._histogram("maskweave_stage_queue_duration_seconds")
@@ -155,6 +163,15 @@ class Metrics:
     def failed(self, reason: str) -> None:
         """Count a failure by the stable reason of its error class."""
         self._failures.labels(reason).inc()
+
+    def waited(self, model: str, seconds: float) -> None:
+        """Record how long a picture waited for its turn."""
+        self._admission_wait.labels(model).observe(seconds)
+
+    def watch_admission(self, waiting: Callable[[], int], running: Callable[[], int]) -> None:
+        """Publish what an admission counts, as it is when it is looked at."""
+        self._pictures_waiting.set_function(waiting)
+        self._pictures_running.set_function(running)
 
     def image_made(self, model: str, image_format: str) -> None:
         """Count an image made for a caller, whatever becomes of the rest of the request."""

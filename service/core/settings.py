@@ -63,11 +63,6 @@ class Settings(BaseSettings):
     triton_start_seconds: float = Field(
         default=120.0, gt=0, description="For engine triton: how long to wait at start until it is ready."
     )
-    triton_max_in_flight: int = Field(
-        default=64,
-        ge=1,
-        description="For engine triton: pictures asked for at the same time; more wait in the gateway.",
-    )
     model_repository: Path = Field(
         default=Path("model_repository"), description="For engine embedded: the Triton model repository."
     )
@@ -90,7 +85,17 @@ class Settings(BaseSettings):
         default=16 * _MIB, ge=64 * 1024, le=2**31 - 1, description="Largest gRPC message, either way."
     )
     max_concurrent: int = Field(
-        default=64, ge=1, description="Requests in progress; beyond it they are refused as overload."
+        default=256, ge=1, description="Calls in progress; beyond it they are refused as overload."
+    )
+    max_running: int = Field(
+        default=0,
+        ge=0,
+        description="Pictures made at the same time; 0 for twice engine_threads, or 64 with engine triton.",
+    )
+    max_waiting: int = Field(
+        default=256,
+        ge=0,
+        description="Pictures that may wait for their turn; beyond it requests are refused as overload.",
     )
     default_timeout_seconds: float = Field(
         default=30.0, gt=0, description="Deadline of a request whose caller set none."
@@ -109,6 +114,13 @@ class Settings(BaseSettings):
         if self.engine == "triton" and not self.triton_urls:
             raise ValueError("engine triton needs triton_url, for example localhost:8001")
         return self
+
+    @property
+    def slots(self) -> int:
+        """Pictures made at the same time."""
+        # The engine's threads go on with the next picture while the event loop sees the last one out; a
+        # Triton wants two batches for each of its stages.
+        return self.max_running or (64 if self.engine == "triton" else 2 * self.engine_threads)
 
     @property
     def triton_urls(self) -> tuple[str, ...]:

@@ -46,6 +46,7 @@ class Call:
         request_id: The caller's id, or one made up here.
         started: `time.perf_counter()` at its arrival.
         deadline: The event loop's time at which the answer is of no use any more.
+        caller: Who calls: the host it calls from.
         trace: The caller's trace context: `traceparent` and `tracestate`, or nothing.
         trailer: Trailing metadata, filled on the way.
     """
@@ -53,6 +54,7 @@ class Call:
     request_id: str
     started: float
     deadline: float
+    caller: str = ""
     trace: Mapping[str, str] = field(default_factory=dict)
     trailer: dict[str, str] = field(default_factory=dict)
 
@@ -119,6 +121,7 @@ class Calls:
             request_id,
             time.perf_counter(),
             deadline,
+            caller=_host(context.peer()),
             trace=trace_context(metadata),
             trailer={REQUEST_ID: request_id},
         )
@@ -142,6 +145,11 @@ class Calls:
         else:
             _logger.info("request refused", extra=facts | {"problem": failure.message})
         return failure
+
+
+def _host(peer: str) -> str:
+    """The host of a peer as gRPC writes it, without the port, which is another for every connection."""
+    return peer.rpartition(":")[0] if peer.startswith(("ipv4:", "ipv6:")) else peer
 
 
 async def _abort(failure: Failure, error: Exception, call: Call, context: Context) -> NoReturn:

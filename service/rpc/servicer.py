@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 import bisect
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 
 from maskweave.v1 import synthesis_pb2 as pb
 from service.core.errors import InvalidArgument
@@ -16,6 +16,7 @@ from service.rpc.calls import SERVER_TIMING, Call
 from service.rpc.messages import image_to_proto, model_to_proto, request_from_proto
 from service.rpc.timings import record_decode, record_picture, server_timing, timings_to_proto
 from service.synthesis.models import Model
+from service.synthesis.request import Origin
 from service.synthesis.synthesizer import Job, Picture, Synthesizer
 
 _DEFAULT_PAGE_SIZE = 50
@@ -61,9 +62,8 @@ class SynthesisServicer:
 
     async def synthesize(self, request: pb.SynthesizeRequest, call: Call) -> pb.SynthesizeResponse:
         """Answer `Synthesize`."""
-        job = await self._prepare(request)
         pictures = []
-        async with aclosing(self._pictures(job, call)) as finished:
+        async with self._admitted(request, call) as job, aclosing(self._pictures(job)) as finished:
             async for picture in finished:
                 pictures.append(picture)  # noqa: PERF401 - closed early when the call is cancelled
         pictures.sort(key=lambda picture: picture.index)
@@ -79,9 +79,8 @@ class SynthesisServicer:
         self, request: pb.SynthesizeRequest, call: Call
     ) -> AsyncGenerator[pb.SynthesizeStreamResponse, None]:
         """Answer `SynthesizeStream`."""
-        job = await self._prepare(request)
         pictures = []
-        async with aclosing(self._pictures(job, call)) as finished:
+        async with self._admitted(request, call) as job, aclosing(self._pictures(job)) as finished:
             async for picture in finished:
                 pictures.append(picture)
                 yield pb.SynthesizeStreamResponse(
@@ -92,16 +91,15 @@ class SynthesisServicer:
                 )
         call.trailer[SERVER_TIMING] = server_timing(job, pictures, call.elapsed_seconds)
 
-    async def _prepare(self, request: pb.SynthesizeRequest) -> Job:
-        job = await self._synthesizer.prepare(request_from_proto(request))
-        record_decode(self._metrics, job)
-        return job
+    @asynccontextmanager
+    async def _admitted(self, request: pb.SynthesizeRequest, call: Call) -> AsyncIterator[Job]:
+        origin = Origin(call.caller, call.request_id, call.deadline, call.trace)
+        async with self._synthesizer.admitted(request_from_proto(request), origin) as job:
+            record_decode(self._metrics, job)
+            yield job
 
-    async def _pictures(self, job: Job, call: Call) -> AsyncGenerator[Picture, None]:
-        pictures = self._synthesizer.pictures(
-            job, deadline=call.deadline, request_id=call.request_id, trace=call.trace
-        )
-        async with aclosing(pictures):
+    async def _pictures(self, job: Job) -> AsyncGenerator[Picture, None]:
+        async with aclosing(self._synthesizer.pictures(job)) as pictures:
             async for picture in pictures:
                 record_picture(self._metrics, job, picture)
                 yield picture

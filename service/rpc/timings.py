@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from google.protobuf.duration_pb2 import Duration
@@ -15,7 +15,7 @@ DECODE = "decode"
 ENCODE = "encode"
 
 
-def timings_to_proto(job: Job, pictures: Iterable[Picture], total_seconds: float) -> pb.Timings:
+def timings_to_proto(job: Job, pictures: Sequence[Picture], total_seconds: float) -> pb.Timings:
     """The reply's account of the time that these of the job's pictures took."""
     stages = []
     encode_seconds = 0.0
@@ -36,6 +36,7 @@ def timings_to_proto(job: Job, pictures: Iterable[Picture], total_seconds: float
         decode=_duration(job.decode_seconds),
         stages=stages,
         encode=_duration(encode_seconds),
+        admission=_duration(sum(picture.wait_seconds for picture in pictures)),
         total=_duration(total_seconds),
     )
 
@@ -52,7 +53,11 @@ def server_timing(job: Job, pictures: Sequence[Picture], total_seconds: float) -
             total.seconds += stage.queue_seconds + stage.compute_seconds
             total.runs += 1
             total.cached += stage.cached
-    entries = [_entry("queue", job.queue_seconds), _entry(DECODE, job.decode_seconds)]
+    entries = [
+        _entry("queue", job.queue_seconds),
+        _entry(DECODE, job.decode_seconds),
+        _entry("admission", sum(picture.wait_seconds for picture in pictures)),
+    ]
     for name, total in stages.items():
         described = f';desc="cached {total.cached} of {total.runs}"' if total.cached else ""
         entries.append(_entry(name, total.seconds) + described)
@@ -68,6 +73,7 @@ def record_decode(metrics: Metrics, job: Job) -> None:
 
 def record_picture(metrics: Metrics, job: Job, picture: Picture) -> None:
     """Feed the metrics with one picture."""
+    metrics.waited(job.model.name, picture.wait_seconds)
     for stage in picture.stages:
         metrics.stage(
             stage.model, stage.compute_seconds, queue_seconds=stage.queue_seconds, cached=stage.cached

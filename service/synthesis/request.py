@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from service.codecs.picture import ImageFormat
 from service.engine.base import Priority
@@ -57,6 +59,23 @@ class Latents:
     """Start from these latents."""
 
     values: Sequence[Sequence[float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a request comes from, and until when its answer is of use.
+
+    Attributes:
+        caller: Whose it is; requests of one caller share what is fairly theirs.
+        request_id: Identifies it in logs.
+        deadline: Time of the event loop's clock.
+        trace: Headers of the caller's trace context.
+    """
+
+    caller: str = ""
+    request_id: str = ""
+    deadline: float = math.inf
+    trace: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True)

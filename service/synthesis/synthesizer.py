@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
-from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +17,16 @@ from numpy.typing import NDArray
 from service.codecs.label_map import check_classes, decode_raw, decode_run_length, resize_nearest
 from service.codecs.picture import ImageFormat, encode_picture
 from service.codecs.png import decode_png
+from service.core.admission import Admission, Visit
 from service.core.errors import DeadlineExceeded, InvalidArgument, NotFound
 from service.core.limits import LIMITS, Limits
-from service.engine.base import Engine, InferenceContext, Priority, StageTiming
+from service.engine.base import Engine, InferenceContext, InferenceResult, Priority, StageTiming
 from service.synthesis import tensors
 from service.synthesis.models import ConditionKind, ConditionSupport, Model
 from service.synthesis.request import (
     LabelMap,
     Latents,
+    Origin,
     PngLabelMap,
     RawLabelMap,
     RunLengthLabelMap,
@@ -45,7 +47,8 @@ class Job:
         style_strength: Inside the model's range.
         image_format: File format of the pictures.
         image_quality: Quality for lossy formats; None for the default.
-        priority: Whether somebody waits for the pictures at a screen.
+        origin: Where the request comes from.
+        visit: Its admission.
         queue_seconds: Time the request waited for a free decoder.
         decode_seconds: Time that decoding, checking and resizing took.
     """
@@ -57,7 +60,8 @@ class Job:
     style_strength: float
     image_format: ImageFormat
     image_quality: int | None
-    priority: Priority
+    origin: Origin
+    visit: Visit
     queue_seconds: float
     decode_seconds: float
 
@@ -72,6 +76,7 @@ class Picture:
         width: Width in pixels.
         height: Height in pixels.
         seed: The seed it came from, or None for an explicit latent.
+        wait_seconds: Time it waited for its turn.
         stages: Time of each stage, in the order of execution.
         encode_seconds: Time that encoding took.
     """
@@ -81,6 +86,7 @@ class Picture:
     width: int
     height: int
     seed: int | None
+    wait_seconds: float
     stages: tuple[StageTiming, ...]
     encode_seconds: float
 
@@ -92,15 +98,22 @@ class Synthesizer:
         engine: Runs the models.
         catalogue: The models on offer, by name.
         codecs: Threads that decode and encode, so that the event loop never does.
+        admission: Decides which pictures are made next.
         limits: Bounds of a request.
     """
 
     def __init__(
-        self, engine: Engine, catalogue: Mapping[str, Model], codecs: Executor, limits: Limits = LIMITS
+        self,
+        engine: Engine,
+        catalogue: Mapping[str, Model],
+        codecs: Executor,
+        admission: Admission,
+        limits: Limits = LIMITS,
     ) -> None:
         self._engine = engine
         self._catalogue = catalogue
         self._codecs = codecs
+        self._admission = admission
         self._limits = limits
 
     def models(self) -> tuple[Model, ...]:
@@ -133,17 +146,21 @@ class Synthesizer:
             blank = RawLabelMap(bytes([model.class_ids[0]]), width=1, height=1)
             # A latent that no seed gives, so that nothing a caller asks for is in a cache already.
             start = Latents([[0.0] * model.latent_size])
-            job = await self.prepare(SynthesisRequest(model.name, blank, start))
-            async for _ in self.pictures(job):
-                pass
+            async with self.admitted(SynthesisRequest(model.name, blank, start)) as job:
+                async for _ in self.pictures(job):
+                    pass
 
-    async def prepare(self, request: SynthesisRequest) -> Job:
-        """Check a request and decode its condition.
+    @asynccontextmanager
+    async def admitted(self, request: SynthesisRequest, origin: Origin = Origin()) -> AsyncIterator[Job]:  # noqa: B008 - frozen
+        """Check a request, let it in for as long as this context lasts, and decode its condition.
+
+        What the request cannot have is refused before anything is decoded.
 
         Raises:
             InvalidArgument: A field has a value that is not allowed, or the model does not accept this
                 kind of condition.
             NotFound: There is no such model.
+            Overloaded: There is no room, or its turn would come after its deadline.
         """
         arrived = time.perf_counter()
         model = self.model(request.model, field="model")
@@ -156,53 +173,46 @@ class Synthesizer:
         style_strength = _check_style_strength(request.style_strength, condition)
         _check_quality(request.image_format, request.image_quality, self._limits)
         starts = resolve_starts(request.start, request.number_of_images, model, limits=self._limits)
-        decode = partial(_decode, request.label_map, model, condition, self._limits)
-        label_map, began, ended = await asyncio.get_running_loop().run_in_executor(self._codecs, decode)
-        return Job(
-            model=model,
-            condition=condition,
-            label_map=label_map,
-            starts=starts,
-            style_strength=style_strength,
-            image_format=request.image_format,
-            image_quality=request.image_quality,
+        loop = asyncio.get_running_loop()
+        with self._admission.enter(
+            model.name,
+            len(starts),
+            caller=origin.caller,
             priority=request.priority,
-            queue_seconds=began - arrived,
-            decode_seconds=ended - began,
-        )
+            seconds_left=origin.deadline - loop.time(),
+        ) as visit:
+            decode = partial(_decode, request.label_map, model, condition, self._limits)
+            label_map, began, ended = await loop.run_in_executor(self._codecs, decode)
+            yield Job(
+                model=model,
+                condition=condition,
+                label_map=label_map,
+                starts=starts,
+                style_strength=style_strength,
+                image_format=request.image_format,
+                image_quality=request.image_quality,
+                origin=origin,
+                visit=visit,
+                queue_seconds=began - arrived,
+                decode_seconds=ended - began,
+            )
 
-    async def pictures(
-        self,
-        job: Job,
-        *,
-        deadline: float = math.inf,
-        request_id: str = "",
-        trace: Mapping[str, str] = MappingProxyType({}),
-    ) -> AsyncGenerator[Picture, None]:
+    async def pictures(self, job: Job) -> AsyncGenerator[Picture, None]:
         """Make the pictures side by side and yield each as soon as it is ready.
 
         Close the generator (`contextlib.aclosing`) to drop what has not been made.
 
-        Args:
-            job: What to make.
-            deadline: Time of the event loop's clock at which the work is of no use any more.
-            request_id: Identifies the request in the engine's logs.
-            trace: Headers of the caller's trace context.
-
         Raises:
             DeadlineExceeded: The deadline passed.
-            Overloaded: The engine has no room for more.
+            Overloaded: The request had to make way for others, or the engine has no room for more.
             Unavailable: The engine is not running or out of reach.
             EngineFailure: A stage failed.
         """
-        context = InferenceContext(request_id=request_id, priority=job.priority, trace=trace)
         if len(job.starts) == 1:
             # The usual request: a task and the wait for it would add a tenth to the gateway's own time.
-            yield await self._make(job, 0, deadline, context)
+            yield await self._make(job, 0)
             return
-        tasks = [
-            asyncio.create_task(self._make(job, index, deadline, context)) for index in range(len(job.starts))
-        ]
+        tasks = [asyncio.create_task(self._make(job, index)) for index in range(len(job.starts))]
         try:
             for finished in asyncio.as_completed(tasks):
                 yield await finished
@@ -211,13 +221,25 @@ class Synthesizer:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _make(self, job: Job, index: int, deadline: float, context: InferenceContext) -> Picture:
+    async def _make(self, job: Job, index: int) -> Picture:
         start = job.starts[index]
         loop = asyncio.get_running_loop()
-        remaining = deadline - loop.time()
+        arrived = time.perf_counter()
+        async with self._admission.turn(job.visit):
+            wait_seconds = time.perf_counter() - arrived
+            result = await self._infer(job, start)
+        pixels = result.outputs[tensors.IMAGE][0]
+        encode = partial(_encode, pixels, job.image_format, job.image_quality)
+        data, encode_seconds = await loop.run_in_executor(self._codecs, encode)
+        height, width, _ = pixels.shape
+        return Picture(index, data, width, height, start.seed, wait_seconds, result.timings, encode_seconds)
+
+    async def _infer(self, job: Job, start: Start) -> InferenceResult:
+        origin = job.origin
+        remaining = origin.deadline - asyncio.get_running_loop().time()
         if remaining <= 0:
             raise DeadlineExceeded("The deadline passed before the models could run.")
-        result = await self._engine.infer(
+        return await self._engine.infer(
             job.condition.served_by,
             {
                 tensors.LABEL_MAP: job.label_map[np.newaxis],
@@ -225,13 +247,13 @@ class Synthesizer:
                 tensors.STYLE_STRENGTH: np.array([[job.style_strength]], np.float32),
             },
             outputs=[tensors.IMAGE],
-            context=replace(context, timeout=None if math.isinf(remaining) else remaining),
+            context=InferenceContext(
+                request_id=origin.request_id,
+                timeout=None if math.isinf(remaining) else remaining,
+                priority=Priority(job.visit.priority),
+                trace=origin.trace,
+            ),
         )
-        pixels = result.outputs[tensors.IMAGE][0]
-        encode = partial(_encode, pixels, job.image_format, job.image_quality)
-        data, encode_seconds = await loop.run_in_executor(self._codecs, encode)
-        height, width, _ = pixels.shape
-        return Picture(index, data, width, height, start.seed, result.timings, encode_seconds)
 
 
 def _decode(

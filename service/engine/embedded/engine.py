@@ -21,8 +21,8 @@ from service.core.errors import (
     Unavailable,
 )
 from service.core.logging import current_request_id, request_context
-from service.engine.age import Age
 from service.engine.base import Array, InferenceContext, InferenceResult, ModelInfo, ReadinessListener
+from service.engine.embedded.age import Age
 from service.engine.embedded.execution import Execution, Stage
 from service.engine.embedded.loading import LoadedModel, load_models
 from service.engine.embedded.warmup import warmup_inputs

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from service.engine.age import Age
 from service.engine.base import Array, StageTiming
+from service.engine.embedded.age import Age
 from service.engine.embedded.dataflow import PlannedStep
 from service.engine.embedded.ensemble import feed, keep, run_ensemble
 from service.engine.embedded.loading import LoadedModel, ModelKey

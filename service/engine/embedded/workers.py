@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from service.engine.age import Age
+from service.engine.embedded.age import Age
 
 T = TypeVar("T")
 

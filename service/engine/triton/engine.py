@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,6 @@ from service.core.errors import (
     Unavailable,
 )
 from service.core.logging import current_request_id, request_context
-from service.engine.age import Age
 from service.engine.base import (
     Array,
     InferenceContext,
@@ -33,7 +31,6 @@ from service.engine.in_flight import InFlight
 from service.engine.tensors import check_inputs, full_shape, shape_text, shapes_agree, wanted_outputs
 from service.engine.triton.endpoints import Endpoint, Endpoints
 from service.engine.triton.failures import failure_of
-from service.engine.triton.slots import Slots
 
 _log = logging.getLogger(__name__)
 
@@ -65,17 +62,9 @@ class TritonEngine:
         urls: Addresses of the servers' gRPC ports, as gRPC targets. Those that are ready take turns.
         models: Names of the ensembles to serve; empty for all that offer a pack.
         start_seconds: How long to wait for a server that is ready.
-        max_in_flight: Calls that are sent and not answered; more wait here.
     """
 
-    def __init__(
-        self,
-        urls: Sequence[str],
-        *,
-        models: Sequence[str] = (),
-        start_seconds: float,
-        max_in_flight: int,
-    ) -> None:
+    def __init__(self, urls: Sequence[str], *, models: Sequence[str] = (), start_seconds: float) -> None:
         self._urls = tuple(urls)
         self._names = tuple(models)
         self._start_seconds = start_seconds
@@ -83,8 +72,6 @@ class TritonEngine:
         self._infos: Mapping[str, ModelInfo] = MappingProxyType({})
         self._listeners: list[ReadinessListener] = []
         self._in_flight = InFlight()
-        self._slots = Slots(max_in_flight)
-        self._numbers = itertools.count()
         self._latest_seconds = 0.0
 
     async def start(self) -> None:
@@ -135,11 +122,9 @@ class TritonEngine:
             raise NotFound("model", model, self._infos)
         wanted = wanted_outputs(info, outputs)
         check_inputs(info, inputs)
-        arrived = time.perf_counter()
-        age = Age(context.priority, next(self._numbers))
         with self._in_flight, request_context(context.request_id or current_request_id()):
             try:
-                async with asyncio.timeout(context.timeout) as deadline, self._slots.take(age):
+                async with asyncio.timeout(context.timeout) as deadline:
                     began = time.perf_counter()
                     call = _Call(info, inputs, wanted, context, deadline.when())
                     arrays = await self._answer(self._endpoints, call)
@@ -147,7 +132,7 @@ class TritonEngine:
                 raise DeadlineExceeded(f"{model}: not done within {context.timeout:.3f} s.") from None
             self._latest_seconds = seconds = time.perf_counter() - began
             _log.debug("inference done", extra={"model": model, "seconds": round(seconds, 6)})
-        return InferenceResult(arrays, (StageTiming(model, began - arrived, seconds, cached=False),))
+        return InferenceResult(arrays, (StageTiming(model, 0.0, seconds, cached=False),))
 
     async def _answer(self, endpoints: Endpoints, call: _Call) -> Mapping[str, Array]:
         """Have a call answered, by another endpoint when the first is found gone."""

@@ -785,6 +785,7 @@ class Timings(google.protobuf.message.Message):
     STAGES_FIELD_NUMBER: builtins.int
     ENCODE_FIELD_NUMBER: builtins.int
     TOTAL_FIELD_NUMBER: builtins.int
+    ADMISSION_FIELD_NUMBER: builtins.int
     @property
     def queue(self) -> google.protobuf.duration_pb2.Duration:
         """From the arrival of the request until its condition began to be decoded: waiting for a free
@@ -807,6 +808,10 @@ class Timings(google.protobuf.message.Message):
     def total(self) -> google.protobuf.duration_pb2.Duration:
         """From the arrival of the request to the reply."""
 
+    @property
+    def admission(self) -> google.protobuf.duration_pb2.Duration:
+        """Waiting for their turn among the pictures of all callers, summed over the pictures."""
+
     def __init__(
         self,
         *,
@@ -815,9 +820,10 @@ class Timings(google.protobuf.message.Message):
         stages: collections.abc.Iterable[global___StageTiming] | None = ...,
         encode: google.protobuf.duration_pb2.Duration | None = ...,
         total: google.protobuf.duration_pb2.Duration | None = ...,
+        admission: google.protobuf.duration_pb2.Duration | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["decode", b"decode", "encode", b"encode", "queue", b"queue", "total", b"total"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["decode", b"decode", "encode", b"encode", "queue", b"queue", "stages", b"stages", "total", b"total"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["admission", b"admission", "decode", b"decode", "encode", b"encode", "queue", b"queue", "total", b"total"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["admission", b"admission", "decode", b"decode", "encode", b"encode", "queue", b"queue", "stages", b"stages", "total", b"total"]) -> None: ...
 
 global___Timings = Timings
 

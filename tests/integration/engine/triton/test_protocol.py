@@ -32,8 +32,8 @@ Serving = tuple[TritonEngine, RecordingTriton]
 
 
 @asynccontextmanager
-async def engine_on(url: str, *, max_in_flight: int = 8) -> AsyncIterator[TritonEngine]:
-    engine = TritonEngine([url], start_seconds=5, max_in_flight=max_in_flight)
+async def engine_on(url: str) -> AsyncIterator[TritonEngine]:
+    engine = TritonEngine([url], start_seconds=5)
     await engine.start()
     try:
         yield engine
@@ -128,35 +128,6 @@ async def test_a_deadline_that_has_passed_sends_nothing(serving: Serving) -> Non
     with pytest.raises(DeadlineExceeded):
         await engine.infer(MODEL, row(1, 2), context=InferenceContext(timeout=0.0))
     assert triton.requests == []
-
-
-async def test_no_more_calls_than_allowed_are_on_the_wire_and_interactive_ones_go_first() -> None:
-    gate, full, running, most, order = asyncio.Event(), asyncio.Event(), 0, 0, []
-
-    async def wait_for_gate(request: Any, _: object) -> None:
-        nonlocal running, most
-        order.append(request.id)
-        running += 1
-        most = max(most, running)
-        if running == 2:
-            full.set()
-        await gate.wait()
-        running -= 1
-
-    async with recording_triton() as (triton, url), engine_on(url, max_in_flight=2) as engine:
-        triton.behaviour = wait_for_gate
-        calls = []
-        for number, priority in enumerate([1, 1, 2, 2, 1, 1]):
-            context = InferenceContext(request_id=str(number), priority=Priority(priority))
-            calls.append(asyncio.create_task(engine.infer(MODEL, row(1, 2), context=context)))
-            await asyncio.sleep(0)
-        await asyncio.wait_for(full.wait(), 5)
-        gate.set()
-        await asyncio.gather(*calls)
-    assert most == 2
-    assert sorted(order[:2]) == ["0", "1"]
-    assert sorted(order[2:4]) == ["4", "5"]
-    assert sorted(order[4:]) == ["2", "3"]
 
 
 @pytest.mark.parametrize(
@@ -256,7 +227,7 @@ async def test_types_that_are_not_understood_end_the_start() -> None:
 async def test_a_server_that_loads_is_waited_for() -> None:
     async with recording_triton() as (triton, url):
         triton.ready = False
-        engine = TritonEngine([url], start_seconds=10, max_in_flight=1)
+        engine = TritonEngine([url], start_seconds=10)
         starting = asyncio.create_task(engine.start())
         await asyncio.sleep(0.3)
         assert not starting.done()
@@ -268,7 +239,7 @@ async def test_a_server_that_loads_is_waited_for() -> None:
 async def test_a_server_that_never_gets_ready_ends_the_start() -> None:
     async with recording_triton() as (triton, url):
         triton.ready = False
-        engine = TritonEngine([url], start_seconds=0.5, max_in_flight=1)
+        engine = TritonEngine([url], start_seconds=0.5)
         with pytest.raises(EngineUnreachable, match="it is loading models"):
             await engine.start()
         await engine.close()
@@ -283,7 +254,7 @@ async def test_readiness_is_told_as_it_changes() -> None:
         changed.set()
 
     async with recording_triton() as (triton, url):
-        engine = TritonEngine([url], start_seconds=5, max_in_flight=1)
+        engine = TritonEngine([url], start_seconds=5)
         engine.watch(listen)
         await engine.start()
         assert told == [True]

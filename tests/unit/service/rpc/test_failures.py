@@ -16,6 +16,7 @@ from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-unty
 from maskweave.v1 import synthesis_pb2 as pb
 from maskweave.v1 import synthesis_pb2_grpc as pb_grpc
 from service.core import errors
+from service.core.admission import Admission
 from service.core.metrics import Metrics, Rpc
 from service.engine.base import Array
 from service.rpc.calls import Calls
@@ -40,7 +41,8 @@ async def stub_on(
     """A gateway's gRPC side in this process, on a fake engine."""
     metrics = metrics or Metrics()
     with ThreadPoolExecutor(1) as codecs:
-        synthesizer = Synthesizer(engine, build_catalogue(engine.models()), codecs)
+        admission = Admission(slots=4, room=4)
+        synthesizer = Synthesizer(engine, build_catalogue(engine.models()), codecs, admission)
         server = grpc.aio.server()
         add_synthesis_service(
             server,

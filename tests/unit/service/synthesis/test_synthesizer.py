@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from service.codecs.picture import ImageFormat
-from service.core.errors import DeadlineExceeded, EngineFailure, InvalidArgument
+from service.core.admission import Admission
+from service.core.errors import DeadlineExceeded, EngineFailure, InvalidArgument, Overloaded
 from service.engine.base import Array, Priority
 from service.synthesis.catalogue import build_catalogue
 from service.synthesis.models import Model
-from service.synthesis.request import FirstSeed, Latents, RawLabelMap, Seeds, SynthesisRequest
+from service.synthesis.request import FirstSeed, Latents, Origin, RawLabelMap, Seeds, SynthesisRequest
 from service.synthesis.starts import latent_from_seed, resolve_starts
 from service.synthesis.synthesizer import Picture, Synthesizer
 from tests.support.fake_engine import FakeEngine
@@ -35,7 +36,7 @@ def model() -> Model:
 
 
 def synthesizer_on(engine: FakeEngine, codecs: ThreadPoolExecutor) -> Synthesizer:
-    return Synthesizer(engine, build_catalogue(engine.models()), codecs)
+    return Synthesizer(engine, build_catalogue(engine.models()), codecs, Admission(slots=8, room=8))
 
 
 def request_for(*latents: float) -> SynthesisRequest:
@@ -45,8 +46,8 @@ def request_for(*latents: float) -> SynthesisRequest:
 
 
 async def pictures_of(synthesizer: Synthesizer, request: SynthesisRequest) -> list[Picture]:
-    job = await synthesizer.prepare(request)
-    return [picture async for picture in synthesizer.pictures(job)]
+    async with synthesizer.admitted(request) as job:
+        return [picture async for picture in synthesizer.pictures(job)]
 
 
 async def test_pictures_are_made_side_by_side(codecs: ThreadPoolExecutor) -> None:
@@ -59,11 +60,11 @@ async def test_pictures_are_made_side_by_side(codecs: ThreadPoolExecutor) -> Non
 
 async def test_what_the_engine_is_told_of_the_request(codecs: ThreadPoolExecutor) -> None:
     synthesizer = synthesizer_on(engine := FakeEngine(), codecs)
-    job = await synthesizer.prepare(replace(request_for(1), priority=Priority.BATCH))
     trace = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}
-    deadline = asyncio.get_running_loop().time() + 60
-    async for _ in synthesizer.pictures(job, deadline=deadline, request_id="r-1", trace=trace):
-        pass
+    origin = Origin("somebody", "r-1", asyncio.get_running_loop().time() + 60, trace)
+    request = replace(request_for(1), priority=Priority.BATCH)
+    async with synthesizer.admitted(request, origin) as job:
+        assert [picture async for picture in synthesizer.pictures(job)]
     (context,) = engine.contexts
     assert (context.request_id, context.priority, context.trace) == ("r-1", Priority.BATCH, trace)
     assert context.timeout is not None
@@ -107,9 +108,10 @@ async def test_each_picture_comes_as_soon_as_it_is_ready(codecs: ThreadPoolExecu
 
     order = []
     synthesizer = synthesizer_on(FakeEngine(first_waits), codecs)
-    async for picture in synthesizer.pictures(await synthesizer.prepare(request_for(1, 2))):
-        order.append(picture.index)
-        release.set()
+    async with synthesizer.admitted(request_for(1, 2)) as job:
+        async for picture in synthesizer.pictures(job):
+            order.append(picture.index)
+            release.set()
     assert order == [1, 0]
 
 
@@ -132,24 +134,26 @@ async def test_closing_early_drops_the_other_pictures(codecs: ThreadPoolExecutor
 
     engine = FakeEngine(all_but_one_wait)
     synthesizer = synthesizer_on(engine, codecs)
-    pictures = synthesizer.pictures(await synthesizer.prepare(request_for(1, 2, 3)))
-    assert (await anext(pictures)).index == 1
-    assert engine.running == 2
-    await pictures.aclose()
-    assert engine.running == 0
+    async with synthesizer.admitted(request_for(1, 2, 3)) as job:
+        pictures = synthesizer.pictures(job)
+        assert (await anext(pictures)).index == 1
+        assert engine.running == 2
+        await pictures.aclose()
+        assert engine.running == 0
 
 
 async def test_the_engine_is_given_what_is_left_of_the_time(codecs: ThreadPoolExecutor) -> None:
     engine = FakeEngine()
     synthesizer = synthesizer_on(engine, codecs)
-    job = await synthesizer.prepare(request_for(1))
     now = asyncio.get_running_loop().time()
-    assert [picture async for picture in synthesizer.pictures(job, deadline=now + 60)]
+    async with synthesizer.admitted(request_for(1), Origin(deadline=now + 60)) as job:
+        assert [picture async for picture in synthesizer.pictures(job)]
+        late = replace(job, origin=Origin(deadline=now))
+        with pytest.raises(DeadlineExceeded):
+            await anext(synthesizer.pictures(late))
     timeout = engine.contexts[0].timeout
     assert timeout is not None
     assert 0 < timeout <= 60
-    with pytest.raises(DeadlineExceeded):
-        await anext(synthesizer.pictures(job, deadline=now))
     assert len(engine.contexts) == 1
 
 
@@ -177,9 +181,26 @@ async def test_warm_up_makes_a_picture_with_every_model(codecs: ThreadPoolExecut
 
 
 async def test_a_condition_that_the_model_does_not_accept(model: Model, codecs: ThreadPoolExecutor) -> None:
-    without = Synthesizer(FakeEngine(), {"tiny": replace(model, conditions={})}, codecs)
+    catalogue = {"tiny": replace(model, conditions={})}
+    without = Synthesizer(FakeEngine(), catalogue, codecs, Admission(slots=1, room=0))
     with pytest.raises(InvalidArgument, match="condition: got label_map; allowed: what tiny accepts"):
-        await without.prepare(request_for(1))
+        await pictures_of(without, request_for(1))
+
+
+async def test_a_request_that_is_not_let_in_is_not_decoded(codecs: ThreadPoolExecutor, model: Model) -> None:
+    synthesizer = Synthesizer(FakeEngine(), {"tiny": model}, codecs, Admission(slots=1, room=0))
+    undecodable = replace(request_for(1, 2), label_map=RawLabelMap(b"", 1, 1))
+    with pytest.raises(Overloaded, match="there is room for 0, and it asks for 2"):
+        await pictures_of(synthesizer, undecodable)
+
+
+async def test_pictures_wait_for_their_turn(codecs: ThreadPoolExecutor, model: Model) -> None:
+    engine = FakeEngine()
+    synthesizer = Synthesizer(engine, {"tiny": model}, codecs, Admission(slots=2, room=6))
+    made = await pictures_of(synthesizer, request_for(*range(8)))
+    assert sorted(picture.index for picture in made) == list(range(8))
+    assert engine.most_running == 2
+    assert max(picture.wait_seconds for picture in made) > 0
 
 
 def test_latents_of_seeds_never_change(model: Model) -> None:

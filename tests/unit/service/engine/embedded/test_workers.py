@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from service.engine.age import Age
+from service.engine.embedded.age import Age
 from service.engine.embedded.workers import Link, Workers
 
 
