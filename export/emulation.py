@@ -29,13 +29,15 @@ def emulated(model: onnx.ModelProto) -> onnx.ModelProto:
             weight.CopyFrom(numpy_helper.from_array(values, weight.name))
     nodes: list[onnx.NodeProto] = []
     for node in graph.node:
-        (name, *_) = node.output
         nodes.append(node)
-        if name in low:
+        for place, name in enumerate(node.output):
+            if name not in low:
+                continue
             exact, bits = f"{name}_exact", f"{name}_bits"
-            node.output[0] = exact
-            if node.op_type == "Cast":
-                node.attribute[0].i = TensorProto.FLOAT
+            node.output[place] = exact
+            for attribute in node.attribute:
+                if node.op_type == "Cast" and attribute.name == "to":
+                    attribute.i = TensorProto.FLOAT
             nodes.append(helper.make_node("Cast", [exact], [bits], to=low[name]))
             nodes.append(helper.make_node("Cast", [bits], [name], to=TensorProto.FLOAT))
     del graph.node[:], graph.value_info[:]

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from types import MappingProxyType
 
+import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
@@ -54,7 +55,7 @@ def in_precision(model: onnx.ModelProto, precision: str) -> onnx.ModelProto:
         precision: "fp16" or "bf16"; "fp32" gives a plain copy.
 
     Raises:
-        ValueError: if there is no such precision.
+        ValueError: if there is no such precision, or a weight does not fit it.
     """
     converted = onnx.ModelProto()
     converted.CopyFrom(model)
@@ -164,5 +165,10 @@ def _float_tensors(model: onnx.ModelProto) -> set[str]:
 
 
 def _weight_as(tensor: onnx.TensorProto, wanted: int, name: str) -> onnx.TensorProto:
-    values = numpy_helper.to_array(tensor).astype(helper.tensor_dtype_to_np_dtype(wanted))
+    exact = numpy_helper.to_array(tensor)
+    with np.errstate(over="ignore"):
+        values = exact.astype(helper.tensor_dtype_to_np_dtype(wanted))
+    if (np.isfinite(exact) & np.isinf(values.astype(np.float32))).any():
+        kind = helper.tensor_dtype_to_string(wanted)
+        raise ValueError(f"weight {tensor.name}: holds a number that {kind} cannot")
     return numpy_helper.from_array(values, name)

@@ -87,7 +87,7 @@ def build_plan(graph: Path, profile: BatchProfile, timing_cache: Path, report: R
     network = builder.create_network(_network_flags(trt))
     parser = trt.OnnxParser(network, logger)
     if not parser.parse(graph.read_bytes()):
-        reasons = "; ".join(str(parser.get_error(i)) for i in range(parser.num_errors))
+        reasons = "; ".join(" ".join(str(parser.get_error(i)).split()) for i in range(parser.num_errors))
         raise BuildError(f"{graph}: TensorRT's parser refuses the graph: {reasons}")
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE_BYTES)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from export.config_file import CONFIG, read_config_file, rendered
 from export.plans.builder import build_plan, tensorrt_version
-from export.plans.machine import gpu_compute_capabilities
+from export.plans.machine import MachineError, gpu_compute_capabilities
 from export.plans.manifest import Manifest, manifest_of, plan_file, sha256_of
 from export.targets import BATCH_PROFILE, GPU_PLAN, PRECISION_PARAMETER
 
@@ -20,7 +20,7 @@ Report = Callable[[str], None]
 
 
 def build_engines(repository: Path, report: Report) -> tuple[Path, ...]:
-    """Build a plan for this machine's first GPU from every graph of a gpu-plan repository.
+    """Build a plan for this machine's GPU from every graph of a gpu-plan repository.
 
     Plans for other GPUs stay where they are, so that one repository can serve a mixed fleet.
 
@@ -33,12 +33,18 @@ def build_engines(repository: Path, report: Report) -> tuple[Path, ...]:
 
     Raises:
         BuildError: if TensorRT is missing or cannot build a plan.
-        MachineError: if there is no GPU.
+        MachineError: if there is no GPU, or more than one kind.
         FileNotFoundError: if the repository holds no graph for plans.
         ValueError: if a config cannot be read.
     """
     version = tensorrt_version()
-    capability = gpu_compute_capabilities()[0]
+    capability, *others = gpu_compute_capabilities()
+    if others:
+        # TensorRT builds for one of them, and which one is up to CUDA.
+        listed = ", ".join((capability, *others))
+        raise MachineError(
+            f"this machine has GPUs of compute capability {listed}: build where only one kind can be seen"
+        )
     folders = [file.parent for file in sorted(repository.glob(f"*/{CONFIG}")) if _takes_plans(file)]
     if not folders:
         raise FileNotFoundError(

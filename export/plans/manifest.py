@@ -106,13 +106,16 @@ def _check_texts(content: dict[str, object]) -> None:
 
 
 def _profiles(value: object) -> dict[str, tuple[tuple[int, ...], ...]]:
-    try:
-        assert isinstance(value, dict)
-        read = {name: tuple(tuple(map(int, shape)) for shape in shapes) for name, shapes in value.items()}
-        assert read
-        assert all(len(shapes) == 3 for shapes in read.values())
-    except (AssertionError, TypeError, ValueError):
+    if not isinstance(value, dict) or not value or not all(map(_are_three_shapes, value.values())):
         raise ManifestError(
             f"profiles: got {value!r}, allowed are the smallest, tuned and largest shape of every input"
-        ) from None
-    return read
+        )
+    return {name: tuple(tuple(shape) for shape in shapes) for name, shapes in value.items()}
+
+
+def _are_three_shapes(value: object) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == 3
+        and all(isinstance(shape, list) and all(type(size) is int for size in shape) for shape in value)
+    )

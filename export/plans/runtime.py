@@ -20,11 +20,13 @@ class PlanRunner:
 
     Raises:
         BuildError: if TensorRT is not installed.
-        ValueError: if TensorRT cannot load the plan.
+        ValueError: if PyTorch finds no GPU, or TensorRT cannot load the plan.
     """
 
     def __init__(self, plan: Path) -> None:
         trt = tensorrt()
+        if not torch.cuda.is_available():
+            raise ValueError(f"{plan}: running a plan needs a GPU and a PyTorch with CUDA, which is not here")
         self._runtime = trt.Runtime(trt.Logger(trt.Logger.WARNING))
         self._engine = self._runtime.deserialize_cuda_engine(plan.read_bytes())
         if self._engine is None:

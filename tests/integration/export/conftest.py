@@ -1,5 +1,6 @@
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -86,9 +87,9 @@ def repository(
     return folder
 
 
-@pytest.fixture(scope="session")
-def tiny_pack(config: PackConfig, weights: Path) -> Iterator[None]:
-    """Every command takes the tiny pack for faces64."""
+@contextmanager
+def commands_for(config: PackConfig, weights: Path) -> Iterator[None]:
+    """Every command takes this pack for faces64."""
     with pytest.MonkeyPatch.context() as patch:
         for module in (export.commands.repository, export.commands.verify):
             patch.setattr(module, "load_config", lambda pack: config)
@@ -96,13 +97,21 @@ def tiny_pack(config: PackConfig, weights: Path) -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def tiny_pack(config: PackConfig, weights: Path) -> Iterator[None]:
+    """Every command takes the tiny pack for faces64."""
+    with commands_for(config, weights):
+        yield
+
+
 @pytest.fixture(scope="session")
-def of_target(repository: Path, tiny_pack: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A repository for each target, in both layouts and the default precision, made by the command."""
+def of_target(config: PackConfig, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The tiny pack for each target, in both layouts and the default precision, made by the command."""
     folders: dict[str, Path] = {}
     for target in TARGETS:
         folders[target] = tmp_path_factory.mktemp(target) / "model_repository"
         arguments = ["--target", target, "--layout", "both", "--repository", str(folders[target])]
-        result = CliRunner().invoke(maskweave_cli.main, ["export", "repository", "faces64", *arguments])
+        with commands_for(config, weights):
+            result = CliRunner().invoke(maskweave_cli.main, ["export", "repository", "faces64", *arguments])
         assert result.exit_code == 0, result.output
     return folders

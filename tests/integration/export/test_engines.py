@@ -157,7 +157,7 @@ def test_plans_of_an_older_export_are_refused(plans: Path) -> None:
 
 @pytest.mark.usefixtures("tools")
 def test_refused_graph_fails_with_the_parsers_words(plans: Path, trt: TensorRTDouble) -> None:
-    trt.refused = "In node 3: unsupported operator"
+    trt.refused = "In node 3:\n  unsupported operator"
     result = run("engines", plans)
     assert result.exit_code == 1
     assert result.output.splitlines()[-1].endswith(
@@ -197,6 +197,16 @@ def test_machine_without_gpu_is_told_so(plans: Path, tmp_path: Path, monkeypatch
     assert result.exit_code == 1
     assert (
         result.output == "Error: nvidia-smi is not installed: no NVIDIA driver, or no GPU in this container\n"
+    )
+
+
+@pytest.mark.usefixtures("trt")
+def test_machine_with_several_kinds_of_gpu_is_refused(plans: Path, tools: Path) -> None:
+    fake_nvidia_smi(tools, "9.0\\n8.9")
+    result = run("engines", plans)
+    assert result.exit_code == 1
+    assert "this machine has GPUs of compute capability 9.0, 8.9: build where only one kind can be seen" in (
+        result.output
     )
 
 

@@ -7,7 +7,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 from numpy.typing import NDArray
-from onnx import TensorProto
+from onnx import TensorProto, numpy_helper
 
 from export.emulation import emulated
 from export.mixed_precision import KEPT_FP32, LOW_TYPES, in_precision, precision_of
@@ -124,6 +124,17 @@ def test_emulation_rounds_to_the_precisions_mantissa(
     np.testing.assert_array_equal(steps, np.round(steps))
     error = float(np.abs(exact.astype(np.float64) - rounded.astype(np.float64)).max())
     assert 0 < error < 2.0**-bits * 8 * float(np.abs(exact.astype(np.float64)).max())
+
+
+def test_weight_that_does_not_fit_is_named(repository: Path) -> None:
+    graph = graph_of(repository, "generator_tail")
+    largest = max(graph.graph.initializer, key=lambda tensor: len(tensor.raw_data))
+    weight = numpy_helper.to_array(largest).copy()
+    weight.flat[0] = 1e5
+    largest.CopyFrom(numpy_helper.from_array(weight, largest.name))
+    with pytest.raises(ValueError, match=f"weight {largest.name}: holds a number that .*FLOAT16 cannot"):
+        in_precision(graph, "fp16")
+    assert precision_of(in_precision(graph, "bf16")) == "bf16"
 
 
 def test_unknown_precision_is_named(repository: Path) -> None:

@@ -52,7 +52,8 @@ def test_committed_pack_passes_in_every_precision(tmp_path: Path) -> None:
     means = [float(row[3].split()[0]) for row in rows(result)]
     assert means == sorted(means, reverse=True)
     for precision in ("fp32", "fp16", "bf16"):
-        assert Image.open(tmp_path / f"worst-faces64_label_map-{precision}.png").size == (8 * 128, 4 * 128)
+        with Image.open(tmp_path / f"worst-faces64_label_map-{precision}.png") as drawn:
+            assert drawn.size == (8 * 128, 4 * 128)
 
 
 @pytest.mark.slow

@@ -178,6 +178,7 @@ def test_repository_without_plans_is_no_success(repository: Path, capsys: pytest
         ({"profiles": {}}, "profiles: got {}"),
         ({"profiles": {"LATENT": [[1, 100]]}}, "profiles: got {'LATENT': [[1, 100]]}"),
         ({"profiles": [1]}, "profiles: got [1]"),
+        ({"profiles": {"LATENT": [[1, "x"]] * 3}}, "profiles: got {'LATENT': [[1, 'x'], "),
         ({"extra": 1}, "extra: is unknown"),
         ({"precision": None}, "precision: got None"),
     ],
