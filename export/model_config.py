@@ -90,20 +90,18 @@ def ensemble_config(name: str, stages: tuple[Stage, ...], parameters: dict[str, 
     return rendered(ensemble)
 
 
-def pack_parameters(condition: str, config: PackConfig, layout: str) -> dict[str, str]:
+def pack_parameters(condition: str, config: PackConfig) -> dict[str, str]:
     """What callers and the gateway are told of a pack; lists and objects as JSON.
 
     Args:
         condition: what the model is asked with.
         config: of the pack.
-        layout: "ensemble" or "fused": how the model is made. Both may stand side by side.
     """
     strength = config.mapper.style_strength
     return {
         "pack": config.pack.name,
         "method": config.pack.method,
         "condition": condition,
-        "layout": layout,
         "title": config.pack.title,
         "description": config.pack.description,
         "model_version": config.pack.version,

@@ -91,13 +91,13 @@ class _Writer:
         version = self.folder / name / VERSION
         version.mkdir(parents=True)
         (version / ".gitkeep").touch()  # Triton wants the folder, git keeps no empty ones
-        parameters = pack_parameters(condition, self._config, "ensemble")
+        parameters = pack_parameters(condition, self._config)
         (self.folder / name / CONFIG).write_text(ensemble_config(name, stages, parameters))
         self._labels(name)
         self.written.append(name)
 
     def fused(self, stage: Stage, condition: str) -> None:
-        self._stage(stage, pack_parameters(condition, self._config, "fused"))
+        self._stage(stage, pack_parameters(condition, self._config))
         self._labels(stage.name)
 
     def _stage(self, stage: Stage, parameters: dict[str, str] | None) -> None:

@@ -53,7 +53,7 @@ def test_configs_are_what_the_exporter_writes(stages: dict[str, Stage], config: 
     for stage in stages.values():
         assert (REPOSITORY / stage.name / "config.pbtxt").read_text() == stage_config(stage)
     name = f"faces64_{LABEL_MAP_CONDITION}"
-    parameters = pack_parameters(LABEL_MAP_CONDITION, config, "ensemble")
+    parameters = pack_parameters(LABEL_MAP_CONDITION, config)
     expected = ensemble_config(name, tuple(stages.values()), parameters)
     assert (REPOSITORY / name / "config.pbtxt").read_text() == expected
     assert (REPOSITORY / name / "labels.txt").read_text().split() == list(config.palette.names)
