@@ -70,7 +70,7 @@ train: $(DEV) $(LABELS)  ## Say how a pack is made, with the environments for it
 	@echo '  maskweave train rearranger --pack faces64'
 	@echo '  maskweave train mapper --pack faces64'
 	@echo '  maskweave evaluate faces64'
-	@echo '  maskweave export faces64                      # writes model_repository/'
+	@echo '  maskweave export repository faces64           # writes model_repository/'
 
 ##@ Upkeep
 .PHONY: lock clean help

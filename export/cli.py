@@ -1,33 +1,41 @@
-"""Verb `export` of the command `maskweave`."""
+"""Verb `export` of the command `maskweave`: a group whose commands are imported only when they are run.
+
+Building and checking plans happens on servers that have no PyTorch.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
+import importlib
 
 import click
 
-from export.repository import write_repository
-from training.config import available_packs, load_config, pack_folder
-from training.pipeline import load_pipeline
+# One line for each command, kept here so that listing them imports none.
+SUMMARIES = {
+    "repository": "Compile a pack to ONNX and write its model repository.",
+    "engines": "Build the TensorRT plans of a repository on this machine.",
+    "check-plans": "Refuse plans that this machine must not load.",
+    "verify": "Compare a repository's pictures with PyTorch's.",
+}
 
 
-@click.command()
-@click.argument("pack", type=click.Choice(available_packs()))
-@click.option(
-    "--repository",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("model_repository"),
-    show_default=True,
-)
-def export(pack: str, repository: Path) -> None:
-    """Compile a trained PACK to ONNX and write it into the model repository.
+class _LazyGroup(click.Group):
+    """Commands by the name of their module."""
 
-    Every graph is first compared with PyTorch; an error above 1e-4 of a tensor's range fails the command and
-    leaves the repository as it was.
-    """
-    try:
-        config = load_config(pack)
-        written = write_repository(config, load_pipeline(config, pack_folder(pack)), repository, click.echo)
-    except (FileNotFoundError, ValueError) as error:
-        raise click.ClickException(str(error)) from None
-    click.echo(f"{repository}: {len(written)} stages of {pack} and their ensemble")
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(SUMMARIES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in SUMMARIES:
+            return None
+        module = importlib.import_module(f"export.commands.{cmd_name.replace('-', '_')}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(SUMMARIES.items()))
+
+
+@click.group(cls=_LazyGroup)
+def export() -> None:
+    """Compile a trained pack into what a server runs, and prove that it gives the same pictures."""

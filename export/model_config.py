@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 
 import torch
-from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as triton
 
+from export.accelerator import add_accelerator
+from export.config_file import rendered
 from export.stages import IMAGE, LABEL_MAP, LATENT, STYLE_STRENGTH, Stage, TensorSpec
+from export.targets import CPU, MAX_BATCH_SIZE, PRECISION_PARAMETER, Target
 from training.config import PackConfig
 
-MAX_BATCH_SIZE = 16
-INSTANCES = 1
-INTRA_OP_THREADS = 2
-"""Threads of one run: what gives the lowest latency on the two cores the default is tuned for."""
 PRIORITY_LEVELS = 2
 """1 is for callers who wait at a screen, 2 for batches; as many as the gateway knows."""
 QUEUE_TIMEOUT_MICROSECONDS = 30_000_000
@@ -23,38 +21,59 @@ MAX_QUEUE_SIZE = 512
 """Requests waiting for a stage, for each priority; the next is refused as overload."""
 
 DATA_TYPES = {torch.uint8: triton.TYPE_UINT8, torch.float32: triton.TYPE_FP32}
-HEADER = "# Written by `maskweave export`; change the exporter, not this file.\n"
 
 
-def stage_config(stage: Stage) -> str:
-    """The configuration of a stage on ONNX Runtime, CPU."""
-    config = triton.ModelConfig(name=stage.name, backend="onnxruntime", max_batch_size=MAX_BATCH_SIZE)
-    config.default_model_filename = "model.onnx"
+def stage_config(
+    stage: Stage,
+    target: Target = CPU,
+    precision: str = "fp32",
+    onnx_sha256: str = "",
+    parameters: dict[str, str] | None = None,
+) -> str:
+    """The configuration of a stage.
+
+    Args:
+        stage: what is served.
+        target: where.
+        precision: of the stage's graph.
+        onnx_sha256: of the stage's graph, in hexadecimal; needed where the target caches engines of it.
+        parameters: what callers are told, if the stage answers them by itself; see `pack_parameters`.
+    """
+    config = triton.ModelConfig(name=stage.name, backend=target.backend, max_batch_size=MAX_BATCH_SIZE)
+    config.default_model_filename = target.model_filename
     _add_tensors(config, stage.inputs, stage.outputs)
     config.version_policy.latest.num_versions = 1
-    config.instance_group.add(kind=triton.ModelInstanceGroup.KIND_CPU, count=INSTANCES)
-    _add_queue(config)
-    for key, value in (
-        ("intra_op_thread_count", INTRA_OP_THREADS),
-        ("inter_op_thread_count", 1),
-        ("execution_mode", 0),
-    ):
-        config.parameters[key].string_value = str(value)
+    kind = triton.ModelInstanceGroup.KIND_GPU if target.gpu else triton.ModelInstanceGroup.KIND_CPU
+    config.instance_group.add(kind=kind, count=target.instances)
+    _add_queue(config, target.queue_delay_microseconds)
+    if target.intra_op_threads is not None:
+        for key, value in (
+            ("intra_op_thread_count", target.intra_op_threads),
+            ("inter_op_thread_count", 1),
+            ("execution_mode", 0),
+        ):
+            config.parameters[key].string_value = str(value)
+    if target.gpu:
+        config.parameters[PRECISION_PARAMETER].string_value = precision
+    if target.accelerated:
+        add_accelerator(config, stage, precision, onnx_sha256)
     if stage.cached:
         config.response_cache.enable = True
-    warmup = config.model_warmup.add(name="zeros", batch_size=1)
-    for spec in stage.inputs:
-        warmup.inputs[spec.name].data_type = DATA_TYPES[spec.dtype]
-        warmup.inputs[spec.name].dims.extend(spec.shape)
-        warmup.inputs[spec.name].zero_data = True
-    return _rendered(config)
+    for batch in target.warmup_batches:
+        _add_warmup(config, stage, batch)
+    _add_parameters(config, parameters or {})
+    return rendered(config)
 
 
-def ensemble_config(name: str, condition: str, stages: tuple[Stage, ...], config: PackConfig) -> str:
+def ensemble_config(name: str, stages: tuple[Stage, ...], parameters: dict[str, str]) -> str:
     """The configuration of the ensemble that runs a pack's stages one after the other.
 
-    Tensors of the same name are the same tensor, so every map is the identity. What the gateway must know
-    about the pack travels in the parameters.
+    Tensors of the same name are the same tensor, so every map is the identity.
+
+    Args:
+        name: of the ensemble.
+        stages: in the order they run.
+        parameters: what callers are told; see `pack_parameters`.
     """
     specs = {spec.name: spec for stage in stages for spec in (*stage.inputs, *stage.outputs)}
     ensemble = triton.ModelConfig(name=name, platform="ensemble", max_batch_size=MAX_BATCH_SIZE)
@@ -67,13 +86,17 @@ def ensemble_config(name: str, condition: str, stages: tuple[Stage, ...], config
             step.input_map[spec.name] = spec.name
         for spec in stage.outputs:
             step.output_map[spec.name] = spec.name
-    for key, value in pack_parameters(condition, config).items():
-        ensemble.parameters[f"maskweave.{key}"].string_value = value
-    return _rendered(ensemble)
+    _add_parameters(ensemble, parameters)
+    return rendered(ensemble)
 
 
 def pack_parameters(condition: str, config: PackConfig) -> dict[str, str]:
-    """What callers and the gateway are told of a pack; lists and objects as JSON."""
+    """What callers and the gateway are told of a pack; lists and objects as JSON.
+
+    Args:
+        condition: what the model is asked with.
+        config: of the pack.
+    """
     strength = config.mapper.style_strength
     return {
         "pack": config.pack.name,
@@ -88,11 +111,10 @@ def pack_parameters(condition: str, config: PackConfig) -> dict[str, str]:
     }
 
 
-def _add_queue(config: triton.ModelConfig) -> None:
+def _add_queue(config: triton.ModelConfig, delay_microseconds: int) -> None:
     """Batch what is waiting, refuse what waits too long or finds the queue full, interactive calls first."""
     batching = config.dynamic_batching
-    # No waiting for company: on a CPU a batch costs as much as its pictures one by one.
-    batching.max_queue_delay_microseconds = 0
+    batching.max_queue_delay_microseconds = delay_microseconds
     batching.priority_levels = PRIORITY_LEVELS
     batching.default_priority_level = 1
     policy = batching.default_queue_policy
@@ -102,6 +124,20 @@ def _add_queue(config: triton.ModelConfig) -> None:
     policy.max_queue_size = MAX_QUEUE_SIZE
 
 
+def _add_warmup(config: triton.ModelConfig, stage: Stage, batch: int) -> None:
+    name = "zeros" if batch == 1 else f"zeros_{batch}"
+    warmup = config.model_warmup.add(name=name, batch_size=batch)
+    for spec in stage.inputs:
+        warmup.inputs[spec.name].data_type = DATA_TYPES[spec.dtype]
+        warmup.inputs[spec.name].dims.extend(spec.shape)
+        warmup.inputs[spec.name].zero_data = True
+
+
+def _add_parameters(config: triton.ModelConfig, parameters: dict[str, str]) -> None:
+    for key, value in parameters.items():
+        config.parameters[f"maskweave.{key}"].string_value = value
+
+
 def _add_tensors(
     config: triton.ModelConfig, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]
 ) -> None:
@@ -109,7 +145,3 @@ def _add_tensors(
         config.input.add(name=spec.name, data_type=DATA_TYPES[spec.dtype], dims=spec.shape)
     for spec in outputs:
         config.output.add(name=spec.name, data_type=DATA_TYPES[spec.dtype], dims=spec.shape)
-
-
-def _rendered(config: triton.ModelConfig) -> str:
-    return HEADER + text_format.MessageToString(config)

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from export.model_config import ensemble_config, stage_config
+import onnx
+
+from export.config_file import CONFIG
+from export.fused import fused_stage
+from export.mixed_precision import in_precision
+from export.model_config import ensemble_config, pack_parameters, stage_config
 from export.onnx_graph import EXPORT_BATCH, write_onnx
+from export.operators import operator_findings
 from export.parity import parity_errors
-from export.stages import Stage, example_inputs, sis_ug_stages
+from export.stages import Stage, ensemble_name, example_inputs, sis_ug_stages
+from export.targets import CPU, GPU_PLAN, LAYOUTS, Target, checked_precision
+from export.uint8_edges import with_uint8_at_edges
 from training.config import PackConfig
 from training.pipeline import SynthesisPipeline
 
 VERSION = "1"
 """Directory of the served version; the weights' own version is the pack's."""
+ONNX_FILE = "model.onnx"
 LABEL_MAP_CONDITION = "label_map"
 PARITY_BATCHES = (1, 5)
 
@@ -22,8 +32,15 @@ Report = Callable[[str], None]
 
 
 def write_repository(
-    config: PackConfig, pipeline: SynthesisPipeline, repository: Path, report: Report = lambda line: None
-) -> tuple[Stage, ...]:
+    config: PackConfig,
+    pipeline: SynthesisPipeline,
+    repository: Path,
+    report: Report = lambda line: None,
+    *,
+    target: Target = CPU,
+    layouts: tuple[str, ...] = LAYOUTS[:1],
+    precision: str | None = None,
+) -> tuple[str, ...]:
     """Export a SIS-UG pack. Nothing is written unless every graph computes what PyTorch computes.
 
     Args:
@@ -31,45 +48,87 @@ def write_repository(
         pipeline: its trained networks.
         repository: the model repository's folder; files of models of the same names are replaced.
         report: told a line for each graph and for each comparison.
+        target: where the repository is to run.
+        layouts: which of `LAYOUTS` to write; they may stand side by side.
+        precision: what graphs compute in, one of the target's; None for its default. Graphs are compared with
+            PyTorch in FP32, before that; `maskweave export verify` compares pictures after it.
 
     Returns:
-        The stages written.
+        Names of the models written.
 
     Raises:
-        ValueError: if a graph differs from PyTorch by more than rounding; names stage and tensor.
+        ValueError: if a graph differs from PyTorch by more than rounding, which names stage and tensor, if a
+            GPU runtime would not take it, or if the target has no such precision.
     """
-    stages = sis_ug_stages(config, pipeline)
+    precision = checked_precision(target, precision)
     repository.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=repository.parent, prefix=f".{repository.name}-") as scratch:
-        built = Path(scratch)
+        writer = _Writer(config, Path(scratch), target, precision, report)
+        if "ensemble" in layouts:
+            writer.ensemble(sis_ug_stages(config, pipeline), LABEL_MAP_CONDITION)
+        if "fused" in layouts:
+            writer.fused(fused_stage(config, pipeline, LABEL_MAP_CONDITION), LABEL_MAP_CONDITION)
+        for file in [path for path in sorted(writer.folder.rglob("*")) if path.is_file()]:
+            place = repository / file.relative_to(writer.folder)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            file.replace(place)
+    return tuple(writer.written)
+
+
+class _Writer:
+    """Builds models in a folder of its own."""
+
+    def __init__(
+        self, config: PackConfig, folder: Path, target: Target, precision: str, report: Report
+    ) -> None:
+        self.folder, self.written = folder, list[str]()
+        self._config, self._target, self._precision, self._report = config, target, precision, report
+
+    def ensemble(self, stages: tuple[Stage, ...], condition: str) -> None:
         for stage in stages:
-            _write_stage(stage, config, built / stage.name, report)
-        _write_ensemble(stages, config, built)
-        for file in [path for path in sorted(built.rglob("*")) if path.is_file()]:
-            target = repository / file.relative_to(built)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            file.replace(target)
-    return stages
+            self._stage(stage, None)
+        name = ensemble_name(self._config, condition)
+        version = self.folder / name / VERSION
+        version.mkdir(parents=True)
+        (version / ".gitkeep").touch()  # Triton wants the folder, git keeps no empty ones
+        parameters = pack_parameters(condition, self._config)
+        (self.folder / name / CONFIG).write_text(ensemble_config(name, stages, parameters))
+        self._labels(name)
+        self.written.append(name)
 
+    def fused(self, stage: Stage, condition: str) -> None:
+        self._stage(stage, pack_parameters(condition, self._config))
+        self._labels(stage.name)
 
-def _write_stage(stage: Stage, config: PackConfig, folder: Path, report: Report) -> None:
-    model = folder / VERSION / "model.onnx"
-    write_onnx(stage, example_inputs(stage, EXPORT_BATCH, config), model)
-    (folder / "config.pbtxt").write_text(stage_config(stage))
-    report(f"{stage.name}: {model.stat().st_size / 1e6:.1f} MB")
-    for batch in PARITY_BATCHES:
-        for error in parity_errors(stage, model, example_inputs(stage, batch, config)):
-            found = f"{stage.name}, batch {batch}: {error.tensor} is off by {error.size:.1e}"
-            if error.excessive:
-                raise ValueError(f"{found}, allowed are {error.allowed:.1e}")
-            report(found)
+    def _stage(self, stage: Stage, parameters: dict[str, str] | None) -> None:
+        file = self.folder / stage.name / VERSION / ONNX_FILE
+        write_onnx(stage, example_inputs(stage, EXPORT_BATCH, self._config), file)
+        if self._target.gpu:
+            onnx.save(with_uint8_at_edges(onnx.load(file)), file)
+        self._prove(stage, file)
+        if self._precision != "fp32":
+            onnx.save(in_precision(onnx.load(file), self._precision), file)
+        if self._target.gpu:
+            self._require_operators(stage, file)
+        self._report(f"{stage.name}: {file.stat().st_size / 1e6:.1f} MB, {self._precision}")
+        sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+        text = stage_config(stage, self._target, self._precision, sha256, parameters)
+        (self.folder / stage.name / CONFIG).write_text(text)
+        self.written.append(stage.name)
 
+    def _prove(self, stage: Stage, file: Path) -> None:
+        for batch in PARITY_BATCHES:
+            for error in parity_errors(stage, file, example_inputs(stage, batch, self._config)):
+                found = f"{stage.name}, batch {batch}: {error.tensor} is off by {error.size:.1e}"
+                if error.excessive:
+                    raise ValueError(f"{found}, allowed are {error.allowed:.1e}")
+                self._report(found)
 
-def _write_ensemble(stages: tuple[Stage, ...], config: PackConfig, repository: Path) -> None:
-    name = f"{config.pack.name}_{LABEL_MAP_CONDITION}"
-    folder = repository / name
-    version = folder / VERSION
-    version.mkdir(parents=True)
-    (version / ".gitkeep").touch()  # Triton wants the folder, git keeps no empty ones
-    (folder / "config.pbtxt").write_text(ensemble_config(name, LABEL_MAP_CONDITION, stages, config))
-    (folder / "labels.txt").write_text("".join(f"{entry}\n" for entry in config.palette.names))
+    def _require_operators(self, stage: Stage, file: Path) -> None:
+        by_tensorrt_alone = self._target == GPU_PLAN
+        if found := operator_findings(onnx.load(file), only_tensorrt=by_tensorrt_alone):
+            raise ValueError(f"{stage.name}: {found[0]} ({len(found)} such findings)")
+
+    def _labels(self, name: str) -> None:
+        text = "".join(f"{entry}\n" for entry in self._config.palette.names)
+        (self.folder / name / "labels.txt").write_text(text)

@@ -110,6 +110,11 @@ class GeneratorTail(nn.Module):
         return picture.clamp(0, 255).permute(0, 2, 3, 1).round().to(torch.uint8)
 
 
+def ensemble_name(config: PackConfig, condition: str) -> str:
+    """Name of the ensemble that serves a condition."""
+    return f"{config.pack.name}_{condition}"
+
+
 def feature_name(resolution: int) -> str:
     """Name of the tensor of features at a resolution."""
     return f"FEATURES_{resolution}X{resolution}"

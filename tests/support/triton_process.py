@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import socket
@@ -12,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -61,15 +62,21 @@ class TritonProcess:
             ],
             stdout=self._log,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
         if wait:
             self._wait_until_ready()
 
     def kill(self) -> None:
-        """End it as a crash would."""
-        if self.process is not None and self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+        """End it as a crash would, and what the stand-in's processes would leave behind after one."""
+        if self.process is None:
+            return
+        shared = _shared_memory(self.process.pid)
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        for region in shared:
+            region.unlink(missing_ok=True)
 
     def stop(self) -> None:
         """End it as an operator would."""
@@ -137,6 +144,15 @@ def triton_process(repository: Path, *options: str) -> Iterator[TritonProcess]:
         yield triton
     finally:
         triton.close()
+
+
+def _shared_memory(pid: int) -> set[Path]:
+    """The files in /dev/shm through which a server talks to its backends' processes."""
+    try:
+        maps = Path(f"/proc/{pid}/maps").read_text()
+    except OSError:  # it has ended, and removed them
+        return set()
+    return {Path(path) for path in re.findall(r"/dev/shm/\S+", maps)}
 
 
 def _free_ports(count: int) -> list[int]:

@@ -1,10 +1,20 @@
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
+from click.testing import CliRunner
 
-from export.repository import write_repository
+import export.commands.repository
+import export.commands.verify
+import maskweave_cli
+from export.fused import fused_stage
+from export.onnx_graph import write_onnx
+from export.repository import LABEL_MAP_CONDITION, write_repository
 from export.stages import Stage, sis_ug_stages
+from export.targets import TARGETS
 from tests.support.tiny_pack import tiny_config
 from training.config import PackConfig
 from training.networks import label_map_mapper, pretrained_generator, proxy_segmenter, rearranger
@@ -46,14 +56,62 @@ def pipeline(config: PackConfig, weights: Path) -> SynthesisPipeline:
 
 @pytest.fixture(scope="session")
 def stages(config: PackConfig, pipeline: SynthesisPipeline) -> dict[str, Stage]:
-    """By name without the pack's."""
-    return {stage.name.removeprefix("faces64_"): stage for stage in sis_ug_stages(config, pipeline)}
+    """By name without the pack's, the fused one last."""
+    fused = fused_stage(config, pipeline, LABEL_MAP_CONDITION)
+    return {stage.name.removeprefix("faces64_"): stage for stage in (*sis_ug_stages(config, pipeline), fused)}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def each_graph_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """PyTorch's exporter takes seconds for a graph, and always gives the same one here."""
+    kept = tmp_path_factory.mktemp("graphs")
+
+    def write_once(stage: Stage, example: tuple[torch.Tensor, ...], path: Path) -> None:
+        if not (kept / stage.name).exists():
+            write_onnx(stage, example, kept / stage.name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(kept / stage.name, path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("export.repository.write_onnx", write_once)
+        yield
 
 
 @pytest.fixture(scope="session")
 def repository(
     config: PackConfig, pipeline: SynthesisPipeline, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
+    """The default target's, in both layouts."""
     folder = tmp_path_factory.mktemp("exported") / "model_repository"
-    write_repository(config, pipeline, folder)
+    write_repository(config, pipeline, folder, layouts=("ensemble", "fused"))
     return folder
+
+
+@contextmanager
+def commands_for(config: PackConfig, weights: Path) -> Iterator[None]:
+    """Every command takes this pack for faces64."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (export.commands.repository, export.commands.verify):
+            patch.setattr(module, "load_config", lambda pack: config)
+            patch.setattr(module, "pack_folder", lambda pack: weights)
+        yield
+
+
+@pytest.fixture
+def tiny_pack(config: PackConfig, weights: Path) -> Iterator[None]:
+    """Every command takes the tiny pack for faces64."""
+    with commands_for(config, weights):
+        yield
+
+
+@pytest.fixture(scope="session")
+def of_target(config: PackConfig, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The tiny pack for each target, in both layouts and the default precision, made by the command."""
+    folders: dict[str, Path] = {}
+    for target in TARGETS:
+        folders[target] = tmp_path_factory.mktemp(target) / "model_repository"
+        arguments = ["--target", target, "--layout", "both", "--repository", str(folders[target])]
+        with commands_for(config, weights):
+            result = CliRunner().invoke(maskweave_cli.main, ["export", "repository", "faces64", *arguments])
+        assert result.exit_code == 0, result.output
+    return folders

@@ -18,22 +18,32 @@ from training.pipeline import SynthesisPipeline
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 STAGES = ["generator_head", "mapper_label_map", "rearranger", "generator_tail"]
+GRAPHS = [*STAGES, "label_map_fused"]
+DECISIONS = {
+    "generator_head": 1,
+    "mapper_label_map": 1,
+    "rearranger": 0,
+    "generator_tail": 1,
+    "label_map_fused": 3,
+}
 
 
 @pytest.mark.parametrize("batch", [1, 5])
-@pytest.mark.parametrize("name", STAGES)
+@pytest.mark.parametrize("name", GRAPHS)
 def test_graph_computes_what_pytorch_computes(
     name: str, batch: int, stages: dict[str, Stage], repository: Path, config: PackConfig
 ) -> None:
     stage = stages[name]
     inputs = example_inputs(stage, batch, config, seed=batch)
     errors = parity_errors(stage, repository / stage.name / "1" / "model.onnx", inputs)
+    # Every output, and of every decision what it reads and what it gives.
     assert {spec.name for spec in stage.outputs} <= {error.tensor for error in errors}
+    assert len(errors) == len(stage.outputs) + 2 * DECISIONS[name]
     assert min(error.allowed for error in errors) == 1e-4
     assert [error for error in errors if error.excessive] == []
 
 
-@pytest.mark.parametrize("name", STAGES)
+@pytest.mark.parametrize("name", GRAPHS)
 def test_graph_is_readable_by_older_runtimes_and_self_contained(name: str, repository: Path) -> None:
     folder = repository / f"faces64_{name}" / "1"
     model = onnx.load(folder / "model.onnx")
@@ -51,7 +61,7 @@ def test_graphs_hold_no_path_of_the_machine_that_made_them(repository: Path) -> 
         assert here not in path.read_bytes()
 
 
-@pytest.mark.parametrize("name", [*STAGES, "label_map"])
+@pytest.mark.parametrize("name", [*GRAPHS, "label_map"])
 def test_config_is_complete(name: str, repository: Path) -> None:
     model = f"faces64_{name}"
     text = (repository / model / "config.pbtxt").read_text()
@@ -78,8 +88,9 @@ def test_config_is_complete(name: str, repository: Path) -> None:
         assert parsed.response_cache.enable == (name == "generator_head")
 
 
-async def test_ensemble_gives_the_pictures_pytorch_gives(
-    repository: Path, pipeline: SynthesisPipeline, config: PackConfig
+@pytest.mark.parametrize("model", ["faces64_label_map", "faces64_label_map_fused"])
+async def test_model_gives_the_pictures_pytorch_gives(
+    model: str, repository: Path, pipeline: SynthesisPipeline, config: PackConfig
 ) -> None:
     generator = torch.Generator().manual_seed(1)
     labels = torch.randint(len(config.palette), (3, 64, 64), generator=generator).to(torch.uint8)
@@ -91,7 +102,7 @@ async def test_ensemble_gives_the_pictures_pytorch_gives(
     await engine.start()
     try:
         inputs = {"LABEL_MAP": labels.numpy(), "LATENT": latents.numpy(), "STYLE_STRENGTH": strength.numpy()}
-        result = await engine.infer("faces64_label_map", inputs)
+        result = await engine.infer(model, inputs)
     finally:
         await engine.close()
     difference = np.abs(result.outputs["IMAGE"].astype(int) - expected.astype(int))

@@ -6,24 +6,19 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-import export.cli
+import export.commands.repository
+import export.repository
 import maskweave_cli
-from export.onnx_graph import write_onnx
 from export.stages import Stage
 from tests.support.wrong_graphs import transpose_output
-from training.config import PackConfig
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
-def run_export(repository: Path) -> Result:
-    return CliRunner().invoke(maskweave_cli.main, ["export", "faces64", "--repository", str(repository)])
-
-
-@pytest.fixture
-def tiny_pack(monkeypatch: pytest.MonkeyPatch, config: PackConfig, weights: Path) -> None:
-    monkeypatch.setattr(export.cli, "load_config", lambda pack: config)
-    monkeypatch.setattr(export.cli, "pack_folder", lambda pack: weights)
+def run_export(repository: Path, *options: str) -> Result:
+    return CliRunner().invoke(
+        maskweave_cli.main, ["export", "repository", "faces64", *options, "--repository", str(repository)]
+    )
 
 
 @pytest.mark.usefixtures("tiny_pack")
@@ -54,8 +49,10 @@ def test_wrong_graph_fails_the_command_and_leaves_the_repository_alone(
     served.parent.mkdir(parents=True)
     served.write_text("what is served")
 
+    right = vars(export.repository)["write_onnx"]  # what the session's fixture put there
+
     def wrong(stage: Stage, example: tuple[torch.Tensor, ...], path: Path) -> None:
-        write_onnx(stage, example, path)
+        right(stage, example, path)
         if stage.name == "faces64_mapper_label_map":
             transpose_output(path)
 
@@ -68,8 +65,33 @@ def test_wrong_graph_fails_the_command_and_leaves_the_repository_alone(
 
 
 def test_untrained_pack_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export.cli, "pack_folder", lambda pack: tmp_path)
+    monkeypatch.setattr(export.commands.repository, "pack_folder", lambda pack: tmp_path)
     result = run_export(tmp_path / "model_repository")
     assert result.exit_code == 1
     assert "proxy_segmenter.safetensors is missing: train it with `maskweave train`" in result.output
     assert len(result.output.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--precision", "fp16"), "precision fp16: not for cpu; allowed for cpu: fp32"),
+        (
+            ("--target", "gpu-onnx", "--precision", "bf16"),
+            "precision bf16: not for gpu-onnx; allowed for gpu-onnx: fp16, fp32",
+        ),
+        (
+            ("--target", "gpu-plan", "--precision", "fp8"),
+            "precision fp8: not offered: ONNX Runtime's quantizer",
+        ),
+    ],
+    ids=["cpu", "accelerator", "fp8"],
+)
+def test_precision_that_a_target_has_not_is_one_line(
+    options: tuple[str, ...], said: str, tmp_path: Path
+) -> None:
+    result = run_export(tmp_path / "model_repository", *options)
+    assert result.exit_code == 1
+    assert said in result.output
+    assert len(result.output.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []

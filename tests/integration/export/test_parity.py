@@ -11,8 +11,14 @@ import pytest
 import torch
 
 from export.parity import ParityError, parity_errors
-from export.stages import Stage, example_inputs
-from tests.support.wrong_graphs import put_nan, round_twice, transpose_output
+from export.stages import Stage, TensorSpec, example_inputs
+from tests.support.wrong_graphs import (
+    put_nan,
+    round_twice,
+    shift_decision,
+    transpose_output,
+    write_threshold,
+)
 from training.config import PackConfig
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -61,3 +67,33 @@ def test_nan_is_not_taken_for_a_small_error(compare: Compare) -> None:
 def test_other_number_of_decisions_is_an_error(compare: Compare) -> None:
     with pytest.raises(ValueError, match="faces64_generator_tail: PyTorch takes 1 decisions, the graph 2"):
         compare("generator_tail", round_twice)
+
+
+class Threshold(torch.nn.Module):
+    """A decision that everything after it hangs on."""
+
+    def forward(self, scores: torch.Tensor) -> torch.Tensor:
+        """Scores `[N, 2, 100]` to 0 or 100 in each cell."""
+        return scores.argmax(1).float() * 100
+
+
+@pytest.mark.parametrize(("ties", "excessive"), [(1, False), (20, True)], ids=["few", "many"])
+def test_close_calls_do_not_spoil_what_follows_them(ties: int, excessive: bool, tmp_path: Path) -> None:
+    scores = torch.randn(4, 2, 100, generator=torch.Generator().manual_seed(0))
+    scores[0, 1, :ties] = scores[0, 0, :ties]  # PyTorch takes the first, the graph leans to the second
+    graph = tmp_path / "model.onnx"
+    write_threshold(graph, lean=1e-6)
+    float32 = torch.float32
+    specs = (TensorSpec("SCORES", float32, (2, 100)),), (TensorSpec("PICTURE", float32, (100,)),)
+    errors = parity_errors(Stage("threshold", Threshold(), *specs), graph, (scores,))
+    found = {error.tensor: error for error in errors}
+    assert found["PICTURE"].size == 0
+    assert found["leaning"].size < 1e-6
+    assert found["decided"].size == ties / 400
+    assert found["decided"].excessive == excessive
+
+
+def test_graph_that_does_not_follow_its_own_decision_is_noticed(compare: Compare) -> None:
+    errors = compare("generator_head", shift_decision)
+    assert errors["SOURCE_HISTOGRAM"].excessive
+    assert not errors["argmax"].excessive

@@ -6,7 +6,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from export.model_config import ensemble_config, stage_config
+from export.model_config import ensemble_config, pack_parameters, stage_config
 from export.parity import parity_errors
 from export.repository import LABEL_MAP_CONDITION
 from export.stages import Stage, example_inputs, sis_ug_stages
@@ -53,7 +53,8 @@ def test_configs_are_what_the_exporter_writes(stages: dict[str, Stage], config: 
     for stage in stages.values():
         assert (REPOSITORY / stage.name / "config.pbtxt").read_text() == stage_config(stage)
     name = f"faces64_{LABEL_MAP_CONDITION}"
-    expected = ensemble_config(name, LABEL_MAP_CONDITION, tuple(stages.values()), config)
+    parameters = pack_parameters(LABEL_MAP_CONDITION, config)
+    expected = ensemble_config(name, tuple(stages.values()), parameters)
     assert (REPOSITORY / name / "config.pbtxt").read_text() == expected
     assert (REPOSITORY / name / "labels.txt").read_text().split() == list(config.palette.names)
 

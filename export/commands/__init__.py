@@ -1,0 +1,1 @@
+"""Subcommands of `maskweave export`, one module each."""

@@ -1,0 +1,101 @@
+"""`maskweave export verify`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from export.config_file import CONFIG
+from export.fused import fused_name
+from export.mixed_precision import LOW_TYPES
+from export.pictures import (
+    LABEL_MAPS,
+    SEEDS,
+    as_table,
+    compare,
+    load_samples,
+    pictures_of,
+    reference_pictures,
+    worst_sheet,
+)
+from export.plans.builder import BuildError
+from export.plans.machine import MachineError
+from export.repository import LABEL_MAP_CONDITION
+from export.runners import Runner
+from export.stages import ensemble_name
+from training.config import PackConfig, available_packs, load_config, pack_folder
+from training.pipeline import load_pipeline
+
+
+@click.command(name="verify")
+@click.argument("pack", type=click.Choice(available_packs()))
+@click.option(
+    "--repository",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    default=Path("model_repository"),
+    show_default=True,
+)
+@click.option(
+    "--precision",
+    "precisions",
+    type=click.Choice(["fp32", *LOW_TYPES]),
+    multiple=True,
+    help="Convert FP32 graphs to this first; repeatable.  [default: the graphs as they are]",
+)
+@click.option(
+    "--label-maps",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=LABEL_MAPS,
+    help="Folder of palette PNGs.  [default: the client's samples]",
+)
+@click.option("--sheet", type=click.Path(path_type=Path, dir_okay=False), help="PNG of the worst pictures.")
+def command(
+    pack: str, repository: Path, precisions: tuple[str, ...], label_maps: Path, sheet: Path | None
+) -> None:
+    """Compare the pictures of a PACK's repository with PyTorch's in FP32, and fail if they are too different.
+
+    Plans are run by TensorRT, graphs by ONNX Runtime, on a GPU if there is one. On a CPU, what is not FP32 is
+    emulated: every result is rounded, sums are not.
+    """
+    try:
+        passed = _verify(load_config(pack), repository, precisions, label_maps, sheet)
+    except (BuildError, MachineError, FileNotFoundError, ValueError) as error:
+        raise click.ClickException(str(error)) from None
+    if not passed:
+        click.echo("Error: pictures differ by more than their precision's gate allows", err=True)
+        sys.exit(1)
+
+
+def _verify(
+    config: PackConfig, repository: Path, precisions: tuple[str, ...], label_maps: Path, sheet: Path | None
+) -> bool:
+    pipeline = load_pipeline(config, pack_folder(config.pack.name))
+    generator = pipeline.generator
+    samples = load_samples(config, generator.image_size, generator.latent_dim, label_maps)
+    reference = reference_pictures(pipeline, samples)
+    verdicts = []
+    for model in _models(config, repository):
+        for precision in precisions or (None,):
+            runner = Runner(repository, model, precision)
+            pictures = pictures_of(runner, samples)
+            verdicts.append(compare(model, runner, pictures, reference))
+            if sheet is not None:
+                file = sheet.with_stem(f"{sheet.stem}-{model}-{runner.precision}")
+                worst_sheet(verdicts[-1], samples, pictures, reference, config).save(file)
+                click.echo(f"{file}: label maps, PyTorch's pictures, these pictures, their difference")
+    maps = len(samples.labels) // len(SEEDS)
+    click.echo(
+        f"{len(samples.labels)} pictures, {maps} label maps by {len(SEEDS)} seeds, against PyTorch in FP32"
+    )
+    click.echo(as_table(verdicts))
+    return all(verdict.passed for verdict in verdicts)
+
+
+def _models(config: PackConfig, repository: Path) -> list[str]:
+    names = (ensemble_name(config, LABEL_MAP_CONDITION), fused_name(config, LABEL_MAP_CONDITION))
+    found = [name for name in names if (repository / name / CONFIG).is_file()]
+    if not found:
+        raise FileNotFoundError(f"{repository}: holds neither {names[0]} nor {names[1]}")
+    return found

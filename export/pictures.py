@@ -1,0 +1,210 @@
+"""Compares pictures, not tensors: what a precision does to faces, against PyTorch in FP32.
+
+PSNR and SSIM over fixed seeds and the sample label maps. One cell of a proxy mask that falls the other way
+changes a small part of its picture, so the worst picture has a gate of its own, lower than the mean's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+
+from export.runners import Runner
+from export.stages import IMAGE, LABEL_MAP, LATENT, STYLE_STRENGTH
+from training.config import PackConfig
+from training.data.samples import latents_of, to_uint8
+from training.pipeline import SynthesisPipeline
+from training.sheets import contact_sheet, paint_labels
+
+LABEL_MAPS = Path(__file__).parents[1] / "client" / "examples" / "label_maps"
+SEEDS = tuple(range(8))
+IDENTICAL_PSNR = 100.0
+"""In decibels, where there is no difference at all; 8-bit pictures that differ stay far below."""
+SHEET_PICTURES = 8
+DIFFERENCE_GAIN = 8
+
+Pictures = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """The lowest a precision may come to; PSNR in decibels."""
+
+    mean_psnr: float
+    worst_psnr: float
+    mean_ssim: float
+    worst_ssim: float
+
+
+# What was measured on a CPU is in docs/engines.md. Gates lie some decibels below it, and above a wrong graph.
+GATES: Mapping[str, Gate] = MappingProxyType(
+    {
+        # Another order of sums moves a colour by one level here and there: 98 dB, of which 86 the worst.
+        "fp32": Gate(mean_psnr=60, worst_psnr=45, mean_ssim=0.9995, worst_ssim=0.995),
+        # Ten bits of mantissa and a few flipped cells: 48 dB and 38 on a CPU, whose faces nobody tells apart.
+        # GPUs also round inside sums.
+        "fp16": Gate(mean_psnr=44, worst_psnr=32, mean_ssim=0.995, worst_ssim=0.98),
+        # Seven bits: 42 dB and 33; backgrounds differ in places, faces are the same.
+        "bf16": Gate(mean_psnr=38, worst_psnr=28, mean_ssim=0.985, worst_ssim=0.96),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """What pictures are made of: every seed with every label map.
+
+    Attributes:
+        labels: uint8 `[N, H, W]`.
+        latents: float32 `[N, latent_dim]`.
+        strengths: float32 `[N, 1]`.
+    """
+
+    labels: NDArray[np.uint8]
+    latents: NDArray[np.float32]
+    strengths: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How close a model's pictures are to PyTorch's; PSNR in decibels.
+
+    Attributes:
+        model: its name in the repository.
+        precision: what its graphs compute in.
+        engine: what ran it.
+        psnr: of every picture.
+        ssim: of every picture.
+    """
+
+    model: str
+    precision: str
+    engine: str
+    psnr: NDArray[np.float64]
+    ssim: NDArray[np.float64]
+
+    @property
+    def gate(self) -> Gate:
+        """What it must come up to; of several precisions, what the lowest allows."""
+        return min((GATES[name] for name in self.precision.split(" and ")), key=lambda gate: gate.mean_psnr)
+
+    @property
+    def passed(self) -> bool:
+        """Whether it comes up to it; a figure that is not a number does not."""
+        gate = self.gate
+        return bool(
+            self.psnr.mean() >= gate.mean_psnr
+            and self.psnr.min() >= gate.worst_psnr
+            and self.ssim.mean() >= gate.mean_ssim
+            and self.ssim.min() >= gate.worst_ssim
+        )
+
+
+def load_samples(config: PackConfig, size: int, latent_dim: int, folder: Path = LABEL_MAPS) -> Samples:
+    """Every seed with every label map of a folder.
+
+    Args:
+        config: of the pack.
+        size: pixels per side of its label maps.
+        latent_dim: of its generator.
+        folder: palette PNGs whose values are class ids.
+
+    Raises:
+        FileNotFoundError: if there are none.
+        ValueError: if one is no palette PNG or holds an id that the pack has not.
+    """
+    files = sorted(folder.glob("*.png"))
+    if not files:
+        raise FileNotFoundError(f"{folder}: no label map (*.png)")
+    maps = np.stack([_label_map(file, size, len(config.palette)) for file in files])
+    latents = latents_of(SEEDS, latent_dim, config.latent.scale).numpy()
+    count = len(maps) * len(SEEDS)
+    strength = config.mapper.style_strength.default
+    return Samples(
+        np.repeat(maps, len(SEEDS), axis=0),
+        np.tile(latents, (len(maps), 1)),
+        np.full((count, 1), strength, np.float32),
+    )
+
+
+def reference_pictures(pipeline: SynthesisPipeline, samples: Samples) -> Pictures:
+    """PyTorch's pictures in FP32, uint8 `[N, H, W, 3]`."""
+    labels, latents, strengths = map(torch.from_numpy, (samples.labels, samples.latents, samples.strengths))
+    return to_uint8(pipeline(labels, latents, strengths))
+
+
+def pictures_of(runner: Runner, samples: Samples) -> Pictures:
+    """A model's pictures, in batches of a map's seeds, uint8 `[N, H, W, 3]`."""
+    made = []
+    for start in range(0, len(samples.labels), len(SEEDS)):
+        part = slice(start, start + len(SEEDS))
+        inputs: dict[str, NDArray[Any]] = {
+            LABEL_MAP: samples.labels[part],
+            LATENT: samples.latents[part],
+            STYLE_STRENGTH: samples.strengths[part],
+        }
+        made.append(runner(inputs)[IMAGE])
+    return np.concatenate(made)
+
+
+def compare(model: str, runner: Runner, pictures: Pictures, reference: Pictures) -> Verdict:
+    """A model's pictures against the reference's, both uint8 `[N, H, W, 3]`."""
+    found, wanted = (torch.from_numpy(one).permute(0, 3, 1, 2).float() for one in (pictures, reference))
+    psnr = peak_signal_noise_ratio(found, wanted, data_range=255.0, reduction="none", dim=(1, 2, 3))
+    ssim = structural_similarity_index_measure(found, wanted, data_range=255.0, reduction="none")
+    assert isinstance(ssim, torch.Tensor)
+    capped = psnr.double().nan_to_num(nan=float("nan"), posinf=IDENTICAL_PSNR)
+    return Verdict(model, runner.precision, runner.engine, capped.numpy(), ssim.double().numpy())
+
+
+def as_table(verdicts: list[Verdict]) -> str:
+    """Markdown: every figure with its gate."""
+    lines = [
+        "| model | computes in | run by | PSNR mean | PSNR worst | SSIM mean | SSIM worst | |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for verdict in verdicts:
+        gate, psnr, ssim = verdict.gate, verdict.psnr, verdict.ssim
+        cells = (
+            verdict.model,
+            verdict.precision,
+            verdict.engine,
+            f"{psnr.mean():.1f} dB (at least {gate.mean_psnr:g})",
+            f"{psnr.min():.1f} dB ({gate.worst_psnr:g})",
+            f"{ssim.mean():.4f} ({gate.mean_ssim:g})",
+            f"{ssim.min():.4f} ({gate.worst_ssim:g})",
+            "passed" if verdict.passed else "FAILED",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def worst_sheet(
+    verdict: Verdict, samples: Samples, pictures: Pictures, reference: Pictures, config: PackConfig
+) -> Image.Image:
+    """The pictures with the lowest PSNR: label maps, reference, result, and their difference made visible."""
+    worst = verdict.psnr.argsort()[:SHEET_PICTURES]
+    difference = np.abs(pictures[worst].astype(int) - reference[worst].astype(int)) * DIFFERENCE_GAIN
+    painted = paint_labels(samples.labels[worst], config.palette)
+    shown = difference.clip(0, 255).astype(np.uint8)
+    return contact_sheet([painted, reference[worst], pictures[worst], shown], cell=128)
+
+
+def _label_map(file: Path, size: int, classes: int) -> NDArray[np.uint8]:
+    with Image.open(file) as image:
+        mode = image.mode
+        ids: NDArray[np.uint8] = np.asarray(image.resize((size, size), Image.Resampling.NEAREST))
+    if mode not in ("P", "L"):
+        raise ValueError(f"{file}: got a PNG of mode {mode}, allowed are P and L: one class id per pixel")
+    if ids.max() >= classes:
+        raise ValueError(f"{file}: holds class id {ids.max()}, allowed are 0 to {classes - 1}")
+    return ids
