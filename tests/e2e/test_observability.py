@@ -86,7 +86,7 @@ def test_trailer_tells_the_timings_and_the_request_id(
         encode = response.timings.encode.ToNanoseconds() / 1e6
     assert trailer["x-request-id"] == "my-request-1"
     entries = parse_server_timing(trailer["server-timing"])
-    assert list(entries) == ["queue", "decode", *STAGES, "encode", "total"]
+    assert list(entries) == ["queue", "decode", "admission", *STAGES, "encode", "total"]
     assert entries["encode"][0] == pytest.approx(encode, abs=0.001)
 
 

@@ -30,6 +30,7 @@ def _used() -> Metrics:
     metrics.rpc_started(SYNTHESIZE)
     metrics.rpc_handled(SYNTHESIZE, grpc.StatusCode.OK, 0.004)
     metrics.failed("OVERLOADED")
+    metrics.waited("faces64", 0.001)
     for _ in range(3):
         metrics.image_made("faces64", "png")
     metrics.stage("faces64_rearranger", 0.002, queue_seconds=0.001)
@@ -70,6 +71,15 @@ def test_a_cached_stage_is_a_hit_and_stays_out_of_the_latencies() -> None:
     assert _value(metrics, "maskweave_stage_duration_seconds_sum", stage="head") == 0.002
     assert _value(metrics, "maskweave_stage_queue_duration_seconds_sum", stage="head") == 0.001
     assert _value(metrics, "maskweave_response_cache_hits_total", stage="head") == 1
+
+
+def test_the_admission_is_shown_as_it_is_when_it_is_looked_at() -> None:
+    metrics, waiting, running = Metrics(), [3], [2]
+    metrics.watch_admission(lambda: waiting[0], lambda: running[0])
+    assert _value(metrics, "maskweave_pictures_waiting") == 3
+    waiting[0], running[0] = 0, 1
+    assert _value(metrics, "maskweave_pictures_waiting") == 0
+    assert _value(metrics, "maskweave_pictures_running") == 1
 
 
 def test_two_objects_count_apart() -> None:
