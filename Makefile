@@ -40,12 +40,13 @@ triton: $(TRITON)  ## Start a real Triton on this machine, for development (opti
 test: $(DEV) $(LABELS) $(TRITON)  ## Run all tests (pytest options: make test ARGS="-k palette")
 	@.venv/dev/bin/pytest $(ARGS)
 
-lint: $(DEV)  ## ruff, mypy --strict, import rules, buf lint
+lint: $(DEV)  ## ruff, mypy --strict, import rules, buf lint, hadolint
 	@.venv/dev/bin/ruff check
 	@.venv/dev/bin/ruff format --check
 	@.venv/dev/bin/mypy
 	@.venv/dev/bin/lint-imports
 	@cd proto && ../.venv/dev/bin/buf lint
+	@.venv/dev/bin/hadolint Dockerfile
 
 format: $(DEV)  ## Format the code and mend what ruff can mend
 	@.venv/dev/bin/ruff check --fix-only --quiet
@@ -56,6 +57,21 @@ proto:  ## Generate the Python code of the contract from proto/
 
 bench: $(SERVE)  ## Measure latency and throughput of a local gateway (options: make bench ARGS="--help")
 	@.venv/serve/bin/python -m benchmarks.latency $(ARGS)
+
+##@ Images
+.PHONY: image image-test
+# docker, podman or buildah, whichever is there.
+BUILDER ?= $(firstword $(foreach name,docker podman buildah,$(shell command -v $(name))))
+TARGET ?= gateway
+IMAGE ?= maskweave-$(TARGET)
+image:  ## Build an image of the Dockerfile (make image TARGET=triton IMAGE=NAME:TAG BUILDER=podman ARGS="...")
+	@test -n '$(BUILDER)' || { echo 'docker, podman or buildah is needed'; exit 1; }
+	@# What is no docker keeps the health check only in docker's format.
+	$(BUILDER) build $(if $(filter docker,$(notdir $(BUILDER))),,--format docker) --target $(TARGET) \
+	    --tag $(IMAGE) $(ARGS) .
+
+image-test: $(DEV)  ## Build the gateway's image without an engine, start it, ask it for faces (Debian, root)
+	@.venv/dev/bin/pytest tests/container --durations=0 $(ARGS)
 
 ##@ Making a pack
 .PHONY: dev-env labels-env train

@@ -25,5 +25,8 @@ compile dev.txt --extra serve --extra train --extra export --extra bench --extra
     pyproject.toml client/pyproject.toml
 compile client.txt --constraint requirements/dev.txt client/pyproject.toml
 compile serve.txt --constraint requirements/dev.txt --extra serve pyproject.toml
+# For the images: what builds the wheel, and what the engine builder needs beside its base's torch.
+compile build.txt --constraint requirements/dev.txt --only-build-deps --all-build-deps pyproject.toml
+compile export.txt --constraint requirements/dev.txt --extra train --extra export pyproject.toml
 compile labels.txt requirements/labels.in
 compile triton.txt requirements/triton.in

@@ -1,0 +1,101 @@
+"""`maskweave health` against real gateways, and against what is none."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from service.core.settings import Settings
+from service.health_cli import DEFAULT_PORT, default_address
+from tests.support.gateway_process import GatewayProcess, gateway_process
+
+SERVICE = "maskweave.v1.SynthesisService"
+
+
+def health(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command."""
+    return subprocess.run(
+        [sys.executable, "-m", "maskweave_cli", "health", *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@contextmanager
+def bound(*, listening: bool) -> Iterator[str]:
+    """An address where nobody listens, or where connections are taken but never answered."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        if listening:
+            taken.listen()
+        yield f"127.0.0.1:{taken.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("arguments", [(), ("--service", SERVICE)], ids=["server", "service"])
+def test_a_gateway_that_is_up(gateway: GatewayProcess, arguments: tuple[str, ...]) -> None:
+    done = health("--address", gateway.address, *arguments)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "SERVING\n", "")
+
+
+def test_the_address_comes_from_the_gateways_own_settings(repository: Path) -> None:
+    with gateway_process(repository, grpc_host="0.0.0.0") as gateway:
+        settings = {"MASKWEAVE_GRPC_HOST": "0.0.0.0", "MASKWEAVE_GRPC_PORT": gateway.address.split(":")[1]}
+        done = health(**settings)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "SERVING\n", "")
+
+
+def test_proxies_are_left_aside(gateway: GatewayProcess) -> None:
+    with bound(listening=False) as nobody:
+        done = health("--address", gateway.address, http_proxy=f"http://{nobody}", no_proxy="", NO_PROXY="")
+    assert done.stdout == "SERVING\n"
+
+
+def test_an_unknown_service(gateway: GatewayProcess) -> None:
+    done = health("--address", gateway.address, "--service", "unknown.Service")
+    message = f"Error: {gateway.address} offers no service 'unknown.Service'\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", message)
+
+
+def test_nobody_listens() -> None:
+    with bound(listening=False) as address:
+        done = health("--address", address)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"Error: {address} cannot be reached: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_nobody_answers() -> None:
+    with bound(listening=True) as address:
+        done = health("--address", address, "--timeout", "0.3")
+    message = f"Error: {address} did not answer within 0.3 s\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", message)
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [("0.0.0.0", "127.0.0.1:7"), ("::", "[::1]:7"), ("10.0.0.1", "10.0.0.1:7"), ("fe80::1", "[fe80::1]:7")],
+)
+def test_where_the_gateway_is_found(monkeypatch: pytest.MonkeyPatch, host: str, address: str) -> None:
+    monkeypatch.setenv("MASKWEAVE_GRPC_HOST", host)
+    monkeypatch.setenv("MASKWEAVE_GRPC_PORT", "7")
+    assert default_address() == address
+
+
+def test_without_settings_it_asks_where_a_gateway_listens_by_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("GRPC_HOST", "GRPC_PORT"):
+        monkeypatch.delenv(f"MASKWEAVE_{name}", raising=False)
+    defaults = {name: Settings.model_fields[name].default for name in ("grpc_host", "grpc_port")}
+    assert default_address() == f"{defaults['grpc_host']}:{defaults['grpc_port']}"
+    assert defaults["grpc_port"] == DEFAULT_PORT
