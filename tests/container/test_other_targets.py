@@ -12,6 +12,8 @@ import pytest
 
 from tests.support.buildah import ROOT, Buildah
 
+pytestmark = pytest.mark.timeout(900)
+
 
 @pytest.fixture(scope="module")
 def triton(buildah: Buildah, base: str) -> Iterator[tuple[Path, dict[str, Any]]]:
