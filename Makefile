@@ -18,6 +18,7 @@ SERVE := .venv/serve/.up-to-date
 DEV := .venv/dev/.up-to-date
 LABELS := .venv/labels/.up-to-date
 TRITON := .venv/triton/.up-to-date
+LIBPYTHON = lib$(shell $(PYTHON) -c 'import sys; print(f"python{sys.version_info.major}.{sys.version_info.minor}")')
 
 # What runs the models of `make serve`: embedded, or triton (then `make triton` must be up).
 ENGINE ?= embedded
@@ -124,6 +125,10 @@ $(DEV): requirements/dev.txt requirements/dev-nodeps.txt $(PROJECTS) | .venv/dev
 $(TRITON): requirements/triton.txt requirements/triton-nodeps.txt | .venv/triton/bin/python
 	@echo "installing .venv/triton"
 	@.venv/triton/bin/python $(PIP_INSTALL) --no-deps -r requirements/triton-nodeps.txt -r requirements/triton.txt
+	@# Python's shared library is no part of Debian's python3; whoever may install it need not be asked to.
+	@.venv/triton/bin/python tests/triton/server.py --check || { [ "$$(id -u)" = 0 ] && command -v apt-get \
+	    && apt-get update -qq && apt-get install -qq --yes $(LIBPYTHON) \
+	    && .venv/triton/bin/python tests/triton/server.py --check; }
 	@touch $@
 
 $(LABELS): requirements/labels.txt requirements/labels-nodeps.txt | .venv/labels/bin/python

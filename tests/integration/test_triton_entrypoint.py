@@ -72,7 +72,7 @@ class Server:
     def lines_until_ready(self) -> list[str]:
         """What was printed until the server was up."""
         assert self.process.stdout is not None
-        lines = []
+        lines: list[str] = []
         for line in self.process.stdout:
             if line == "ready\n":
                 return lines
