@@ -22,6 +22,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 DEFAULT_REPOSITORY = HERE.parents[1] / "model_repository"
 LOOPBACK = "127.0.0.1"
+SYSTEM_LIBRARIES = ("/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/local/lib")
 
 
 def main() -> None:
@@ -91,13 +92,7 @@ def _package() -> Path:
 def _libpython() -> Path:
     """The shared library of this Python, which the python backend links to."""
     name = f"libpython{sys.version_info.major}.{sys.version_info.minor}.so.1.0"
-    folders = (
-        sysconfig.get_config_var("LIBDIR"),
-        "/usr/lib/x86_64-linux-gnu",
-        "/usr/lib64",
-        "/usr/local/lib",
-    )
-    for folder in filter(None, folders):
+    for folder in filter(None, (sysconfig.get_config_var("LIBDIR"), *SYSTEM_LIBRARIES)):
         if (path := Path(folder) / name).exists():
             ctypes.CDLL(str(path))  # readable, and of this machine
             return path
