@@ -116,7 +116,8 @@ $(SERVE): requirements/serve.txt requirements/client.txt $(PROJECTS) | .venv/ser
 
 $(DEV): requirements/dev.txt requirements/dev-nodeps.txt $(PROJECTS) | .venv/dev/bin/python
 	@echo "installing .venv/dev"
-	@.venv/dev/bin/python $(PIP_INSTALL) -r requirements/dev.txt
+	@# Not the dependencies: the lock is whole but for torch, which torchmetrics would bring unpinned.
+	@.venv/dev/bin/python $(PIP_INSTALL) --no-deps -r requirements/dev.txt
 	@.venv/dev/bin/python $(PIP_INSTALL) $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL)) $(TORCH)
 	@.venv/dev/bin/python $(PIP_INSTALL) --no-deps -r requirements/dev-nodeps.txt
 	@.venv/dev/bin/python $(PIP_INSTALL) --no-deps -e . -e ./client
