@@ -37,7 +37,7 @@ triton: $(TRITON)  ## Start a real Triton on this machine, for development (opti
 	@exec .venv/triton/bin/python tests/triton/server.py $(ARGS)
 
 ##@ Working on it
-.PHONY: test lint format proto bench
+.PHONY: test lint format proto errors-page bench
 test: $(DEV) $(LABELS) $(TRITON)  ## Run all tests (pytest options: make test ARGS="-k palette")
 	@.venv/dev/bin/pytest $(ARGS)
 
@@ -55,6 +55,9 @@ format: $(DEV)  ## Format the code and mend what ruff can mend
 
 proto:  ## Generate the Python code of the contract from proto/
 	@PYTHON=$(PYTHON) proto/generate.sh
+
+errors-page: $(SERVE)  ## Write docs/errors.md anew from the table of failures
+	@.venv/serve/bin/python -m service.core.errors_page > docs/errors.md
 
 bench: $(SERVE)  ## Measure latency and throughput of a local gateway (options: make bench ARGS="--help")
 	@.venv/serve/bin/python -m benchmarks.latency $(ARGS)

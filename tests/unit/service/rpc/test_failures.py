@@ -166,6 +166,8 @@ async def test_every_failure_of_the_table_over_the_wire(
     assert caught.value.code() is errors.STATUS_CODES[kind]
     assert caught.value.details() == expected.message
     assert trailer["x-request-id"] == "id-3"
+    seconds = getattr(SAMPLES[kind], "retry_after_seconds", None)
+    assert trailer.get("grpc-retry-pushback-ms") == (None if seconds is None else str(round(seconds * 1e3)))
     # What callers are not told is in the log, under the request's id.
     internal = errors.STATUS_CODES[kind] is grpc.StatusCode.INTERNAL
     assert any(record.levelno == logging.ERROR and record.exc_info for record in caplog.records) == internal
