@@ -93,8 +93,8 @@ class Buildah:
         try:
             pip_conf, certificates = self._secrets(secrets)
             self(
-                *("build", "--isolation", "chroot", "--format", "docker", "--timestamp", "0", "--no-cache"),
-                *("--target", target, "--tag", name),
+                *("build", "--isolation", "chroot", "--format", "docker", "--timestamp", "0"),
+                *("--no-cache", "--force-rm", "--target", target, "--tag", name),
                 *(
                     part
                     for key, value in build_arguments.items()
@@ -103,9 +103,11 @@ class Buildah:
                 *("--secret", f"id=pip.conf,src={pip_conf}", "--secret", f"id=ca.crt,src={certificates}"),
                 ROOT,
             )
-            yield name
         finally:
             shutil.rmtree(secrets)
+        try:
+            yield name
+        finally:
             self("rmi", "--force", name)
 
     @contextmanager
