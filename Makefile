@@ -18,6 +18,7 @@ SERVE := .venv/serve/.up-to-date
 DEV := .venv/dev/.up-to-date
 LABELS := .venv/labels/.up-to-date
 TRITON := .venv/triton/.up-to-date
+LIBPYTHON = lib$(shell $(PYTHON) -c 'import sys; print(f"python{sys.version_info.major}.{sys.version_info.minor}")')
 
 # What runs the models of `make serve`: embedded, or triton (then `make triton` must be up).
 ENGINE ?= embedded
@@ -36,7 +37,7 @@ triton: $(TRITON)  ## Start a real Triton on this machine, for development (opti
 	@exec .venv/triton/bin/python tests/triton/server.py $(ARGS)
 
 ##@ Working on it
-.PHONY: test lint format proto bench
+.PHONY: test lint format proto errors-page bench
 test: $(DEV) $(LABELS) $(TRITON)  ## Run all tests (pytest options: make test ARGS="-k palette")
 	@.venv/dev/bin/pytest $(ARGS)
 
@@ -54,6 +55,9 @@ format: $(DEV)  ## Format the code and mend what ruff can mend
 
 proto:  ## Generate the Python code of the contract from proto/
 	@PYTHON=$(PYTHON) proto/generate.sh
+
+errors-page: $(SERVE)  ## Write docs/errors.md anew from the table of failures
+	@.venv/serve/bin/python -m service.core.errors_page > docs/errors.md
 
 bench: $(SERVE)  ## Measure latency and throughput of a local gateway (options: make bench ARGS="--help")
 	@.venv/serve/bin/python -m benchmarks.latency $(ARGS)
@@ -115,6 +119,7 @@ $(SERVE): requirements/serve.txt requirements/client.txt $(PROJECTS) | .venv/ser
 
 $(DEV): requirements/dev.txt requirements/dev-nodeps.txt $(PROJECTS) | .venv/dev/bin/python
 	@echo "installing .venv/dev"
+	@# Not the dependencies: the lock is whole but for torch, which torchmetrics would bring unpinned.
 	@.venv/dev/bin/python $(PIP_INSTALL) --no-deps -r requirements/dev.txt
 	@.venv/dev/bin/python $(PIP_INSTALL) $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL)) $(TORCH)
 	@.venv/dev/bin/python $(PIP_INSTALL) --no-deps -r requirements/dev-nodeps.txt
@@ -124,6 +129,10 @@ $(DEV): requirements/dev.txt requirements/dev-nodeps.txt $(PROJECTS) | .venv/dev
 $(TRITON): requirements/triton.txt requirements/triton-nodeps.txt | .venv/triton/bin/python
 	@echo "installing .venv/triton"
 	@.venv/triton/bin/python $(PIP_INSTALL) --no-deps -r requirements/triton-nodeps.txt -r requirements/triton.txt
+	@# Python's shared library is no part of Debian's python3; whoever may install it need not be asked to.
+	@.venv/triton/bin/python tests/triton/server.py --check || { [ "$$(id -u)" = 0 ] && command -v apt-get \
+	    && apt-get update -qq && apt-get install -qq --yes $(LIBPYTHON) \
+	    && .venv/triton/bin/python tests/triton/server.py --check; }
 	@touch $@
 
 $(LABELS): requirements/labels.txt requirements/labels-nodeps.txt | .venv/labels/bin/python

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -52,8 +53,8 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     """Bring a gateway up, and on leaving take it down without losing a request.
 
     Up means, in this order: the HTTP port, which says "not ready", the models, the gRPC port.
-    Down means: report not ready, take no new calls, let those in progress finish within the grace, cancel
-    the rest, free the models, close the HTTP port.
+    Down means: report not ready, go on serving for a while, take no new calls, let those in progress finish
+    within the grace, cancel the rest, free the models, close the HTTP port.
 
     Raises:
         MaskweaveError: The model repository cannot be served, the engine cannot be reached, or one of the
@@ -94,6 +95,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         grpc_port = _listen(server, settings.grpc_host, settings.grpc_port)
         await server.start()
         stack.push_async_callback(server.stop, settings.stop_grace_seconds)
+        stack.push_async_callback(asyncio.sleep, settings.drain_seconds)
         await health.start()
         stack.push_async_callback(health.stop)
         yield Gateway(
@@ -128,6 +130,7 @@ def _build_server(
             ("grpc.so_reuseport", 0),
             ("grpc.http2.min_recv_ping_interval_without_data_ms", _MIN_PING_INTERVAL_MS),
             ("grpc.keepalive_permit_without_calls", 1),
+            *_connection_age(settings),
         ]
     )
     add_synthesis_service(server, servicer, calls)
@@ -136,6 +139,17 @@ def _build_server(
         health_service = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
         reflection.enable_server_reflection((SERVICE_NAME, health_service, reflection.SERVICE_NAME), server)
     return server
+
+
+def _connection_age(settings: Settings) -> list[tuple[str, int]]:
+    """Limits of a connection's age; gRPC adds a tenth by chance, so that not all end at once."""
+    if not settings.max_connection_age_seconds:
+        return []
+    grace = settings.default_timeout_seconds
+    return [
+        ("grpc.max_connection_age_ms", round(settings.max_connection_age_seconds * 1e3)),
+        ("grpc.max_connection_age_grace_ms", round(grace * 1e3)),
+    ]
 
 
 def _listen(server: grpc.aio.Server, host: str, port: int) -> int:

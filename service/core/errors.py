@@ -35,10 +35,12 @@ class MaskweaveError(Exception):
     """Base of the failures this service raises on purpose.
 
     `reason` is stable and machine readable (UPPER_SNAKE, as in `google.rpc.ErrorInfo.reason`);
+    `details` names the further google.rpc messages that callers get;
     `str(error)` is a sentence a caller can act on.
     """
 
     reason: ClassVar[str] = "INTERNAL"
+    details: ClassVar[str] = ""
 
     @property
     def metadata(self) -> Mapping[str, str]:
@@ -56,6 +58,7 @@ class InvalidArgument(MaskweaveError):
     """
 
     reason = "INVALID_FIELD"
+    details = "`BadRequest`"
 
     def __init__(self, field: str, value: object, allowed: str) -> None:
         self.field = field
@@ -83,6 +86,7 @@ class NotFound(MaskweaveError):
     """
 
     reason = "RESOURCE_NOT_FOUND"
+    details = "`ResourceInfo`"
 
     def __init__(self, resource_type: str, name: str, available: Iterable[str] = ()) -> None:
         self.resource_type = resource_type
@@ -116,6 +120,7 @@ class Overloaded(MaskweaveError):
     """
 
     reason = "OVERLOADED"
+    details = "`RetryInfo`"
 
     def __init__(self, message: str, retry_after_seconds: float) -> None:
         super().__init__(message)
@@ -131,6 +136,7 @@ class Unavailable(MaskweaveError):
     """
 
     reason = "UNAVAILABLE"
+    details = "`RetryInfo` when it can be said"
 
     def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
         super().__init__(message)
@@ -141,12 +147,14 @@ class EngineUnreachable(Unavailable):
     """The inference server is out of reach: it is down, restarting, or the network is."""
 
     reason = "ENGINE_UNREACHABLE"
+    details = "`RetryInfo`"
 
 
 class ModelNotReady(Unavailable):
     """The inference server answers, but a model that it had at start is missing or not ready."""
 
     reason = "MODEL_NOT_READY"
+    details = "`RetryInfo`"
 
 
 class EngineFailure(MaskweaveError):

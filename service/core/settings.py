@@ -100,6 +100,17 @@ class Settings(BaseSettings):
     default_timeout_seconds: float = Field(
         default=30.0, gt=0, description="Deadline of a request whose caller set none."
     )
+    max_connection_age_seconds: float = Field(
+        default=0.0,
+        ge=0,
+        description="Age at which a connection is ended in an orderly way, so that clients spread over new "
+        "replicas; 0 for never.",
+    )
+    drain_seconds: float = Field(
+        default=0.0,
+        ge=0,
+        description="On SIGTERM, time to go on serving while balancers notice that it is not ready.",
+    )
     stop_grace_seconds: float = Field(
         default=10.0, ge=0, description="On SIGTERM, time that requests in progress have to finish."
     )

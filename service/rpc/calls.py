@@ -23,6 +23,7 @@ from service.rpc.trace import trace_context
 
 REQUEST_ID = "x-request-id"
 SERVER_TIMING = "server-timing"
+RETRY_PUSHBACK = "grpc-retry-pushback-ms"
 
 _PASSED = "The deadline passed before the answer was ready."
 
@@ -154,8 +155,12 @@ def _host(peer: str) -> str:
 
 async def _abort(failure: Failure, error: Exception, call: Call, context: Context) -> NoReturn:
     status = rich_status(failure, error, call.request_id)
-    trailer = (*call.trailer.items(), (DETAILS_TRAILER, status.SerializeToString()))
-    await context.abort(failure.code, failure.message, trailer)
+    trailer = [*call.trailer.items(), (DETAILS_TRAILER, status.SerializeToString())]
+    retry_after = getattr(error, "retry_after_seconds", None)
+    if retry_after is not None:
+        # Clients that try again by themselves wait for this instead of their own back-off (gRFC A6).
+        trailer.append((RETRY_PUSHBACK, str(round(retry_after * 1e3))))
+    await context.abort(failure.code, failure.message, tuple(trailer))
 
 
 @asynccontextmanager

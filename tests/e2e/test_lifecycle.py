@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -87,7 +88,7 @@ def test_the_grpcurl_line_printed_at_start_works(gateway: GatewayProcess) -> Non
 
 
 def test_settings_are_printed_at_start(gateway: GatewayProcess, repository: Path) -> None:
-    assert f"model_repository        = {repository}" in gateway.output.splitlines()
+    assert re.search(rf"^model_repository += {re.escape(str(repository))}$", gateway.output, re.MULTILINE)
 
 
 def test_sigterm_drains(own_gateway: GatewayProcess) -> None:
@@ -110,6 +111,30 @@ def test_sigterm_drains(own_gateway: GatewayProcess) -> None:
         assert "stopped" in own_gateway.output
         with pytest.raises(Unavailable):
             client.synthesize("slow", SMALL, timeout=2)
+
+
+def test_sigterm_goes_on_serving_while_balancers_notice(repository: Path) -> None:
+    with gateway_process(repository, drain_seconds=2) as gateway, channel_to(gateway) as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+        gateway.terminate()
+        while health.Check(health_pb2.HealthCheckRequest(service=SERVICE)).status == SERVING:
+            time.sleep(0.01)
+        # A new connection, as of a caller who has not heard of it yet.
+        with Client(gateway.address) as client:
+            assert client.synthesize("slow", SMALL, latents=[[0.0]]).pictures
+        assert gateway.get("/livez") == "ok\n"
+        assert gateway.wait() == 0
+
+
+def test_a_connection_of_some_age_is_ended_without_losing_a_call(repository: Path) -> None:
+    with gateway_process(repository, max_connection_age_seconds=0.5) as gateway:
+        seen: set[str] = set()
+        with Client(gateway.address) as client:
+            end = time.monotonic() + 3
+            while time.monotonic() < end:
+                assert client.synthesize("slow", SMALL, latents=[[0.0]]).pictures
+                seen |= gateway.peers()
+        assert len(seen) > 1
 
 
 def test_sigterm_waits_no_longer_than_the_grace(repository: Path) -> None:

@@ -104,6 +104,8 @@ def test_metrics_count_calls_stages_and_images(repository: Path) -> None:
         client.synthesize("faces64", np.zeros((2, 2), np.uint8), seed=1)
         with channel_to(gateway) as channel, pytest.raises(grpc.RpcError):
             pb_grpc.SynthesisServiceStub(channel).Synthesize(blank_request(number_of_images=0))
+        # A call is counted as handled once its status has been sent, which the caller may have before that.
+        gateway.wait_until_in_flight(0)
         page = gateway.get("/metrics").splitlines()
 
     rpc = 'grpc_method="Synthesize",grpc_service="maskweave.v1.SynthesisService",grpc_type="unary"'

@@ -78,6 +78,14 @@ class GatewayProcess:
         """Wait until so many calls of a method are in progress."""
         self.wait_for_metric(f'maskweave_requests_in_flight{{grpc_method="{method}"}} {count}.0')
 
+    def peers(self) -> set[str]:
+        """The ends of the connections to its gRPC port, as the kernel has them."""
+        port = f":{int(self.address.rpartition(':')[2]):04X}"
+        tables = (Path(f"/proc/net/{name}").read_text().splitlines()[1:] for name in ("tcp", "tcp6"))
+        rows = [line.split() for table in tables for line in table]
+        established = "01"
+        return {row[2] for row in rows if row[1].endswith(port) and row[3] == established}
+
     def terminate(self) -> None:
         """Ask it to stop, without waiting."""
         self.process.send_signal(signal.SIGTERM)

@@ -22,15 +22,18 @@ from pathlib import Path
 HERE = Path(__file__).parent
 DEFAULT_REPOSITORY = HERE.parents[1] / "model_repository"
 LOOPBACK = "127.0.0.1"
+SYSTEM_LIBRARIES = ("/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/local/lib")
 
 
 def main() -> None:
     """Become the server."""
     options, further = _parse()
-    package = _package()
+    package, libpython = _package(), _libpython()
     environment = Path(sys.prefix)
     backends = _backends(package, environment / "triton-backends")
-    libraries = (package.parent / "nvidia_pytriton.libs", _libpython().parent)
+    if options.check:
+        return
+    libraries = (package.parent / "nvidia_pytriton.libs", libpython.parent)
     os.environ["LD_LIBRARY_PATH"] = ":".join(map(str, libraries))
     # The python backend's processes ask the first python3 on the path where its packages are.
     os.environ["PATH"] = f"{environment / 'bin'}:{os.environ.get('PATH', '')}"
@@ -70,6 +73,7 @@ def _parse() -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--metrics-port", type=int, default=8002)
     parser.add_argument("--cache-bytes", type=int, default=64 * 2**20, help="of the response cache")
     parser.add_argument("--exit-seconds", type=int, default=10, help="for requests in progress on SIGTERM")
+    parser.add_argument("--check", action="store_true", help="only see whether everything is there")
     options, further = parser.parse_known_args()
     if not options.model_repository.is_dir():
         parser.error(f"--model-repository: {options.model_repository} is not a directory")
@@ -88,13 +92,7 @@ def _package() -> Path:
 def _libpython() -> Path:
     """The shared library of this Python, which the python backend links to."""
     name = f"libpython{sys.version_info.major}.{sys.version_info.minor}.so.1.0"
-    folders = (
-        sysconfig.get_config_var("LIBDIR"),
-        "/usr/lib/x86_64-linux-gnu",
-        "/usr/lib64",
-        "/usr/local/lib",
-    )
-    for folder in filter(None, folders):
+    for folder in filter(None, (sysconfig.get_config_var("LIBDIR"), *SYSTEM_LIBRARIES)):
         if (path := Path(folder) / name).exists():
             ctypes.CDLL(str(path))  # readable, and of this machine
             return path

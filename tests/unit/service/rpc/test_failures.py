@@ -146,6 +146,34 @@ def test_every_failure_of_the_table_becomes_a_rich_status(kind: type[BaseExcepti
         assert detail == DETAILS[kind]
 
 
+@pytest.mark.parametrize(
+    "kind", [kind for kind in errors.STATUS_CODES if issubclass(kind, errors.MaskweaveError)]
+)
+async def test_every_failure_of_the_table_over_the_wire(
+    kind: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(_: Mapping[str, Array]) -> None:
+        raise SAMPLES[kind]
+
+    async with stub_on(FakeEngine(fail)) as stub:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.Synthesize(REQUEST, metadata=(("x-request-id", "id-3"),))
+    expected = rich_status(errors.describe(SAMPLES[kind]), SAMPLES[kind], "id-3")
+    trailer = dict(caught.value.trailing_metadata())
+    sent = trailer[DETAILS_TRAILER]
+    assert isinstance(sent, bytes)
+    assert status_pb2.Status.FromString(sent) == expected
+    assert caught.value.code() is errors.STATUS_CODES[kind]
+    assert caught.value.details() == expected.message
+    assert trailer["x-request-id"] == "id-3"
+    seconds = getattr(SAMPLES[kind], "retry_after_seconds", None)
+    assert trailer.get("grpc-retry-pushback-ms") == (None if seconds is None else str(round(seconds * 1e3)))
+    # What callers are not told is in the log, under the request's id.
+    internal = errors.STATUS_CODES[kind] is grpc.StatusCode.INTERNAL
+    assert any(record.levelno == logging.ERROR and record.exc_info for record in caplog.records) == internal
+    assert SECRET not in str(caught.value)
+
+
 async def test_a_deadline_that_passes_while_the_loop_is_busy_is_not_taken_for_a_cancellation() -> None:
     """It is then gRPC that cancels the call, before the deadline's own timer was looked at."""
     ended = asyncio.Event()
