@@ -155,7 +155,11 @@ def _host(peer: str) -> str:
 async def _abort(failure: Failure, error: Exception, call: Call, context: Context) -> NoReturn:
     status = rich_status(failure, error, call.request_id)
     trailer = (*call.trailer.items(), (DETAILS_TRAILER, status.SerializeToString()))
-    await context.abort(failure.code, failure.message, trailer)
+    try:
+        await context.abort(failure.code, failure.message, trailer)
+    except grpc.aio.InternalError:
+        # A caller who reads nothing: the last message is still on its way, and no status can overtake it.
+        raise asyncio.CancelledError from None
 
 
 @asynccontextmanager
