@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -61,6 +62,8 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         ListenError: A port is taken or an address is not this machine's.
     """
     metrics = Metrics()
+    loop = asyncio.get_running_loop()
+    metrics.watch_tasks(lambda: len(asyncio.all_tasks(loop)))
     async with AsyncExitStack() as stack:
         health = GatewayHealth([SERVICE_NAME])
         http_port = await stack.enter_async_context(
@@ -120,6 +123,7 @@ def _engine(settings: Settings) -> Engine:
 def _build_server(
     settings: Settings, servicer: SynthesisServicer, calls: Calls, health: GatewayHealth
 ) -> grpc.aio.Server:
+    silence_ms = int(settings.silence_seconds * 1000)
     server = grpc.aio.server(
         options=[
             ("grpc.max_receive_message_length", settings.max_message_bytes),
@@ -127,6 +131,11 @@ def _build_server(
             # Otherwise a second gateway on the same port would start and take half of the calls.
             ("grpc.so_reuseport", 0),
             ("grpc.http2.min_recv_ping_interval_without_data_ms", _MIN_PING_INTERVAL_MS),
+            # Without these, what a vanished machine had open is held until the process ends.
+            ("grpc.keepalive_time_ms", silence_ms),
+            ("grpc.keepalive_timeout_ms", silence_ms),
+            ("grpc.http2.ping_timeout_ms", silence_ms),
+            ("grpc.server_handshake_timeout_ms", silence_ms),
             ("grpc.keepalive_permit_without_calls", 1),
         ]
     )
