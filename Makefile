@@ -18,6 +18,10 @@ SERVE := .venv/serve/.up-to-date
 DEV := .venv/dev/.up-to-date
 LABELS := .venv/labels/.up-to-date
 TRITON := .venv/triton/.up-to-date
+FUZZ := .venv/fuzz/.up-to-date
+
+# Only fuzzing needs it, and there are no builds of it for every machine, so that it is in no lock.
+ATHERIS := atheris==2.3.0
 
 # What runs the models of `make serve`: embedded, or triton (then `make triton` must be up).
 ENGINE ?= embedded
@@ -36,7 +40,7 @@ triton: $(TRITON)  ## Start a real Triton on this machine, for development (opti
 	@exec .venv/triton/bin/python tests/triton/server.py $(ARGS)
 
 ##@ Working on it
-.PHONY: test lint format proto bench
+.PHONY: test lint format proto bench fuzz soak
 test: $(DEV) $(LABELS) $(TRITON)  ## Run all tests (pytest options: make test ARGS="-k palette")
 	@.venv/dev/bin/pytest $(ARGS)
 
@@ -56,6 +60,12 @@ proto:  ## Generate the Python code of the contract from proto/
 
 bench: $(SERVE)  ## Measure latency and throughput of a local gateway (options: make bench ARGS="--help")
 	@.venv/serve/bin/python -m benchmarks.latency $(ARGS)
+
+fuzz: $(FUZZ)  ## Fuzz every decoder and message, a minute each (options: make fuzz ARGS="--help")
+	@.venv/fuzz/bin/python -m tests.fuzz.run $(ARGS)
+
+soak: $(SERVE)  ## Ten minutes of mixed load on a local gateway (shorter: make soak ARGS="--seconds 60")
+	@.venv/serve/bin/python -m benchmarks.soak $(ARGS)
 
 ##@ Making a pack
 .PHONY: dev-env labels-env train
@@ -108,6 +118,12 @@ $(DEV): requirements/dev.txt requirements/dev-nodeps.txt $(PROJECTS) | .venv/dev
 $(TRITON): requirements/triton.txt requirements/triton-nodeps.txt | .venv/triton/bin/python
 	@echo "installing .venv/triton"
 	@.venv/triton/bin/python $(PIP_INSTALL) --no-deps -r requirements/triton-nodeps.txt -r requirements/triton.txt
+	@touch $@
+
+$(FUZZ): requirements/serve.txt $(PROJECTS) | .venv/fuzz/bin/python
+	@echo "installing .venv/fuzz"
+	@.venv/fuzz/bin/python $(PIP_INSTALL) -r requirements/serve.txt $(ATHERIS)
+	@.venv/fuzz/bin/python $(PIP_INSTALL) --no-deps -e .
 	@touch $@
 
 $(LABELS): requirements/labels.txt requirements/labels-nodeps.txt | .venv/labels/bin/python

@@ -1,4 +1,4 @@
-"""gRPC that is spoken well and used badly: too large, taken back at once, never read, never heard of again."""
+"""gRPC spoken well and used badly: too large, taken back at once, never read, never heard of again."""
 
 from __future__ import annotations
 
@@ -155,8 +155,9 @@ def test_half_open_connections_are_let_go(impatient: GatewayProcess) -> None:
     with Client(impatient.address) as client:
         assert client.synthesize("faces64", LABEL_MAP, seed=0).pictures
     before = settled(impatient)
-    openings = (b"", http2.PREFACE, http2.PREFACE + http2.settings())
-    openings += (openings[-1] + http2.call(1, raw_request().SerializeToString()),)
+    spoken = http2.PREFACE + http2.settings()
+    called = spoken + http2.call(1, raw_request().SerializeToString())
+    openings = (b"", http2.PREFACE, spoken, called)
     with ExitStack() as stack:
         for number in range(200):
             connection = stack.enter_context(http2.connect(impatient.address))
@@ -202,7 +203,7 @@ def test_more_connections_than_descriptors(repository: Path) -> None:
     """It takes what it can, answers those it has, and takes new ones as soon as there is room again."""
     limit = (160, 160)
     with gateway_process(
-        repository, before_exec=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limit), engine_threads=2
+        repository, None, lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limit), engine_threads=2
     ) as gateway:
         expected = expected_pictures(gateway)
         before = settled(gateway)

@@ -51,7 +51,9 @@ def test_the_clock_jumps_back_and_forth(shifted: tuple[GatewayProcess, SetClock]
             set_clock(jump)
             load.wait_for("right", 20)
             with pytest.raises(DeadlineExceeded):
-                client.synthesize("slow", np.zeros((4, 4), np.uint8), latents=[[SLOW_ONE_SECOND]], timeout=0.2)
+                client.synthesize(
+                    "slow", np.zeros((4, 4), np.uint8), latents=[[SLOW_ONE_SECOND]], timeout=0.2
+                )
             (picture,) = client.synthesize("faces64", LABEL_MAP, seed=0, timeout=20).pictures
             assert picture == expected[0]
     assert set(load.outcomes) == {"right"}

@@ -58,7 +58,7 @@ def test_the_disk_fills_while_the_log_is_written(repository: Path, tmp_path: Pat
         os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT), STDERR)
         resource.setrlimit(resource.RLIMIT_FSIZE, (LOG_BYTES, LOG_BYTES))
 
-    with gateway_process(repository, before_exec=log_to_a_small_disk, engine_threads=2) as gateway:
+    with gateway_process(repository, None, log_to_a_small_disk, engine_threads=2) as gateway:
         expected = expected_pictures(gateway)
         with Client(gateway.address) as client, Load(gateway, expected) as load:
             for _ in range(100):

@@ -48,15 +48,19 @@ def test_thousands_of_connections_with_garbage(gateway: GatewayProcess, unharmed
 def test_garbage_on_the_http_port(gateway: GatewayProcess, unharmed_by: Unharmed) -> None:
     numbers = random.Random(2)
     payloads = [numbers.randbytes(300) for _ in range(200)]
-    payloads += [b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\n\r\n", b"GET /metrics HTTP/1.1\r\nX: " + b"b" * 20_000]
+    payloads += [
+        b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\n\r\n",
+        b"GET /metrics HTTP/1.1\r\nX: " + b"b" * 20_000,
+    ]
     unharmed_by(lambda: throw(gateway.http.removeprefix("http://"), payloads))
 
 
 def test_http1_on_the_grpc_port(gateway: GatewayProcess, unharmed_by: Unharmed) -> None:
     requests = [
         b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
-        b"POST /maskweave.v1.SynthesisService/Synthesize HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello",
-        b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: \r\n\r\n",
+        b"POST " + http2.SYNTHESIZE.encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello",
+        b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\n"
+        b"Upgrade: h2c\r\nHTTP2-Settings: \r\n\r\n",
         b"PRI * HTTP/1.1\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(508),  # TLS says hello
     ]
@@ -79,7 +83,12 @@ def of_wrong_lengths() -> list[bytes]:
         for flags, stream in ((0, 0), (0xFF, 1), (http2.END_HEADERS, 3))
     ]
     # gRPC's own frame inside of DATA claims another size, or says that it is compressed.
-    for prefix in (struct.pack(">BI", 0, 2**32 - 1), struct.pack(">BI", 0, 1), struct.pack(">BI", 1, 9), b"\xff" * 5):
+    for prefix in (
+        struct.pack(">BI", 0, 2**32 - 1),
+        struct.pack(">BI", 0, 1),
+        struct.pack(">BI", 1, 9),
+        b"\xff" * 5,
+    ):
         call = http2.call(1, b"\x0a\x07faces64")
         frames.append(start + call[:-14] + prefix + call[-9:])
     return frames
@@ -87,7 +96,13 @@ def of_wrong_lengths() -> list[bytes]:
 
 def with_bad_headers() -> list[bytes]:
     start = http2.PREFACE + http2.settings()
-    blocks = (b"\xff" * 50, b"\x80", b"\x00\x7f\xff\xff\xff\xff\x0f", b"\x3f\xe1\xff\xff\xff\x0f", bytes(16_000))
+    blocks = (
+        b"\xff" * 50,
+        b"\x80",
+        b"\x00\x7f\xff\xff\xff\xff\x0f",
+        b"\x3f\xe1\xff\xff\xff\x0f",
+        bytes(16_000),
+    )
     floods = [start + http2.frame(http2.HEADERS, 0, 1) + http2.frame(http2.CONTINUATION, 0, 1) * 5000]
     floods += [start + http2.settings({}) * 5000, start + http2.frame(http2.PING, 0, 0, bytes(8)) * 5000]
     floods += [start + http2.frame(http2.WINDOW_UPDATE, 0, 0, b"\x7f\xff\xff\xff") * 100]

@@ -50,7 +50,7 @@ class Footprint:
     @classmethod
     def of(cls, gateway: GatewayProcess) -> Footprint:
         """Look at a gateway."""
-        samples = {name: 0 for name in _GAUGES}
+        samples = dict.fromkeys(_GAUGES, 0)
         for family in text_string_to_metric_families(gateway.get("/metrics")):
             for sample in family.samples:
                 if sample.name in samples:

@@ -82,7 +82,8 @@ class GatewayProcess:
             if line in self.get("/metrics").splitlines():
                 return
             time.sleep(0.02)
-        near = [found for found in self.get("/metrics").splitlines() if found.startswith(line.split("{")[0])]
+        name = line.partition("{")[0]
+        near = [found for found in self.get("/metrics").splitlines() if found.startswith(name)]
         raise AssertionError(f"{line!r} did not come: {near}")
 
     def wait_until_in_flight(self, count: int, method: str = "Synthesize") -> None:
@@ -125,6 +126,7 @@ def gateway_process(
     repository: Path,
     environment: Mapping[str, str] | None = None,
     before_exec: Callable[[], object] | None = None,
+    /,
     **settings: object,
 ) -> Iterator[GatewayProcess]:
     """A gateway that is up inside this context and stops cleanly at its end."""

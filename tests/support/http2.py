@@ -7,7 +7,9 @@ import struct
 from collections.abc import Iterable
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
+DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = (
+    range(10)
+)
 END_STREAM, END_HEADERS, PADDED = 0x1, 0x4, 0x8
 INITIAL_WINDOW_SIZE = 0x4
 CANCEL = 0x8
@@ -43,7 +45,9 @@ def _text(text: str) -> bytes:
     return bytes([*length, rest]) + data
 
 
-def call(stream: int, message: bytes, *, path: str = SYNTHESIZE, extra: Iterable[tuple[str, str]] = ()) -> bytes:
+def call(
+    stream: int, message: bytes, *, path: str = SYNTHESIZE, extra: Iterable[tuple[str, str]] = ()
+) -> bytes:
     """A whole gRPC call: headers and one message, which fits into one frame."""
     fields = (
         (":method", "POST"),
