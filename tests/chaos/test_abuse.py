@@ -95,6 +95,7 @@ def test_rapid_resets(gateway: GatewayProcess, unharmed_by: Unharmed) -> None:
                     pass  # the gateway has had enough of it
 
     unharmed_by(take_back)
+    assert 'grpc_code="Canceled",grpc_method="Synthesize"' in gateway.get("/metrics"), "none got that far"
 
 
 @contextmanager
