@@ -32,6 +32,9 @@ from service.synthesis.synthesizer import Synthesizer
 # The least distance of a client's keepalive pings that the server puts up with.
 _MIN_PING_INTERVAL_MS = 10_000
 
+# Far more than callers who are served in turn can use; it bounds what one connection can leave unread.
+_LEAST_STREAMS_A_CONNECTION = 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
@@ -137,6 +140,10 @@ def _build_server(
             ("grpc.http2.ping_timeout_ms", silence_ms),
             ("grpc.server_handshake_timeout_ms", silence_ms),
             ("grpc.keepalive_permit_without_calls", 1),
+            (
+                "grpc.max_concurrent_streams",
+                max(_LEAST_STREAMS_A_CONNECTION, 2 * settings.max_concurrent),
+            ),
         ]
     )
     add_synthesis_service(server, servicer, calls)

@@ -35,7 +35,7 @@ def gateway(repository: Path) -> Iterator[GatewayProcess]:
         repository,
         engine_threads=2,
         max_message_bytes=2**20,
-        default_timeout_seconds=3,
+        default_timeout_seconds=5,
         max_waiting=1024,
         response_cache_bytes=2**20,
         log_level="warning",

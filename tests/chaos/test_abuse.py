@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 RESETS = 2000
 CALLS_A_CONNECTION = 50
 CALLS_A_BURST = 5
-SLOW_READERS = 12
+SLOW_READERS = 6
 CODES_OF_REFUSAL = {grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE}
 
 
@@ -126,6 +126,14 @@ def test_slow_readers_hold_up_nobody_and_not_for_ever(gateway: GatewayProcess, u
             assert len(connections) == SLOW_READERS
 
     unharmed_by(read_nothing)
+
+
+def test_what_one_connection_can_leave_unread_is_bounded(gateway: GatewayProcess) -> None:
+    """A call that is not read counts against its connection until that closes."""
+    with http2.connect(gateway.address) as connection:
+        connection.sendall(http2.PREFACE + http2.settings())
+        told = http2.read_settings(connection)
+    assert told[http2.MAX_CONCURRENT_STREAMS] == 1024
 
 
 def test_readers_who_hang_up(gateway: GatewayProcess, unharmed_by: Unharmed) -> None:

@@ -11,7 +11,7 @@ DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDO
     range(10)
 )
 END_STREAM, END_HEADERS, PADDED = 0x1, 0x4, 0x8
-INITIAL_WINDOW_SIZE = 0x4
+MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE = 0x3, 0x4
 CANCEL = 0x8
 
 SYNTHESIZE = "/maskweave.v1.SynthesisService/Synthesize"
@@ -66,6 +66,14 @@ def call(
 def reset(stream: int) -> bytes:
     """A RST_STREAM frame that cancels a call."""
     return frame(RST_STREAM, 0, stream, struct.pack(">I", CANCEL))
+
+
+def read_settings(connection: socket.socket) -> dict[int, int]:
+    """The values of the SETTINGS frame with which the other side begins."""
+    with connection.makefile("rb") as stream:
+        head = stream.read(9)
+        assert head[3] == SETTINGS, head
+        return dict(struct.iter_unpack(">HI", stream.read(int.from_bytes(head[:3], "big"))))
 
 
 def connect(address: str, timeout: float = 10.0) -> socket.socket:
