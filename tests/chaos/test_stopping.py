@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from maskweave_client import Client
 from tests.support.gateway_process import gateway_process
-from tests.support.load import CALL_SECONDS, SLACK_SECONDS, Load, expected_pictures
+from tests.support.load import CALL_SECONDS, CLIENTS, SLACK_SECONDS, Load, expected_pictures
 from tests.support.slow_pack import SLOW_ONE_SECOND
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
@@ -36,6 +37,9 @@ def test_sigterm_under_load_loses_no_request_that_was_taken(repository: Path, at
                 gateway.terminate()
                 assert gateway.wait() == 0
             assert all(len(answer.result()) == 2 for answer in answers)
-        assert {outcome.partition(":")[0] for outcome in load.outcomes} <= {"right", "UNAVAILABLE"}
+        told = Counter({outcome.partition(":")[0]: count for outcome, count in load.outcomes.items()})
+        assert told.keys() <= {"right", "UNAVAILABLE", "CANCELLED"}
+        # Known, in docs/reliability.md: a call that arrives at the very moment of the stop.
+        assert told["CANCELLED"] <= CLIENTS
         assert load.longest < CALL_SECONDS + SLACK_SECONDS
         assert "Traceback" not in gateway.output
