@@ -19,6 +19,10 @@ DEV := .venv/dev/.up-to-date
 LABELS := .venv/labels/.up-to-date
 TRITON := .venv/triton/.up-to-date
 LIBPYTHON = lib$(shell $(PYTHON) -c 'import sys; print(f"python{sys.version_info.major}.{sys.version_info.minor}")')
+FUZZ := .venv/fuzz/.up-to-date
+
+# Only fuzzing needs it, and there are no builds of it for every machine, so that it is in no lock.
+ATHERIS := atheris==2.3.0
 
 # What runs the models of `make serve`: embedded, or triton (then `make triton` must be up).
 ENGINE ?= embedded
@@ -37,7 +41,7 @@ triton: $(TRITON)  ## Start a real Triton on this machine, for development (opti
 	@exec .venv/triton/bin/python tests/triton/server.py $(ARGS)
 
 ##@ Working on it
-.PHONY: test lint format proto errors-page bench
+.PHONY: test lint format proto errors-page bench fuzz soak
 test: $(DEV) $(LABELS) $(TRITON)  ## Run all tests (pytest options: make test ARGS="-k palette")
 	@.venv/dev/bin/pytest $(ARGS)
 
@@ -61,6 +65,12 @@ errors-page: $(SERVE)  ## Write docs/errors.md anew from the table of failures
 
 bench: $(SERVE)  ## Measure latency and throughput of a local gateway (options: make bench ARGS="--help")
 	@.venv/serve/bin/python -m benchmarks.latency $(ARGS)
+
+fuzz: $(FUZZ)  ## Fuzz every decoder and message, a minute each (options: make fuzz ARGS="--help")
+	@.venv/fuzz/bin/python -m tests.fuzz.run $(ARGS)
+
+soak: $(SERVE)  ## Ten minutes of mixed load on a local gateway (shorter: make soak ARGS="--seconds 60")
+	@.venv/serve/bin/python -m benchmarks.soak $(ARGS)
 
 ##@ Images
 .PHONY: image image-test
@@ -133,6 +143,12 @@ $(TRITON): requirements/triton.txt requirements/triton-nodeps.txt | .venv/triton
 	@.venv/triton/bin/python tests/triton/server.py --check || { [ "$$(id -u)" = 0 ] && command -v apt-get \
 	    && apt-get update -qq && apt-get install -qq --yes $(LIBPYTHON) \
 	    && .venv/triton/bin/python tests/triton/server.py --check; }
+	@touch $@
+
+$(FUZZ): requirements/serve.txt $(PROJECTS) | .venv/fuzz/bin/python
+	@echo "installing .venv/fuzz"
+	@.venv/fuzz/bin/python $(PIP_INSTALL) -r requirements/serve.txt $(ATHERIS)
+	@.venv/fuzz/bin/python $(PIP_INSTALL) --no-deps -e .
 	@touch $@
 
 $(LABELS): requirements/labels.txt requirements/labels-nodeps.txt | .venv/labels/bin/python

@@ -32,6 +32,9 @@ from service.synthesis.synthesizer import Synthesizer
 # The least distance of a client's keepalive pings that the server puts up with.
 _MIN_PING_INTERVAL_MS = 10_000
 
+# Far more than callers who are served in turn can use; it bounds what one connection can leave unread.
+_LEAST_STREAMS_A_CONNECTION = 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
@@ -62,6 +65,8 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         ListenError: A port is taken or an address is not this machine's.
     """
     metrics = Metrics()
+    loop = asyncio.get_running_loop()
+    metrics.watch_tasks(lambda: len(asyncio.all_tasks(loop)))
     async with AsyncExitStack() as stack:
         health = GatewayHealth([SERVICE_NAME])
         http_port = await stack.enter_async_context(
@@ -122,6 +127,7 @@ def _engine(settings: Settings) -> Engine:
 def _build_server(
     settings: Settings, servicer: SynthesisServicer, calls: Calls, health: GatewayHealth
 ) -> grpc.aio.Server:
+    silence_ms = int(settings.silence_seconds * 1000)
     server = grpc.aio.server(
         options=[
             ("grpc.max_receive_message_length", settings.max_message_bytes),
@@ -129,8 +135,17 @@ def _build_server(
             # Otherwise a second gateway on the same port would start and take half of the calls.
             ("grpc.so_reuseport", 0),
             ("grpc.http2.min_recv_ping_interval_without_data_ms", _MIN_PING_INTERVAL_MS),
+            # Without these, what a vanished machine had open is held until the process ends.
+            ("grpc.keepalive_time_ms", silence_ms),
+            ("grpc.keepalive_timeout_ms", silence_ms),
+            ("grpc.http2.ping_timeout_ms", silence_ms),
+            ("grpc.server_handshake_timeout_ms", silence_ms),
             ("grpc.keepalive_permit_without_calls", 1),
             *_connection_age(settings),
+            (
+                "grpc.max_concurrent_streams",
+                max(_LEAST_STREAMS_A_CONNECTION, 2 * settings.max_concurrent),
+            ),
         ]
     )
     add_synthesis_service(server, servicer, calls)

@@ -6,10 +6,12 @@ it was given, and leaves signals alone.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from service.app.listening import ListenError
@@ -17,6 +19,16 @@ from service.core.metrics import Metrics
 
 # A scrape in progress may finish; nothing else runs here.
 _SHUTDOWN_SECONDS = 1.0
+
+_logger = logging.getLogger(__name__)
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether a line is about more than bytes that are no HTTP, of which a port scan brings any number."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+_logger.addFilter(_is_ours)
 
 
 @asynccontextmanager
@@ -58,7 +70,7 @@ async def http_server(
             web.get("/livez", show_life),
         ]
     )
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
+    runner = web.AppRunner(app, access_log=None, logger=_logger, shutdown_timeout=_SHUTDOWN_SECONDS)
     await runner.setup()
     try:
         try:

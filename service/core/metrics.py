@@ -100,6 +100,9 @@ _SPECS = (
         "Stages answered by the response cache or by an identical request already running.",
         ("stage",),
     ),
+    MetricSpec(
+        "maskweave_event_loop_tasks", "gauge", "Tasks of the event loop; one that only grows is a leak."
+    ),
     MetricSpec("maskweave_engine_ready", "gauge", "1 while the engine can answer, 0 while it cannot."),
     MetricSpec("maskweave_model_info", "gauge", "1 for every model that is ready.", ("model", "version")),
     MetricSpec("maskweave_build_info", "gauge", "1, with the version of the service.", ("version",)),
@@ -144,6 +147,7 @@ class Metrics:
         self._stage_seconds = self._histogram("maskweave_stage_duration_seconds")
         self._stage_queue_seconds = self._histogram("maskweave_stage_queue_duration_seconds")
         self._cache_hits = self._counter("maskweave_response_cache_hits_total")
+        self._event_loop_tasks = self._gauge("maskweave_event_loop_tasks")
         self._engine_ready = self._gauge("maskweave_engine_ready")
         self._model_info = self._gauge("maskweave_model_info")
         self._build_info = self._gauge("maskweave_build_info")
@@ -172,6 +176,10 @@ class Metrics:
         """Publish what an admission counts, as it is when it is looked at."""
         self._pictures_waiting.set_function(waiting)
         self._pictures_running.set_function(running)
+
+    def watch_tasks(self, tasks: Callable[[], int]) -> None:
+        """Publish the number of the event loop's tasks, as it is when it is looked at."""
+        self._event_loop_tasks.set_function(tasks)
 
     def image_made(self, model: str, image_format: str) -> None:
         """Count an image made for a caller, whatever becomes of the rest of the request."""

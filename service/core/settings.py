@@ -111,6 +111,12 @@ class Settings(BaseSettings):
         ge=0,
         description="On SIGTERM, time to go on serving while balancers notice that it is not ready.",
     )
+    silence_seconds: float = Field(
+        default=20.0,
+        ge=1,
+        description="A connection silent for so long is asked whether anybody is there, and closed after as "
+        "long again without an answer; one that has not begun to speak gRPC by then is closed too.",
+    )
     stop_grace_seconds: float = Field(
         default=10.0, ge=0, description="On SIGTERM, time that requests in progress have to finish."
     )

@@ -160,7 +160,11 @@ async def _abort(failure: Failure, error: Exception, call: Call, context: Contex
     if retry_after is not None:
         # Clients that try again by themselves wait for this instead of their own back-off (gRFC A6).
         trailer.append((RETRY_PUSHBACK, str(round(retry_after * 1e3))))
-    await context.abort(failure.code, failure.message, tuple(trailer))
+    try:
+        await context.abort(failure.code, failure.message, tuple(trailer))
+    except grpc.aio.InternalError:
+        # A caller who reads nothing: the last message is still on its way, and no status can overtake it.
+        raise asyncio.CancelledError from None
 
 
 @asynccontextmanager

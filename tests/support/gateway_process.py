@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,14 +30,24 @@ class GatewayProcess:
     Args:
         repository: The model repository that it serves.
         settings: Its settings by name; ports are free ones.
+        environment: Environment variables besides.
+        before_exec: What is done in its process before it starts, for example setting a resource limit.
     """
 
-    def __init__(self, repository: Path, settings: Mapping[str, object] | None = None) -> None:
+    def __init__(
+        self,
+        repository: Path,
+        settings: Mapping[str, object] | None = None,
+        *,
+        environment: Mapping[str, str] | None = None,
+        before_exec: Callable[[], object] | None = None,
+    ) -> None:
         values = {"grpc_port": 0, "http_port": 0, "model_repository": repository, **(settings or {})}
-        environment = {f"MASKWEAVE_{name.upper()}": str(value) for name, value in values.items()}
+        variables = {f"MASKWEAVE_{name.upper()}": str(value) for name, value in values.items()}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "maskweave_cli", "serve"],
-            env={**os.environ, **environment},
+            env={**os.environ, **variables, **(environment or {})},
+            preexec_fn=before_exec,  # noqa: PLW1509 - what it does is safe beside threads
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -72,7 +82,9 @@ class GatewayProcess:
             if line in self.get("/metrics").splitlines():
                 return
             time.sleep(0.02)
-        raise AssertionError(f"{line!r} did not come:\n{self.get('/metrics')}")
+        name = line.partition("{")[0]
+        near = [found for found in self.get("/metrics").splitlines() if found.startswith(name)]
+        raise AssertionError(f"{line!r} did not come: {near}")
 
     def wait_until_in_flight(self, count: int, method: str = "Synthesize") -> None:
         """Wait until so many calls of a method are in progress."""
@@ -118,9 +130,15 @@ class GatewayProcess:
 
 
 @contextmanager
-def gateway_process(repository: Path, **settings: object) -> Iterator[GatewayProcess]:
+def gateway_process(
+    repository: Path,
+    environment: Mapping[str, str] | None = None,
+    before_exec: Callable[[], object] | None = None,
+    /,
+    **settings: object,
+) -> Iterator[GatewayProcess]:
     """A gateway that is up inside this context and stops cleanly at its end."""
-    gateway = GatewayProcess(repository, settings)
+    gateway = GatewayProcess(repository, settings, environment=environment, before_exec=before_exec)
     try:
         yield gateway
         if gateway.process.poll() is None:

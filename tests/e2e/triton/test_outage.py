@@ -8,28 +8,22 @@ import sys
 import threading
 import time
 import urllib.error
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
-import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from maskweave_client import Client, MaskweaveError, Picture, Unavailable
+from maskweave_client import Client, Unavailable
 from tests.e2e.triton.support import triton_backed
 from tests.support.gateway_process import GatewayProcess, channel_to
+from tests.support.load import CALL_SECONDS, LABEL_MAP, SLACK_SECONDS, Load, expected_pictures
 from tests.support.triton_process import TritonProcess, triton_process
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 SERVICE = "maskweave.v1.SynthesisService"
-LABEL_MAP = np.kron(np.arange(8, dtype=np.uint8).reshape(2, 4), np.ones((32, 16), np.uint8))
-CLIENTS = 4
-CALL_SECONDS = 10.0
-# What a call may take beyond its deadline before it counts as hung: the machine is small and busy.
-SLACK_SECONDS = 5.0
 
 
 @pytest.fixture
@@ -58,61 +52,6 @@ def wait_for_health(gateway: GatewayProcess, wanted: str) -> None:
     while (found := health_of(gateway)) != wanted:
         assert time.monotonic() < end, f"health is {found}, not {wanted}:\n{gateway.output}"
         time.sleep(0.05)
-
-
-class Load:
-    """Clients that ask for pictures of known seeds, one after the other, until they are told to stop."""
-
-    def __init__(self, gateway: GatewayProcess, expected: dict[int, Picture]) -> None:
-        self.outcomes: Counter[str] = Counter()
-        self.longest = 0.0
-        self._gateway, self._expected = gateway, expected
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._ask, args=(number,)) for number in range(CLIENTS)]
-
-    def __enter__(self) -> Load:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(CALL_SECONDS + SLACK_SECONDS)
-        assert not any(thread.is_alive() for thread in self._threads), "a call hangs"
-
-    def wait_for(self, outcome: str, count: int) -> None:
-        """Wait until so many more calls have ended in a certain way."""
-        wanted, end = self.outcomes[outcome] + count, time.monotonic() + 30
-        while self.outcomes[outcome] < wanted:
-            assert time.monotonic() < end, f"{outcome} did not come: {self.outcomes}"
-            time.sleep(0.01)
-
-    def _ask(self, number: int) -> None:
-        seeds = list(self._expected)
-        turn = number
-        # A channel without retries: every failure shows.
-        options = (("grpc.enable_retries", 0), ("grpc.enable_http_proxy", 0))
-        channel = grpc.insecure_channel(self._gateway.address, options)
-        with Client(channel=channel, timeout=CALL_SECONDS) as client:
-            while not self._stop.is_set():
-                seed = seeds[turn % len(seeds)]
-                turn += 1
-                began = time.monotonic()
-                try:
-                    (picture,) = client.synthesize("faces64", LABEL_MAP, seed=seed).pictures
-                    outcome = "right" if picture == self._expected[seed] else "wrong"
-                except MaskweaveError as error:
-                    outcome = f"{error.code.name}: {error.reason}"
-                    time.sleep(0.02)
-                self.longest = max(self.longest, time.monotonic() - began)
-                self.outcomes[outcome] += 1
-
-
-def expected_pictures(gateway: GatewayProcess) -> dict[int, Picture]:
-    with Client(gateway.address) as client:
-        pictures = client.synthesize("faces64", LABEL_MAP, seed=0, number_of_images=8).pictures
-    return {picture.seed or 0: picture for picture in pictures}
 
 
 def test_a_crash_under_load_and_the_return(own_triton: TritonProcess) -> None:

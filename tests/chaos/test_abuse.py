@@ -1,0 +1,227 @@
+"""gRPC spoken well and used badly: too large, taken back at once, never read, never heard of again."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import grpc
+import pytest
+
+from maskweave.v1 import synthesis_pb2 as pb
+from maskweave.v1 import synthesis_pb2_grpc as pb_grpc
+from maskweave_client import Client
+from tests.chaos.conftest import Unharmed
+from tests.support import http2
+from tests.support.footprint import Footprint, leaks, settled
+from tests.support.gateway_process import GatewayProcess, channel_to, gateway_process
+from tests.support.load import LABEL_MAP, Load, expected_pictures
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+RESETS = 2000
+CALLS_A_CONNECTION = 50
+CALLS_A_BURST = 5
+SLOW_READERS = 6
+CODES_OF_REFUSAL = {grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE}
+
+
+def raw_request(**fields: int) -> pb.SynthesizeRequest:
+    raw = pb.RawLabelMap(data=LABEL_MAP.tobytes(), width=64, height=64)
+    return pb.SynthesizeRequest(
+        model="faces64",
+        label_map=pb.LabelMap(raw=raw),
+        seed=0,
+        image_format=pb.IMAGE_FORMAT_RAW,
+        number_of_images=fields.get("number_of_images"),
+    )
+
+
+def test_oversized_messages_and_metadata(gateway: GatewayProcess, unharmed_by: Unharmed) -> None:
+    def send() -> None:
+        with channel_to(gateway) as channel:
+            stub = pb_grpc.SynthesisServiceStub(channel)
+            too_large = pb.SynthesizeRequest(model="faces64", label_map=pb.LabelMap(png=bytes(2**20)))
+            for _ in range(5):
+                with pytest.raises(grpc.RpcError) as caught:
+                    stub.Synthesize(too_large, timeout=10)
+                assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+                with pytest.raises(grpc.RpcError) as caught:
+                    stub.Synthesize(raw_request(), timeout=10, metadata=(("x-junk", "j" * 60_000),))
+                assert caught.value.code() in CODES_OF_REFUSAL
+
+    unharmed_by(send)
+
+
+def drain(connection: socket.socket) -> None:
+    """Read what has come, so that nothing is held up for want of it."""
+    connection.setblocking(False)
+    try:
+        while connection.recv(65536):
+            pass
+    except (BlockingIOError, ConnectionError):
+        pass
+    finally:
+        connection.settimeout(10)
+
+
+def test_rapid_resets(gateway: GatewayProcess, unharmed_by: Unharmed) -> None:
+    message = raw_request(number_of_images=4).SerializeToString()
+
+    def take_back() -> None:
+        for _ in range(RESETS // CALLS_A_CONNECTION):
+            with http2.connect(gateway.address) as connection:
+                connection.sendall(http2.PREFACE + http2.settings())
+                try:
+                    for first in range(1, 2 * CALLS_A_CONNECTION, 2 * CALLS_A_BURST):
+                        streams = range(first, first + 2 * CALLS_A_BURST, 2)
+                        if first % 4 == 1:  # some before the gateway has seen them, some while it works
+                            connection.sendall(b"".join(http2.call(each, message) for each in streams))
+                            time.sleep(0.005)
+                            connection.sendall(b"".join(map(http2.reset, streams)))
+                        else:
+                            calls = (http2.call(each, message) + http2.reset(each) for each in streams)
+                            connection.sendall(b"".join(calls))
+                        drain(connection)
+                except ConnectionError:
+                    pass  # the gateway has had enough of it
+
+    unharmed_by(take_back)
+    assert 'grpc_code="Canceled",grpc_method="Synthesize"' in gateway.get("/metrics"), "none got that far"
+
+
+@contextmanager
+def slow_readers(gateway: GatewayProcess) -> Iterator[list[socket.socket]]:
+    """Callers who ask for a stream of sixteen raw pictures each and allow not one byte of them to be sent."""
+    message = raw_request(number_of_images=16).SerializeToString()
+    start = http2.PREFACE + http2.settings({http2.INITIAL_WINDOW_SIZE: 0})
+    with ExitStack() as stack:
+        connections = []
+        for _ in range(SLOW_READERS):
+            connection = stack.enter_context(http2.connect(gateway.address))
+            connection.sendall(start + http2.call(1, message, path=http2.SYNTHESIZE_STREAM))
+            connections.append(connection)
+        gateway.wait_until_in_flight(SLOW_READERS, "SynthesizeStream")
+        yield connections
+
+
+def test_slow_readers_hold_up_nobody_and_not_for_ever(gateway: GatewayProcess, unharmed_by: Unharmed) -> None:
+    """Their calls end at the deadline, though they are connected all the while."""
+
+    def read_nothing() -> None:
+        expected = expected_pictures(gateway)
+        with slow_readers(gateway) as connections:
+            with Load(gateway, expected) as load:
+                load.wait_for("right", 20)
+            assert set(load.outcomes) == {"right"}
+            gateway.wait_until_in_flight(0, "SynthesizeStream")
+            assert len(connections) == SLOW_READERS
+
+    unharmed_by(read_nothing)
+
+
+def test_what_one_connection_can_leave_unread_is_bounded(gateway: GatewayProcess) -> None:
+    """A call that is not read counts against its connection until that closes."""
+    with http2.connect(gateway.address) as connection:
+        connection.sendall(http2.PREFACE + http2.settings())
+        told = http2.read_settings(connection)
+    assert told[http2.MAX_CONCURRENT_STREAMS] == 1024
+
+
+def test_readers_who_hang_up(gateway: GatewayProcess, unharmed_by: Unharmed) -> None:
+    def hang_up() -> None:
+        with slow_readers(gateway):
+            pass
+        gateway.wait_until_in_flight(0, "SynthesizeStream")
+
+    unharmed_by(hang_up)
+
+
+@pytest.fixture
+def impatient(repository: Path) -> Iterator[GatewayProcess]:
+    """A gateway that asks a silent connection after a second whether anybody is there."""
+    with gateway_process(repository, engine_threads=2, silence_seconds=1, log_level="warning") as running:
+        yield running
+
+
+def wait_for_connections(gateway: GatewayProcess, count: int) -> None:
+    end = time.monotonic() + 60
+    while (found := Footprint.of(gateway)).connections > count:
+        assert time.monotonic() < end, f"{found.connections} connections are held"
+        time.sleep(0.2)
+
+
+def test_half_open_connections_are_let_go(impatient: GatewayProcess) -> None:
+    """Those that never speak, that stop after the preface, and that stop after a call."""
+    with Client(impatient.address) as client:
+        assert client.synthesize("faces64", LABEL_MAP, seed=0).pictures
+    before = settled(impatient)
+    spoken = http2.PREFACE + http2.settings()
+    called = spoken + http2.call(1, raw_request().SerializeToString())
+    openings = (b"", http2.PREFACE, spoken, called)
+    with ExitStack() as stack:
+        for number in range(200):
+            connection = stack.enter_context(http2.connect(impatient.address))
+            connection.sendall(openings[number % len(openings)])
+        assert Footprint.of(impatient).connections > before.connections
+        wait_for_connections(impatient, before.connections)
+    found = leaks(impatient, before)
+    assert found.keys() <= {"memory_bytes"}, found  # it was not warmed up with this
+
+
+CALLER = """
+import sys, numpy, maskweave_client
+client = maskweave_client.Client(sys.argv[1], timeout=60)
+stream = client.synthesize_stream("slow", numpy.zeros((4, 4), numpy.uint8), latents=[[0.0]] * 16)
+next(stream)
+print("reading", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_caller_who_vanishes(impatient: GatewayProcess, how: signal.Signals) -> None:
+    """Killed, its machine says so; stopped, the connection lives and only nobody answers."""
+    before = settled(impatient)
+    caller = subprocess.Popen(
+        [sys.executable, "-c", CALLER, impatient.address],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert caller.stdout is not None
+        assert caller.stdout.readline() == "reading\n"
+        os.kill(caller.pid, how)
+        wait_for_connections(impatient, before.connections)
+        impatient.wait_until_in_flight(0, "SynthesizeStream")
+    finally:
+        caller.kill()
+        caller.communicate()
+
+
+def test_more_connections_than_descriptors(repository: Path) -> None:
+    """It takes what it can, answers those it has, and takes new ones as soon as there is room again."""
+    limit = (160, 160)
+    with gateway_process(
+        repository, None, lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limit), engine_threads=2
+    ) as gateway:
+        expected = expected_pictures(gateway)
+        before = settled(gateway)
+        with Client(gateway.address) as client, ExitStack() as stack:
+            assert client.synthesize("faces64", LABEL_MAP, seed=0).pictures == (expected[0],)
+            for _ in range(300):
+                stack.enter_context(http2.connect(gateway.address)).sendall(http2.PREFACE + http2.settings())
+            assert client.synthesize("faces64", LABEL_MAP, seed=1).pictures == (expected[1],)
+        with Client(gateway.address, timeout=60) as client:
+            assert client.synthesize("faces64", LABEL_MAP, seed=2).pictures == (expected[2],)
+        found = leaks(gateway, before)
+        assert found.keys() <= {"memory_bytes"}, found  # it was not warmed up with this
