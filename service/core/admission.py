@@ -23,6 +23,9 @@ from service.core.errors import Overloaded
 _SMOOTHING = 0.2
 """Weight of the latest picture in the mean duration of a model's pictures."""
 
+_CAUTION = 1.25
+"""By how much the wait may be longer than expected: work that ends too late is worse than a refusal."""
+
 _LEAST_RETRY_SECONDS = 0.05
 
 _MAX_TAGS = 1024
@@ -106,13 +109,15 @@ class Admission:
             seconds_left: Until its deadline.
 
         Raises:
-            Overloaded: There is no room, or its turn would come after its deadline. Nothing has been done.
+            Overloaded: There is no room, or it would be ready after its deadline. Nothing has been done.
         """
         wait = self._wait_seconds(priority)
-        if wait >= seconds_left:
+        ready = _CAUTION * wait + self._mean_seconds.get(model, 0.0)
+        # A request for which nothing waits is let in whatever its deadline: its own duration is a guess.
+        if wait and ready >= seconds_left:
             raise Overloaded(
-                f"Its turn would come in about {wait:.2f} s, after its deadline in {seconds_left:.2f} s.",
-                retry_after_seconds=max(_LEAST_RETRY_SECONDS, wait - seconds_left),
+                f"It would be ready in about {ready:.2f} s, after its deadline in {seconds_left:.2f} s.",
+                retry_after_seconds=max(_LEAST_RETRY_SECONDS, ready - seconds_left),
             )
         self._make_room(pictures, caller, priority)
         visit = Visit(model, caller, priority, next(self._numbers), pictures)

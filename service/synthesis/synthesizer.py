@@ -160,7 +160,7 @@ class Synthesizer:
             InvalidArgument: A field has a value that is not allowed, or the model does not accept this
                 kind of condition.
             NotFound: There is no such model.
-            Overloaded: There is no room, or its turn would come after its deadline.
+            Overloaded: There is no room, or it would be ready after its deadline.
         """
         arrived = time.perf_counter()
         model = self.model(request.model, field="model")

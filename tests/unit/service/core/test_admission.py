@@ -156,11 +156,12 @@ async def test_a_turn_that_would_come_too_late_is_refused_at_once() -> None:
     await room.come("running")
     await room.come("waits", pictures=3)
     admission = room.admission
-    with admission.enter("m", 1, caller="b", priority=INTERACTIVE, seconds_left=6.5):
+    # Three pictures of 2 s, a quarter for caution, and its own 2 s.
+    with admission.enter("m", 1, caller="b", priority=INTERACTIVE, seconds_left=9.6):
         pass
     with (
-        pytest.raises(Overloaded, match=r"in about 6.00 s, after its deadline in 5.50 s") as caught,
-        admission.enter("m", 1, caller="b", priority=INTERACTIVE, seconds_left=5.5),
+        pytest.raises(Overloaded, match=r"ready in about 9.50 s, after its deadline in 9.00 s") as caught,
+        admission.enter("m", 1, caller="b", priority=INTERACTIVE, seconds_left=9.0),
     ):
         pytest.fail("it was let in")
     assert caught.value.retry_after_seconds == pytest.approx(0.5)
