@@ -182,23 +182,29 @@ async def test_batches_do_not_count_for_the_wait_of_interactive_requests() -> No
         await room.go(name)
 
 
-@settings(max_examples=100, deadline=None)
-@given(data=st.data())
-def test_whatever_comes_goes_or_is_cancelled_no_slot_and_no_room_is_lost(data: Any) -> None:
-    slots, size = data.draw(st.integers(1, 3)), data.draw(st.integers(0, 5))
+COME = st.tuples(st.just("come"), st.sampled_from("ab"), st.sampled_from([1, 2]), st.integers(1, 3))
+END = st.tuples(st.sampled_from(["go", "cancel"]), st.integers(0, 24))
 
+
+@settings(max_examples=100, deadline=None)
+@given(
+    slots=st.integers(1, 3),
+    size=st.integers(0, 5),
+    actions=st.lists(st.one_of(COME, COME, END), min_size=1, max_size=25),
+)
+def test_whatever_comes_goes_or_is_cancelled_no_slot_and_no_room_is_lost(
+    slots: int, size: int, actions: list[tuple[Any, ...]]
+) -> None:
     async def run() -> None:
         room = Room(slots=slots, room=size)
         alive: list[str] = []
-        for number in range(data.draw(st.integers(1, 25))):
-            action = data.draw(st.sampled_from(["come", "come", "go", "cancel"]))
+        for number, (action, *how) in enumerate(actions):
             if action == "come":
-                name = str(number)
-                caller, priority = data.draw(st.sampled_from("ab")), data.draw(st.sampled_from([1, 2]))
-                await room.come(name, data.draw(st.integers(1, 3)), caller, priority)
-                alive.append(name)
+                caller, priority, pictures = how
+                await room.come(str(number), pictures, caller, priority)
+                alive.append(str(number))
             elif alive:
-                name = alive.pop(data.draw(st.integers(0, len(alive) - 1)))
+                name = alive.pop(how[0] % len(alive))
                 if action == "go":
                     room.gates[name].set()
                 else:
