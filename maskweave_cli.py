@@ -15,6 +15,7 @@ ENTRY_POINT_GROUP = "maskweave.commands"
 # One line per verb for `maskweave --help`, kept here so that listing the verbs imports none of them.
 SUMMARIES = {
     "serve": "Start the gateway.",
+    "key": "Make an API key for a caller.",
     "data": "Make the training data of a pack.",
     "train": "Train one network of a pack.",
     "evaluate": "Measure a pack on held-out masks.",
