@@ -78,10 +78,6 @@ class KeyEntry(BaseModel):
         """Requests it may send at once after a pause; at least one, or it could send none."""
         return float(self.burst or max(1, math.ceil(self.requests_per_second or 1)))
 
-    def is_of(self, key: str) -> bool:
-        """Whether the entry is the one of a key, in a time that does not depend on the answer."""
-        return hmac.compare_digest(_hash(key, self.salt), self.hash)
-
     def to_toml(self) -> str:
         """The entry as it stands in a file of keys."""
         lines = ["[[keys]]"]
@@ -111,7 +107,7 @@ def make_key(
         entry = KeyEntry(
             id=key_id,
             salt=salt,
-            hash=_hash(key, salt),
+            hash=_digest(_salted(salt), key.encode()).hex(),
             scopes=frozenset(scopes),
             requests_per_second=requests_per_second,
             burst=burst,
@@ -131,6 +127,9 @@ class Keys:
 
     def __init__(self, entries: Sequence[KeyEntry]) -> None:
         self._entries = tuple(entries)
+        self._hashes = [(_salted(entry.salt), bytes.fromhex(entry.hash), entry) for entry in self._entries]
+        self._own_salt = hashlib.blake2b(key=secrets.token_bytes(_SALT_BYTES), digest_size=_HASH_BYTES)
+        self._found: dict[bytes, KeyEntry] = {}
 
     def __len__(self) -> int:
         """How many there are."""
@@ -143,12 +142,24 @@ class Keys:
     def find(self, key: str) -> KeyEntry | None:
         """The entry of a key; None when there is none.
 
-        Every entry is compared, so that the time tells neither which one matched nor whether one did.
+        Every entry is compared, so that the time tells neither which one matched nor how nearly one did. A
+        key that was found is remembered by a hash with a salt of this process: looking that up tells
+        nothing either, and spares callers the other entries from their second call on.
         """
         if len(key) > _MAX_PRESENTED_CHARS:
             return None  # no key of ours, and not worth hashing
-        matches = [entry for entry in self._entries if entry.is_of(key)]
-        return matches[0] if matches else None
+        encoded = key.encode("utf-8", "surrogatepass")
+        own = _digest(self._own_salt, encoded)
+        if (found := self._found.get(own)) is not None:
+            return found
+        matches = [
+            entry
+            for salted, kept, entry in self._hashes
+            if hmac.compare_digest(_digest(salted, encoded), kept)
+        ]
+        if not matches:
+            return None
+        return self._found.setdefault(own, matches[0])
 
 
 def parse_keys(text: str) -> Keys:
@@ -192,7 +203,11 @@ def _problems(error: ValidationError, where: str) -> list[str]:
     ]
 
 
-def _hash(key: str, salt: str) -> str:
-    return hashlib.blake2b(
-        key.encode("utf-8", "surrogatepass"), key=bytes.fromhex(salt), digest_size=_HASH_BYTES
-    ).hexdigest()
+def _salted(salt: str) -> hashlib.blake2b:
+    return hashlib.blake2b(key=bytes.fromhex(salt), digest_size=_HASH_BYTES)
+
+
+def _digest(salted: hashlib.blake2b, key: bytes) -> bytes:
+    digest = salted.copy()
+    digest.update(key)
+    return digest.digest()

@@ -43,8 +43,8 @@ def tls_gateway(repository: Path, pair: Pair, **settings: object) -> Iterator[Ga
 def credentials(authority: Authority, client: Pair | None = None) -> grpc.ChannelCredentials:
     return grpc.ssl_channel_credentials(
         authority.certificate.read_bytes(),
-        client and client.key.read_bytes(),
-        client and client.certificate.read_bytes(),
+        None if client is None else client.key.read_bytes(),
+        None if client is None else client.certificate.read_bytes(),
     )
 
 
@@ -91,6 +91,28 @@ async def test_with_an_authority_for_clients_those_without_a_certificate_are_tur
             ) as client:
                 with pytest.raises(Unavailable):
                     await client.models()
+
+
+async def test_a_new_authority_for_clients_takes_the_place_of_the_old(
+    repository: Path, pair: Pair, authority: Authority, tmp_path: Path
+) -> None:
+    old, new = (Authority(tmp_path / name, name) for name in ("old", "new"))
+    mounted = tmp_path / "clients.crt"
+    mounted.write_bytes(old.certificate.read_bytes())
+
+    async def models(client: Pair) -> object:
+        async with AsyncClient(
+            gateway.address, credentials=credentials(authority, client), timeout=3
+        ) as connected:
+            return await connected.models()
+
+    old_client, new_client = old.issue("client"), new.issue("client")
+    with tls_gateway(repository, pair, tls_client_ca=mounted) as gateway:
+        assert await models(old_client)
+        mounted.write_bytes(new.certificate.read_bytes())
+        assert await models(new_client)
+        with pytest.raises(Unavailable):
+            await models(old_client)
 
 
 def test_a_new_certificate_is_served_without_a_restart_and_without_a_failed_call(

@@ -23,7 +23,8 @@ def test_prints_the_key_once_and_the_entry_that_finds_it() -> None:
     assert output.count(secret) == 1
     found = parse_keys(entry).find(secret)
     assert found is not None
-    assert (found.id, found.scopes) == ("studio", {Scope.SYNTHESIZE, Scope.EDIT})
+    assert found.id == "studio"
+    assert found.scopes == {Scope.SYNTHESIZE, Scope.EDIT}
     assert (found.requests_per_second, found.max_concurrent) == (5, None)
 
 

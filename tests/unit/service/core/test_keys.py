@@ -40,14 +40,24 @@ def test_every_entry_is_compared_whichever_matches(monkeypatch: pytest.MonkeyPat
     compared = 0
     compare = hmac.compare_digest
 
-    def counting(left: str, right: str) -> bool:
+    def counting(left: bytes, right: bytes) -> bool:
         nonlocal compared
         compared += 1
         return compare(left, right)
 
     monkeypatch.setattr(hmac, "compare_digest", counting)
-    Keys([ENTRY, OTHER, OTHER]).find(KEY)
+    keys = Keys([ENTRY, OTHER, OTHER])
+    keys.find(KEY)
     assert compared == 3
+    for _ in range(2):
+        keys.find(KEY + "x")
+    assert compared == 9
+
+
+def test_a_key_is_found_again() -> None:
+    keys = Keys([ENTRY, OTHER])
+    assert [keys.find(KEY) for _ in range(3)] == [ENTRY] * 3
+    assert keys.find(OTHER_KEY) == OTHER
 
 
 def test_what_is_kept_has_nothing_of_the_key() -> None:
