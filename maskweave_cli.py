@@ -16,6 +16,7 @@ ENTRY_POINT_GROUP = "maskweave.commands"
 SUMMARIES = {
     "serve": "Start the gateway.",
     "health": "Ask a running gateway whether it is ready.",
+    "key": "Make an API key for a caller.",
     "data": "Make the training data of a pack.",
     "train": "Train one network of a pack.",
     "evaluate": "Measure a pack on held-out masks.",

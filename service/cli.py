@@ -4,52 +4,77 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
-from pydantic import ValidationError
 
+from service.app.check import check
 from service.app.run import run
+from service.core.configuration import ConfigurationError
 from service.core.errors import MaskweaveError
 from service.core.logging import configure_logging
 from service.core.settings import Settings
+from service.core.sources import ENVIRONMENT_PREFIX, SettingsError, environment_name, flag_name, read_settings
 
 
 def _settings_options(command: Callable[..., None]) -> Callable[..., None]:
-    prefix = Settings.model_config["env_prefix"]
     for name, field in reversed(Settings.model_fields.items()):
-        flag = "--" + name.replace("_", "-")
+        flag = flag_name(name)
+        default = field.get_default(call_default_factory=True)
         option = click.option(
             f"{flag}/--no-{flag[2:]}" if field.annotation is bool else flag,
             name,
             type=bool if field.annotation is bool else str,
             default=None,
             metavar=None if field.annotation is bool else "VALUE",
-            help=f"{field.description} [{prefix}{name.upper()}; "
-            f"default: {field.get_default(call_default_factory=True)}]",
+            help=f"{field.description} [{environment_name(name)}; "
+            f"default: {'none' if default is None or default == '' else default}]",
         )
         command = option(command)
     return command
 
 
 @click.command()
+@click.option(
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    envvar=f"{ENVIRONMENT_PREFIX}CONFIG",
+    help="TOML file with settings by name, for example grpc_port = 50051. "
+    f"[{ENVIRONMENT_PREFIX}CONFIG; default: none]",
+)
+@click.option(
+    "--check",
+    "only_check",
+    is_flag=True,
+    help="Check the settings and the files they name, load no model, and exit: with 0 when all is well.",
+)
 @_settings_options
-def serve(**flags: Any) -> None:
+def serve(config: Path | None, only_check: bool, **flags: Any) -> None:
     """Start the gateway and keep it up until SIGTERM or Ctrl-C.
 
-    Every option can also be set in the environment, by the name in brackets; options win.
+    Every option can also be set in the environment, by the name in brackets, or in the file that --config
+    names; options win, then the environment, then the file.
     """
     try:
-        settings = Settings(**{name: value for name, value in flags.items() if value is not None})
-    except ValidationError as error:
-        faults = (
-            f"{'.'.join(map(str, fault['loc']))}: got {fault['input']!r}; {fault['msg']}"
-            for fault in error.errors()
-        )
-        raise click.UsageError("\n".join(faults)) from error
+        settings = read_settings({name: value for name, value in flags.items() if value is not None}, config)
+    except SettingsError as error:
+        raise click.UsageError(str(error)) from None
     configure_logging(settings.log_level, settings.log_format)
     click.echo(settings.describe() + "\n")
+    if only_check:
+        _report(settings)
+        return
     try:
         asyncio.run(run(settings))
-    except (MaskweaveError, OSError) as error:
+    except (ConfigurationError, MaskweaveError, OSError) as error:
         raise click.ClickException(str(error)) from error
+
+
+def _report(settings: Settings) -> None:
+    checked = check(settings)
+    for warning in checked.warnings:
+        click.echo(f"Warning: {warning}", err=True)
+    if checked.problems:
+        raise click.ClickException("\n".join(checked.problems))
+    click.echo("ok")

@@ -21,7 +21,9 @@ from maskweave_client._errors import (
     MaskweaveError,
     NotFound,
     Overloaded,
+    PermissionDenied,
     ServiceFailure,
+    Unauthenticated,
     Unavailable,
 )
 from maskweave_client._models import Condition, Limits, Model, StyleStrength
@@ -46,6 +48,7 @@ __all__ = [
     "Overloaded",
     "Palette",
     "PaletteEntry",
+    "PermissionDenied",
     "Picture",
     "Priority",
     "Result",
@@ -54,5 +57,6 @@ __all__ = [
     "StreamedPicture",
     "StyleStrength",
     "Timings",
+    "Unauthenticated",
     "Unavailable",
 ]

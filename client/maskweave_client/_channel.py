@@ -9,6 +9,7 @@ DEFAULT_TIMEOUT_SECONDS = 30.0
 """Deadline of a call that names none."""
 
 REQUEST_ID = "x-request-id"
+AUTHORIZATION = "authorization"
 
 _MAX_MESSAGE_BYTES = 64 * 2**20
 
@@ -32,6 +33,8 @@ _SERVICE_CONFIG = {
 
 _LOOPBACK = re.compile(r"(?:.*[/:])?(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?")
 
+_KEY_FORM = re.compile(r"[\x21-\x7e]+")
+
 _OPTIONS: tuple[tuple[str, int | str], ...] = (
     # A reply of many raw pictures is larger than gRPC's default of 4 MiB.
     ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
@@ -52,6 +55,24 @@ def channel_options(target: str) -> tuple[tuple[str, int | str], ...]:
     return _OPTIONS
 
 
-def metadata(request_id: str | None) -> tuple[tuple[str, str], ...]:
+def metadata(api_key: str | None, request_id: str | None) -> tuple[tuple[str, str], ...]:
     """The request's metadata."""
-    return () if request_id is None else ((REQUEST_ID, request_id),)
+    key = () if api_key is None else ((AUTHORIZATION, f"Bearer {api_key}"),)
+    return key if request_id is None else (*key, (REQUEST_ID, request_id))
+
+
+def check_api_key(api_key: str | None, target: str, *, encrypted: bool, allow_insecure: bool) -> None:
+    """Refuse a key that cannot be sent, or that whoever listens on the way to `target` could read.
+
+    Raises:
+        ValueError: It is one of these. The message does not have the key.
+    """
+    if api_key is None:
+        return
+    if not _KEY_FORM.fullmatch(api_key):
+        raise ValueError("api_key: got something that is not a key; allowed: visible ASCII without spaces")
+    if not (encrypted or allow_insecure or _LOOPBACK.fullmatch(target)):
+        raise ValueError(
+            f"api_key: would be sent to {target} unencrypted; allowed: with credentials, to this machine, or "
+            "with allow_insecure_key=True where something else encrypts"
+        )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from maskweave.v1 import synthesis_pb2 as pb
 from maskweave.v1 import synthesis_pb2_grpc as pb_grpc
-from maskweave_client._channel import DEFAULT_TIMEOUT_SECONDS, channel_options, metadata
+from maskweave_client._channel import DEFAULT_TIMEOUT_SECONDS, channel_options, check_api_key, metadata
 from maskweave_client._errors import MaskweaveError, error_from_rpc
 from maskweave_client._models import Model, model_from_proto
 from maskweave_client._requests import ImageFormat, LabelMap, Priority, synthesize_request
@@ -28,6 +28,11 @@ class Client:
         timeout: Seconds that a call may take unless it says otherwise.
         channel: A channel to use in place of one made here, for tests and special needs. The client
             closes it.
+        api_key: Key that goes with every call, for services that ask for one.
+        allow_insecure_key: Send the key without TLS to other machines too, for where something else encrypts.
+
+    Raises:
+        ValueError: The key would go to another machine without TLS, or is not one.
     """
 
     def __init__(
@@ -37,7 +42,11 @@ class Client:
         credentials: grpc.ChannelCredentials | None = None,
         timeout: float = DEFAULT_TIMEOUT_SECONDS,
         channel: grpc.Channel | None = None,
+        api_key: str | None = None,
+        allow_insecure_key: bool = False,
     ) -> None:
+        encrypted = credentials is not None or channel is not None  # a channel is its maker's care
+        check_api_key(api_key, target, encrypted=encrypted, allow_insecure=allow_insecure_key)
         if channel is None:
             if credentials is None:
                 channel = grpc.insecure_channel(target, options=channel_options(target))
@@ -45,6 +54,7 @@ class Client:
                 channel = grpc.secure_channel(target, credentials, options=channel_options(target))
         self._channel = channel
         self._timeout = timeout
+        self._api_key = api_key
         self._stub = pb_grpc.SynthesisServiceStub(channel)
 
     def __enter__(self) -> Client:
@@ -202,7 +212,9 @@ class Client:
     ) -> Reply:
         try:
             return method(
-                request, timeout=self._timeout if timeout is None else timeout, metadata=metadata(request_id)
+                request,
+                timeout=self._timeout if timeout is None else timeout,
+                metadata=metadata(self._api_key, request_id),
             )
         except grpc.RpcError as error:
             raise _translated(error) from error
@@ -214,7 +226,9 @@ class Client:
         request_id: str | None,
     ) -> Generator[StreamedPicture, None, None]:
         call = self._stub.SynthesizeStream(
-            request, timeout=self._timeout if timeout is None else timeout, metadata=metadata(request_id)
+            request,
+            timeout=self._timeout if timeout is None else timeout,
+            metadata=metadata(self._api_key, request_id),
         )
         try:
             for message in call:

@@ -5,7 +5,10 @@ MaskweaveError
  +- InvalidRequest     a field of the request is not allowed; `violations` say which and why
  +- NotFound           there is no such model
  +- DeadlineExceeded   no answer within the timeout
- +- Overloaded         the service is busy (see `retry_after_seconds`), or the message too large
+ +- Unauthenticated    the service asks for a key, and there was none or not one that it knows
+ +- PermissionDenied   the key is not for this
+ +- Overloaded         the service is busy or the key at its limit (`reason` QUOTA_EXCEEDED), see
+ |                     `retry_after_seconds`; or the message is too large
  +- Unavailable        the service cannot be reached, is starting or is stopping
  +- Cancelled          the call was cancelled
  +- ServiceFailure     the service failed; its log has the details under `request_id`
@@ -84,8 +87,19 @@ class DeadlineExceeded(MaskweaveError):
     """There was no answer within the timeout."""
 
 
+class Unauthenticated(MaskweaveError):
+    """The service asks for a key, and there was none or not one that it knows."""
+
+
+class PermissionDenied(MaskweaveError):
+    """The key is not for this; `metadata` has the scopes that it would need."""
+
+
 class Overloaded(MaskweaveError):
-    """The service is busy, or the message is larger than it takes."""
+    """The service is busy, the key is at one of its limits, or the message is larger than it takes.
+
+    `reason` is `OVERLOADED`, `QUOTA_EXCEEDED`, or empty for a message that is too large.
+    """
 
 
 class Unavailable(MaskweaveError):
@@ -104,6 +118,8 @@ _CLASSES: Mapping[grpc.StatusCode, type[MaskweaveError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: InvalidRequest,
     grpc.StatusCode.NOT_FOUND: NotFound,
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
+    grpc.StatusCode.UNAUTHENTICATED: Unauthenticated,
+    grpc.StatusCode.PERMISSION_DENIED: PermissionDenied,
     grpc.StatusCode.RESOURCE_EXHAUSTED: Overloaded,
     grpc.StatusCode.UNAVAILABLE: Unavailable,
     grpc.StatusCode.CANCELLED: Cancelled,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 
+from service.core.settings import Settings
 from service.rpc.handlers import SERVICE_NAME
 from service.synthesis.models import Model
 
@@ -31,8 +32,11 @@ _DRAWING = (
 )
 
 
-def grpcurl_line(address: str, model: Model) -> str:
-    """A shell command that asks the gateway at `address` for a picture of `model`."""
+def grpcurl_line(address: str, model: Model, settings: Settings) -> str:
+    """A shell command that asks the gateway at `address` for a picture of `model`.
+
+    It works as it is printed on a gateway without TLS and keys; otherwise it has places to fill in.
+    """
     request = {
         "model": model.name,
         "seed": 7,
@@ -41,7 +45,12 @@ def grpcurl_line(address: str, model: Model) -> str:
         },
     }
     body = json.dumps(request, separators=(",", ":"))
-    return f"grpcurl -plaintext -d '{body}' {address} {SERVICE_NAME}/Synthesize"
+    options = "-cacert ca.crt" if settings.uses_tls else "-plaintext"
+    if settings.tls_client_ca is not None:
+        options += " -cert client.crt -key client.key"
+    if settings.api_keys_file is not None:
+        options += " -H 'authorization: Bearer <key>'"
+    return f"grpcurl {options} -d '{body}' {address} {SERVICE_NAME}/Synthesize"
 
 
 def _drawn_data(model: Model) -> str:

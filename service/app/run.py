@@ -21,6 +21,7 @@ async def run(settings: Settings) -> None:
     A signal during the start, which may wait long for an inference server, gives the start up.
 
     Raises:
+        ConfigurationError: The certificate or the keys cannot be used.
         MaskweaveError: The model repository cannot be served, the engine cannot be reached, or one of the
             models makes no pictures.
         ListenError: A port is taken or an address is not this machine's.
@@ -53,11 +54,11 @@ async def run(settings: Settings) -> None:
 async def _serve(settings: Settings, up: asyncio.Event, told_to_stop: asyncio.Event) -> None:
     async with running_gateway(settings) as gateway:
         up.set()
-        click.echo(_greeting(gateway))
+        click.echo(_greeting(gateway, settings))
         await told_to_stop.wait()
 
 
-def _greeting(gateway: Gateway) -> str:
+def _greeting(gateway: Gateway, settings: Settings) -> str:
     model = next(iter(gateway.models.values()))
     return "\n".join(
         (
@@ -65,6 +66,6 @@ def _greeting(gateway: Gateway) -> str:
             f"metrics  http://{gateway.http_address}/metrics",
             f"health   http://{gateway.http_address}/healthz",
             f"models   {', '.join(gateway.models)}",
-            f"try      {grpcurl_line(gateway.grpc_address, model)}",
+            f"try      {grpcurl_line(gateway.grpc_address, model, settings)}",
         )
     )

@@ -5,7 +5,10 @@ MaskweaveError
  +- InvalidArgument    the caller sent something that is not allowed
  +- NotFound           the caller named something that does not exist
  +- DeadlineExceeded   time ran out before the work was done
+ +- Unauthenticated    the caller sent no key, or one that is not known here
+ +- PermissionDenied   the caller's key is not for this
  +- Overloaded         no room to take the work; try again later
+ +- QuotaExceeded      the caller has used up what their key is granted
  +- Unavailable        not serving: starting or stopping
  |   +- EngineUnreachable  the inference server is out of reach
  |   +- ModelNotReady      the inference server has lost a model that it had
@@ -111,6 +114,66 @@ class DeadlineExceeded(MaskweaveError):
     reason = "DEADLINE_EXCEEDED"
 
 
+class Unauthenticated(MaskweaveError):
+    """The caller sent no key, or one that is not known here. The message never has the key."""
+
+    reason = "UNAUTHENTICATED"
+
+
+class PermissionDenied(MaskweaveError):
+    """The caller is known, but their key is not for this.
+
+    Args:
+        key_id: The id of the key, which is no secret.
+        scopes: The scopes of the key.
+        needed: The scopes of which it needs one.
+    """
+
+    reason = "PERMISSION_DENIED"
+
+    def __init__(self, key_id: str, scopes: Iterable[str], needed: Iterable[str]) -> None:
+        self.key_id = key_id
+        self.needed = tuple(sorted(needed))
+        super().__init__(
+            f"The key {key_id!r} has the scopes {', '.join(sorted(scopes))}; "
+            f"this needs {' or '.join(self.needed)}."
+        )
+
+    @property
+    def metadata(self) -> Mapping[str, str]:  # noqa: D102 - inherited
+        return {"key_id": self.key_id, "needed_scopes": ",".join(self.needed)}
+
+
+class QuotaExceeded(MaskweaveError):
+    """The caller has used up what their key is granted. Others are not affected.
+
+    Args:
+        key_id: The id of the key.
+        quota: Which of the key's limits was met, by its name in the file of keys.
+        limit: Its value.
+        retry_after_seconds: When the next request will be taken; None when that depends on the caller's own
+            requests in progress.
+    """
+
+    reason = "QUOTA_EXCEEDED"
+
+    def __init__(self, key_id: str, quota: str, limit: float, retry_after_seconds: float | None) -> None:
+        self.key_id = key_id
+        self.quota = quota
+        self.limit = limit
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(f"The key {key_id!r} is at its limit: {self.description}.")
+
+    @property
+    def description(self) -> str:
+        """The limit that was met (`QuotaFailure.Violation.description`)."""
+        return f"{self.quota} {self.limit:g}"
+
+    @property
+    def metadata(self) -> Mapping[str, str]:  # noqa: D102 - inherited
+        return {"key_id": self.key_id, "quota": self.quota, "limit": f"{self.limit:g}"}
+
+
 class Overloaded(MaskweaveError):
     """There is no room to take the request now.
 
@@ -201,7 +264,10 @@ STATUS_CODES: Mapping[type[BaseException], grpc.StatusCode] = {
     InvalidArgument: grpc.StatusCode.INVALID_ARGUMENT,
     NotFound: grpc.StatusCode.NOT_FOUND,
     DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
+    Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
+    PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
     Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    QuotaExceeded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Unavailable: grpc.StatusCode.UNAVAILABLE,
     EngineUnreachable: grpc.StatusCode.UNAVAILABLE,
     ModelNotReady: grpc.StatusCode.UNAVAILABLE,

@@ -2,7 +2,7 @@
 
 Facts go into `extra=`, never into the message; the request id is added by itself inside
 `request_context`. Contents of requests do not belong into a log: binary values are written as
-their size.
+their size, and what looks like a key is masked.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import IO, Any, Literal
+
+from service.core.secrets import redacted
 
 _request_id: ContextVar[str] = ContextVar("request_id", default="")
 _STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -58,7 +60,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
-        return json.dumps(entry, ensure_ascii=False, default=str)
+        return redacted(json.dumps(entry, ensure_ascii=False, default=str))
 
 
 class TextFormatter(logging.Formatter):
@@ -71,7 +73,7 @@ class TextFormatter(logging.Formatter):
             for name, value in _facts(record).items()
         )
         line = f"{_time(record)} {record.levelname:<7} {record.getMessage()}{facts}"
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        return redacted(f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line)
 
 
 def _time(record: logging.LogRecord) -> str:

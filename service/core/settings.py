@@ -1,13 +1,16 @@
-"""The service's settings: one frozen object, read once from the environment and the command line."""
+"""The service's settings: one frozen object. Where its values come from is `sources.py`."""
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.core.secrets import redacted
 
 _MIB = 2**20
 _CGROUP_CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
@@ -25,6 +28,18 @@ def available_cpus() -> int:
     return max(1, min(allowed, int(quota) // int(period)))
 
 
+def is_loopback(host: str) -> bool:
+    """Whether an address to listen on is reached from this machine alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+OptionalFile = Annotated[Path | None, BeforeValidator(lambda value: None if value == "" else value)]
+"""A file, or None when the text is empty."""
+
+
 def _items(text: str) -> tuple[str, ...]:
     return tuple(item for part in text.split(",") if (item := part.strip()))
 
@@ -32,7 +47,8 @@ def _items(text: str) -> tuple[str, ...]:
 class Settings(BaseSettings):
     """Every setting of the gateway.
 
-    Each is read from `MASKWEAVE_<NAME>` in the environment; arguments (command-line flags) win.
+    Each is read from `MASKWEAVE_<NAME>` in the environment; arguments win. No setting is itself a secret:
+    keys stand in files, which the settings name.
     """
 
     model_config = SettingsConfigDict(env_prefix="MASKWEAVE_", frozen=True, extra="forbid")
@@ -41,7 +57,30 @@ class Settings(BaseSettings):
     grpc_port: int = Field(default=50051, ge=0, le=65535, description="gRPC port; 0 picks a free one.")
     http_host: str = Field(default="127.0.0.1", description="Address that serves /metrics and /healthz.")
     http_port: int = Field(default=8080, ge=0, le=65535, description="HTTP port; 0 picks a free one.")
+    tls_certificate: OptionalFile = Field(
+        default=None,
+        description="PEM file with the gRPC server's certificate and its chain; read anew when it changes.",
+    )
+    tls_key: OptionalFile = Field(
+        default=None, description="PEM file with the certificate's private key, not encrypted."
+    )
+    tls_client_ca: OptionalFile = Field(
+        default=None,
+        description="PEM file with the authorities whose client certificates are accepted; with it, callers "
+        "without one are turned away.",
+    )
+    allow_plaintext: bool = Field(
+        default=False,
+        description="Listen without TLS beyond the loopback, for where something else encrypts.",
+    )
+    api_keys_file: OptionalFile = Field(
+        default=None,
+        description="TOML file with the hashes of the keys that callers need, as `maskweave key` writes "
+        "them; read anew when it changes. Without it, callers need none.",
+    )
+    health_open: bool = Field(default=True, description="Answer gRPC health checks without a key.")
     reflection: bool = Field(default=True, description="Offer gRPC server reflection.")
+    reflection_open: bool = Field(default=True, description="Answer reflection without a key.")
 
     engine: Literal["embedded", "triton"] = Field(
         default="embedded", description="What runs the models: this process, or Triton servers."
@@ -132,6 +171,35 @@ class Settings(BaseSettings):
             raise ValueError("engine triton needs triton_url, for example localhost:8001")
         return self
 
+    @model_validator(mode="after")
+    def _access_is_consistent(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            missing = "tls_key" if self.tls_key is None else "tls_certificate"
+            raise ValueError(
+                f"{missing}: not set; tls_certificate and tls_key are set together or not at all"
+            )
+        if self.tls_client_ca is not None and not self.uses_tls:
+            raise ValueError("tls_client_ca: needs tls_certificate and tls_key, which are not set")
+        if not (self.uses_tls or self.allow_plaintext or is_loopback(self.grpc_host)):
+            raise ValueError(
+                f"grpc_host: got {self.grpc_host!r} without TLS; allowed: an address of the loopback, or any "
+                "with tls_certificate and tls_key, or with allow_plaintext where something else encrypts"
+            )
+        for name in ("health_open", "reflection_open"):
+            if not getattr(self, name) and self.api_keys_file is None:
+                raise ValueError(f"{name}: got False without api_keys_file, so that no key would open it")
+        return self
+
+    @property
+    def uses_tls(self) -> bool:
+        """Whether the gRPC port speaks TLS."""
+        return self.tls_certificate is not None
+
+    @property
+    def open_to_anyone(self) -> bool:
+        """Whether whoever reaches the gRPC port from another machine may have pictures made."""
+        return self.api_keys_file is None and self.tls_client_ca is None and not is_loopback(self.grpc_host)
+
     @property
     def slots(self) -> int:
         """Pictures made at the same time."""
@@ -150,6 +218,10 @@ class Settings(BaseSettings):
         return _items(self.triton_models)
 
     def describe(self) -> str:
-        """List every setting on its own line, `name = value`, for the log at start."""
+        """List every setting on its own line, `name = value`, for the log at start; secrets masked."""
         width = max(map(len, type(self).model_fields))
-        return "\n".join(f"{name:<{width}} = {value}" for name, value in self)
+        return redacted("\n".join(f"{name:<{width}} = {_text(value)}" for name, value in self))
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)

@@ -1,4 +1,4 @@
-"""What every call has, whatever its method: an id, a deadline, admission, metrics, and one way to fail."""
+"""What every call has, whatever its method: an id, a key, a deadline, admission, metrics, one way to fail."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -18,6 +18,7 @@ from service.core.errors import DeadlineExceeded, Failure, Overloaded, describe
 from service.core.limits import LIMITS
 from service.core.logging import request_context
 from service.core.metrics import Metrics, Rpc
+from service.rpc.access import Access
 from service.rpc.status import DETAILS_TRAILER, rich_status
 from service.rpc.trace import trace_context
 
@@ -47,7 +48,7 @@ class Call:
         request_id: The caller's id, or one made up here.
         started: `time.perf_counter()` at its arrival.
         deadline: The event loop's time at which the answer is of no use any more.
-        caller: Who calls: the host it calls from.
+        caller: Who calls: the id of their key or, where none is asked for, the host they call from.
         trace: The caller's trace context: `traceparent` and `tracestate`, or nothing.
         trailer: Trailing metadata, filled on the way.
     """
@@ -72,10 +73,19 @@ class Calls:
         metrics: Counts them.
         max_concurrent: Calls in progress beyond which new ones are refused.
         default_timeout_seconds: Deadline of calls that come without one.
+        access: Lets them in by their keys; None for whoever calls.
     """
 
-    def __init__(self, metrics: Metrics, *, max_concurrent: int, default_timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        *,
+        max_concurrent: int,
+        default_timeout_seconds: float,
+        access: Access | None = None,
+    ) -> None:
         self._metrics = metrics
+        self._access = access
         self._max_concurrent = max_concurrent
         self._default_timeout_seconds = default_timeout_seconds
         self._in_progress = 0
@@ -91,9 +101,9 @@ class Calls:
         try:
             with request_context(call.request_id):
                 try:
-                    self._admit()
-                    async with _until(call.deadline):
-                        yield call
+                    with self._admitted(rpc, call, context):
+                        async with _until(call.deadline):
+                            yield call
                     context.set_trailing_metadata(tuple(call.trailer.items()))
                     self._latest_answer_seconds = call.elapsed_seconds
                 except asyncio.CancelledError as error:
@@ -127,7 +137,16 @@ class Calls:
             trailer={REQUEST_ID: request_id},
         )
 
-    def _admit(self) -> None:
+    def _admitted(self, rpc: Rpc, call: Call, context: Context) -> AbstractContextManager[None]:
+        if self._access is None:
+            self._check_room()
+            return nullcontext()
+        key = self._access.permit(rpc.method, context.invocation_metadata())
+        call.caller = key.id
+        self._check_room()  # before the quota: what is refused for others' sake costs the caller nothing
+        return self._access.use(key)
+
+    def _check_room(self) -> None:
         if self._in_progress > self._max_concurrent:
             # Those in progress take about as long as the latest that was answered. Refused ones take no
             # time, and calling back after that would only add to the load.

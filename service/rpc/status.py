@@ -10,7 +10,7 @@ from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 
-from service.core.errors import Failure, InvalidArgument, NotFound, Overloaded, Unavailable
+from service.core.errors import Failure, InvalidArgument, NotFound, Overloaded, QuotaExceeded, Unavailable
 
 ERROR_DOMAIN = "maskweave"
 """`google.rpc.ErrorInfo.domain` of every failure: the namespace of its reason."""
@@ -42,7 +42,13 @@ def rich_status(failure: Failure, error: BaseException, request_id: str) -> stat
                     resource_type=error.resource_type, resource_name=error.name, description=failure.message
                 )
             )
-        case Overloaded() | Unavailable() if error.retry_after_seconds is not None:
+        case QuotaExceeded():
+            quota = error_details_pb2.QuotaFailure.Violation(
+                subject=f"key:{error.key_id}", description=error.description
+            )
+            details.append(error_details_pb2.QuotaFailure(violations=[quota]))
+    match error:
+        case Overloaded() | QuotaExceeded() | Unavailable() if error.retry_after_seconds is not None:
             delay = duration_pb2.Duration()
             delay.FromNanoseconds(round(error.retry_after_seconds * 1e9))
             details.append(error_details_pb2.RetryInfo(retry_delay=delay))

@@ -86,6 +86,14 @@ class GatewayProcess:
         near = [found for found in self.get("/metrics").splitlines() if found.startswith(name)]
         raise AssertionError(f"{line!r} did not come: {near}")
 
+    def wait_for_output(self, text: str, times: int = 1) -> None:
+        """Wait until it has printed a text so many times."""
+        for _ in range(500):
+            if self.output.count(text) >= times:
+                return
+            time.sleep(0.02)
+        raise AssertionError(f"{text!r} did not come:\n{self.output}")
+
     def wait_until_in_flight(self, count: int, method: str = "Synthesize") -> None:
         """Wait until so many calls of a method are in progress."""
         self.wait_for_metric(f'maskweave_requests_in_flight{{grpc_method="{method}"}} {count}.0')
@@ -127,6 +135,20 @@ class GatewayProcess:
         self._reader.join(_STOP_SECONDS)
         assert self.process.stdout is not None
         self.process.stdout.close()
+
+
+def run_serve(*flags: str, **settings: object) -> subprocess.CompletedProcess[str]:
+    """Run `maskweave serve` to its end, which must come by itself; output and errors are one text."""
+    environment = {f"MASKWEAVE_{name.upper()}": str(value) for name, value in settings.items()}
+    return subprocess.run(
+        [sys.executable, "-m", "maskweave_cli", "serve", *flags],
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=_READY_SECONDS,
+        check=False,
+    )
 
 
 @contextmanager

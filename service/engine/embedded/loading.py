@@ -86,6 +86,17 @@ async def load_models(root: Path, threads: int) -> Mapping[ModelKey, LoadedModel
     return {model.key: model for model in models}
 
 
+def check_configs(root: Path) -> None:
+    """Check what can be checked of the repository at `root` without loading a model.
+
+    Raises:
+        RepositoryError: Names every problem in the configs and the graphs.
+    """
+    findings = Findings()
+    _read(root, findings)
+    findings.raise_if_any()
+
+
 def _read(root: Path, findings: Findings) -> tuple[Repository, dict[str, EnsemblePlan]]:
     repository = read_repository(root, findings)
     plans = {

@@ -29,6 +29,14 @@ def test_both_clients_have_the_same_methods(name: str) -> None:
     assert inspect.getdoc(getattr(Client, name)) == inspect.getdoc(getattr(AsyncClient, name))
 
 
+def test_both_clients_are_made_alike() -> None:
+    def parameters(owner: type) -> dict[str, object]:
+        found = inspect.signature(owner).parameters
+        return {name: (each.kind, each.default) for name, each in found.items()}
+
+    assert parameters(Client) == parameters(AsyncClient)
+
+
 @pytest.mark.parametrize("code", grpc.StatusCode)
 def test_every_status_has_an_exception(code: grpc.StatusCode) -> None:
     error = error_from_rpc(code, "what happened", ())
@@ -64,6 +72,30 @@ def test_details_that_cannot_be_read_do_not_hide_the_failure() -> None:
 )
 def test_only_the_way_to_other_machines_follows_the_proxy_settings(target: str, follows: bool) -> None:
     assert (("grpc.enable_http_proxy", 0) not in channel_options(target)) == follows
+
+
+KEY = "mwk_" + "k" * 43
+
+
+@pytest.mark.parametrize("target", ["gateway.example:50051", "dns:///gateway.example", "10.0.0.1:50051"])
+def test_a_key_goes_to_other_machines_encrypted_or_on_request(target: str) -> None:
+    with pytest.raises(ValueError, match="unencrypted") as caught:
+        Client(target, api_key=KEY)
+    assert KEY not in str(caught.value)
+    Client(target, api_key=KEY, allow_insecure_key=True).close()
+    Client(target, api_key=KEY, credentials=grpc.ssl_channel_credentials()).close()
+
+
+@pytest.mark.parametrize("key", ["", "two words", "línea", "new\nline"])
+def test_what_cannot_be_a_key_is_refused_without_repeating_it(key: str) -> None:
+    with pytest.raises(ValueError, match="not a key") as caught:
+        Client(api_key=key)
+    assert not key or key not in str(caught.value)
+
+
+def test_a_client_does_not_show_its_key() -> None:
+    with Client(api_key=KEY) as client:
+        assert KEY not in repr(client)
 
 
 def test_nobody_there() -> None:

@@ -14,8 +14,11 @@ from service.core.errors import (
     ModelNotReady,
     NotFound,
     Overloaded,
+    PermissionDenied,
+    QuotaExceeded,
     RepositoryError,
     RepositoryProblem,
+    Unauthenticated,
     Unavailable,
     describe,
 )
@@ -25,6 +28,9 @@ EXAMPLES: list[tuple[MaskweaveError, grpc.StatusCode]] = [
     (NotFound("model", "facez", ["faces64"]), grpc.StatusCode.NOT_FOUND),
     (DeadlineExceeded("faces64: not done within 1 s."), grpc.StatusCode.DEADLINE_EXCEEDED),
     (Overloaded("64 requests are in progress.", retry_after_seconds=0.5), grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (Unauthenticated("This needs a key."), grpc.StatusCode.UNAUTHENTICATED),
+    (PermissionDenied("studio", ["edit"], ["synthesize"]), grpc.StatusCode.PERMISSION_DENIED),
+    (QuotaExceeded("studio", "requests_per_second", 5, 0.2), grpc.StatusCode.RESOURCE_EXHAUSTED),
     (Unavailable("The engine is not running."), grpc.StatusCode.UNAVAILABLE),
     (EngineUnreachable("Triton is away.", retry_after_seconds=1), grpc.StatusCode.UNAVAILABLE),
     (ModelNotReady("faces64 is not ready.", retry_after_seconds=1), grpc.StatusCode.UNAVAILABLE),
@@ -70,6 +76,18 @@ def test_errors_of_the_caller_say_field_value_and_what_is_allowed() -> None:
     failure = describe(InvalidArgument("label_map.png", "16-bit grey", "8-bit palette or grey"))
     assert failure.message == "label_map.png: got 16-bit grey; allowed: 8-bit palette or grey"
     assert failure.metadata == {"field": "label_map.png"}
+
+
+def test_a_refused_key_is_told_its_scopes_and_those_it_needs() -> None:
+    failure = describe(PermissionDenied("studio", ["edit", "admin"], ["synthesize"]))
+    assert failure.message == "The key 'studio' has the scopes admin, edit; this needs synthesize."
+    assert failure.metadata == {"key_id": "studio", "needed_scopes": "synthesize"}
+
+
+def test_a_met_quota_says_which_and_how_much() -> None:
+    failure = describe(QuotaExceeded("studio", "requests_per_second", 2.5, 0.2))
+    assert failure.message == "The key 'studio' is at its limit: requests_per_second 2.5."
+    assert failure.metadata == {"key_id": "studio", "quota": "requests_per_second", "limit": "2.5"}
 
 
 def test_not_found_lists_what_exists() -> None:

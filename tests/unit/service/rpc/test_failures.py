@@ -107,6 +107,9 @@ SAMPLES: Mapping[type[BaseException], BaseException] = {
     errors.NotFound: errors.NotFound("model", "x", ["y"]),
     errors.DeadlineExceeded: errors.DeadlineExceeded("Late."),
     errors.Overloaded: errors.Overloaded("Full.", 1.5),
+    errors.Unauthenticated: errors.Unauthenticated("No key."),
+    errors.PermissionDenied: errors.PermissionDenied("studio", ["edit"], ["synthesize"]),
+    errors.QuotaExceeded: errors.QuotaExceeded("studio", "max_concurrent", 2, 1.5),
     errors.Unavailable: errors.Unavailable("Away."),
     errors.EngineUnreachable: errors.EngineUnreachable("Out of reach.", retry_after_seconds=1.25),
     errors.ModelNotReady: errors.ModelNotReady("Lost.", retry_after_seconds=1.25),
@@ -123,6 +126,11 @@ DETAILS = {
         resource_type="model", resource_name="x", description="model 'x' does not exist; available: y"
     ),
     errors.Overloaded: error_details_pb2.RetryInfo(retry_delay={"seconds": 1, "nanos": 500_000_000}),
+    errors.QuotaExceeded: error_details_pb2.QuotaFailure(
+        violations=[
+            error_details_pb2.QuotaFailure.Violation(subject="key:studio", description="max_concurrent 2")
+        ]
+    ),
     errors.EngineUnreachable: error_details_pb2.RetryInfo(retry_delay={"seconds": 1, "nanos": 250_000_000}),
     errors.ModelNotReady: error_details_pb2.RetryInfo(retry_delay={"seconds": 1, "nanos": 250_000_000}),
 }
@@ -228,8 +236,9 @@ async def test_refusals_do_not_shorten_the_time_after_which_to_come_back() -> No
         await asyncio.gather(*in_progress)
 
 
-def test_overload_says_when_to_come_back() -> None:
-    error = SAMPLES[errors.Overloaded]
+@pytest.mark.parametrize("kind", [errors.Overloaded, errors.QuotaExceeded])
+def test_overload_and_quotas_say_when_to_come_back(kind: type[BaseException]) -> None:
+    error = SAMPLES[kind]
     retry = error_details_pb2.RetryInfo()
-    assert rich_status(errors.describe(error), error, "").details[2].Unpack(retry)
+    assert rich_status(errors.describe(error), error, "").details[-1].Unpack(retry)
     assert retry.retry_delay.ToNanoseconds() == 1.5e9

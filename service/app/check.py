@@ -1,0 +1,62 @@
+"""Looks at everything that a start would stumble over, without starting: `maskweave serve --check`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from service.app.certificates import read_pair
+from service.app.keys_file import read_keys
+from service.app.tls import tls_files
+from service.core.configuration import ConfigurationError
+from service.core.errors import RepositoryError
+from service.core.settings import Settings
+from service.engine.embedded.loading import check_configs
+
+
+@dataclass(slots=True)
+class Checked:
+    """What was found.
+
+    Attributes:
+        problems: Why the gateway would not start, one line each.
+        warnings: What it would start with, but should be looked at.
+    """
+
+    problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def check(settings: Settings) -> Checked:
+    """Check the files that the settings name: certificate, keys, and the configs of the model repository.
+
+    Models are not loaded, ports not opened, and a Triton not asked.
+    """
+    checked = Checked()
+    files = tls_files(settings)
+    if files is not None:
+        with _noted(checked):
+            checked.warnings += read_pair(files).warnings
+    if settings.api_keys_file is not None:
+        with _noted(checked):
+            read_keys(settings.api_keys_file)
+    if settings.engine == "embedded":
+        with _noted(checked):
+            check_configs(settings.model_repository)
+    if settings.open_to_anyone:
+        checked.warnings.append(
+            f"grpc_host {settings.grpc_host}: whoever reaches the gRPC port may have pictures made, "
+            "since neither api_keys_file nor tls_client_ca is set"
+        )
+    return checked
+
+
+@contextmanager
+def _noted(checked: Checked) -> Iterator[None]:
+    try:
+        yield
+    except ConfigurationError as error:
+        checked.problems += error.problems
+    except RepositoryError as error:
+        checked.problems += map(str, error.problems)

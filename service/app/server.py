@@ -1,0 +1,107 @@
+"""The gRPC server: which services it has, who may call them, and the port it listens on."""
+
+from __future__ import annotations
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from service.app.health import GatewayHealth
+from service.app.listening import ListenError, address_text
+from service.app.tls import Certificates
+from service.core.metrics import Metrics
+from service.core.settings import Settings
+from service.rpc.access import Access, ClosedServices
+from service.rpc.calls import Calls
+from service.rpc.handlers import SERVICE_NAME, add_synthesis_service
+from service.rpc.servicer import SynthesisServicer
+
+# The least distance of a client's keepalive pings that the server puts up with.
+_MIN_PING_INTERVAL_MS = 10_000
+
+# Far more than callers who are served in turn can use; it bounds what one connection can leave unread.
+_LEAST_STREAMS_A_CONNECTION = 1024
+
+_HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+
+
+def build_server(
+    settings: Settings,
+    servicer: SynthesisServicer,
+    calls: Calls,
+    health: GatewayHealth,
+    access: Access | None,
+    metrics: Metrics,
+) -> grpc.aio.Server:
+    """Make the server, which does not listen yet."""
+    silence_ms = int(settings.silence_seconds * 1000)
+    server = grpc.aio.server(
+        interceptors=_interceptors(settings, access, metrics),
+        options=[
+            ("grpc.max_receive_message_length", settings.max_message_bytes),
+            ("grpc.max_send_message_length", settings.max_message_bytes),
+            # Otherwise a second gateway on the same port would start and take half of the calls.
+            ("grpc.so_reuseport", 0),
+            ("grpc.http2.min_recv_ping_interval_without_data_ms", _MIN_PING_INTERVAL_MS),
+            # Without these, what a vanished machine had open is held until the process ends.
+            ("grpc.keepalive_time_ms", silence_ms),
+            ("grpc.keepalive_timeout_ms", silence_ms),
+            ("grpc.http2.ping_timeout_ms", silence_ms),
+            ("grpc.server_handshake_timeout_ms", silence_ms),
+            ("grpc.keepalive_permit_without_calls", 1),
+            *_connection_age(settings),
+            (
+                "grpc.max_concurrent_streams",
+                max(_LEAST_STREAMS_A_CONNECTION, 2 * settings.max_concurrent),
+            ),
+        ],
+    )
+    add_synthesis_service(server, servicer, calls)
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    if settings.reflection:
+        reflection.enable_server_reflection((SERVICE_NAME, _HEALTH, reflection.SERVICE_NAME), server)
+    return server
+
+
+def _connection_age(settings: Settings) -> list[tuple[str, int]]:
+    """Limits of a connection's age; gRPC adds a tenth by chance, so that not all end at once."""
+    if not settings.max_connection_age_seconds:
+        return []
+    grace = settings.default_timeout_seconds
+    return [
+        ("grpc.max_connection_age_ms", round(settings.max_connection_age_seconds * 1e3)),
+        ("grpc.max_connection_age_grace_ms", round(grace * 1e3)),
+    ]
+
+
+def listen(server: grpc.aio.Server, host: str, port: int, certificates: Certificates | None) -> int:
+    """Listen on an address, with TLS where there is a certificate.
+
+    Returns:
+        The port.
+
+    Raises:
+        ListenError: The port is taken or the address is not this machine's.
+    """
+    address = address_text(host, port)
+    try:
+        if certificates is None:
+            return server.add_insecure_port(address)
+        return server.add_secure_port(address, certificates.credentials())
+    except RuntimeError as error:
+        reason = "the port is taken, or the address is not this machine's"  # the log has gRPC's own words
+        raise ListenError("grpc", host, port, reason) from error
+
+
+def _interceptors(
+    settings: Settings, access: Access | None, metrics: Metrics
+) -> tuple[grpc.aio.ServerInterceptor, ...]:
+    closed = [
+        name
+        for name, is_open in (
+            (_HEALTH, settings.health_open),
+            (reflection.SERVICE_NAME, settings.reflection_open),
+        )
+        if not is_open
+    ]
+    return (ClosedServices(closed, access, metrics),) if closed and access is not None else ()

@@ -1,0 +1,112 @@
+"""Flags before the environment before the file before defaults; what is wrong is said with its source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from service.core.keys import Scope, make_key
+from service.core.settings import Settings
+from service.core.sources import SettingsError, read_settings
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_in_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"MASKWEAVE_{name.upper()}", raising=False)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "maskweave.toml"
+
+
+def test_flags_then_environment_then_file_then_defaults(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file.write_text("grpc_port = 1\nhttp_port = 1\nmax_concurrent = 1\nreflection = false\n")
+    monkeypatch.setenv("MASKWEAVE_GRPC_PORT", "2")
+    monkeypatch.setenv("maskweave_http_port", "2")
+    settings = read_settings({"grpc_port": "3"}, file)
+    assert (settings.grpc_port, settings.http_port, settings.max_concurrent) == (3, 2, 1)
+    assert settings.reflection is False
+    assert settings.max_waiting == Settings().max_waiting
+
+
+def problems(flags: dict[str, str] | None = None, file: Path | None = None) -> tuple[str, ...]:
+    with pytest.raises(SettingsError) as caught:
+        read_settings(flags or {}, file)
+    return caught.value.problems
+
+
+def test_every_bad_value_is_told_with_its_source_and_what_is_allowed(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_text('max_waiting = -1\nlog_format = "xml"\n')
+    monkeypatch.setenv("MASKWEAVE_HTTP_PORT", "x")
+    told = problems({"grpc_port": "65536"}, file)
+    assert told == (
+        "grpc_port (--grpc-port): got '65536'; allowed: less than or equal to 65535",
+        "http_port (MASKWEAVE_HTTP_PORT): got 'x'; allowed: a valid integer, "
+        "unable to parse string as an integer",
+        f"max_waiting ({file}): got -1; allowed: greater than or equal to 0",
+        f"log_format ({file}): got 'xml'; allowed: 'text' or 'json'",
+    )
+
+
+def test_unknown_names_in_the_file_are_refused_by_name(file: Path) -> None:
+    file.write_text("grpc_prot = 1\nmax_waiting = -1\n[tls]\ncertificate = 1\n")
+    told = problems(file=file)
+    assert told[0] == f"grpc_prot ({file}): no such setting; did you mean grpc_port?"
+    assert told[1].startswith(f"tls ({file}): no such setting")
+    assert told[2].startswith("max_waiting")
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [("grpc_port = ", "is not TOML"), (b"\xff", "is not TOML"), (None, "cannot be read")],
+)
+def test_a_file_that_cannot_be_read_is_named(file: Path, content: str | bytes | None, problem: str) -> None:
+    if content is not None:
+        file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    (told,) = problems(file=file)
+    assert told.startswith(f"{file}: {problem}")
+
+
+@pytest.mark.parametrize(
+    ("flags", "problem"),
+    [
+        ({"grpc_host": "0.0.0.0"}, r"grpc_host: got '0\.0\.0\.0' without TLS; allowed: .* allow_plaintext"),
+        ({"grpc_host": "::"}, "grpc_host: got '::' without TLS"),
+        ({"grpc_host": "gateway.example"}, "grpc_host: got 'gateway.example' without TLS"),
+        ({"tls_certificate": "a"}, "tls_key: not set"),
+        ({"tls_key": "a"}, "tls_certificate: not set"),
+        ({"tls_client_ca": "a"}, "tls_client_ca: needs tls_certificate"),
+        ({"health_open": "false"}, "health_open: got False without api_keys_file"),
+        ({"reflection_open": "false"}, "reflection_open: got False without api_keys_file"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(flags: dict[str, str], problem: str) -> None:
+    with pytest.raises(SettingsError, match=problem):
+        read_settings(flags)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {"grpc_host": "localhost"},
+        {"grpc_host": "127.0.0.9"},
+        {"grpc_host": "::1"},
+        {"grpc_host": "0.0.0.0", "allow_plaintext": "true"},
+        {"grpc_host": "0.0.0.0", "tls_certificate": "a", "tls_key": "b"},
+        {"api_keys_file": "", "tls_certificate": "", "tls_key": ""},
+    ],
+)
+def test_plain_text_is_for_the_loopback_or_on_request(flags: dict[str, str]) -> None:
+    settings = read_settings(flags)
+    assert settings.open_to_anyone == (flags.get("grpc_host") == "0.0.0.0")
+
+
+def test_a_key_in_a_setting_is_neither_printed_nor_repeated() -> None:
+    key, _ = make_key("a", [Scope.EDIT])
+    assert key not in read_settings({"api_keys_file": key}).describe()
+    assert key[:20] not in "".join(problems({"grpc_port": key}))

@@ -1,0 +1,74 @@
+"""From metadata to keys and scopes."""
+
+from __future__ import annotations
+
+import pytest
+
+from maskweave.v1 import synthesis_pb2 as pb
+from service.core.errors import PermissionDenied, Unauthenticated
+from service.core.keys import Keys
+from service.rpc.access import METHOD_SCOPES, Access
+from tests.support.key_file import new_key
+
+KEY, ENTRY = new_key("studio")
+EDITOR_KEY, EDITOR = new_key("editor", "edit")
+ACCESS = Access(Keys([ENTRY, EDITOR]))
+
+
+def test_every_method_of_the_service_has_its_scopes() -> None:
+    methods = pb.DESCRIPTOR.services_by_name["SynthesisService"].methods_by_name
+    assert METHOD_SCOPES.keys() == set(methods)
+    assert all(METHOD_SCOPES.values())
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        [("authorization", f"Bearer {KEY}")],
+        [("authorization", f"bearer  {KEY} ")],
+        [("x-api-key", KEY)],
+        [("x-request-id", "1"), ("authorization", f"BEARER {KEY}"), ("x-bin", b"\xff")],
+    ],
+)
+def test_a_key_is_taken_from_either_name(metadata: list[tuple[str, str | bytes]]) -> None:
+    assert ACCESS.permit("Synthesize", metadata) == ENTRY
+
+
+@pytest.mark.parametrize(
+    ("metadata", "told"),
+    [
+        (None, "needs a key; send the metadata `authorization: Bearer <key>`"),
+        ([], "needs a key"),
+        ([("authorization", KEY)], "not of the form"),
+        ([("authorization", f"Basic {KEY}")], "not of the form"),
+        ([("authorization", "Bearer ")], "not known"),
+        ([("authorization", f"Bearer {KEY}x")], "not known"),
+        ([("x-api-key", "")], "not known"),
+        ([("authorization", "Bearer x"), ("x-api-key", KEY)], "not known"),
+    ],
+)
+def test_other_metadata_is_refused_without_the_key(
+    metadata: list[tuple[str, str | bytes]] | None, told: str
+) -> None:
+    with pytest.raises(Unauthenticated, match=told) as caught:
+        ACCESS.identify(metadata)
+    assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize("method", ["Synthesize", "SynthesizeStream"])
+def test_a_key_for_something_else_is_refused(method: str) -> None:
+    with pytest.raises(PermissionDenied, match="'editor' has the scopes edit; this needs synthesize"):
+        ACCESS.permit(method, [("x-api-key", EDITOR_KEY)])
+
+
+@pytest.mark.parametrize("method", ["ListModels", "GetModel"])
+def test_models_are_for_every_key(method: str) -> None:
+    assert ACCESS.permit(method, [("x-api-key", EDITOR_KEY)]) == EDITOR
+
+
+def test_new_keys_take_the_place_of_the_old() -> None:
+    access = Access(Keys([ENTRY]))
+    access.accept(Keys([EDITOR]))
+    assert access.identify([("x-api-key", EDITOR_KEY)]) == EDITOR
+    with pytest.raises(Unauthenticated):
+        access.identify([("x-api-key", KEY)])
