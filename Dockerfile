@@ -99,6 +99,8 @@ ENV PATH=/opt/maskweave/bin:/usr/local/bin:/usr/bin:/bin \
     MASKWEAVE_GRPC_HOST=0.0.0.0 \
     MASKWEAVE_HTTP_HOST=0.0.0.0 \
     MASKWEAVE_MODEL_REPOSITORY=/models
+# No certificate can be in the image: the gateway refuses to start until it is given one, or told that something
+# else encrypts (MASKWEAVE_ALLOW_PLAINTEXT=true).
 WORKDIR /
 # By number, so that Kubernetes can see that it is not root.
 USER 10001:10001

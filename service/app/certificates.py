@@ -10,7 +10,7 @@ import os
 import ssl
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,12 +52,14 @@ class TlsPair:
         certificate: PEM of the certificate and its chain.
         key: PEM of the private key.
         client_ca: PEM of the authorities, or None.
+        expires: When the certificate does, in seconds since 1970; 0 when clients refuse it as it is.
         warnings: What is usable but should be looked at.
     """
 
     certificate: bytes
     key: bytes
     client_ca: bytes | None
+    expires: float
     warnings: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
@@ -85,8 +87,8 @@ def read_pair(files: TlsFiles) -> TlsPair:
             server.load_cert_chain(certificate_path, key_path, password=lambda: "")
         except (ssl.SSLError, ValueError) as error:
             raise TlsError([_key_problem(files, key, error)]) from None
-        warning = _warning(files.certificate, client, server)
-    return TlsPair(certificate, key, client_ca, (warning,) if warning else ())
+        expires, warning = _trial(files.certificate, client, server)
+    return TlsPair(certificate, key, client_ca, expires, (warning,) if warning else ())
 
 
 def _read(setting: str, file: Path) -> bytes:
@@ -130,7 +132,8 @@ def _key_problem(files: TlsFiles, key: bytes, error: Exception) -> str:
     return f"{where}: cannot be used with {files.certificate}: {reason or 'it is malformed'}"
 
 
-def _warning(file: Path, client: ssl.SSLContext, server: ssl.SSLContext) -> str | None:
+def _trial(file: Path, client: ssl.SSLContext, server: ssl.SSLContext) -> tuple[float, str | None]:
+    """When the certificate expires, 0 when the client refuses it, and what should be looked at."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     ends = (
         client.wrap_bio(to_client, to_server),
@@ -138,14 +141,14 @@ def _warning(file: Path, client: ssl.SSLContext, server: ssl.SSLContext) -> str 
     )
     try:
         for end in ends * 2:
-            try:
+            with suppress(ssl.SSLWantReadError):
                 end.do_handshake()
-            except ssl.SSLWantReadError:
-                continue
     except ssl.SSLCertVerificationError as error:
-        return f"tls_certificate {file}: clients will refuse it: {error.verify_message}"
+        return 0.0, f"tls_certificate {file}: clients will refuse it: {error.verify_message}"
     except ssl.SSLError as error:
-        return f"tls_certificate {file}: a trial handshake failed: {error.reason}"
-    expires = str((ends[0].getpeercert() or {}).get("notAfter", ""))
-    days = (ssl.cert_time_to_seconds(expires) - time.time()) / _DAY_SECONDS if expires else _SOON_DAYS
-    return f"tls_certificate {file}: expires on {expires}" if days < _SOON_DAYS else None
+        return 0.0, f"tls_certificate {file}: a trial handshake failed: {error.reason}"
+    # The client has verified it, so it is there, and certificates always have this field.
+    date = str((ends[0].getpeercert() or {})["notAfter"])
+    expires = float(ssl.cert_time_to_seconds(date))
+    soon = expires < time.time() + _SOON_DAYS * _DAY_SECONDS
+    return expires, f"tls_certificate {file}: expires on {date}" if soon else None

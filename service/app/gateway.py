@@ -65,10 +65,10 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     loop = asyncio.get_running_loop()
     metrics.watch_tasks(lambda: len(asyncio.all_tasks(loop)))
     async with AsyncExitStack() as stack:
-        certificates = Certificates.of(settings)
+        certificates = Certificates.of(settings, metrics)
         access = None
         if settings.api_keys_file is not None:
-            access = await stack.enter_async_context(followed_keys(settings.api_keys_file))
+            access = await stack.enter_async_context(followed_keys(settings.api_keys_file, metrics))
         if settings.open_to_anyone:
             _logger.warning(
                 "whoever reaches the gRPC port may have pictures made", extra={"host": settings.grpc_host}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from service.app.files import Stamp, stamp
 from service.core.keys import Keys, KeysError, parse_keys
+from service.core.metrics import Metrics
 from service.rpc.access import Access
 
 # Looking is one system call; mounted secrets take a minute to arrive anyway.
@@ -38,7 +39,7 @@ def read_keys(file: Path) -> Keys:
 
 
 @asynccontextmanager
-async def followed_keys(file: Path) -> AsyncIterator[Access]:
+async def followed_keys(file: Path, metrics: Metrics) -> AsyncIterator[Access]:
     """Let calls in by the keys in a file, as it is at any time inside this context.
 
     A file that cannot be used any more is logged once, and the keys from before stay.
@@ -50,7 +51,7 @@ async def followed_keys(file: Path) -> AsyncIterator[Access]:
     keys = read_keys(file)
     access = Access(keys)
     _logger.info("keys read", extra={"keys": len(keys)})
-    following = asyncio.create_task(_follow(file, known, access))
+    following = asyncio.create_task(_follow(file, known, access, metrics))
     try:
         yield access
     finally:
@@ -59,7 +60,7 @@ async def followed_keys(file: Path) -> AsyncIterator[Access]:
             await following
 
 
-async def _follow(file: Path, known: Stamp, access: Access) -> None:
+async def _follow(file: Path, known: Stamp, access: Access, metrics: Metrics) -> None:
     while True:
         await asyncio.sleep(_LOOK_SECONDS)
         found = await asyncio.to_thread(stamp, [file])
@@ -69,9 +70,11 @@ async def _follow(file: Path, known: Stamp, access: Access) -> None:
         try:
             keys = await asyncio.to_thread(read_keys, file)
         except KeysError as error:
+            metrics.reloaded("keys", ok=False)
             _logger.error(
                 "the new keys cannot be used, those from before stay", extra={"problem": str(error)}
             )
             continue
         access.accept(keys)
+        metrics.reloaded("keys", ok=True)
         _logger.info("keys read anew", extra={"keys": len(keys)})

@@ -13,6 +13,7 @@ import grpc
 
 from service.app.certificates import TlsError, TlsFiles, TlsPair, read_pair
 from service.app.files import stamp
+from service.core.metrics import Metrics
 from service.core.settings import Settings
 
 _logger = logging.getLogger(__name__)
@@ -23,23 +24,25 @@ class Certificates:
 
     Args:
         files: Where it is.
+        metrics: Told of renewals and of when it expires.
 
     Raises:
         TlsError: It cannot be used.
     """
 
-    def __init__(self, files: TlsFiles) -> None:
+    def __init__(self, files: TlsFiles, metrics: Metrics) -> None:
         self._files = files
+        self._metrics = metrics
         self._lock = threading.Lock()
         self._stamp = stamp(files.paths)
         self._first = read_pair(files)
-        _warn(self._first)
+        self._use(self._first)
 
     @classmethod
-    def of(cls, settings: Settings) -> Certificates | None:
+    def of(cls, settings: Settings, metrics: Metrics) -> Certificates | None:
         """The certificate that the settings name; None when they ask for no TLS."""
         files = tls_files(settings)
-        return None if files is None else cls(files)
+        return None if files is None else cls(files, metrics)
 
     def credentials(self) -> grpc.ServerCredentials:
         """For the server's port."""
@@ -59,14 +62,21 @@ class Certificates:
             try:
                 pair = read_pair(self._files)
             except TlsError as error:
+                self._metrics.reloaded("certificate", ok=False)
                 _logger.error(
                     "the new certificate cannot be used, the one from before stays",
                     extra={"problem": str(error)},
                 )
                 return None
+            self._metrics.reloaded("certificate", ok=True)
             _logger.info("certificate read anew", extra={"file": str(self._files.certificate)})
-            _warn(pair)
+            self._use(pair)
             return _configuration(pair)
+
+    def _use(self, pair: TlsPair) -> None:
+        self._metrics.certificate_expires(str(self._files.certificate), pair.expires)
+        for warning in pair.warnings:
+            _logger.warning("look at the certificate", extra={"problem": warning})
 
 
 def tls_files(settings: Settings) -> TlsFiles | None:
@@ -78,8 +88,3 @@ def tls_files(settings: Settings) -> TlsFiles | None:
 
 def _configuration(pair: TlsPair) -> grpc.ServerCertificateConfiguration:
     return grpc.ssl_server_certificate_configuration([(pair.key, pair.certificate)], pair.client_ca)
-
-
-def _warn(pair: TlsPair) -> None:
-    for warning in pair.warnings:
-        _logger.warning("look at the certificate", extra={"problem": warning})

@@ -156,6 +156,7 @@ class QuotaExceeded(MaskweaveError):
     """
 
     reason = "QUOTA_EXCEEDED"
+    details = "`QuotaFailure`, and `RetryInfo` when it can be said"
 
     def __init__(self, key_id: str, quota: str, limit: float, retry_after_seconds: float | None) -> None:
         self.key_id = key_id

@@ -43,6 +43,8 @@ as an exception with the same facts ([client/README.md](../client/README.md)).
 
 _RETRY = {
     "INVALID_ARGUMENT": "no: mend the request",
+    "UNAUTHENTICATED": "no: send a key that is known",
+    "PERMISSION_DENIED": "no: the key is not for this",
     "NOT_FOUND": "no: `ListModels` tells what there is",
     "DEADLINE_EXCEEDED": "with a longer deadline",
     "RESOURCE_EXHAUSTED": "after `retry_delay`",

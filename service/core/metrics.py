@@ -105,6 +105,18 @@ _SPECS = (
     ),
     MetricSpec("maskweave_engine_ready", "gauge", "1 while the engine can answer, 0 while it cannot."),
     MetricSpec("maskweave_model_info", "gauge", "1 for every model that is ready.", ("model", "version")),
+    MetricSpec(
+        "maskweave_reloads_total",
+        "counter",
+        "Changes of files seen while serving: certificate or keys; ok, or refused for those from before.",
+        ("what", "result"),
+    ),
+    MetricSpec(
+        "maskweave_certificate_expiry_seconds",
+        "gauge",
+        "When the certificate of the gRPC port expires, in seconds since 1970; 0 when clients refuse it.",
+        ("file",),
+    ),
     MetricSpec("maskweave_build_info", "gauge", "1, with the version of the service.", ("version",)),
 )
 
@@ -150,6 +162,8 @@ class Metrics:
         self._event_loop_tasks = self._gauge("maskweave_event_loop_tasks")
         self._engine_ready = self._gauge("maskweave_engine_ready")
         self._model_info = self._gauge("maskweave_model_info")
+        self._reloads = self._counter("maskweave_reloads_total")
+        self._certificate_expiry = self._gauge("maskweave_certificate_expiry_seconds")
         self._build_info = self._gauge("maskweave_build_info")
 
     def rpc_started(self, rpc: Rpc) -> None:
@@ -209,6 +223,14 @@ class Metrics:
     def engine_ready(self, ready: bool) -> None:
         """Publish whether the engine can answer."""
         self._engine_ready.set(ready)
+
+    def reloaded(self, what: Literal["certificate", "keys"], *, ok: bool) -> None:
+        """Count a change of a file, and whether what it holds now was taken."""
+        self._reloads.labels(what, "ok" if ok else "refused").inc()
+
+    def certificate_expires(self, file: str, at: float) -> None:
+        """Publish when the certificate in use expires, in seconds since 1970."""
+        self._certificate_expiry.labels(file).set(at)
 
     def render(self) -> bytes:
         """The text exposition of all metrics, the body of `/metrics`."""

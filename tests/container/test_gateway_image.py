@@ -18,7 +18,7 @@ from PIL import Image as Pictures
 from maskweave_client import Client
 from tests.container.conftest import Image
 from tests.support.buildah import ROOT, Buildah
-from tests.support.container import Container
+from tests.support.container import Container, running_container
 from tests.support.gateway_process import gateway_process
 
 # Building without a cache of layers takes minutes, and the first fixtures count as part of the first test.
@@ -31,11 +31,12 @@ LABEL_MAPS = sorted((ROOT / "client" / "examples" / "label_maps").glob("*.png"))
 
 @pytest.fixture
 def ports() -> dict[str, str]:
-    """Settings with free ports, because the container shares the machine's network."""
+    """Settings without TLS, and with free ports, because the container shares the machine's network."""
     with socket.socket() as first, socket.socket() as second:
         for each in (first, second):
             each.bind(("127.0.0.1", 0))
         return {
+            "MASKWEAVE_ALLOW_PLAINTEXT": "true",
             "MASKWEAVE_GRPC_PORT": str(first.getsockname()[1]),
             "MASKWEAVE_HTTP_PORT": str(second.getsockname()[1]),
         }
@@ -158,6 +159,12 @@ def test_health_check_follows_the_gateway(container: Container, ports: dict[str,
         checked = container.run(["maskweave", "health", "--address", address])
     assert checked.returncode == 1
     assert checked.stderr.startswith(f"Error: {address} cannot be reached")
+
+
+def test_without_tls_it_starts_only_when_told_to(image: Image) -> None:
+    with running_container(image.root, image.configuration) as container:
+        assert container.wait() != 0
+    assert "grpc_host: got '0.0.0.0' without TLS" in container.output
 
 
 def test_stops_cleanly(container: Container) -> None:

@@ -187,6 +187,8 @@ def test_keys_change_without_a_restart_and_without_a_failed_call(repository: Pat
         file.write_text("")
         gateway.wait_for_output("has no keys")
         assert new.models()
+        gateway.wait_for_metric('maskweave_reloads_total{result="ok",what="keys"} 2.0')
+        gateway.wait_for_metric('maskweave_reloads_total{result="refused",what="keys"} 2.0')
     assert STUDIO_KEY not in gateway.output
     assert gateway.output.count("cannot be used, those from before stay") == 2
 

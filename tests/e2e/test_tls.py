@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,6 +63,12 @@ def test_tls_is_spoken_and_plain_text_is_not(repository: Path, pair: Pair, autho
             plain.models()
         assert "-cacert ca.crt" in gateway.output
         assert "PRIVATE KEY" not in gateway.output
+        (expiry,) = re.findall(
+            r'^maskweave_certificate_expiry_seconds{file=".*tls.crt"} (.*)$',
+            gateway.get("/metrics"),
+            re.MULTILINE,
+        )
+        assert 28 < (float(expiry) - time.time()) / 86_400 < 31
 
 
 def test_a_client_that_trusts_another_authority_does_not_connect(
@@ -168,6 +176,7 @@ def test_a_new_certificate_that_cannot_be_used_leaves_the_one_before(
             assert client.models()
         problem = f"tls_certificate {pair.certificate}: has no certificate in PEM form"
         assert gateway.output.count(problem) == 1
+        gateway.wait_for_metric('maskweave_reloads_total{result="refused",what="certificate"} 1.0')
         authority.issue("mended").move_over(pair)
         assert served_certificate(gateway) != before
 

@@ -48,6 +48,7 @@ def test_one_that_ends_soon_is_warned_of(authority: Authority) -> None:
 def test_one_that_has_ended_is_warned_of(authority: Authority) -> None:
     pair = authority.issue("ended", days=-1)
     (warning,) = read_pair(TlsFiles(pair.certificate, pair.key)).warnings
+    assert read_pair(TlsFiles(pair.certificate, pair.key)).expires == 0
     assert "ended.crt: clients will refuse it: certificate has expired" in warning
 
 

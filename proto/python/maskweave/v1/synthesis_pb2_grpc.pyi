@@ -21,6 +21,12 @@ Metadata understood by every method:
 - `traceparent` and `tracestate` (request, optional): the caller's trace context, as in the W3C
   recommendation Trace Context, version 00. It is passed on to the inference server. A malformed
   `traceparent` is passed over, as the recommendation asks.
+- `authorization` (request, for services that ask for keys): `Bearer <key>`; `x-api-key` with the key
+  alone is understood too. Every method then also fails with UNAUTHENTICATED for a call without a key
+  that the service knows, PERMISSION_DENIED (ErrorInfo.metadata: `key_id`, `needed_scopes`) for a key
+  that is not for this method, and RESOURCE_EXHAUSTED for a key at one of its limits: reason
+  QUOTA_EXCEEDED, a `google.rpc.QuotaFailure` that names the limit and, where the time is known, a
+  `google.rpc.RetryInfo`.
 - `server-timing` (trailer of Synthesize and SynthesizeStream): the timings of the whole call in
   milliseconds, in the syntax of the W3C recommendation Server Timing.
 """

@@ -36,6 +36,8 @@ def _used() -> Metrics:
     metrics.stage("faces64_rearranger", 0.002, queue_seconds=0.001)
     metrics.stage("faces64_generator_head", 0.0, queue_seconds=0.0, cached=True)
     metrics.serving("0.1.0", {"faces64_rearranger": 1})
+    metrics.reloaded("keys", ok=True)
+    metrics.certificate_expires("tls.crt", 1e9)
     return metrics
 
 

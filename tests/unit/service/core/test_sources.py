@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,14 @@ def test_flags_then_environment_then_file_then_defaults(file: Path, monkeypatch:
     assert (settings.grpc_port, settings.http_port, settings.max_concurrent) == (3, 2, 1)
     assert settings.reflection is False
     assert settings.max_waiting == Settings().max_waiting
+
+
+def test_the_documented_file_is_one(tmp_path: Path) -> None:
+    documented = (Path(__file__).parents[4] / "docs/access.md").read_text()
+    (example,) = re.findall(r"```toml\n(# maskweave\.toml\n.*?)```", documented, re.DOTALL)
+    file = tmp_path / "maskweave.toml"
+    file.write_text(example)
+    assert read_settings({}, file).uses_tls
 
 
 def problems(flags: dict[str, str] | None = None, file: Path | None = None) -> tuple[str, ...]:
