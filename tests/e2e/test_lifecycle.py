@@ -276,8 +276,8 @@ def test_bad_settings_end_the_start_with_a_message() -> None:
     command = [sys.executable, "-m", "maskweave_cli", "serve", "--grpc-port", "70000", "--log-level", "loud"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 2
-    assert "grpc_port: got '70000'; Input should be less than or equal to 65535" in ended.stderr
-    assert "log_level: got 'loud'" in ended.stderr
+    assert "grpc_port (--grpc-port): got '70000'; allowed: less than or equal to 65535" in ended.stderr
+    assert "log_level (--log-level): got 'loud'; allowed: 'debug', 'info'" in ended.stderr
 
 
 def test_many_clients_at_once(own_gateway: GatewayProcess) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import grpc
 import pytest
 
 from maskweave.v1 import synthesis_pb2 as pb
 from service.core.errors import PermissionDenied, Unauthenticated
 from service.core.keys import Keys
+from service.core.metrics import Metrics, Rpc
 from service.rpc.access import METHOD_SCOPES, Access
+from service.rpc.calls import Calls
 from tests.support.key_file import new_key
 
 KEY, ENTRY = new_key("studio")
@@ -72,3 +77,48 @@ def test_new_keys_take_the_place_of_the_old() -> None:
     assert access.identify([("x-api-key", EDITOR_KEY)]) == EDITOR
     with pytest.raises(Unauthenticated):
         access.identify([("x-api-key", KEY)])
+
+
+class FakeContext:
+    """What a call needs of gRPC."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+        self.code: grpc.StatusCode | None = None
+
+    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+        return (("x-api-key", self._key),)
+
+    def time_remaining(self) -> None:
+        return None
+
+    def peer(self) -> str:
+        return "ipv4:10.0.0.1:1"
+
+    def set_trailing_metadata(self, _: object) -> None:
+        pass
+
+    async def abort(self, code: grpc.StatusCode, *_: object) -> None:
+        self.code = code
+        raise grpc.aio.AbortError
+
+
+async def test_overload_costs_a_key_nothing_of_its_rate_and_a_call_is_its_keys() -> None:
+    slow_key, slow = new_key("slow", requests_per_second=0.001, burst=1)
+    calls = Calls(Metrics(), max_concurrent=1, default_timeout_seconds=5, access=Access(Keys([ENTRY, slow])))
+
+    async def caller_of(key: str) -> str | grpc.StatusCode | None:
+        context: Any = FakeContext(key)
+        try:
+            async with calls.take(Rpc("s", "Synthesize"), context) as call:
+                return call.caller
+        except grpc.aio.AbortError:
+            return context.code  # type: ignore[no-any-return]
+
+    other: Any = FakeContext(KEY)
+    async with calls.take(Rpc("s", "Synthesize"), other) as call:
+        assert call.caller == "studio"
+        assert await caller_of(slow_key) is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert await caller_of("wrong") is grpc.StatusCode.UNAUTHENTICATED
+    assert await caller_of(slow_key) == "slow"
+    assert await caller_of(slow_key) is grpc.StatusCode.RESOURCE_EXHAUSTED
