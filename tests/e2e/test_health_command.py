@@ -48,7 +48,7 @@ def test_a_gateway_that_is_up(gateway: GatewayProcess, arguments: tuple[str, ...
 
 
 def test_the_address_comes_from_the_gateways_own_settings(repository: Path) -> None:
-    with gateway_process(repository, grpc_host="0.0.0.0") as gateway:
+    with gateway_process(repository, grpc_host="0.0.0.0", allow_plaintext=True) as gateway:
         settings = {"MASKWEAVE_GRPC_HOST": "0.0.0.0", "MASKWEAVE_GRPC_PORT": gateway.address.split(":")[1]}
         done = health(**settings)
     assert (done.returncode, done.stdout, done.stderr) == (0, "SERVING\n", "")
