@@ -100,5 +100,5 @@ class FakeEngine:
                 await self._behaviour(inputs)
         finally:
             self.running -= 1
-        image = np.full((1, 2, 2, 3), inputs["LATENT"][0, 0], np.uint8)
+        image = np.full((1, 2, 2, 3), np.clip(inputs["LATENT"][0, 0], 0, 255), np.uint8)
         return InferenceResult({"IMAGE": image}, (StageTiming(f"{model}_stage", 0.001, 0.002, False),))
