@@ -12,11 +12,14 @@ from training import stages
 from training.config import available_packs, load_config, pack_folder
 from training.data.labelled import SPLITS, LabellerError, load_split, make_split
 from training.evaluate import MIN_PAIRS, Evaluator, as_markdown
+from training.groupdnet.pack_config import load_styles_config
+from training.groupdnet.stage import train_styles
 from training.networks import pretrained_generator
 from training.pipeline import load_pipeline
 from training.runs import RunOptions
 
 RUNS = Path("runs")
+STYLES = "styles"
 EXPECTED = (FileNotFoundError, LabellerError, ValueError)
 
 pack_choice = click.Choice(available_packs())
@@ -37,7 +40,7 @@ def data(pack: str) -> None:
 
 
 @click.command()
-@click.argument("stage", type=click.Choice(tuple(stages.STAGES)))
+@click.argument("stage", type=click.Choice((*stages.STAGES, STYLES)))
 @click.option("--pack", type=pack_choice, required=True, help="The pack to train for.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads; PyTorch's own choice by default.")
@@ -58,7 +61,7 @@ def train(
     checkpoint_every: int,
     sheet_every: int,
 ) -> None:
-    """Train one STAGE of a pack: proxies, then rearranger, then mapper.
+    """Train one STAGE of a pack: proxies, then rearranger, then mapper; styles for packs of GroupDNet.
 
     Metrics, contact sheets and checkpoints go to runs/PACK/, the finished weights into the pack's folder. A
     run that was stopped goes on from its last checkpoint.
@@ -78,7 +81,10 @@ def train(
         sheet_every=sheet_every,
     )
     try:
-        stages.STAGES[stage](load_config(pack), pack_folder(pack), options)
+        if stage == STYLES:
+            train_styles(load_styles_config(pack), pack_folder(pack), options)
+        else:
+            stages.STAGES[stage](load_config(pack), pack_folder(pack), options)
     except EXPECTED as error:
         raise click.ClickException(str(error)) from None
 

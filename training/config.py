@@ -5,13 +5,14 @@ from __future__ import annotations
 import tomllib
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from training.palette import Palette
 
 PACKS = Path(__file__).parent / "packs"
+SIS_UG = "sis-ug"
 
 Positive = Annotated[int, Field(gt=0)]
 Weight = Annotated[float, Field(ge=0)]
@@ -24,6 +25,9 @@ class Section(BaseModel):
     """A frozen part of the configuration; unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Config = TypeVar("Config", bound=Section)
 
 
 class PackSection(Section):
@@ -246,25 +250,56 @@ def pack_folder(name: str) -> Path:
     return PACKS / name
 
 
-def load_config(name: str) -> PackConfig:
-    """Read and check a pack's configuration.
+def pack_method(name: str) -> str:
+    """The method a pack's configuration names, before anything else of it is checked; "" if it names none.
 
     Raises:
-        ValueError: if the pack is unknown, or as `read_config`.
+        ValueError: if the pack is unknown or its configuration no TOML.
     """
-    return read_config(pack_folder(name) / "config.toml")
+    return str(_read_toml(pack_folder(name) / "config.toml").get("pack", {}).get("method", ""))
+
+
+def load_config(name: str) -> PackConfig:
+    """Read and check the configuration of a pack of the method SIS-UG.
+
+    Raises:
+        ValueError: if the pack is unknown or of another method, or as `read_config`.
+    """
+    return load_method_config(name, PackConfig, SIS_UG)
+
+
+def load_method_config(name: str, schema: type[Config], method: str) -> Config:
+    """Read and check the configuration of a pack, which must be of the method given.
+
+    Raises:
+        ValueError: if the pack is unknown or of another method, or as `read_config`.
+    """
+    path = pack_folder(name) / "config.toml"
+    found = pack_method(name)
+    if found != method:
+        raise ValueError(f"pack {name!r} is of the method {found!r}; this is for packs of {method!r}")
+    return _read(path, schema)
 
 
 def read_config(path: Path) -> PackConfig:
-    """Read and check a configuration file.
+    """Read and check a configuration file of the method SIS-UG.
 
     Raises:
         ValueError: if the file is no TOML or does not fit the schema; one line with file, fields and reasons.
     """
+    return _read(path, PackConfig)
+
+
+def _read(path: Path, schema: type[Config]) -> Config:
     try:
-        return PackConfig.model_validate(tomllib.loads(path.read_text()))
+        return schema.model_validate(_read_toml(path))
     except ValidationError as error:
         found = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
         raise ValueError(f"{path}: {'; '.join(found)}") from None
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{path}: {error}") from None

@@ -24,7 +24,7 @@ def class_crops(pictures: Tensor, maps: Tensor, side: int, smooth: bool = True) 
         Float `[B, C * 4, side, side]`: of each class the masked picture's three channels and the mask. All
         zero where the class is absent.
     """
-    batch, classes, height, width = maps.shape
+    batch, classes = maps.shape[:2]
     planes = torch.cat([pictures[:, None] * maps[:, :, None], maps[:, :, None]], 2)
     rows = sampling_matrix(maps.amax(3), side, smooth)
     columns = sampling_matrix(maps.amax(2), side, smooth)

@@ -38,7 +38,7 @@ class CGNorm(nn.Module):
 
 
 class CGBlock(nn.Module):
-    """Residual block of two CG-Norms and two grouped convolutions, with a learned shortcut if widths differ."""
+    """Residual block: two CG-Norms, two grouped convolutions; a learned shortcut if widths differ."""
 
     def __init__(self, inputs: int, section: BlockSection, map_channels: int, spectral: bool) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class Decoder(nn.Module):
     def __init__(self, config: NetworkSection) -> None:
         super().__init__()
         classes, planes = config.classes, config.map_planes
-        self.code_side, self.map_resize = config.code_side, config.map_resize
+        self.code_side, self.map_resize, self.fold = config.code_side, config.map_resize, config.fold
         order = torch.tensor(config.class_order, device="cpu")
         # Not in the state: they follow from the configuration.
         self.register_buffer("styles", torch.tensor(config.style_classes, device="cpu")[order], False)
@@ -84,10 +84,10 @@ class Decoder(nn.Module):
         )
         widths = [config.start, *(block.width for block in config.blocks)]
         self.blocks = nn.ModuleList(
-            CGBlock(widths[i], block, classes * planes, config.spectral)
+            CGBlock(widths[i], block, classes * config.block_planes, config.spectral)
             for i, block in enumerate(config.blocks)
         )
-        self.finish = convolution(widths[-1], 3)
+        self.finish = convolution(widths[-1], 3 * config.fold**2)
 
     def forward(self, codes: Tensor, maps: Tensor) -> Tensor:
         """Pictures `[B, 3, H, W]` in [-1, 1].
@@ -97,13 +97,14 @@ class Decoder(nn.Module):
             maps: one-hot float `[B, classes * map_planes, H, W]`, in the order of the class ids.
         """
         own = codes[:, self.get_buffer("styles")].flatten(1, 2)
-        ordered = maps[:, self.get_buffer("map_channels")]
+        # Unshuffling keeps a class's channels together, as the groups need them.
+        ordered = F.pixel_unshuffle(maps[:, self.get_buffer("map_channels")], self.fold)
         features = self.begin(own[:, :, None, None] if self.code_side == 1 else own)
         for i, block in enumerate(self.blocks):
             if i:
                 features = F.interpolate(features, scale_factor=2.0, mode="nearest")
             features = block(features, self._shrunk(ordered, 2 ** (len(self.blocks) - 1 - i)))
-        return torch.tanh(self.finish(F.leaky_relu(features, SLOPE)))
+        return torch.tanh(F.pixel_shuffle(self.finish(F.leaky_relu(features, SLOPE)), self.fold))
 
     def _shrunk(self, maps: Tensor, factor: int) -> Tensor:
         if factor == 1:

@@ -1,0 +1,55 @@
+"""Pictures with label maps, held in memory: what GroupDNet trains on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from training.config import PackConfig
+from training.data.labelled import load_split
+from training.data.samples import CHUNK, pictures_of
+from training.generators.base import Generator
+from training.unet import one_hot
+
+
+@dataclass(frozen=True, slots=True)
+class PicturePairs:
+    """Pictures and their label maps.
+
+    Attributes:
+        pictures: uint8 `[N, 3, H, W]`: a quarter of the memory that floats take.
+        labels: uint8 `[N, H, W]`.
+        classes: number of classes.
+    """
+
+    pictures: Tensor
+    labels: Tensor
+    classes: int
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batch(self, chosen: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Pictures `[B, 3, H, W]` in [-1, 1] and one-hot maps `[B, classes, H, W]` of samples `[B]`."""
+        pictures = self.pictures[chosen].to(device).float() / 127.5 - 1
+        return pictures, one_hot(self.labels[chosen].to(device), self.classes)
+
+
+def load_pairs(
+    config: PackConfig, generator: Generator, split: str, limit: int | None = None
+) -> PicturePairs:
+    """The labelled samples of a pack with the generator's pictures of them, the first `limit` or all.
+
+    Raises:
+        FileNotFoundError: if the data has not been made.
+        ValueError: if it was made for other seeds.
+    """
+    samples = load_split(config, generator, split)
+    latents, labels = samples.latents[:limit], samples.labels[:limit]
+    pictures = torch.empty(len(latents), 3, generator.image_size, generator.image_size, dtype=torch.uint8)
+    for first in range(0, len(latents), CHUNK):
+        drawn = pictures_of(generator, latents[first : first + CHUNK])
+        pictures[first : first + CHUNK] = torch.from_numpy(drawn).permute(0, 3, 1, 2)
+    return PicturePairs(pictures, labels, len(config.palette))

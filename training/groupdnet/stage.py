@@ -1,0 +1,73 @@
+"""The stage `styles`: trains GroupDNet and fits the prior of its codes."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from training.config import load_config, pack_folder
+from training.groupdnet.network import GroupDNet
+from training.groupdnet.pack_config import StylesConfig
+from training.groupdnet.prior import fit_prior
+from training.groupdnet.samples import PicturePairs, load_pairs
+from training.loops.styles import StylesTrainer
+from training.networks import label_segmenter, pretrained_generator
+from training.pack import averaged_weights, load_weights, save_weights
+from training.runs import RunOptions, place, train
+from training.unet import frozen
+
+SETTLING_BATCHES = 60
+SETTLING_BATCH = 64
+NETWORK, PRIOR = "groupdnet", "prior"
+"""Names of the pack's files."""
+
+
+def train_styles(config: StylesConfig, folder: Path, options: RunOptions) -> None:
+    """Train GroupDNet, fit the prior; writes `groupdnet` and `prior`.
+
+    Raises:
+        FileNotFoundError: if the samples or the label segmenter of the pack they come from are missing.
+        ValueError: if that pack's palette is another.
+    """
+    device = torch.device(options.device)
+    source = load_config(config.data.pack)
+    if source.palette != config.palette:
+        raise ValueError(
+            f"palette: must be that of pack {source.pack.name!r}, whose label maps are trained on"
+        )
+    judge = load_weights(label_segmenter(source), pack_folder(source.pack.name), "label_segmenter")
+    pairs = load_pairs(source, pretrained_generator(source).to(device), "train")
+    torch.manual_seed(options.seed)
+    trainer = StylesTrainer(config, place(frozen(judge), device), pairs, device)
+    train(trainer, dataclasses.replace(options, folder=options.folder / trainer.name))
+    checkpoint = options.folder / trainer.name / "checkpoint.pt"
+    network = averaged_weights(GroupDNet(config.network), checkpoint)
+    settle(network, pairs)
+    save_weights(network, folder, NETWORK)
+    network = load_weights(GroupDNet(config.network), folder, NETWORK)
+    save_weights(fit_prior(network, pairs), folder, PRIOR)
+
+
+@torch.no_grad()
+def settle(network: GroupDNet, pairs: PicturePairs, batches: int = SETTLING_BATCHES) -> None:
+    """Measure the batch norms' statistics anew, over many large batches.
+
+    Those gathered in training are of other weights than the averaged ones, and of small batches.
+    """
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean over all batches
+        norm.train()
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(batches):
+        chosen = torch.randint(len(pairs), (SETTLING_BATCH,), generator=generator)
+        pictures, maps = pairs.batch(chosen, torch.device("cpu"))
+        network(network.encode(pictures, maps)[0], maps)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+        norm.eval()

@@ -1,0 +1,181 @@
+"""Training of GroupDNet: pictures come back from their codes, and each code stays in its own part.
+
+Besides reconstructing, half of a batch is made anew with the codes of some styles taken from a neighbour:
+nothing may change elsewhere (the leak loss), the parts that changed must take the neighbour's colours (the
+style loss), and the discriminator, which is told the map, must believe the mixture too. Without the mixtures
+the decoder only ever meets codes that belong together, and fresh ones at inference give blotches.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from training.groupdnet.discriminator import MultiscaleDiscriminator
+from training.groupdnet.losses import (
+    feature_matching,
+    hinge_discriminator,
+    hinge_generator,
+    kl_divergence,
+    leak_loss,
+    perceptual_loss,
+    pixel_loss,
+)
+from training.groupdnet.network import GroupDNet
+from training.groupdnet.pack_config import StylesConfig
+from training.groupdnet.samples import PicturePairs
+from training.losses import style_loss
+from training.runs import Metrics, Stateful, moving_average, place, set_learning_rate
+from training.sheets import contact_sheet, paint_labels
+from training.unet import UNet
+
+EMA_DECAY = 0.998
+BETAS = (0.5, 0.99)
+GRADIENT_CLIP = 10.0
+KEPT = 0.5
+"""Chance of a style to keep its code in a mixture."""
+SHEET_COLUMNS = 12
+HAIR = 1
+
+
+class Batch(NamedTuple):
+    """What one step is about; mixtures are of the first half.
+
+    Attributes:
+        pictures: `[B, 3, H, W]`.
+        maps: one-hot `[B, classes, H, W]`.
+        regions: by style, one-hot `[B, styles, H, W]`.
+        kept: styles that keep their code in the mixtures, bool `[B / 2, styles]`.
+    """
+
+    pictures: Tensor
+    maps: Tensor
+    regions: Tensor
+    kept: Tensor
+
+
+class StylesTrainer:
+    """See the module's text. Metrics: each loss by name, and `accuracy` as the label segmenter reads it."""
+
+    name = "styles"
+
+    def __init__(
+        self, config: StylesConfig, judge: UNet, samples: PicturePairs, device: torch.device
+    ) -> None:
+        section = config.training
+        self.config, self.section, self.samples, self.device = config, section, samples, device
+        self.steps, self.batch, self.judge = section.steps, section.batch, judge
+        self.network = place(GroupDNet(config.network), device)
+        self.discriminator = place(
+            MultiscaleDiscriminator(
+                len(config.palette), section.discriminator.width, section.discriminator.layers
+            ),
+            device,
+        )
+        self.average = moving_average(self.network, EMA_DECAY)
+        self.optimizers = {
+            "network": torch.optim.Adam(self.network.parameters(), lr=section.learning_rate, betas=BETAS),
+            "discriminator": torch.optim.Adam(
+                self.discriminator.parameters(), lr=section.discriminator_learning_rate, betas=BETAS
+            ),
+        }
+        self.rates = {name: optimizer.param_groups[0]["lr"] for name, optimizer in self.optimizers.items()}
+        self.parts: dict[str, Stateful] = {
+            "network": self.network,
+            "discriminator": self.discriminator,
+            "average": self.average,
+            **{f"{name}_optimizer": optimizer for name, optimizer in self.optimizers.items()},
+        }
+
+    def step(self, step: int, generator: torch.Generator) -> Metrics:
+        """One batch."""
+        for name, optimizer in self.optimizers.items():
+            # Constant, then falling to nothing in the second half, as the paper's.
+            set_learning_rate(optimizer, self.rates[name] * min(1.0, 2 - 2 * step / self.steps))
+        batch = self._draw(generator)
+        half = len(batch.kept)
+        # In half precision on GPUs only: CPUs without instructions for it take ten times as long.
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            mean, log_variance = self.network.encode(batch.pictures, batch.maps)
+            noise = torch.randn(mean.shape, generator=generator).to(self.device)
+            codes = mean.float() + noise * (0.5 * log_variance.float()).exp()
+            mixed_codes = torch.where(batch.kept[:, :, None], codes[:half], codes.roll(1, 0)[:half])
+            everything = torch.cat([batch.maps, batch.maps[:half]])
+            pictures = self.network(torch.cat([codes, mixed_codes]), everything)
+            discriminator = self._train_discriminator(batch, pictures.detach(), everything)
+            self.discriminator.requires_grad_(False)
+            fake = self.discriminator(pictures, everything)
+            with torch.no_grad():
+                real = self.discriminator(batch.pictures, batch.maps)
+                wanted = self.judge.encode_features(batch.pictures)
+            read = self.judge.encode_features(pictures)
+            logits = self.judge.decode_features(read).float()
+            self.discriminator.requires_grad_(True)
+
+        pictures, whole = pictures.float(), len(batch.pictures)
+        swapped = (~batch.kept).float()[:, :, None, None]
+        kept = (batch.regions[:half] * (1 - swapped)).sum(1, keepdim=True)
+        losses = {
+            "adversarial": hinge_generator(fake),
+            "matching": feature_matching(real, [[layer[:whole] for layer in scale] for scale in fake]),
+            "pixels": pixel_loss(batch.pictures, pictures[:whole]),
+            "features": perceptual_loss(wanted, [level[:whole] for level in read]),
+            "label": F.cross_entropy(logits, everything.argmax(1)),
+            "kl": kl_divergence(mean.float(), log_variance.float()),
+            "leak": leak_loss(pictures[:half], pictures[whole:], kept),
+            "style": style_loss(
+                batch.pictures.roll(1, 0)[:half],
+                batch.regions.roll(1, 0)[:half],
+                pictures[whole:],
+                batch.regions[:half] * swapped,
+            ).mean(),
+        }
+        weights = self.section.weights.model_dump()
+        total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
+        self.optimizers["network"].zero_grad(set_to_none=True)
+        total.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_CLIP)
+        self.optimizers["network"].step()
+        self.average.update_parameters(self.network)
+        accuracy = (logits.argmax(1) == everything.argmax(1)).float().mean()
+        return {
+            "accuracy": accuracy.item(),
+            "total": total.item(),
+            "discriminator": discriminator,
+            **{name: loss.item() for name, loss in losses.items()},
+        }
+
+    @torch.no_grad()
+    def sheet(self) -> Image.Image:
+        """Label maps; pictures; them again from their codes; in a neighbour's; with a neighbour's hair."""
+        network: GroupDNet = self.average.module  # type: ignore[assignment]  # known to the stubs as a module
+        chosen = torch.arange(min(SHEET_COLUMNS, len(self.samples)))
+        pictures, maps = self.samples.batch(chosen, self.device)
+        codes, _ = network.encode(pictures, maps)
+        other = codes.roll(1, 0)
+        hair = codes.clone()
+        hair[:, HAIR] = other[:, HAIR]
+        made = [network(some, maps).float() for some in (codes, other, hair)]
+        return contact_sheet([paint_labels(maps.argmax(1), self.config.palette), pictures, *made])
+
+    def _draw(self, generator: torch.Generator) -> Batch:
+        chosen = torch.randint(len(self.samples), (self.batch,), generator=generator)
+        pictures, maps = self.samples.batch(chosen, self.device)
+        mirrored = (torch.rand(self.batch, generator=generator) < 0.5).to(self.device)[:, None, None, None]
+        pictures = torch.where(mirrored, pictures.flip(3), pictures)
+        maps = torch.where(mirrored, maps.flip(3), maps)
+        kept = torch.rand(self.batch // 2, self.config.network.styles, generator=generator) < KEPT
+        return Batch(pictures, maps, self.network.style_maps(maps), kept.to(self.device))
+
+    def _train_discriminator(self, batch: Batch, pictures: Tensor, maps: Tensor) -> float:
+        real = self.discriminator(batch.pictures, batch.maps)
+        fake = self.discriminator(pictures, maps)
+        loss = hinge_discriminator(real, fake)
+        self.optimizers["discriminator"].zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizers["discriminator"].step()
+        return loss.item()
