@@ -7,12 +7,16 @@ from pathlib import Path
 
 import click
 import torch
+from PIL import Image
 
 from training import stages
-from training.config import available_packs, load_config, pack_folder
+from training.config import available_packs, load_config, pack_folder, pack_method
 from training.data.labelled import SPLITS, LabellerError, load_split, make_split
 from training.evaluate import MIN_PAIRS, Evaluator, as_markdown
-from training.groupdnet.pack_config import load_styles_config
+from training.groupdnet.evaluate import StylesEvaluator, load_styles
+from training.groupdnet.evaluate import as_markdown as styles_as_markdown
+from training.groupdnet.pack_config import METHOD, load_styles_config
+from training.groupdnet.showcase import Showcase
 from training.groupdnet.stage import train_styles
 from training.networks import pretrained_generator
 from training.pipeline import load_pipeline
@@ -21,6 +25,9 @@ from training.runs import RunOptions
 RUNS = Path("runs")
 STYLES = "styles"
 EXPECTED = (FileNotFoundError, LabellerError, ValueError)
+
+Findings = tuple[str, dict[str, object], dict[str, Image.Image]]
+"""Of an evaluation: tables, figures, contact sheets by name."""
 
 pack_choice = click.Choice(available_packs())
 
@@ -97,22 +104,39 @@ def train(
     "strengths",
     type=click.FloatRange(0, 1),
     multiple=True,
-    help="Repeatable; the default dial if left out.",
+    help="Repeatable; the default dial if left out. Not for packs of GroupDNet, which have no dial.",
 )
 def evaluate(pack: str, pairs: int, strengths: tuple[float, ...]) -> None:
     """Measure a PACK on held-out pairs and draw its contact sheets (runs/PACK/evaluation/)."""
     try:
-        config = load_config(pack)
-        default = config.mapper.style_strength.default
-        evaluator = Evaluator(config, load_pipeline(config, pack_folder(pack)), pairs)
-        result = evaluator.evaluate(list(strengths) or [default])
+        if pack_method(pack) == METHOD:
+            if strengths:
+                raise click.BadParameter(f"{pack} has no style strength", param_hint="'--strength'")
+            table, figures, sheets = _evaluate_styles(pack, pairs)
+        else:
+            table, figures, sheets = _evaluate(pack, pairs, strengths)
     except EXPECTED as error:
         raise click.ClickException(str(error)) from None
     folder = RUNS / pack / "evaluation"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "metrics.json").write_text(json.dumps(result.as_dict(), indent=2) + "\n")
-    sheets = {"sheet": evaluator.sheet(default), "worst": evaluator.worst(default), "dial": evaluator.dial()}
+    (folder / "metrics.json").write_text(json.dumps(figures, indent=2) + "\n")
     for name, sheet in sheets.items():
         sheet.save(folder / f"{name}.png")
-    click.echo(as_markdown(result, config))
+    click.echo(table)
     click.echo(f"\nMore in {folder}: metrics.json, {', '.join(f'{name}.png' for name in sheets)}")
+
+
+def _evaluate(pack: str, pairs: int, strengths: tuple[float, ...]) -> Findings:
+    config = load_config(pack)
+    default = config.mapper.style_strength.default
+    evaluator = Evaluator(config, load_pipeline(config, pack_folder(pack)), pairs)
+    result = evaluator.evaluate(list(strengths) or [default])
+    sheets = {"sheet": evaluator.sheet(default), "worst": evaluator.worst(default), "dial": evaluator.dial()}
+    return as_markdown(result, config), result.as_dict(), sheets
+
+
+def _evaluate_styles(pack: str, pairs: int) -> Findings:
+    trained = load_styles(load_styles_config(pack), pack_folder(pack))
+    evaluator = StylesEvaluator(trained, pairs)
+    result = evaluator.evaluate()
+    return styles_as_markdown(result), result.as_dict(), Showcase(trained, evaluator.pairs).sheets()

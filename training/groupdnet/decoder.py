@@ -34,7 +34,9 @@ class CGNorm(nn.Module):
         """Features `[B, channels, h, w]`, map `[B, map_channels, h, w]`."""
         hidden = F.relu(self.shared(maps))
         normed: Tensor = self.norm(features)
-        return normed * (1 + self.scale(hidden)) + self.shift(hidden)
+        scale: Tensor = self.scale(hidden)
+        shift: Tensor = self.shift(hidden)
+        return normed * (1 + scale) + shift
 
 
 class CGBlock(nn.Module):

@@ -1,4 +1,4 @@
-"""GroupDNet's discriminator: patches at two scales, told the map; spectral and instance norm (pix2pixHD's)."""
+"""GroupDNet's discriminator: patches at two scales, told the map (as pix2pixHD's)."""
 
 from __future__ import annotations
 

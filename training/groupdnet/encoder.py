@@ -51,8 +51,9 @@ class Encoder(nn.Module):
         return self._by_style(self.mean(features)), self._by_style(self.log_variance(features))
 
     def _by_style(self, flat: Tensor) -> Tensor:
-        codes = flat.unflatten(1, (self.styles, self.code))
-        return codes.flatten(2) if self.code_side == 1 else codes
+        codes: Tensor = flat.unflatten(1, (self.styles, self.code))
+        result: Tensor = codes.flatten(2) if self.code_side == 1 else codes
+        return result
 
 
 def _norm(section: EncoderSection, channels: int, styles: int) -> nn.Module:

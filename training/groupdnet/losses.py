@@ -38,7 +38,7 @@ def feature_matching(real: Layers, fake: Layers) -> Tensor:
 
 
 def perceptual_loss(real: list[Tensor], fake: list[Tensor]) -> Tensor:
-    """L1 between a frozen network's features in units of the real ones' standard deviation; mean of levels."""
+    """L1 of a frozen network's features, in units of the real ones' standard deviation; mean of levels."""
     terms = [F.l1_loss(f, r) / r.std().clamp(min=1e-6) for r, f in zip(real, fake, strict=True)]
     return torch.stack(terms).mean()
 

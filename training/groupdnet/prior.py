@@ -40,12 +40,13 @@ class StylePrior(nn.Module):
     def joint(self, noise: Tensor) -> Tensor:
         """Codes of all styles that suit each other, `[B, styles, code]`, of noise `[B, styles * code]`."""
         codes = noise @ self.get_buffer("joint_factor").T + self.get_buffer("joint_mean")
-        return codes.unflatten(1, (self.styles, self.code))
+        by_style: Tensor = codes.unflatten(1, (self.styles, self.code))
+        return by_style
 
     def single(self, noise: Tensor) -> Tensor:
         """Codes each drawn for itself, `[B, styles, code]`, of noise `[B, styles * code]`."""
         columns = noise.unflatten(1, (self.styles, self.code))[..., None]
-        turned = (self.get_buffer("style_factor") @ columns)[..., 0]
+        turned: Tensor = (self.get_buffer("style_factor") @ columns)[..., 0]
         return turned + self.get_buffer("style_mean")
 
     def forward(self, noise: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,272 @@
+"""Evaluation of a pack of GroupDNet on held-out label maps.
+
+As for SIS-UG the pictures are read back by the independent labeller. What a code changes is measured as the
+paper's mCSD and mOCD: in its own part (wanted) and elsewhere (not wanted), by L1 and by a distance of
+features in the manner of LPIPS, which the paper uses; the features are those of the proxy segmenter, which
+had no part in this training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from training.config import load_config, pack_folder
+from training.data.labelled import run_labeller
+from training.data.samples import from_uint8, to_uint8
+from training.evaluate import CHUNK, NOISE_LEVELS
+from training.groupdnet.network import GroupDNet
+from training.groupdnet.pack_config import StylesConfig
+from training.groupdnet.prior import MIN_PIXELS, StylePrior
+from training.groupdnet.samples import PicturePairs, load_pairs
+from training.groupdnet.stage import NETWORK, PRIOR
+from training.metrics import Agreement, agreement
+from training.networks import pretrained_generator, proxy_segmenter
+from training.pack import load_weights
+from training.unet import UNet, frozen
+
+CHANGE_MAPS = 100
+"""Maps on which single codes are changed, and diversity is measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class StylesRow:
+    """One line of the table.
+
+    Attributes:
+        detected: share of pictures in which the labeller finds a face.
+        agreement: with the wanted label maps; pictures without a face are wrong at every pixel.
+        psnr: against the pictures the label maps were read from, dB; None where they are no target.
+    """
+
+    detected: float
+    agreement: Agreement
+    psnr: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a new code changes, means over maps.
+
+    Attributes:
+        own: L1 in the style's own part, pictures from 0 to 1.
+        other: L1 in the rest.
+        own_features: feature distance with the rest blackened.
+        other_features: feature distance with the own part blackened.
+    """
+
+    own: float
+    other: float
+    own_features: float
+    other_features: float
+
+
+@dataclass(frozen=True, slots=True)
+class StylesEvaluation:
+    """All figures; changes by style, and `mean` over styles: the paper's mCSD and mOCD."""
+
+    maps: int
+    rows: dict[str, StylesRow]
+    changes: dict[str, Change]
+    diversity: float
+    diversity_features: float
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedStyles:
+    """A trained pack."""
+
+    config: StylesConfig
+    network: GroupDNet
+    prior: StylePrior
+
+    def codes(self, pairs: PicturePairs, chosen: Tensor) -> Tensor:
+        """Mean codes of samples."""
+        pictures, maps = pairs.batch(chosen, torch.device("cpu"))
+        mean, _ = self.network.encode(pictures, maps)
+        return mean
+
+    def noise(self, count: int, seed: int) -> Tensor:
+        """N(0, 1) for the prior, `[count, styles * code]`."""
+        random = torch.Generator().manual_seed(seed)
+        return torch.randn(count, self.config.network.code_numbers, generator=random)
+
+
+def load_styles(config: StylesConfig, folder: Path) -> TrainedStyles:
+    """Read a trained pack.
+
+    Raises:
+        FileNotFoundError: if it has not been trained.
+    """
+    network = load_weights(GroupDNet(config.network), folder, NETWORK)
+    prior = load_weights(StylePrior(config.network.styles, config.network.code), folder, PRIOR)
+    return TrainedStyles(config, network, prior)
+
+
+class StylesEvaluator:
+    """Holds held-out pairs and makes pictures of their label maps."""
+
+    def __init__(self, trained: TrainedStyles, count: int, python: Path | None = None) -> None:
+        self.trained, self.python = trained, python
+        source = load_config(trained.config.data.pack)
+        self.pairs = load_pairs(source, pretrained_generator(source), "heldout", count)
+        if len(self.pairs) < count:
+            raise ValueError(f"pairs: {count} asked for, the held-out split has {len(self.pairs)}")
+        self.labeller = source.data.labeller
+        self.eyes = frozen(
+            load_weights(proxy_segmenter(source), pack_folder(source.pack.name), "proxy_segmenter")
+        )
+        self.everything = torch.arange(count)
+
+    @torch.inference_mode()
+    def evaluate(self, seed: int = 0) -> StylesEvaluation:
+        """All figures."""
+        trained, count = self.trained, len(self.pairs)
+        codes = torch.cat([trained.codes(self.pairs, chunk) for chunk in self.everything.split(CHUNK)])
+        noise = trained.noise(count, seed)
+        originals = self.pairs.pictures.permute(0, 2, 3, 1).numpy()
+        shaken = np.random.default_rng(seed).normal(0, NOISE_LEVELS, originals.shape)
+        upper = (originals + shaken).round().clip(0, 255).astype(np.uint8)
+        rows = {"upper bound": self._row(upper)}
+        for name, some in {
+            "reconstruction": codes,
+            "codes of another picture": codes.roll(1, 0),
+            "joint prior": trained.prior.joint(noise),
+            "prior of each style": trained.prior.single(noise),
+            "N(0, 1), unfitted": noise.unflatten(1, codes.shape[1:]),
+        }.items():
+            made = self.pictures(some, self.everything)
+            rows[name] = self._row(made, originals if name == "reconstruction" else None)
+        few = self.everything[:CHANGE_MAPS]
+        first, second = (
+            from_uint8(self.pictures(trained.prior.joint(trained.noise(len(few), seed + s)), few))
+            for s in (1, 2)
+        )
+        return StylesEvaluation(
+            count,
+            rows,
+            self._changes(codes[: len(few)], few, seed),
+            _l1(first, second, torch.ones_like(first[:, :1])),
+            feature_distance(self.eyes, first, second),
+        )
+
+    def pictures(self, codes: Tensor, chosen: Tensor) -> NDArray[np.uint8]:
+        """Pictures of the label maps of samples, uint8 `[N, H, W, 3]`."""
+        made = [
+            to_uint8(self.trained.network(some, self.pairs.batch(part, torch.device("cpu"))[1]))
+            for some, part in zip(codes.split(CHUNK), chosen.split(CHUNK), strict=True)
+        ]
+        return np.concatenate(made)
+
+    def _row(self, pictures: NDArray[np.uint8], target: NDArray[np.uint8] | None = None) -> StylesRow:
+        read, detected = run_labeller(self.labeller, pictures, self.python)
+        quality = agreement(self.pairs.labels.numpy(), read, self.pairs.classes, detected)
+        ratio = None
+        if target is not None:
+            errors = np.square(pictures.astype(np.float64) - target).mean((1, 2, 3))
+            ratio = float((10 * np.log10(255**2 / np.maximum(errors, 1e-6))).mean())
+        return StylesRow(float(detected.mean()), quality, ratio)
+
+    def _changes(self, codes: Tensor, chosen: Tensor, seed: int) -> dict[str, Change]:
+        """Two draws of one style's code, all others as encoded."""
+        _, maps = self.pairs.batch(chosen, torch.device("cpu"))
+        regions = self.trained.network.style_maps(maps)
+        draws = [self.trained.prior.single(self.trained.noise(len(chosen), seed + draw)) for draw in (11, 12)]
+        found: dict[str, Change] = {}
+        for style, name in enumerate(self.trained.config.style_names):
+            there = regions[:, style].sum((1, 2)) >= MIN_PIXELS
+            own = regions[there, style : style + 1]
+            if not len(own):
+                continue
+            changed = []
+            for draw in draws:
+                some = codes[there].clone()
+                some[:, style] = draw[there, style]
+                changed.append(from_uint8(self.pictures(some, chosen[there])))
+            first, second = changed
+            found[name] = Change(
+                _l1(first, second, own),
+                _l1(first, second, 1 - own),
+                feature_distance(self.eyes, _only(first, own), _only(second, own)),
+                feature_distance(self.eyes, _only(first, 1 - own), _only(second, 1 - own)),
+            )
+        found["mean"] = Change(*(float(np.mean([get(c) for c in found.values()])) for get in _FIGURES))
+        return found
+
+
+_FIGURES: tuple[Callable[[Change], float], ...] = (
+    lambda change: change.own,
+    lambda change: change.other,
+    lambda change: change.own_features,
+    lambda change: change.other_features,
+)
+
+
+def feature_distance(network: UNet, first: Tensor, second: Tensor) -> float:
+    """Distance of pictures `[N, 3, H, W]` in the manner of LPIPS, without learned weights.
+
+    Squared differences of a network's features, each cell's vector at length 1, summed over channels, means
+    over cells, levels and pairs.
+    """
+    terms = []
+    for a, b in zip(first.split(CHUNK), second.split(CHUNK), strict=True):
+        levels = zip(network.encode_features(a), network.encode_features(b), strict=True)
+        apart = [(F.normalize(x) - F.normalize(y)).square().sum(1).mean((1, 2)) for x, y in levels]
+        terms.append(torch.stack(apart).mean(0))
+    return float(torch.cat(terms).mean())
+
+
+def _l1(first: Tensor, second: Tensor, region: Tensor) -> float:
+    """L1 in a region `[N, 1, H, W]`, of pictures scaled to 0 ... 1: mean over pairs."""
+    apart = ((first - second).abs().mean(1, keepdim=True) * region).sum((1, 2, 3)) / 2
+    return float((apart / region.sum((1, 2, 3)).clamp(min=1)).mean())
+
+
+def _only(pictures: Tensor, region: Tensor) -> Tensor:
+    """Pictures black outside of a region."""
+    return (pictures + 1) * region - 1
+
+
+def as_markdown(evaluation: StylesEvaluation) -> str:
+    """The evaluation as Markdown tables."""
+    lines = [
+        f"{evaluation.maps} held-out label maps.",
+        "",
+        "| | faces found | accuracy | mIoU | PSNR (dB) |",
+        "|---|---|---|---|---|",
+    ]
+    for name, row in evaluation.rows.items():
+        ratio = "" if row.psnr is None else f"{row.psnr:.1f}"
+        quality = row.agreement
+        lines.append(
+            f"| {name} | {row.detected:.3f} | {quality.accuracy:.3f} | {quality.miou:.3f} | {ratio} |"
+        )
+    lines += [
+        "",
+        "New code of one style: change in its part and elsewhere (L1 of 1; feature distance):",
+        "",
+        "| | own, L1 | elsewhere, L1 | own, features | elsewhere, features |",
+        "|---|---|---|---|---|",
+    ]
+    for name, change in evaluation.changes.items():
+        lines.append(
+            f"| {name} | {change.own:.4f} | {change.other:.4f} "
+            f"| {change.own_features:.4f} | {change.other_features:.4f} |"
+        )
+    lines += [
+        "",
+        f"Diversity, one map in two styles of the joint prior: L1 {evaluation.diversity:.4f}, "
+        f"features {evaluation.diversity_features:.4f}.",
+    ]
+    return "\n".join(lines)
