@@ -89,7 +89,7 @@ def _folded(state: State, path: Path) -> State:
             except KeyError as error:
                 raise ValueError(f"{path}: {error} is missing beside {key}") from None
             result[name] = value / (left @ value.flatten(1) @ right)
-        elif not (key.removesuffix("_u").removesuffix("_v") + "_orig" in state):
+        elif key.removesuffix("_u").removesuffix("_v") + "_orig" not in state:
             result[key] = value
     return result
 
