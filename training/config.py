@@ -251,11 +251,7 @@ def pack_folder(name: str) -> Path:
 
 
 def pack_method(name: str) -> str:
-    """The method a pack's configuration names, before anything else of it is checked; "" if it names none.
-
-    Raises:
-        ValueError: if the pack is unknown or its configuration no TOML.
-    """
+    """The method a pack's configuration names, before anything else of it is checked; "" if none."""
     return str(_read_toml(pack_folder(name) / "config.toml").get("pack", {}).get("method", ""))
 
 
@@ -274,11 +270,9 @@ def load_method_config(name: str, schema: type[Config], method: str) -> Config:
     Raises:
         ValueError: if the pack is unknown or of another method, or as `read_config`.
     """
-    path = pack_folder(name) / "config.toml"
-    found = pack_method(name)
-    if found != method:
+    if (found := pack_method(name)) != method:
         raise ValueError(f"pack {name!r} is of the method {found!r}; this is for packs of {method!r}")
-    return _read(path, schema)
+    return _read(pack_folder(name) / "config.toml", schema)
 
 
 def read_config(path: Path) -> PackConfig:

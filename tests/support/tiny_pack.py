@@ -10,6 +10,7 @@ import torch
 
 from training.config import PackConfig, load_config
 from training.data.labelled import SPLITS, make_split
+from training.groupdnet.pack_config import StylesConfig, load_styles_config
 from training.networks import pretrained_generator
 
 TINY: dict[str, Any] = {
@@ -40,10 +41,32 @@ TINY: dict[str, Any] = {
     },
 }
 
+TINY_STYLES: dict[str, Any] = {
+    "network": {
+        "code": 4,
+        "start": 32,
+        "blocks": tuple({"width": 16, "groups": groups, "hidden": 8} for groups in (8, 4, 2, 1)),
+        "encoder": {"side": 16, "widths": (4, 8)},
+    },
+    "training": {"steps": 12, "batch": 4, "discriminator": {"width": 8, "layers": 2}},
+}
+
 
 def tiny_config() -> PackConfig:
     """The configuration of faces64 with everything made small."""
     return PackConfig.model_validate(_merged(load_config("faces64").model_dump(), TINY))
+
+
+def tiny_data_config() -> PackConfig:
+    """The configuration of faces64 with few samples: its shipped networks fit."""
+    return PackConfig.model_validate(_merged(load_config("faces64").model_dump(), {"data": TINY["data"]}))
+
+
+def tiny_styles_config() -> StylesConfig:
+    """The configuration of faces64_styles with everything made small."""
+    return StylesConfig.model_validate(
+        _merged(load_styles_config("faces64_styles").model_dump(), TINY_STYLES)
+    )
 
 
 def make_labels(config: PackConfig) -> None:

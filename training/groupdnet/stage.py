@@ -52,7 +52,7 @@ def train_styles(config: StylesConfig, folder: Path, options: RunOptions) -> Non
 
 
 @torch.no_grad()
-def settle(network: GroupDNet, pairs: PicturePairs, batches: int = SETTLING_BATCHES) -> None:
+def settle(network: GroupDNet, pairs: PicturePairs) -> None:
     """Measure the batch norms' statistics anew, over many large batches.
 
     Those gathered in training are of other weights than the averaged ones, and of small batches.
@@ -64,7 +64,7 @@ def settle(network: GroupDNet, pairs: PicturePairs, batches: int = SETTLING_BATC
         norm.momentum = None  # a plain mean over all batches
         norm.train()
     generator = torch.Generator().manual_seed(0)
-    for _ in range(batches):
+    for _ in range(SETTLING_BATCHES):
         chosen = torch.randint(len(pairs), (SETTLING_BATCH,), generator=generator)
         pictures, maps = pairs.batch(chosen, torch.device("cpu"))
         network(network.encode(pictures, maps)[0], maps)

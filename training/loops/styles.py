@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from training.groupdnet.discriminator import MultiscaleDiscriminator
 from training.groupdnet.losses import (
+    Layers,
     feature_matching,
     hinge_discriminator,
     hinge_generator,
@@ -106,11 +107,13 @@ class StylesTrainer:
             mixed_codes = torch.where(batch.kept[:, :, None], codes[:half], codes.roll(1, 0)[:half])
             everything = torch.cat([batch.maps, batch.maps[:half]])
             pictures = self.network(torch.cat([codes, mixed_codes]), everything)
-            discriminator = self._train_discriminator(batch, pictures.detach(), everything)
+            # The second half's reconstructions and the first half's mixtures: as many fakes as real pictures.
+            real, discriminator = self._train_discriminator(
+                batch, pictures[half:].detach(), everything[half:]
+            )
             self.discriminator.requires_grad_(False)
             fake = self.discriminator(pictures, everything)
             with torch.no_grad():
-                real = self.discriminator(batch.pictures, batch.maps)
                 wanted = self.judge.encode_features(batch.pictures)
             read = self.judge.encode_features(pictures)
             logits = self.judge.decode_features(read).float()
@@ -171,11 +174,12 @@ class StylesTrainer:
         kept = torch.rand(self.batch // 2, self.config.network.styles, generator=generator) < KEPT
         return Batch(pictures, maps, self.network.style_maps(maps), kept.to(self.device))
 
-    def _train_discriminator(self, batch: Batch, pictures: Tensor, maps: Tensor) -> float:
+    def _train_discriminator(self, batch: Batch, pictures: Tensor, maps: Tensor) -> tuple[Layers, float]:
+        """One step; returns the features of the real pictures as well, for the feature matching."""
         real = self.discriminator(batch.pictures, batch.maps)
         fake = self.discriminator(pictures, maps)
         loss = hinge_discriminator(real, fake)
         self.optimizers["discriminator"].zero_grad(set_to_none=True)
         loss.backward()
         self.optimizers["discriminator"].step()
-        return loss.item()
+        return [[layer.detach() for layer in scale] for scale in real], loss.item()

@@ -78,8 +78,8 @@ def weight(state: State, name: str) -> Tensor:
 
 
 def reference_norm(state: State, name: str, features: Tensor, maps: Tensor, groups: int) -> Tensor:
-    statistics = (state[f"{name}.param_free_norm.running_{part}"] for part in ("mean", "var"))
-    normed = F.batch_norm(features, *statistics)
+    mean, variance = (state[f"{name}.param_free_norm.running_{part}"] for part in ("mean", "var"))
+    normed = F.batch_norm(features, mean, variance)
     convolved = [
         lambda x, part=part: F.conv2d(
             x, state[f"{name}.{part}.weight"], state[f"{name}.{part}.bias"], padding=1, groups=groups

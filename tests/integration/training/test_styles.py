@@ -1,0 +1,150 @@
+"""GroupDNet from labels to weights, figures and sheets, with everything made small."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+from safetensors.torch import load_file
+
+import maskweave_cli
+import training.cli
+from tests.support.tiny_pack import checkpoint_step, make_labels, tiny_data_config, tiny_styles_config
+from training.data.labelled import LABELLER_PYTHON_VARIABLE
+from training.groupdnet import evaluate, stage
+from training.groupdnet.evaluate import load_styles
+from training.groupdnet.pack_config import StylesConfig
+from training.loops.styles import StylesTrainer
+from training.runs import Metrics, RunOptions
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+PACK = "faces64_styles"
+
+
+@pytest.fixture(scope="module")
+def styles() -> StylesConfig:
+    return tiny_styles_config()
+
+
+@pytest.fixture(scope="module")
+def folder(styles: StylesConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Labels, a run of twelve steps in `runs/faces64_styles`, weights in `pack`."""
+    root = tmp_path_factory.mktemp("styles")
+    (root / "pack").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        use(patch, root)
+        make_labels(tiny_data_config())
+        stage.train_styles(styles, root / "pack", options(root))
+    return root
+
+
+def use(patch: pytest.MonkeyPatch, root: Path) -> None:
+    patch.chdir(root)
+    patch.setenv(LABELLER_PYTHON_VARIABLE, sys.executable)
+    patch.setattr(stage, "SETTLING_BATCHES", 3)
+    for module in (stage, evaluate):
+        patch.setattr(module, "load_config", lambda name: tiny_data_config())
+    patch.setattr(training.cli, "load_styles_config", lambda name: tiny_styles_config())
+    patch.setattr(training.cli, "pack_folder", lambda name: root / "pack")
+
+
+def options(root: Path) -> RunOptions:
+    return RunOptions(
+        folder=root / "runs" / PACK, log_every=3, checkpoint_every=6, sheet_every=1000, show_progress=False
+    )
+
+
+def test_run_leaves_metrics_sheet_and_weights(folder: Path, styles: StylesConfig) -> None:
+    run = folder / "runs" / PACK / "styles"
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert lines[-1]["step"] == styles.training.steps
+    assert lines[-1]["pixels"] < lines[0]["pixels"]
+    assert (run / "sheet-000012.png").exists()
+    assert {path.name for path in (folder / "pack").iterdir()} == {
+        "groupdnet.safetensors",
+        "prior.safetensors",
+    }
+
+
+def test_trained_pack_makes_pictures(folder: Path, styles: StylesConfig) -> None:
+    trained = load_styles(styles, folder / "pack")
+    maps = torch.zeros(2, 8, 64, 64)
+    maps[:, 0] = 1
+    for codes in trained.prior(trained.noise(2, 0)):
+        pictures = trained.network(codes, maps)
+        assert pictures.shape == (2, 3, 64, 64)
+        assert pictures.abs().max() <= 1
+
+
+def test_stopped_run_goes_on_as_if_never_stopped(
+    folder: Path, styles: StylesConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, folder)
+    elsewhere = replace(options(folder), folder=tmp_path / "runs")
+    whole_step = StylesTrainer.step
+
+    def stop_after_eight(self: StylesTrainer, step: int, generator: torch.Generator) -> Metrics:
+        if step == 8:
+            raise KeyboardInterrupt
+        return whole_step(self, step, generator)
+
+    with monkeypatch.context() as stopped:
+        stopped.setattr(StylesTrainer, "step", stop_after_eight)
+        with pytest.raises(KeyboardInterrupt):
+            stage.train_styles(styles, tmp_path, elsewhere)
+    assert checkpoint_step(tmp_path / "runs", "styles") == 6
+    stage.train_styles(styles, tmp_path, elsewhere)
+    for name in ("groupdnet", "prior"):
+        never, once = (load_file(path / f"{name}.safetensors") for path in (folder / "pack", tmp_path))
+        for key, tensor in never.items():
+            torch.testing.assert_close(once[key], tensor, atol=2e-3, rtol=2e-3, msg=key)
+
+
+def test_another_packs_palette_is_refused(
+    folder: Path, styles: StylesConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, folder)
+    entry = styles.palette.classes[0].model_copy(update={"color": "#000000"})
+    palette = styles.palette.model_copy(update={"classes": (entry, *styles.palette.classes[1:])})
+    with pytest.raises(ValueError, match="palette: must be that of pack 'faces64'"):
+        stage.train_styles(styles.model_copy(update={"palette": palette}), tmp_path, options(tmp_path))
+
+
+def test_evaluate_writes_tables_figures_and_sheets(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, folder)
+    result = CliRunner().invoke(maskweave_cli.main, ["evaluate", PACK, "--pairs", "12"])
+    assert result.exit_code == 0, result.output
+    assert "12 held-out label maps." in result.output
+    written = folder / "runs" / PACK / "evaluation"
+    figures = json.loads((written / "metrics.json").read_text())
+    assert list(figures["rows"]) == [
+        "upper bound",
+        "reconstruction",
+        "codes of another picture",
+        "joint prior",
+        "prior of each style",
+        "N(0, 1), unfitted",
+    ]
+    assert figures["rows"]["reconstruction"]["psnr"] > 5
+    assert figures["changes"]["mean"]["own"] >= 0
+    assert figures["diversity"] > 0
+    names = {"styles", "hair", "mixtures", "manipulation", "morph"}
+    assert {path.stem for path in written.glob("*.png")} == names
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["train", "styles", "--pack", "faces64"], "pack 'faces64' is of the method 'sis-ug'"),
+        (["train", "mapper", "--pack", PACK], f"pack '{PACK}' is of the method 'groupdnet'"),
+        (["data", PACK], f"pack '{PACK}' is of the method 'groupdnet'"),
+        (["evaluate", PACK, "--strength", "0"], f"{PACK} has no style strength"),
+    ],
+)
+def test_what_a_method_has_not_is_refused(arguments: list[str], complaint: str) -> None:
+    result = CliRunner().invoke(maskweave_cli.main, arguments)
+    assert result.exit_code != 0
+    assert complaint in result.output
