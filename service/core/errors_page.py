@@ -35,9 +35,10 @@ _CLOSING = """
   `BadRequest.field_violations` name the fields; INTERNAL's `RequestInfo.request_id` is what to report.
 - gRPC's own failures come without details: no connection (UNAVAILABLE), a message over
   `Limits.max_request_bytes` (RESOURCE_EXHAUSTED), an unknown method (UNIMPLEMENTED), a cancelled call
-  (CANCELLED).
+  (CANCELLED). A CANCELLED that you did not ask for is a call that crossed the stop of the service: put it
+  into the retry policy beside UNAVAILABLE.
 
-`maskweave-client` tries UNAVAILABLE again by itself, three times more at most, and raises every failure
+`maskweave-client` tries both again by itself, three times more at most, and raises every failure
 as an exception with the same facts ([client/README.md](../client/README.md)).
 """
 
