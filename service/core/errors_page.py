@@ -5,13 +5,14 @@ from __future__ import annotations
 import inspect
 import sys
 
-from service.core.errors import STATUS_CODES, MaskweaveError
+from service.core.errors import MaskweaveError
+from service.core.statuses import STATUS_CODES
 
 _INTRODUCTION = """\
 # Failures
 
-Generated from [service/core/errors.py](../service/core/errors.py), the one table, by `make errors-page`;
-a test compares.
+Generated from the one table, [service/core/statuses.py](../service/core/statuses.py), and the failures in it,
+[service/core/errors.py](../service/core/errors.py), by `make errors-page`; a test compares.
 
 Every failure that the service itself decides on is a gRPC status with a `google.rpc.Status` in the
 trailer `grpc-status-details-bin`. It always carries `ErrorInfo` (`domain` is `maskweave`, `reason` is

@@ -14,10 +14,11 @@ from typing import Any, NoReturn
 
 import grpc
 
-from service.core.errors import DeadlineExceeded, Failure, Overloaded, Unavailable, describe
+from service.core.errors import DeadlineExceeded, Overloaded, Unavailable
 from service.core.limits import LIMITS
 from service.core.logging import request_context
 from service.core.metrics import Metrics, Rpc
+from service.core.statuses import Failure, describe
 from service.rpc.access import Access
 from service.rpc.status import DETAILS_TRAILER, rich_status
 from service.rpc.trace import trace_context

@@ -18,6 +18,7 @@ from maskweave.v1 import synthesis_pb2_grpc as pb_grpc
 from service.core import errors
 from service.core.admission import Admission
 from service.core.metrics import Metrics, Rpc
+from service.core.statuses import STATUS_CODES, describe
 from service.engine.base import Array
 from service.rpc.calls import Calls
 from service.rpc.handlers import add_synthesis_service
@@ -136,14 +137,12 @@ DETAILS = {
 }
 
 
-@pytest.mark.parametrize(
-    "kind", [kind for kind in errors.STATUS_CODES if issubclass(kind, errors.MaskweaveError)]
-)
+@pytest.mark.parametrize("kind", [kind for kind in STATUS_CODES if issubclass(kind, errors.MaskweaveError)])
 def test_every_failure_of_the_table_becomes_a_rich_status(kind: type[BaseException]) -> None:
     error = SAMPLES[kind]
-    failure = errors.describe(error)
+    failure = describe(error)
     status = rich_status(failure, error, "id-2")
-    assert (status.code, status.message) == (errors.STATUS_CODES[kind].value[0], failure.message)
+    assert (status.code, status.message) == (STATUS_CODES[kind].value[0], failure.message)
     info, request = error_details_pb2.ErrorInfo(), error_details_pb2.RequestInfo()
     assert status.details[0].Unpack(info)
     assert status.details[1].Unpack(request)
@@ -154,9 +153,7 @@ def test_every_failure_of_the_table_becomes_a_rich_status(kind: type[BaseExcepti
         assert detail == DETAILS[kind]
 
 
-@pytest.mark.parametrize(
-    "kind", [kind for kind in errors.STATUS_CODES if issubclass(kind, errors.MaskweaveError)]
-)
+@pytest.mark.parametrize("kind", [kind for kind in STATUS_CODES if issubclass(kind, errors.MaskweaveError)])
 async def test_every_failure_of_the_table_over_the_wire(
     kind: type[BaseException], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -166,18 +163,18 @@ async def test_every_failure_of_the_table_over_the_wire(
     async with stub_on(FakeEngine(fail)) as stub:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await stub.Synthesize(REQUEST, metadata=(("x-request-id", "id-3"),))
-    expected = rich_status(errors.describe(SAMPLES[kind]), SAMPLES[kind], "id-3")
+    expected = rich_status(describe(SAMPLES[kind]), SAMPLES[kind], "id-3")
     trailer = dict(caught.value.trailing_metadata())
     sent = trailer[DETAILS_TRAILER]
     assert isinstance(sent, bytes)
     assert status_pb2.Status.FromString(sent) == expected
-    assert caught.value.code() is errors.STATUS_CODES[kind]
+    assert caught.value.code() is STATUS_CODES[kind]
     assert caught.value.details() == expected.message
     assert trailer["x-request-id"] == "id-3"
     seconds = getattr(SAMPLES[kind], "retry_after_seconds", None)
     assert trailer.get("grpc-retry-pushback-ms") == (None if seconds is None else str(round(seconds * 1e3)))
     # What callers are not told is in the log, under the request's id.
-    internal = errors.STATUS_CODES[kind] is grpc.StatusCode.INTERNAL
+    internal = STATUS_CODES[kind] is grpc.StatusCode.INTERNAL
     assert any(record.levelno == logging.ERROR and record.exc_info for record in caplog.records) == internal
     assert SECRET not in str(caught.value)
 
@@ -240,5 +237,5 @@ async def test_refusals_do_not_shorten_the_time_after_which_to_come_back() -> No
 def test_overload_and_quotas_say_when_to_come_back(kind: type[BaseException]) -> None:
     error = SAMPLES[kind]
     retry = error_details_pb2.RetryInfo()
-    assert rich_status(errors.describe(error), error, "").details[-1].Unpack(retry)
+    assert rich_status(describe(error), error, "").details[-1].Unpack(retry)
     assert retry.retry_delay.ToNanoseconds() == 1.5e9
