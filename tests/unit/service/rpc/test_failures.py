@@ -29,6 +29,7 @@ from service.synthesis.synthesizer import Synthesizer
 from tests.support.fake_engine import FakeEngine
 
 MAX_CONCURRENT = 4
+SLOTS = 4
 SECRET = "/srv/secret/path"
 REQUEST = pb.SynthesizeRequest(
     model="tiny", label_map=pb.LabelMap(raw=pb.RawLabelMap(data=b"\0", width=1, height=1))
@@ -42,7 +43,7 @@ async def stub_on(
     """A gateway's gRPC side in this process, on a fake engine."""
     metrics = metrics or Metrics()
     with ThreadPoolExecutor(1) as codecs:
-        admission = Admission(slots=4, room=4)
+        admission = Admission(slots=SLOTS, room=SLOTS)
         synthesizer = Synthesizer(engine, build_catalogue(engine.models()), codecs, admission)
         server = grpc.aio.server()
         add_synthesis_service(
@@ -239,3 +240,33 @@ def test_overload_and_quotas_say_when_to_come_back(kind: type[BaseException]) ->
     retry = error_details_pb2.RetryInfo()
     assert rich_status(describe(error), error, "").details[-1].Unpack(retry)
     assert retry.retry_delay.ToNanoseconds() == 1.5e9
+
+
+@pytest.mark.parametrize("way", ["deadline", "cancellation"])
+async def test_a_call_that_ends_while_it_waits_for_its_turn_runs_nothing_and_leaves_its_place(
+    way: str,
+) -> None:
+    go_on, arrived = asyncio.Event(), asyncio.Semaphore(0)
+
+    async def wait(_: Mapping[str, Array]) -> None:
+        arrived.release()
+        await go_on.wait()
+
+    engine = FakeEngine(wait)
+    many = pb.SynthesizeRequest(model="tiny", label_map=REQUEST.label_map, number_of_images=SLOTS)
+    async with stub_on(engine) as stub:
+        running = asyncio.ensure_future(stub.Synthesize(many))
+        for _ in range(SLOTS):
+            await arrived.acquire()
+        waiting = stub.Synthesize(REQUEST, timeout=0.5 if way == "deadline" else 20)
+        if way == "deadline":
+            assert await waiting.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        else:
+            await asyncio.wait((asyncio.ensure_future(waiting.code()),), timeout=0.2)
+            waiting.cancel()
+        # There is room for exactly so many: not one place is still taken.
+        filling = asyncio.ensure_future(stub.Synthesize(many))
+        await asyncio.wait((filling,), timeout=0.2)
+        go_on.set()
+        assert len((await running).images) == len((await filling).images) == SLOTS
+    assert len(engine.contexts) == 2 * SLOTS

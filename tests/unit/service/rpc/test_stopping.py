@@ -101,7 +101,7 @@ async def test_a_new_call_is_held_until_the_connection_is_closed(gateway: Gatewa
     assert await gateway.call() == STOPPING
 
 
-async def test_no_more_are_held_than_may_be_arrivals(gateway: Gateway) -> None:
+async def test_no_more_are_held_than_may_be_in_progress(gateway: Gateway) -> None:
     gateway.calls.stop(grace_seconds=20)
     held = [gateway.call() for _ in range(MAX_CONCURRENT)]
     await gateway.arrivals(MAX_CONCURRENT)
