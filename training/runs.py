@@ -22,6 +22,7 @@ from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 Metrics = dict[str, float]
+Tensors = tuple[Tensor, ...] | list[Tensor]
 Network = TypeVar("Network", bound=nn.Module)
 STEP_SEED_STRIDE = 1_000_003
 
@@ -170,11 +171,16 @@ def place(network: Network, device: torch.device) -> Network:
 def moving_average(network: nn.Module, decay: float) -> AveragedModel:
     """Exponential moving average of weights and buffers, over a shorter window in the first steps."""
 
-    def update(averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
-        kept = min(decay, (1 + int(count)) / (10 + int(count)))
-        return averaged + (1 - kept) * (current - averaged)
+    def update(averaged: Tensors, current: Tensors, count: Tensor | int) -> None:
+        if not averaged[0].is_floating_point():
+            torch._foreach_copy_(averaged, current)  # counters of batch norms
+            return
+        done = int(count)
+        kept = min(decay, (1 + done) / (10 + done))
+        torch._foreach_lerp_(averaged, current, 1 - kept)
 
-    average = AveragedModel(network, avg_fn=update, use_buffers=True)
+    # All tensors at once: one after the other, a GPU would wait for the CPU at each.
+    average = AveragedModel(network, multi_avg_fn=update, use_buffers=True)
     average.requires_grad_(False)
     return average.eval()
 

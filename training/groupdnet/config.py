@@ -29,7 +29,7 @@ class BlockSection(Section):
 
 
 class EncoderSection(Section):
-    """The encoder; every convolution has a group for each style."""
+    """The encoder; every convolution has a group for each style, if the network is grouped."""
 
     side: Positive
     """Pixels per side of a class's crop (the published Cityscapes crops are twice as wide)."""
@@ -57,6 +57,8 @@ class NetworkSection(Section):
         map_resize: how the decoder shrinks maps: "nearest" as published, or "area", which lets classes of a
             few pixels be seen at coarse resolutions.
         spectral: spectral norm in the decoder.
+        grouped: whether encoder and the decoder's start have a group for each style or class; False is for
+            the comparison with a network without groups.
         fold: pixels per side that the last block's cells stand for. 1 as published; 2 folds 2x2 pixels into
             channels, as `training.unet` does: the finest block costs a quarter and still sees every pixel of
             the map.
@@ -73,6 +75,7 @@ class NetworkSection(Section):
     blocks: tuple[BlockSection, ...] = Field(min_length=1)
     map_resize: Literal["nearest", "area"]
     spectral: bool
+    grouped: bool = True
     fold: Positive = 1
     encoder: EncoderSection
 

@@ -79,10 +79,11 @@ class Decoder(nn.Module):
         self.register_buffer("styles", torch.tensor(config.style_classes, device="cpu")[order], False)
         channels = order[:, None] * planes + torch.arange(planes, device="cpu")
         self.register_buffer("map_channels", channels.flatten(), False)
+        groups = classes if config.grouped else 1
         self.begin: nn.Module = (
-            nn.ConvTranspose2d(classes * config.code, config.start, config.start_side, groups=classes)
+            nn.ConvTranspose2d(classes * config.code, config.start, config.start_side, groups=groups)
             if config.code_side == 1
-            else convolution(classes * config.code, config.start, groups=classes)
+            else convolution(classes * config.code, config.start, groups=groups)
         )
         widths = [config.start, *(block.width for block in config.blocks)]
         self.blocks = nn.ModuleList(

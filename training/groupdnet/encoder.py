@@ -1,4 +1,7 @@
-"""GroupDNet's encoder: one style code a class, no class seeing another's pixels (paper, section 3.2)."""
+"""GroupDNet's encoder: one style code a class, no class seeing another's pixels (paper, section 3.2).
+
+Not so without groups: that is for the comparison alone.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ class Encoder(nn.Module):
         super().__init__()
         section, styles = config.encoder, config.styles
         self.styles, self.code, self.code_side = styles, config.code, config.code_side
+        groups = styles if config.grouped else 1
         layers: list[nn.Module] = []
         channels = section.planes * styles
         for i, width in enumerate(section.widths):
@@ -23,20 +27,20 @@ class Encoder(nn.Module):
                 width * styles,
                 stride=2,
                 padding=1,
-                groups=styles,
+                groups=groups,
                 bias=False,
                 spectral=section.spectral,
             )
             channels = width * styles
             # As published there is no activation before the first layer, and one before each other.
             layers += [nn.LeakyReLU(SLOPE)] if i else []
-            layers += [halve, _norm(section, channels, styles)]
+            layers += [halve, _norm(section, channels, groups)]
         self.body = nn.Sequential(*layers, nn.LeakyReLU(SLOPE))
         left = section.side // 2 ** len(section.widths)
         kernel, padding = (left, 0) if config.code_side == 1 else (3, 1)
         outputs = config.code * styles
-        self.mean = convolution(channels, outputs, kernel, padding=padding, groups=styles)
-        self.log_variance = convolution(channels, outputs, kernel, padding=padding, groups=styles)
+        self.mean = convolution(channels, outputs, kernel, padding=padding, groups=groups)
+        self.log_variance = convolution(channels, outputs, kernel, padding=padding, groups=groups)
 
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance of the codes.
@@ -56,5 +60,5 @@ class Encoder(nn.Module):
         return result
 
 
-def _norm(section: EncoderSection, channels: int, styles: int) -> nn.Module:
-    return nn.InstanceNorm2d(channels) if section.norm == "instance" else nn.GroupNorm(styles, channels)
+def _norm(section: EncoderSection, channels: int, groups: int) -> nn.Module:
+    return nn.InstanceNorm2d(channels) if section.norm == "instance" else nn.GroupNorm(groups, channels)

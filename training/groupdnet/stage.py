@@ -41,6 +41,7 @@ def train_styles(config: StylesConfig, folder: Path, options: RunOptions) -> Non
     judge = load_weights(label_segmenter(source), pack_folder(source.pack.name), "label_segmenter")
     pairs = load_pairs(source, pretrained_generator(source).to(device), "train")
     torch.manual_seed(options.seed)
+    torch.backends.cudnn.benchmark = True  # batches are all of one shape
     trainer = StylesTrainer(config, place(frozen(judge), device), pairs, device)
     train(trainer, dataclasses.replace(options, folder=options.folder / trainer.name))
     checkpoint = options.folder / trainer.name / "checkpoint.pt"
@@ -55,7 +56,9 @@ def train_styles(config: StylesConfig, folder: Path, options: RunOptions) -> Non
 def settle(network: GroupDNet, pairs: PicturePairs) -> None:
     """Measure the batch norms' statistics anew, over many large batches.
 
-    Those gathered in training are of other weights than the averaged ones, and of small batches.
+    Those gathered in training are of other weights than the averaged ones. What is served are above all codes
+    on maps they do not come from, so a third of each batch are a neighbour's codes and a third mixtures: with
+    statistics of reconstructions alone, codes that suit the map badly gave glaring blotches.
     """
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
@@ -67,7 +70,11 @@ def settle(network: GroupDNet, pairs: PicturePairs) -> None:
     for _ in range(SETTLING_BATCHES):
         chosen = torch.randint(len(pairs), (SETTLING_BATCH,), generator=generator)
         pictures, maps = pairs.batch(chosen, torch.device("cpu"))
-        network(network.encode(pictures, maps)[0], maps)
+        own = network.encode(pictures, maps)[0]
+        other = own.roll(1, 0)
+        kept = torch.rand(own.shape[:2], generator=generator) < 0.5
+        mixed = torch.where(kept.view(*kept.shape, *[1] * (own.dim() - 2)), own, other)
+        network(torch.cat([own, other, mixed]), torch.cat([maps] * 3))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
         norm.eval()
