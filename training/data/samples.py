@@ -27,7 +27,9 @@ def latents_of(seeds: Iterable[int], latent_dim: int, scale: float) -> Tensor:
 @torch.inference_mode()
 def pictures_of(generator: Generator, latents: Tensor) -> NDArray[np.uint8]:
     """Pictures of latents `[N, latent_dim]`: uint8 `[N, H, W, 3]`."""
-    return np.concatenate([to_uint8(generator.pictures(chunk.to(generator.device))) for chunk in latents.split(CHUNK)])
+    return np.concatenate(
+        [to_uint8(generator.pictures(chunk.to(generator.device))) for chunk in latents.split(CHUNK)]
+    )
 
 
 def to_uint8(pictures: Tensor) -> NDArray[np.uint8]:
