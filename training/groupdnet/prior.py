@@ -79,10 +79,11 @@ def fit_prior(network: GroupDNet, pairs: PicturePairs) -> StylePrior:
 def encode_all(network: GroupDNet, pairs: PicturePairs) -> tuple[Tensor, Tensor]:
     """Mean codes `[N, styles, code]` of all samples; whether each style is present, bool `[N, styles]`."""
     codes, present = [], []
+    device = next(network.parameters()).device
     for chosen in torch.arange(len(pairs)).split(BATCH):
-        pictures, maps = pairs.batch(chosen, torch.device("cpu"))
-        codes.append(network.encode(pictures, maps)[0].flatten(2))
-        present.append(network.style_maps(maps).sum((2, 3)) >= MIN_PIXELS)
+        pictures, maps = pairs.batch(chosen, device)
+        codes.append(network.encode(pictures, maps)[0].flatten(2).cpu())
+        present.append(network.style_maps(maps).sum((2, 3)).cpu() >= MIN_PIXELS)
     return torch.cat(codes), torch.cat(present)
 
 

@@ -45,10 +45,10 @@ def train_styles(config: StylesConfig, folder: Path, options: RunOptions) -> Non
     trainer = StylesTrainer(config, place(frozen(judge), device), pairs, device)
     train(trainer, dataclasses.replace(options, folder=options.folder / trainer.name))
     checkpoint = options.folder / trainer.name / "checkpoint.pt"
-    network = averaged_weights(GroupDNet(config.network), checkpoint)
+    network = place(averaged_weights(GroupDNet(config.network), checkpoint), device)
     settle(network, pairs)
     save_weights(network, folder, NETWORK)
-    network = load_weights(GroupDNet(config.network), folder, NETWORK)
+    network = place(load_weights(GroupDNet(config.network), folder, NETWORK), device)
     save_weights(fit_prior(network, pairs), folder, PRIOR)
 
 
@@ -66,13 +66,14 @@ def settle(network: GroupDNet, pairs: PicturePairs) -> None:
         norm.reset_running_stats()
         norm.momentum = None  # a plain mean over all batches
         norm.train()
+    device = next(network.parameters()).device
     generator = torch.Generator().manual_seed(0)
     for _ in range(SETTLING_BATCHES):
         chosen = torch.randint(len(pairs), (SETTLING_BATCH,), generator=generator)
-        pictures, maps = pairs.batch(chosen, torch.device("cpu"))
+        pictures, maps = pairs.batch(chosen, device)
         own = network.encode(pictures, maps)[0]
         other = own.roll(1, 0)
-        kept = torch.rand(own.shape[:2], generator=generator) < 0.5
+        kept = torch.rand(own.shape[:2], generator=generator).to(device) < 0.5
         mixed = torch.where(kept.view(*kept.shape, *[1] * (own.dim() - 2)), own, other)
         network(torch.cat([own, other, mixed]), torch.cat([maps] * 3))
     for norm, momentum in zip(norms, momenta, strict=True):
