@@ -7,13 +7,13 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-import export.commands.repository
-import export.commands.verify
+import export.sis_ug
 import maskweave_cli
-from export.fused import fused_stage
+from export.exported import ExportedPack
 from export.onnx_graph import write_onnx
-from export.repository import LABEL_MAP_CONDITION, write_repository
-from export.stages import Stage, sis_ug_stages
+from export.repository import write_repository
+from export.sis_ug import sis_ug_pack
+from export.stages import Stage
 from export.targets import TARGETS
 from tests.support.tiny_pack import tiny_config
 from training.config import PackConfig
@@ -55,10 +55,14 @@ def pipeline(config: PackConfig, weights: Path) -> SynthesisPipeline:
 
 
 @pytest.fixture(scope="session")
-def stages(config: PackConfig, pipeline: SynthesisPipeline) -> dict[str, Stage]:
+def pack(config: PackConfig, pipeline: SynthesisPipeline) -> ExportedPack:
+    return sis_ug_pack(config, pipeline)
+
+
+@pytest.fixture(scope="session")
+def stages(pack: ExportedPack) -> dict[str, Stage]:
     """By name without the pack's, the fused one last."""
-    fused = fused_stage(config, pipeline, LABEL_MAP_CONDITION)
-    return {stage.name.removeprefix("faces64_"): stage for stage in (*sis_ug_stages(config, pipeline), fused)}
+    return {stage.name.removeprefix("faces64_"): stage for stage in (*pack.graphs, pack.fused)}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -78,12 +82,10 @@ def each_graph_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def repository(
-    config: PackConfig, pipeline: SynthesisPipeline, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def repository(pack: ExportedPack, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The default target's, in both layouts."""
     folder = tmp_path_factory.mktemp("exported") / "model_repository"
-    write_repository(config, pipeline, folder, layouts=("ensemble", "fused"))
+    write_repository(pack, folder, layouts=("ensemble", "fused"))
     return folder
 
 
@@ -91,9 +93,8 @@ def repository(
 def commands_for(config: PackConfig, weights: Path) -> Iterator[None]:
     """Every command takes this pack for faces64."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (export.commands.repository, export.commands.verify):
-            patch.setattr(module, "load_config", lambda pack: config)
-            patch.setattr(module, "pack_folder", lambda pack: weights)
+        patch.setattr(export.sis_ug, "load_config", lambda pack: config)
+        patch.setattr(export.sis_ug, "pack_folder", lambda pack: weights)
         yield
 
 
