@@ -46,7 +46,7 @@ class ExportedPack:
         latent_size: numbers of a latent.
         latent_scale: latents are drawn from N(0, latent_scale^2).
         stages: what the ensemble runs, one after the other.
-        aside: models beside the ensemble, which the gateway asks by themselves; they belong to every layout.
+        aside: what the gateway asks by itself, stages or not; they belong to every layout.
         fused: the stages as one graph; what it takes and gives is what the ensemble takes and gives.
         parameters: what callers and the gateway are told; lists and objects as JSON.
         walk: how pictures are compared.
@@ -70,8 +70,8 @@ class ExportedPack:
 
     @property
     def graphs(self) -> tuple[Stage, ...]:
-        """All stages of the ensemble's layout."""
-        return (*self.stages, *self.aside)
+        """What the ensemble's layout has: the stages, and what is asked beside them."""
+        return (*self.stages, *(stage for stage in self.aside if stage not in self.stages))
 
 
 class InPyTorch:

@@ -6,7 +6,6 @@ encoder and prior by themselves when a caller wants the styles of a picture, or 
 
 from __future__ import annotations
 
-import copy
 import json
 
 import numpy as np
@@ -29,6 +28,7 @@ from export.stages import (
     regions,
 )
 from training.config import pack_folder
+from training.groupdnet.config import NetworkSection
 from training.groupdnet.evaluate import TrainedStyles, load_styles
 from training.groupdnet.network import GroupDNet
 from training.groupdnet.pack_config import StylesConfig, load_styles_config
@@ -94,7 +94,7 @@ def groupdnet_pack(trained: TrainedStyles) -> ExportedPack:
     config = trained.config
     _require_servable(config)
     name, section = config.pack.name, config.network
-    network, prior = folded(trained.network), trained.prior
+    network, prior = folded(trained.network, section), trained.prior
     side, classes, codes = section.image_side, section.classes, (section.styles, section.code)
     decoder = StyleDecoder(network, classes)
     label_map = TensorSpec(LABEL_MAP, torch.uint8, (side, side), regions(classes))
@@ -120,7 +120,7 @@ def groupdnet_pack(trained: TrainedStyles) -> ExportedPack:
         latent_size=section.code_numbers,
         latent_scale=1.0,
         stages=stages,
-        aside=(encoder,),
+        aside=(encoder, stages[0]),
         fused=Stage(
             fused_name(name), FusedStyles(prior, decoder), (label_map, latent, given, is_given), made
         ),
@@ -138,33 +138,51 @@ def groupdnet_pack(trained: TrainedStyles) -> ExportedPack:
             "style_classes": ",".join(map(str, section.style_classes)),
             "style_size": str(section.code),
         },
-        walk=lambda models, labels, latents: walk(models, labels, latents, encoder.name, codes),
+        walk=lambda models, labels, latents: walk(models, (encoder.name, stages[0].name), labels, latents),
     )
 
 
-def walk(models: Models, labels: Array, latents: Array, encoder: str, codes: tuple[int, int]) -> Pictures:
-    """Pictures of latents alone, then with every other style taken from another one of these pictures."""
+def walk(models: Models, aside: tuple[str, str], labels: Array, latents: Array) -> Pictures:
+    """Pictures of latents alone, then with every other style given.
+
+    What is given are by turns styles read from another one of these pictures, and single ones of another
+    latent. `aside` are the names of encoder and prior.
+    """
+    encoder, prior = aside
+    single = models.ask(prior, {LATENT: np.roll(latents, 1, 0)})[SINGLE_STYLES]
     inputs = {
         LABEL_MAP: labels,
         LATENT: latents,
-        GIVEN_STYLES: np.zeros((len(labels), *codes), np.float32),
-        STYLE_GIVEN: np.zeros((len(labels), codes[0]), np.uint8),
+        GIVEN_STYLES: np.zeros_like(single),
+        STYLE_GIVEN: np.zeros(single.shape[:2], np.uint8),
     }
     own = image_of(models(inputs))
-    shown, maps = np.roll(own, 1, 0), np.roll(labels, 1, 0)
-    given = models.ask(encoder, {PICTURE: shown, LABEL_MAP: maps})[STYLE_MEAN]
-    every_other = (np.arange(len(labels))[:, None] + np.arange(codes[0])) % 2
+    shown = {PICTURE: np.roll(own, 1, 0), LABEL_MAP: np.roll(labels, 1, 0)}
+    given = models.ask(encoder, shown)[STYLE_MEAN].copy()
+    given[:, 1::2] = single[:, 1::2]
+    every_other = np.add.outer(np.arange(len(labels)), np.arange(single.shape[1])) % 2
     inputs |= {GIVEN_STYLES: given, STYLE_GIVEN: every_other.astype(np.uint8)}
     return np.concatenate([own, image_of(models(inputs))])
 
 
-def folded(network: GroupDNet) -> GroupDNet:
-    """A copy for inference whose spectral-normed weights are plain ones."""
-    copied = copy.deepcopy(network).eval().requires_grad_(False)
-    for layer in copied.modules():
-        if parametrize.is_parametrized(layer, "weight"):
-            parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
-    return copied.requires_grad_(False)
+def folded(network: GroupDNet, section: NetworkSection) -> GroupDNet:
+    """The same network for inference, with plain weights in the place of spectral-normed ones.
+
+    Built anew: taking parametrizations off a copy takes them off the original, whose class it shares.
+
+    Args:
+        network: in evaluation mode.
+        section: what it was built from.
+    """
+    encoder = section.encoder.model_copy(update={"spectral": False})
+    plain = GroupDNet(section.model_copy(update={"spectral": False, "encoder": encoder}))
+    state = network.state_dict()
+    for name, layer in network.named_modules():
+        if isinstance(layer, nn.Conv2d) and parametrize.is_parametrized(layer, "weight"):
+            state = {key: value for key, value in state.items() if f"{name}.parametrizations." not in key}
+            state[f"{name}.weight"] = layer.weight
+    plain.load_state_dict(state)
+    return plain.eval().requires_grad_(False)
 
 
 def _require_servable(config: StylesConfig) -> None:

@@ -59,7 +59,7 @@ def write_repository(
     repository.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=repository.parent, prefix=f".{repository.name}-") as scratch:
         writer = _Writer(pack, Path(scratch), target, precision, report)
-        for stage in pack.aside:
+        for stage in pack.graphs if "ensemble" in layouts else pack.aside:
             writer.stage(stage)
         if "ensemble" in layouts:
             writer.ensemble()
@@ -82,8 +82,6 @@ class _Writer:
         self._pack, self._target, self._precision, self._report = pack, target, precision, report
 
     def ensemble(self) -> None:
-        for stage in self._pack.stages:
-            self.stage(stage)
         name = self._pack.ensemble
         version = self.folder / name / VERSION
         version.mkdir(parents=True)
