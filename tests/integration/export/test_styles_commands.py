@@ -26,6 +26,7 @@ from tests.support.wrong_graphs import put_nan, shift_picture
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 GRAPHS = {f"faces64_styles_{name}" for name in ("encoder", "prior", "decoder", "label_map_fused")}
 H100 = "9.0"
+COMMITTED = Path(__file__).parents[3] / "model_repository"
 
 
 def run(command: str, *arguments: str) -> Result:
@@ -87,6 +88,14 @@ def test_verify_compares_both_layouts_with_and_without_given_styles(
         for precision in ("fp32", "fp16")
     ]
     assert len(list(tmp_path.glob("worst-faces64_styles_label_map*.png"))) == 4
+
+
+def test_committed_pack_passes_in_every_precision() -> None:
+    precisions = ("fp32", "fp16", "bf16")
+    result = verify(COMMITTED, LABEL_MAPS, *(word for one in precisions for word in ("--precision", one)))
+    assert result.exit_code == 0, result.output
+    assert "128 pictures, 8 label maps by 8 seeds" in result.output
+    assert verdicts(result) == [("faces64_styles_label_map", one, "passed") for one in precisions]
 
 
 def negate(output: str) -> Callable[[Path], None]:
