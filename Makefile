@@ -106,6 +106,7 @@ train: $(DEV) $(LABELS)  ## Say how a pack is made, with the environments for it
 	@echo 'And faces64_styles, a style for each part of the face, from the same data:'
 	@echo '  maskweave train styles --pack faces64_styles'
 	@echo '  maskweave evaluate faces64_styles'
+	@echo '  maskweave export repository faces64_styles'
 
 ##@ Upkeep
 .PHONY: lock clean help

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 
 import torch
 from tritonclient.grpc import model_config_pb2 as triton
 
 from export.accelerator import add_accelerator
 from export.config_file import rendered
-from export.stages import IMAGE, LABEL_MAP, LATENT, STYLE_STRENGTH, Stage, TensorSpec
+from export.exported import ExportedPack
+from export.stages import Stage, TensorSpec
 from export.targets import CPU, MAX_BATCH_SIZE, PRECISION_PARAMETER, Target
-from training.config import PackConfig
 
 PRIORITY_LEVELS = 2
 """1 is for callers who wait at a screen, 2 for batches; as many as the gateway knows."""
@@ -28,7 +28,7 @@ def stage_config(
     target: Target = CPU,
     precision: str = "fp32",
     onnx_sha256: str = "",
-    parameters: dict[str, str] | None = None,
+    parameters: Mapping[str, str] | None = None,
 ) -> str:
     """The configuration of a stage.
 
@@ -37,7 +37,7 @@ def stage_config(
         target: where.
         precision: of the stage's graph.
         onnx_sha256: of the stage's graph, in hexadecimal; needed where the target caches engines of it.
-        parameters: what callers are told, if the stage answers them by itself; see `pack_parameters`.
+        parameters: what callers are told, if the stage answers them by itself.
     """
     config = triton.ModelConfig(name=stage.name, backend=target.backend, max_batch_size=MAX_BATCH_SIZE)
     config.default_model_filename = target.model_filename
@@ -65,50 +65,26 @@ def stage_config(
     return rendered(config)
 
 
-def ensemble_config(name: str, stages: tuple[Stage, ...], parameters: dict[str, str]) -> str:
+def ensemble_config(pack: ExportedPack) -> str:
     """The configuration of the ensemble that runs a pack's stages one after the other.
 
-    Tensors of the same name are the same tensor, so every map is the identity.
-
-    Args:
-        name: of the ensemble.
-        stages: in the order they run.
-        parameters: what callers are told; see `pack_parameters`.
+    Tensors of the same name are the same tensor, so every map is the identity. What nobody reads is not
+    mapped: it would be carried along for nothing.
     """
-    specs = {spec.name: spec for stage in stages for spec in (*stage.inputs, *stage.outputs)}
-    ensemble = triton.ModelConfig(name=name, platform="ensemble", max_batch_size=MAX_BATCH_SIZE)
-    inputs = tuple(specs[key] for key in (LABEL_MAP, LATENT, STYLE_STRENGTH))
-    _add_tensors(ensemble, inputs, (specs[IMAGE],))
+    ensemble = triton.ModelConfig(name=pack.ensemble, platform="ensemble", max_batch_size=MAX_BATCH_SIZE)
+    _add_tensors(ensemble, pack.fused.inputs, pack.fused.outputs)
     ensemble.version_policy.latest.num_versions = 1
-    for stage in stages:
+    read = {spec.name for stage in pack.stages for spec in stage.inputs}
+    read |= {spec.name for spec in pack.fused.outputs}
+    for stage in pack.stages:
         step = ensemble.ensemble_scheduling.step.add(model_name=stage.name, model_version=-1)
         for spec in stage.inputs:
             step.input_map[spec.name] = spec.name
         for spec in stage.outputs:
-            step.output_map[spec.name] = spec.name
-    _add_parameters(ensemble, parameters)
+            if spec.name in read:
+                step.output_map[spec.name] = spec.name
+    _add_parameters(ensemble, pack.parameters)
     return rendered(ensemble)
-
-
-def pack_parameters(condition: str, config: PackConfig) -> dict[str, str]:
-    """What callers and the gateway are told of a pack; lists and objects as JSON.
-
-    Args:
-        condition: what the model is asked with.
-        config: of the pack.
-    """
-    strength = config.mapper.style_strength
-    return {
-        "pack": config.pack.name,
-        "method": config.pack.method,
-        "condition": condition,
-        "title": config.pack.title,
-        "description": config.pack.description,
-        "model_version": config.pack.version,
-        "palette": json.dumps([entry.model_dump() for entry in config.palette.classes]),
-        "latent_scale": repr(config.latent.scale),
-        "style_strength": json.dumps({"default": strength.default, "min": 0.0, "max": 1.0}),
-    }
 
 
 def _add_queue(config: triton.ModelConfig, delay_microseconds: int) -> None:
@@ -133,7 +109,7 @@ def _add_warmup(config: triton.ModelConfig, stage: Stage, batch: int) -> None:
         warmup.inputs[spec.name].zero_data = True
 
 
-def _add_parameters(config: triton.ModelConfig, parameters: dict[str, str]) -> None:
+def _add_parameters(config: triton.ModelConfig, parameters: Mapping[str, str]) -> None:
     for key, value in parameters.items():
         config.parameters[f"maskweave.{key}"].string_value = value
 

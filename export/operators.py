@@ -37,11 +37,13 @@ SHAPE_INPUTS: Mapping[str, tuple[int, ...]] = {
     "Split": (1,),
     "Squeeze": (1,),
     "Unsqueeze": (1,),
+    "Where": (0,),
     "ReduceMax": (1,),
     "ReduceMean": (1,),
+    "ReduceMin": (1,),
     "ReduceSum": (1,),
 }
-"""Inputs that are sizes or places, not data."""
+"""Inputs that are sizes, places or conditions, not data."""
 
 
 def operator_findings(model: onnx.ModelProto, *, only_tensorrt: bool = False) -> list[str]:

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,11 +17,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
+from export.exported import ExportedPack, InPyTorch, Models, Pictures
 from export.runners import Runner
-from export.stages import IMAGE, LABEL_MAP, LATENT, STYLE_STRENGTH
-from training.config import PackConfig
-from training.data.samples import latents_of, to_uint8
-from training.pipeline import SynthesisPipeline
+from training.data.samples import latents_of
+from training.palette import Palette
 from training.sheets import contact_sheet, paint_labels
 
 LABEL_MAPS = Path(__file__).parents[1] / "client" / "examples" / "label_maps"
@@ -31,8 +29,6 @@ IDENTICAL_PSNR = 100.0
 """In decibels, where there is no difference at all; 8-bit pictures that differ stay far below."""
 SHEET_PICTURES = 8
 DIFFERENCE_GAIN = 8
-
-Pictures = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +61,11 @@ class Samples:
 
     Attributes:
         labels: uint8 `[N, H, W]`.
-        latents: float32 `[N, latent_dim]`.
-        strengths: float32 `[N, 1]`.
+        latents: float32 `[N, latent_size]`.
     """
 
     labels: NDArray[np.uint8]
     latents: NDArray[np.float32]
-    strengths: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +103,11 @@ class Verdict:
         )
 
 
-def load_samples(config: PackConfig, size: int, latent_dim: int, folder: Path = LABEL_MAPS) -> Samples:
+def load_samples(pack: ExportedPack, folder: Path = LABEL_MAPS) -> Samples:
     """Every seed with every label map of a folder.
 
     Args:
-        config: of the pack.
-        size: pixels per side of its label maps.
-        latent_dim: of its generator.
+        pack: whose label maps they are.
         folder: palette PNGs whose values are class ids.
 
     Raises:
@@ -125,35 +117,20 @@ def load_samples(config: PackConfig, size: int, latent_dim: int, folder: Path = 
     files = sorted(folder.glob("*.png"))
     if not files:
         raise FileNotFoundError(f"{folder}: no label map (*.png)")
-    maps = np.stack([_label_map(file, size, len(config.palette)) for file in files])
-    latents = latents_of(SEEDS, latent_dim, config.latent.scale).numpy()
-    count = len(maps) * len(SEEDS)
-    strength = config.mapper.style_strength.default
-    return Samples(
-        np.repeat(maps, len(SEEDS), axis=0),
-        np.tile(latents, (len(maps), 1)),
-        np.full((count, 1), strength, np.float32),
-    )
+    maps = np.stack([_label_map(file, pack.image_side, len(pack.palette)) for file in files])
+    latents = latents_of(SEEDS, pack.latent_size, pack.latent_scale).numpy()
+    return Samples(np.repeat(maps, len(SEEDS), axis=0), np.tile(latents, (len(maps), 1)))
 
 
-def reference_pictures(pipeline: SynthesisPipeline, samples: Samples) -> Pictures:
-    """PyTorch's pictures in FP32, uint8 `[N, H, W, 3]`."""
-    labels, latents, strengths = map(torch.from_numpy, (samples.labels, samples.latents, samples.strengths))
-    return to_uint8(pipeline(labels, latents, strengths))
+def reference_pictures(pack: ExportedPack, samples: Samples) -> Pictures:
+    """PyTorch's pictures in FP32, as `pictures_of` orders them."""
+    return pictures_of(pack, InPyTorch(pack), samples)
 
 
-def pictures_of(runner: Runner, samples: Samples) -> Pictures:
-    """A model's pictures, in batches of a map's seeds, uint8 `[N, H, W, 3]`."""
-    made = []
-    for start in range(0, len(samples.labels), len(SEEDS)):
-        part = slice(start, start + len(SEEDS))
-        inputs: dict[str, NDArray[Any]] = {
-            LABEL_MAP: samples.labels[part],
-            LATENT: samples.latents[part],
-            STYLE_STRENGTH: samples.strengths[part],
-        }
-        made.append(runner(inputs)[IMAGE])
-    return np.concatenate(made)
+def pictures_of(pack: ExportedPack, models: Models, samples: Samples) -> Pictures:
+    """Models' pictures, uint8 `[N, H, W, 3]`: for each label map all its seeds, once for each way to ask."""
+    parts = (slice(start, start + len(SEEDS)) for start in range(0, len(samples.labels), len(SEEDS)))
+    return np.concatenate([pack.walk(models, samples.labels[part], samples.latents[part]) for part in parts])
 
 
 def compare(model: str, runner: Runner, pictures: Pictures, reference: Pictures) -> Verdict:
@@ -189,12 +166,13 @@ def as_table(verdicts: list[Verdict]) -> str:
 
 
 def worst_sheet(
-    verdict: Verdict, samples: Samples, pictures: Pictures, reference: Pictures, config: PackConfig
+    verdict: Verdict, samples: Samples, pictures: Pictures, reference: Pictures, palette: Palette
 ) -> Image.Image:
     """The pictures with the lowest PSNR: label maps, reference, result, and their difference made visible."""
     worst = verdict.psnr.argsort()[:SHEET_PICTURES]
     difference = np.abs(pictures[worst].astype(int) - reference[worst].astype(int)) * DIFFERENCE_GAIN
-    painted = paint_labels(samples.labels[worst], config.palette)
+    maps = samples.labels[:: len(SEEDS)].repeat(len(pictures) * len(SEEDS) // len(samples.labels), axis=0)
+    painted = paint_labels(maps[worst], palette)
     shown = difference.clip(0, 255).astype(np.uint8)
     return contact_sheet([painted, reference[worst], pictures[worst], shown], cell=128)
 

@@ -4,36 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import onnx
 
 from export.config_file import CONFIG
-from export.fused import fused_stage
+from export.exported import ExportedPack
 from export.mixed_precision import in_precision
-from export.model_config import ensemble_config, pack_parameters, stage_config
+from export.model_config import ensemble_config, stage_config
 from export.onnx_graph import EXPORT_BATCH, write_onnx
 from export.operators import operator_findings
 from export.parity import parity_errors
-from export.stages import Stage, ensemble_name, example_inputs, sis_ug_stages
+from export.stages import Stage, example_inputs
 from export.targets import CPU, GPU_PLAN, LAYOUTS, Target, checked_precision
 from export.uint8_edges import with_uint8_at_edges
-from training.config import PackConfig
-from training.pipeline import SynthesisPipeline
 
 VERSION = "1"
 """Directory of the served version; the weights' own version is the pack's."""
 ONNX_FILE = "model.onnx"
-LABEL_MAP_CONDITION = "label_map"
 PARITY_BATCHES = (1, 5)
 
 Report = Callable[[str], None]
 
 
 def write_repository(
-    config: PackConfig,
-    pipeline: SynthesisPipeline,
+    pack: ExportedPack,
     repository: Path,
     report: Report = lambda line: None,
     *,
@@ -41,11 +37,10 @@ def write_repository(
     layouts: tuple[str, ...] = LAYOUTS[:1],
     precision: str | None = None,
 ) -> tuple[str, ...]:
-    """Export a SIS-UG pack. Nothing is written unless every graph computes what PyTorch computes.
+    """Export a pack. Nothing is written unless every graph computes what PyTorch computes.
 
     Args:
-        config: of the pack.
-        pipeline: its trained networks.
+        pack: trained, as its method exports it.
         repository: the model repository's folder; files of models of the same names are replaced.
         report: told a line for each graph and for each comparison.
         target: where the repository is to run.
@@ -63,11 +58,13 @@ def write_repository(
     precision = checked_precision(target, precision)
     repository.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=repository.parent, prefix=f".{repository.name}-") as scratch:
-        writer = _Writer(config, Path(scratch), target, precision, report)
+        writer = _Writer(pack, Path(scratch), target, precision, report)
+        for stage in pack.graphs if "ensemble" in layouts else pack.aside:
+            writer.stage(stage)
         if "ensemble" in layouts:
-            writer.ensemble(sis_ug_stages(config, pipeline), LABEL_MAP_CONDITION)
+            writer.ensemble()
         if "fused" in layouts:
-            writer.fused(fused_stage(config, pipeline, LABEL_MAP_CONDITION), LABEL_MAP_CONDITION)
+            writer.fused()
         for file in [path for path in sorted(writer.folder.rglob("*")) if path.is_file()]:
             place = repository / file.relative_to(writer.folder)
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -79,30 +76,27 @@ class _Writer:
     """Builds models in a folder of its own."""
 
     def __init__(
-        self, config: PackConfig, folder: Path, target: Target, precision: str, report: Report
+        self, pack: ExportedPack, folder: Path, target: Target, precision: str, report: Report
     ) -> None:
         self.folder, self.written = folder, list[str]()
-        self._config, self._target, self._precision, self._report = config, target, precision, report
+        self._pack, self._target, self._precision, self._report = pack, target, precision, report
 
-    def ensemble(self, stages: tuple[Stage, ...], condition: str) -> None:
-        for stage in stages:
-            self._stage(stage, None)
-        name = ensemble_name(self._config, condition)
+    def ensemble(self) -> None:
+        name = self._pack.ensemble
         version = self.folder / name / VERSION
         version.mkdir(parents=True)
         (version / ".gitkeep").touch()  # Triton wants the folder, git keeps no empty ones
-        parameters = pack_parameters(condition, self._config)
-        (self.folder / name / CONFIG).write_text(ensemble_config(name, stages, parameters))
+        (self.folder / name / CONFIG).write_text(ensemble_config(self._pack))
         self._labels(name)
         self.written.append(name)
 
-    def fused(self, stage: Stage, condition: str) -> None:
-        self._stage(stage, pack_parameters(condition, self._config))
-        self._labels(stage.name)
+    def fused(self) -> None:
+        self.stage(self._pack.fused, self._pack.parameters)
+        self._labels(self._pack.fused.name)
 
-    def _stage(self, stage: Stage, parameters: dict[str, str] | None) -> None:
+    def stage(self, stage: Stage, parameters: Mapping[str, str] | None = None) -> None:
         file = self.folder / stage.name / VERSION / ONNX_FILE
-        write_onnx(stage, example_inputs(stage, EXPORT_BATCH, self._config), file)
+        write_onnx(stage, example_inputs(stage, EXPORT_BATCH), file)
         if self._target.gpu:
             onnx.save(with_uint8_at_edges(onnx.load(file)), file)
         self._prove(stage, file)
@@ -118,7 +112,7 @@ class _Writer:
 
     def _prove(self, stage: Stage, file: Path) -> None:
         for batch in PARITY_BATCHES:
-            for error in parity_errors(stage, file, example_inputs(stage, batch, self._config)):
+            for error in parity_errors(stage, file, example_inputs(stage, batch)):
                 found = f"{stage.name}, batch {batch}: {error.tensor} is off by {error.size:.1e}"
                 if error.excessive:
                     raise ValueError(f"{found}, allowed are {error.allowed:.1e}")
@@ -130,5 +124,5 @@ class _Writer:
             raise ValueError(f"{stage.name}: {found[0]} ({len(found)} such findings)")
 
     def _labels(self, name: str) -> None:
-        text = "".join(f"{entry}\n" for entry in self._config.palette.names)
+        text = "".join(f"{entry}\n" for entry in self._pack.palette.names)
         (self.folder / name / "labels.txt").write_text(text)

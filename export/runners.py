@@ -36,6 +36,7 @@ class Runner:
         repository: the model repository's folder.
         model: name of the model in it.
         precision: convert FP32 graphs to this first; None to run them as they are.
+        aside: models beside it that are asked by themselves.
 
     Attributes:
         precision: what the graphs compute in.
@@ -47,13 +48,15 @@ class Runner:
             not fit this machine.
     """
 
-    def __init__(self, repository: Path, model: str, precision: str | None = None) -> None:
+    def __init__(
+        self, repository: Path, model: str, precision: str | None = None, aside: tuple[str, ...] = ()
+    ) -> None:
         self._repository, self._wanted = repository, precision
         self._precisions: set[str] = set()
         self._engines: set[str] = set()
         self._config = read_config_file(repository / model / CONFIG)
         names = [step.model_name for step in self._config.ensemble_scheduling.step] or [model]
-        self._runs = {name: self._load(name) for name in names}
+        self._runs = {name: self._load(name) for name in (*names, *aside)}
         self.precision = " and ".join(sorted(self._precisions))
         self.engine = " and ".join(sorted(self._engines))
 
@@ -67,6 +70,10 @@ class Runner:
             results = self._runs[step.model_name]({key: known[name] for key, name in step.input_map.items()})
             known |= {name: results[key] for key, name in step.output_map.items()}
         return known
+
+    def ask(self, model: str, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        """Outputs of a model beside it."""
+        return self._runs[model](inputs)
 
     def _load(self, name: str) -> Run:
         folder = self._repository / name

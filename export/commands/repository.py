@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
+from export.methods import load_pack
 from export.repository import write_repository
 from export.targets import CPU, LAYOUTS, PRECISIONS, TARGETS, checked_precision
-from training.config import available_packs, load_config, pack_folder
-from training.pipeline import load_pipeline
+from training.config import available_packs
 
 BOTH = "both"
 COMMITTED = Path("model_repository")
@@ -55,10 +55,8 @@ def command(pack: str, target_name: str, layout: str, precision: str | None, rep
     folder = repository or (COMMITTED if target == CPU else BUILD / target.name)
     try:
         precision = checked_precision(target, precision)
-        config = load_config(pack)
-        pipeline = load_pipeline(config, pack_folder(pack))
         written = write_repository(
-            config, pipeline, folder, click.echo, target=target, layouts=layouts, precision=precision
+            load_pack(pack), folder, click.echo, target=target, layouts=layouts, precision=precision
         )
     except (FileNotFoundError, ValueError) as error:
         raise click.ClickException(str(error)) from None

@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from export.config_file import CONFIG
-from export.fused import fused_name
+from export.exported import ExportedPack
+from export.methods import load_pack
 from export.mixed_precision import LOW_TYPES
 from export.pictures import (
     LABEL_MAPS,
@@ -22,11 +23,8 @@ from export.pictures import (
 )
 from export.plans.builder import BuildError
 from export.plans.machine import MachineError
-from export.repository import LABEL_MAP_CONDITION
 from export.runners import Runner
-from export.stages import ensemble_name
-from training.config import PackConfig, available_packs, load_config, pack_folder
-from training.pipeline import load_pipeline
+from training.config import available_packs
 
 
 @click.command(name="verify")
@@ -60,7 +58,7 @@ def command(
     emulated: every result is rounded, sums are not.
     """
     try:
-        passed = _verify(load_config(pack), repository, precisions, label_maps, sheet)
+        passed = _verify(load_pack(pack), repository, precisions, label_maps, sheet)
     except (BuildError, MachineError, FileNotFoundError, ValueError) as error:
         raise click.ClickException(str(error)) from None
     if not passed:
@@ -69,32 +67,29 @@ def command(
 
 
 def _verify(
-    config: PackConfig, repository: Path, precisions: tuple[str, ...], label_maps: Path, sheet: Path | None
+    pack: ExportedPack, repository: Path, precisions: tuple[str, ...], label_maps: Path, sheet: Path | None
 ) -> bool:
-    pipeline = load_pipeline(config, pack_folder(config.pack.name))
-    generator = pipeline.generator
-    samples = load_samples(config, generator.image_size, generator.latent_dim, label_maps)
-    reference = reference_pictures(pipeline, samples)
+    samples = load_samples(pack, label_maps)
+    reference = reference_pictures(pack, samples)
+    aside = tuple(stage.name for stage in pack.aside)
     verdicts = []
-    for model in _models(config, repository):
+    for model in _models(pack, repository):
         for precision in precisions or (None,):
-            runner = Runner(repository, model, precision)
-            pictures = pictures_of(runner, samples)
+            runner = Runner(repository, model, precision, aside)
+            pictures = pictures_of(pack, runner, samples)
             verdicts.append(compare(model, runner, pictures, reference))
             if sheet is not None:
                 file = sheet.with_stem(f"{sheet.stem}-{model}-{runner.precision}")
-                worst_sheet(verdicts[-1], samples, pictures, reference, config).save(file)
+                worst_sheet(verdicts[-1], samples, pictures, reference, pack.palette).save(file)
                 click.echo(f"{file}: label maps, PyTorch's pictures, these pictures, their difference")
     maps = len(samples.labels) // len(SEEDS)
-    click.echo(
-        f"{len(samples.labels)} pictures, {maps} label maps by {len(SEEDS)} seeds, against PyTorch in FP32"
-    )
+    click.echo(f"{len(reference)} pictures, {maps} label maps by {len(SEEDS)} seeds, against PyTorch in FP32")
     click.echo(as_table(verdicts))
     return all(verdict.passed for verdict in verdicts)
 
 
-def _models(config: PackConfig, repository: Path) -> list[str]:
-    names = (ensemble_name(config, LABEL_MAP_CONDITION), fused_name(config, LABEL_MAP_CONDITION))
+def _models(pack: ExportedPack, repository: Path) -> list[str]:
+    names = (pack.ensemble, pack.fused.name)
     found = [name for name in names if (repository / name / CONFIG).is_file()]
     if not found:
         raise FileNotFoundError(f"{repository}: holds neither {names[0]} nor {names[1]}")

@@ -99,9 +99,10 @@ class Decoder(nn.Module):
             codes: `[B, styles, code]` or `[B, styles, code, h, w]`.
             maps: one-hot float `[B, classes * map_planes, H, W]`, in the order of the class ids.
         """
-        own = codes[:, self.get_buffer("styles")].flatten(1, 2)
+        # index_select and no subscript: that one exports as transposes around a GatherND.
+        own = codes.index_select(1, self.get_buffer("styles")).flatten(1, 2)
         # Unshuffling keeps a class's channels together, as the groups need them.
-        ordered = F.pixel_unshuffle(maps[:, self.get_buffer("map_channels")], self.fold)
+        ordered = F.pixel_unshuffle(maps.index_select(1, self.get_buffer("map_channels")), self.fold)
         features = self.begin(own[:, :, None, None] if self.code_side == 1 else own)
         for i, block in enumerate(self.blocks):
             if i:

@@ -25,7 +25,9 @@ class GroupDNet(nn.Module):
 
     def style_maps(self, maps: Tensor) -> Tensor:
         """Which style each pixel takes: one-hot `[B, classes, H, W]` to `[B, styles, H, W]`."""
-        return torch.einsum("bchw,cs->bshw", maps, self.get_buffer("merge"))
+        merged: Tensor = self.get_buffer("merge").T @ maps.flatten(2)
+        by_style: Tensor = merged.unflatten(2, maps.shape[2:])
+        return by_style
 
     def encode(self, pictures: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance of the codes of pictures `[B, 3, H, W]` with maps `[B, classes, H, W]`."""

@@ -1,5 +1,5 @@
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -7,16 +7,22 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-import export.commands.repository
-import export.commands.verify
+import export.groupdnet
+import export.sis_ug
 import maskweave_cli
-from export.fused import fused_stage
+from export.exported import ExportedPack
+from export.groupdnet import groupdnet_pack
 from export.onnx_graph import write_onnx
-from export.repository import LABEL_MAP_CONDITION, write_repository
-from export.stages import Stage, sis_ug_stages
+from export.repository import write_repository
+from export.sis_ug import sis_ug_pack
+from export.stages import Stage
 from export.targets import TARGETS
-from tests.support.tiny_pack import tiny_config
+from tests.support.tiny_pack import tiny_config, tiny_styles_config
 from training.config import PackConfig
+from training.groupdnet.evaluate import TrainedStyles
+from training.groupdnet.network import GroupDNet
+from training.groupdnet.pack_config import StylesConfig
+from training.groupdnet.prior import StylePrior
 from training.networks import label_map_mapper, pretrained_generator, proxy_segmenter, rearranger
 from training.pack import save_weights
 from training.pipeline import SynthesisPipeline, load_pipeline
@@ -55,10 +61,14 @@ def pipeline(config: PackConfig, weights: Path) -> SynthesisPipeline:
 
 
 @pytest.fixture(scope="session")
-def stages(config: PackConfig, pipeline: SynthesisPipeline) -> dict[str, Stage]:
+def pack(config: PackConfig, pipeline: SynthesisPipeline) -> ExportedPack:
+    return sis_ug_pack(config, pipeline)
+
+
+@pytest.fixture(scope="session")
+def stages(pack: ExportedPack) -> dict[str, Stage]:
     """By name without the pack's, the fused one last."""
-    fused = fused_stage(config, pipeline, LABEL_MAP_CONDITION)
-    return {stage.name.removeprefix("faces64_"): stage for stage in (*sis_ug_stages(config, pipeline), fused)}
+    return {stage.name.removeprefix("faces64_"): stage for stage in (*pack.graphs, pack.fused)}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -78,12 +88,10 @@ def each_graph_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def repository(
-    config: PackConfig, pipeline: SynthesisPipeline, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def repository(pack: ExportedPack, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The default target's, in both layouts."""
     folder = tmp_path_factory.mktemp("exported") / "model_repository"
-    write_repository(config, pipeline, folder, layouts=("ensemble", "fused"))
+    write_repository(pack, folder, layouts=("ensemble", "fused"))
     return folder
 
 
@@ -91,9 +99,8 @@ def repository(
 def commands_for(config: PackConfig, weights: Path) -> Iterator[None]:
     """Every command takes this pack for faces64."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (export.commands.repository, export.commands.verify):
-            patch.setattr(module, "load_config", lambda pack: config)
-            patch.setattr(module, "pack_folder", lambda pack: weights)
+        patch.setattr(export.sis_ug, "load_config", lambda pack: config)
+        patch.setattr(export.sis_ug, "pack_folder", lambda pack: weights)
         yield
 
 
@@ -115,3 +122,62 @@ def of_target(config: PackConfig, weights: Path, tmp_path_factory: pytest.TempPa
             result = CliRunner().invoke(maskweave_cli.main, ["export", "repository", "faces64", *arguments])
         assert result.exit_code == 0, result.output
     return folders
+
+
+@pytest.fixture(scope="session")
+def styles_config() -> StylesConfig:
+    return tiny_styles_config()
+
+
+@pytest.fixture(scope="session")
+def make_trained() -> Callable[[StylesConfig], TrainedStyles]:
+    """Untrained networks with nothing left at its initial zero or one, batch norms' statistics included."""
+
+    def make(config: StylesConfig) -> TrainedStyles:
+        torch.manual_seed(0)
+        network = GroupDNet(config.network)
+        prior = StylePrior(config.network.styles, config.network.code)
+        with torch.no_grad():
+            for name, tensor in (
+                *network.named_parameters(),
+                *network.named_buffers(),
+                *prior.named_buffers(),
+            ):
+                if name.endswith("running_var"):
+                    tensor.uniform_(0.2, 2)
+                elif name.endswith("running_mean") or name in ("joint_mean", "style_mean"):
+                    tensor.normal_(0, 0.3)
+                elif name in ("joint_factor", "style_factor") or name.endswith("bias"):
+                    tensor.add_(0.1 * torch.randn_like(tensor))
+        return TrainedStyles(config, network.eval().requires_grad_(False), prior)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def trained(
+    styles_config: StylesConfig, make_trained: Callable[[StylesConfig], TrainedStyles]
+) -> TrainedStyles:
+    return make_trained(styles_config)
+
+
+@pytest.fixture(scope="session")
+def styles_pack(trained: TrainedStyles) -> ExportedPack:
+    return groupdnet_pack(trained)
+
+
+@pytest.fixture(scope="session")
+def styles_repository(styles_pack: ExportedPack, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The default target's, in both layouts."""
+    folder = tmp_path_factory.mktemp("exported_styles") / "model_repository"
+    write_repository(styles_pack, folder, layouts=("ensemble", "fused"))
+    return folder
+
+
+@pytest.fixture
+def tiny_styles(styles_config: StylesConfig, trained: TrainedStyles) -> Iterator[None]:
+    """Every command takes the tiny pack for faces64_styles."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export.groupdnet, "load_styles_config", lambda name: styles_config)
+        patch.setattr(export.groupdnet, "load_styles", lambda config, folder: trained)
+        yield

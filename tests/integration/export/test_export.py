@@ -31,10 +31,10 @@ DECISIONS = {
 @pytest.mark.parametrize("batch", [1, 5])
 @pytest.mark.parametrize("name", GRAPHS)
 def test_graph_computes_what_pytorch_computes(
-    name: str, batch: int, stages: dict[str, Stage], repository: Path, config: PackConfig
+    name: str, batch: int, stages: dict[str, Stage], repository: Path
 ) -> None:
     stage = stages[name]
-    inputs = example_inputs(stage, batch, config, seed=batch)
+    inputs = example_inputs(stage, batch, seed=batch)
     errors = parity_errors(stage, repository / stage.name / "1" / "model.onnx", inputs)
     # Every output, and of every decision what it reads and what it gives.
     assert {spec.name for spec in stage.outputs} <= {error.tensor for error in errors}

@@ -6,8 +6,8 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-import export.commands.repository
 import export.repository
+import export.sis_ug
 import maskweave_cli
 from export.stages import Stage
 from tests.support.wrong_graphs import transpose_output
@@ -65,7 +65,7 @@ def test_wrong_graph_fails_the_command_and_leaves_the_repository_alone(
 
 
 def test_untrained_pack_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export.commands.repository, "pack_folder", lambda pack: tmp_path)
+    monkeypatch.setattr(export.sis_ug, "pack_folder", lambda pack: tmp_path)
     result = run_export(tmp_path / "model_repository")
     assert result.exit_code == 1
     assert "proxy_segmenter.safetensors is missing: train it with `maskweave train`" in result.output

@@ -19,35 +19,32 @@ from tests.support.wrong_graphs import (
     transpose_output,
     write_threshold,
 )
-from training.config import PackConfig
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 Compare = Callable[[str, Callable[[Path], None]], dict[str, ParityError]]
 
 
 @pytest.fixture
-def compare(stages: dict[str, Stage], repository: Path, config: PackConfig, tmp_path: Path) -> Compare:
+def compare(stages: dict[str, Stage], repository: Path, tmp_path: Path) -> Compare:
     """Compare a stage with its graph after something was done to the graph."""
 
     def run(name: str, spoil: Callable[[Path], None]) -> dict[str, ParityError]:
         stage, graph = stages[name], tmp_path / "model.onnx"
         shutil.copy(repository / stage.name / "1" / "model.onnx", graph)
         spoil(graph)
-        return {
-            error.tensor: error for error in parity_errors(stage, graph, example_inputs(stage, 3, config))
-        }
+        return {error.tensor: error for error in parity_errors(stage, graph, example_inputs(stage, 3))}
 
     return run
 
 
-def test_other_weights_are_noticed(stages: dict[str, Stage], repository: Path, config: PackConfig) -> None:
+def test_other_weights_are_noticed(stages: dict[str, Stage], repository: Path) -> None:
     stage = stages["rearranger"]
     trained_on = copy.deepcopy(stage.module)
     weight = trained_on.get_parameter("pipeline.rearranger.residual.32.leave.weight")
     with torch.no_grad():
         weight.mul_(1.01)
     path = repository / stage.name / "1" / "model.onnx"
-    (error,) = parity_errors(replace(stage, module=trained_on), path, example_inputs(stage, 1, config))
+    (error,) = parity_errors(replace(stage, module=trained_on), path, example_inputs(stage, 1))
     assert error.tensor == "REARRANGED_FEATURES"
     assert error.excessive
 

@@ -13,7 +13,6 @@ from export.emulation import emulated
 from export.mixed_precision import KEPT_FP32, LOW_TYPES, in_precision, precision_of
 from export.stages import Stage, example_inputs
 from export.uint8_edges import with_uint8_at_edges
-from training.config import PackConfig
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 GRAPHS = ["generator_head", "mapper_label_map", "rearranger", "generator_tail", "label_map_fused"]
@@ -24,8 +23,8 @@ def graph_of(repository: Path, name: str) -> onnx.ModelProto:
     return onnx.load(repository / f"faces64_{name}" / "1" / "model.onnx")
 
 
-def feed_of(stage: Stage, config: PackConfig) -> dict[str, NDArray[np.generic]]:
-    inputs = example_inputs(stage, 3, config)
+def feed_of(stage: Stage) -> dict[str, NDArray[np.generic]]:
+    inputs = example_inputs(stage, 3)
     return {spec.name: tensor.numpy() for spec, tensor in zip(stage.inputs, inputs, strict=True)}
 
 
@@ -44,9 +43,9 @@ def types_of(graph: onnx.ModelProto) -> dict[str, int]:
 
 @pytest.mark.parametrize("name", GRAPHS)
 def test_moving_uint8_to_the_edges_changes_no_output(
-    name: str, repository: Path, stages: dict[str, Stage], config: PackConfig
+    name: str, repository: Path, stages: dict[str, Stage]
 ) -> None:
-    graph, feed = graph_of(repository, name), feed_of(stages[name], config)
+    graph, feed = graph_of(repository, name), feed_of(stages[name])
     for before, after in zip(run(graph, feed), run(with_uint8_at_edges(graph), feed), strict=True):
         np.testing.assert_array_equal(before, after)
 
@@ -88,11 +87,9 @@ def test_no_cast_goes_down_and_up_again_inside_a_norm(precision: str, repository
         assert [one.op_type for one in chain] == ["Sqrt", "Add", "ReduceMean", "Pow"]
 
 
-def test_features_whose_squares_leave_fp16_survive(
-    repository: Path, stages: dict[str, Stage], config: PackConfig
-) -> None:
+def test_features_whose_squares_leave_fp16_survive(repository: Path, stages: dict[str, Stage]) -> None:
     graph = with_uint8_at_edges(graph_of(repository, "rearranger"))
-    feed = feed_of(stages["rearranger"], config)
+    feed = feed_of(stages["rearranger"])
     for name in ("FEATURES_8X8", "FEATURES_16X16"):
         feed[name] = (feed[name] * 600).astype(np.float32)
         assert float(np.square(feed[name]).max()) > float(np.finfo(np.float16).max)
@@ -104,20 +101,20 @@ def test_features_whose_squares_leave_fp16_survive(
 
 @pytest.mark.parametrize("name", GRAPHS)
 def test_onnx_runtime_runs_fp16_graphs_as_they_are(
-    name: str, repository: Path, stages: dict[str, Stage], config: PackConfig
+    name: str, repository: Path, stages: dict[str, Stage]
 ) -> None:
     graph = with_uint8_at_edges(graph_of(repository, name))
-    feed = feed_of(stages[name], config)
+    feed = feed_of(stages[name])
     for before, after in zip(run(graph, feed), run(in_precision(graph, "fp16"), feed), strict=True):
         assert (before.shape, before.dtype) == (after.shape, after.dtype)
 
 
 @pytest.mark.parametrize(("precision", "bits"), [("fp16", 10), ("bf16", 7)])
 def test_emulation_rounds_to_the_precisions_mantissa(
-    precision: str, bits: int, repository: Path, stages: dict[str, Stage], config: PackConfig
+    precision: str, bits: int, repository: Path, stages: dict[str, Stage]
 ) -> None:
     graph = with_uint8_at_edges(graph_of(repository, "rearranger"))
-    feed = feed_of(stages["rearranger"], config)
+    feed = feed_of(stages["rearranger"])
     (exact,), (rounded,) = run(graph, feed), run(emulated(in_precision(graph, precision)), feed)
     mantissas, _ = np.frexp(rounded.astype(np.float64))
     steps = mantissas * 2 ** (bits + 1)

@@ -6,57 +6,58 @@ from pathlib import Path
 import onnx
 import pytest
 
-from export.model_config import ensemble_config, pack_parameters, stage_config
+from export.exported import ExportedPack
+from export.methods import load_pack
+from export.model_config import ensemble_config, stage_config
 from export.parity import parity_errors
-from export.repository import LABEL_MAP_CONDITION
-from export.stages import Stage, example_inputs, sis_ug_stages
-from training.config import PackConfig, load_config, pack_folder
-from training.pipeline import load_pipeline
+from export.stages import example_inputs
 
 ROOT = Path(__file__).parents[3]
 REPOSITORY = ROOT / "model_repository"
 MAX_BINARY_BYTES = 80_000_000
-STAGES = ["generator_head", "mapper_label_map", "rearranger", "generator_tail"]
+STAGES = {
+    "faces64": ("generator_head", "mapper_label_map", "rearranger", "generator_tail"),
+    "faces64_styles": ("prior", "decoder", "encoder"),
+}
+GRAPHS = [(pack, f"{pack}_{stage}") for pack, stages in STAGES.items() for stage in stages]
 
 
 @pytest.fixture(scope="module")
-def config() -> PackConfig:
-    return load_config("faces64")
-
-
-@pytest.fixture(scope="module")
-def stages(config: PackConfig) -> dict[str, Stage]:
-    pipeline = load_pipeline(config, pack_folder("faces64"))
-    return {stage.name.removeprefix("faces64_"): stage for stage in sis_ug_stages(config, pipeline)}
+def packs() -> dict[str, ExportedPack]:
+    return {name: load_pack(name) for name in STAGES}
 
 
 @pytest.mark.parametrize("batch", [1, 5])
-@pytest.mark.parametrize("name", STAGES)
+@pytest.mark.parametrize(("pack", "name"), GRAPHS)
 def test_graph_has_the_packs_weights(
-    name: str, batch: int, stages: dict[str, Stage], config: PackConfig
+    pack: str, name: str, batch: int, packs: dict[str, ExportedPack]
 ) -> None:
-    stage = stages[name]
-    path = REPOSITORY / stage.name / "1" / "model.onnx"
-    errors = parity_errors(stage, path, example_inputs(stage, batch, config))
+    (stage,) = [stage for stage in packs[pack].graphs if stage.name == name]
+    errors = parity_errors(stage, REPOSITORY / name / "1" / "model.onnx", example_inputs(stage, batch))
     assert errors
     assert [error for error in errors if error.excessive] == []
 
 
-@pytest.mark.parametrize("name", STAGES)
+@pytest.mark.parametrize("name", [name for _, name in GRAPHS])
 def test_graph_is_readable_by_older_runtimes(name: str) -> None:
-    model = onnx.load(REPOSITORY / f"faces64_{name}" / "1" / "model.onnx")
+    model = onnx.load(REPOSITORY / name / "1" / "model.onnx")
     assert model.ir_version <= 10
     assert max(entry.version for entry in model.opset_import) <= 20
 
 
-def test_configs_are_what_the_exporter_writes(stages: dict[str, Stage], config: PackConfig) -> None:
-    for stage in stages.values():
+@pytest.mark.parametrize("name", STAGES)
+def test_configs_are_what_the_exporter_writes(name: str, packs: dict[str, ExportedPack]) -> None:
+    pack = packs[name]
+    assert [stage.name for stage in pack.graphs] == [f"{name}_{stage}" for stage in STAGES[name]]
+    for stage in pack.graphs:
         assert (REPOSITORY / stage.name / "config.pbtxt").read_text() == stage_config(stage)
-    name = f"faces64_{LABEL_MAP_CONDITION}"
-    parameters = pack_parameters(LABEL_MAP_CONDITION, config)
-    expected = ensemble_config(name, tuple(stages.values()), parameters)
-    assert (REPOSITORY / name / "config.pbtxt").read_text() == expected
-    assert (REPOSITORY / name / "labels.txt").read_text().split() == list(config.palette.names)
+    assert (REPOSITORY / pack.ensemble / "config.pbtxt").read_text() == ensemble_config(pack)
+    assert (REPOSITORY / pack.ensemble / "labels.txt").read_text().split() == list(pack.palette.names)
+
+
+def test_nothing_else_is_committed() -> None:
+    expected = {name for _, name in GRAPHS} | {f"{pack}_label_map" for pack in STAGES}
+    assert {path.parent.name for path in REPOSITORY.glob("*/config.pbtxt")} == expected
 
 
 def test_binaries_of_the_whole_repository_stay_small() -> None:

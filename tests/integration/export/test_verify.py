@@ -11,9 +11,9 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 import maskweave_cli
+from export.methods import load_pack
 from export.pictures import GATES, LABEL_MAPS, Verdict, load_samples
 from tests.support.wrong_graphs import put_nan, shift_picture
-from training.config import load_config
 
 ROOT = Path(__file__).parents[3]
 COMMITTED = ROOT / "model_repository"
@@ -103,13 +103,13 @@ def test_repository_without_the_pack_is_one_line(tmp_path: Path) -> None:
 
 
 def test_samples_are_every_map_with_every_seed() -> None:
-    samples = load_samples(load_config("faces64"), 64, 100)
+    samples = load_samples(load_pack("faces64"))
     pairs = {
         (labels.tobytes(), latent.tobytes())
         for labels, latent in zip(samples.labels, samples.latents, strict=True)
     }
     assert len(pairs) == len(samples.labels) == 8 * len(list(LABEL_MAPS.glob("*.png")))
-    again = load_samples(load_config("faces64"), 64, 100)
+    again = load_samples(load_pack("faces64"))
     np.testing.assert_array_equal(samples.latents, again.latents)
 
 

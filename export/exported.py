@@ -1,0 +1,102 @@
+"""A trained pack as its method exports it: all that repository, verification and tests ask of a method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from export.stages import IMAGE, Stage, ensemble_name
+from training.palette import Palette
+
+Array = NDArray[Any]
+Pictures = NDArray[np.uint8]
+Answer = Callable[[Mapping[str, Array]], Mapping[str, Array]]
+"""Runs one model: tensors by name, batch first."""
+
+
+class Models(Protocol):
+    """A pack's models, ready to run."""
+
+    def __call__(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        """Outputs of the model that gives pictures."""
+
+    def ask(self, model: str, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        """Outputs of a model that the gateway asks by itself."""
+
+
+Walk = Callable[[Models, Array, Array], Pictures]
+"""Pictures of label maps uint8 `[B, H, W]` and latents `[B, latent_size]`, made in every way a caller can ask
+for: some multiple of B, in whole batches."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedPack:
+    """What a pack's method exports.
+
+    Attributes:
+        name: of the pack.
+        palette: of its label maps.
+        image_side: pixels per side of label maps and pictures.
+        latent_size: numbers of a latent.
+        latent_scale: latents are drawn from N(0, latent_scale^2).
+        stages: what the ensemble runs, one after the other.
+        aside: what the gateway asks by itself, stages or not; they belong to every layout.
+        fused: the stages as one graph; what it takes and gives is what the ensemble takes and gives.
+        parameters: what callers and the gateway are told; lists and objects as JSON.
+        walk: how pictures are compared.
+    """
+
+    name: str
+    palette: Palette
+    image_side: int
+    latent_size: int
+    latent_scale: float
+    stages: tuple[Stage, ...]
+    aside: tuple[Stage, ...]
+    fused: Stage
+    parameters: Mapping[str, str]
+    walk: Walk
+
+    @property
+    def ensemble(self) -> str:
+        """Name of the ensemble."""
+        return ensemble_name(self.name)
+
+    @property
+    def graphs(self) -> tuple[Stage, ...]:
+        """What the ensemble's layout has: the stages, and what is asked beside them."""
+        return (*self.stages, *(stage for stage in self.aside if stage not in self.stages))
+
+
+class InPyTorch:
+    """A pack's models in PyTorch: the reference."""
+
+    def __init__(self, pack: ExportedPack) -> None:
+        self._fused, self._aside = pack.fused, {stage.name: stage for stage in pack.aside}
+
+    def __call__(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        """Outputs of the model that gives pictures."""
+        return _run(self._fused, inputs)
+
+    def ask(self, model: str, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        """Outputs of a model that the gateway asks by itself."""
+        return _run(self._aside[model], inputs)
+
+
+@torch.inference_mode()
+def _run(stage: Stage, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+    given = stage.module(*(torch.from_numpy(inputs[spec.name]) for spec in stage.inputs))
+    outputs = (given,) if isinstance(given, Tensor) else given
+    return {spec.name: tensor.numpy() for spec, tensor in zip(stage.outputs, outputs, strict=True)}
+
+
+def image_of(outputs: Mapping[str, Array]) -> Pictures:
+    """The pictures among a model's outputs."""
+    pictures: Pictures = outputs[IMAGE]
+    return pictures

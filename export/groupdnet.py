@@ -1,0 +1,211 @@
+"""The stages of a pack of the method GroupDNet: prior and decoder, and beside them the encoder.
+
+The ensemble makes pictures of latents; styles that are given take the place of the latent's. The gateway asks
+encoder and prior by themselves when a caller wants the styles of a picture, or of a seed.
+"""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from export.exported import Array, ExportedPack, Models, Pictures, image_of
+from export.stages import (
+    IMAGE,
+    LABEL_MAP,
+    LABEL_MAP_CONDITION,
+    LATENT,
+    Stage,
+    TensorSpec,
+    below,
+    fused_name,
+    image,
+    normal,
+    regions,
+)
+from training.config import pack_folder
+from training.groupdnet.config import NetworkSection
+from training.groupdnet.evaluate import TrainedStyles, load_styles
+from training.groupdnet.network import GroupDNet
+from training.groupdnet.pack_config import StylesConfig, load_styles_config
+from training.groupdnet.prior import StylePrior
+from training.unet import one_hot
+
+PICTURE = "PICTURE"
+STYLE_MEAN = "STYLE_MEAN"
+STYLE_LOG_VARIANCE = "STYLE_LOG_VARIANCE"
+JOINT_STYLES = "JOINT_STYLES"
+SINGLE_STYLES = "SINGLE_STYLES"
+GIVEN_STYLES = "GIVEN_STYLES"
+STYLE_GIVEN = "STYLE_GIVEN"
+COLORS = 256
+
+
+class StyleEncoder(nn.Module):
+    """Picture and label map to mean and log variance of each style's code."""
+
+    def __init__(self, network: GroupDNet, classes: int) -> None:
+        super().__init__()
+        self.network, self.classes = network, classes
+
+    def forward(self, picture: Tensor, label_map: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Stage`."""
+        scaled = picture.permute(0, 3, 1, 2).float() / 127.5 - 1
+        return self.network.encode(scaled, one_hot(label_map, self.classes))
+
+
+class StyleDecoder(nn.Module):
+    """Label map and codes to a uint8 picture, channels last; codes that are given win."""
+
+    def __init__(self, network: GroupDNet, classes: int) -> None:
+        super().__init__()
+        self.network, self.classes = network, classes
+
+    def forward(self, label_map: Tensor, joint: Tensor, given: Tensor, is_given: Tensor) -> Tensor:
+        """See `Stage`."""
+        # Through floats: TensorRT has no uint8 inside a network, and compares those on every target.
+        codes = torch.where(is_given.float()[:, :, None] > 0, given, joint)
+        return image(self.network(codes, one_hot(label_map, self.classes)))
+
+
+class FusedStyles(nn.Module):
+    """Prior and decoder as one graph, without what nobody reads."""
+
+    def __init__(self, prior: StylePrior, decoder: StyleDecoder) -> None:
+        super().__init__()
+        self.prior, self.decoder = prior, decoder
+
+    def forward(self, label_map: Tensor, latent: Tensor, given: Tensor, is_given: Tensor) -> Tensor:
+        """See `Stage`."""
+        picture: Tensor = self.decoder(label_map, self.prior.joint(latent), given, is_given)
+        return picture
+
+
+def groupdnet_pack(trained: TrainedStyles) -> ExportedPack:
+    """All that is exported of a pack of GroupDNet.
+
+    Raises:
+        ValueError: if it is a network to compare with, or its codes or label maps are not those served.
+    """
+    config = trained.config
+    _require_servable(config)
+    name, section = config.pack.name, config.network
+    network, prior = folded(trained.network, section), trained.prior
+    side, classes, codes = section.image_side, section.classes, (section.styles, section.code)
+    decoder = StyleDecoder(network, classes)
+    label_map = TensorSpec(LABEL_MAP, torch.uint8, (side, side), regions(classes))
+    latent = TensorSpec(LATENT, torch.float32, (section.code_numbers,), normal(1))
+    joint, single, given, mean, log_variance = (
+        TensorSpec(tensor, torch.float32, codes, normal(1))
+        for tensor in (JOINT_STYLES, SINGLE_STYLES, GIVEN_STYLES, STYLE_MEAN, STYLE_LOG_VARIANCE)
+    )
+    is_given = TensorSpec(STYLE_GIVEN, torch.uint8, codes[:1], below(2))
+    picture = TensorSpec(PICTURE, torch.uint8, (side, side, 3), below(COLORS))
+    made = (TensorSpec(IMAGE, torch.uint8, (side, side, 3)),)
+    encoder = Stage(
+        f"{name}_encoder", StyleEncoder(network, classes), (picture, label_map), (mean, log_variance)
+    )
+    stages = (
+        Stage(f"{name}_prior", prior, (latent,), (joint, single)),
+        Stage(f"{name}_decoder", decoder, (label_map, joint, given, is_given), made),
+    )
+    return ExportedPack(
+        name=name,
+        palette=config.palette,
+        image_side=side,
+        latent_size=section.code_numbers,
+        latent_scale=1.0,
+        stages=stages,
+        aside=(encoder, stages[0]),
+        fused=Stage(
+            fused_name(name), FusedStyles(prior, decoder), (label_map, latent, given, is_given), made
+        ),
+        parameters={
+            "pack": name,
+            "method": config.pack.method,
+            "condition": LABEL_MAP_CONDITION,
+            "title": config.pack.title,
+            "description": config.pack.description,
+            "model_version": config.pack.version,
+            "palette": json.dumps([entry.model_dump() for entry in config.palette.classes]),
+            "latent_scale": repr(1.0),
+            "style_encoder": encoder.name,
+            "style_prior": stages[0].name,
+            "style_classes": ",".join(map(str, section.style_classes)),
+            "style_size": str(section.code),
+        },
+        walk=lambda models, labels, latents: walk(models, (encoder.name, stages[0].name), labels, latents),
+    )
+
+
+def walk(models: Models, aside: tuple[str, str], labels: Array, latents: Array) -> Pictures:
+    """Pictures of latents alone, then with every other style given.
+
+    What is given are by turns styles read from another one of these pictures, and single ones of another
+    latent. `aside` are the names of encoder and prior.
+    """
+    encoder, prior = aside
+    single = models.ask(prior, {LATENT: np.roll(latents, 1, 0)})[SINGLE_STYLES]
+    inputs = {
+        LABEL_MAP: labels,
+        LATENT: latents,
+        GIVEN_STYLES: np.zeros_like(single),
+        STYLE_GIVEN: np.zeros(single.shape[:2], np.uint8),
+    }
+    own = image_of(models(inputs))
+    shown = {PICTURE: np.roll(own, 1, 0), LABEL_MAP: np.roll(labels, 1, 0)}
+    given = models.ask(encoder, shown)[STYLE_MEAN].copy()
+    given[:, 1::2] = single[:, 1::2]
+    every_other = np.add.outer(np.arange(len(labels)), np.arange(single.shape[1])) % 2
+    inputs |= {GIVEN_STYLES: given, STYLE_GIVEN: every_other.astype(np.uint8)}
+    return np.concatenate([own, image_of(models(inputs))])
+
+
+def folded(network: GroupDNet, section: NetworkSection) -> GroupDNet:
+    """The same network for inference, with plain weights in the place of spectral-normed ones.
+
+    Built anew: taking parametrizations off a copy takes them off the original, whose class it shares.
+
+    Args:
+        network: in evaluation mode.
+        section: what it was built from.
+    """
+    encoder = section.encoder.model_copy(update={"spectral": False})
+    plain = GroupDNet(section.model_copy(update={"spectral": False, "encoder": encoder}))
+    state = network.state_dict()
+    for name, layer in network.named_modules():
+        if isinstance(layer, nn.Conv2d) and parametrize.is_parametrized(layer, "weight"):
+            state = {key: value for key, value in state.items() if f"{name}.parametrizations." not in key}
+            state[f"{name}.weight"] = layer.weight
+    plain.load_state_dict(state)
+    return plain.eval().requires_grad_(False)
+
+
+def _require_servable(config: StylesConfig) -> None:
+    network, pack = config.network, config.pack.name
+    if not network.grouped:
+        raise ValueError(
+            f"pack {pack!r} is not served: without groups its styles reach the whole picture; it is there to "
+            "compare with"
+        )
+    if network.code_side != 1 or network.map_planes != 1:
+        raise ValueError(
+            f"pack {pack!r}: got network.code_side {network.code_side} and map_planes {network.map_planes}, "
+            "served are codes that are vectors (1) and label maps alone (1)"
+        )
+
+
+def load_groupdnet(name: str) -> ExportedPack:
+    """A trained pack of GroupDNet.
+
+    Raises:
+        FileNotFoundError: if it has not been trained.
+        ValueError: if the configuration does not fit, or it is none to be served.
+    """
+    config = load_styles_config(name)
+    _require_servable(config)  # before weights are looked for, which a network to compare with has not
+    return groupdnet_pack(load_styles(config, pack_folder(name)))
