@@ -58,6 +58,8 @@ class StylesTrainingSection(Section):
     batch: int = Field(ge=4, multiple_of=2)
     learning_rate: Rate
     discriminator_learning_rate: Rate
+    prior_spread: float = Field(gt=0, le=1)
+    """Of drawn codes about their mean, as a share of the training codes' spread."""
     discriminator: DiscriminatorSection
     weights: StylesWeights
 

@@ -55,8 +55,14 @@ class StylePrior(nn.Module):
 
 
 @torch.no_grad()
-def fit_prior(network: GroupDNet, pairs: PicturePairs) -> StylePrior:
+def fit_prior(network: GroupDNet, pairs: PicturePairs, spread: float = 1.0) -> StylePrior:
     """Fit the Gaussians to the codes of all samples.
+
+    Args:
+        network: trained.
+        pairs: pictures to encode.
+        spread: of drawn codes about their mean, as a share of what was found: below 1, the truncation of
+            StyleGAN (Karras et al. 2019, appendix B).
 
     A style's own Gaussian leaves out the pictures without it; where it is (almost) never there it stays
     N(0, 1).
@@ -65,13 +71,13 @@ def fit_prior(network: GroupDNet, pairs: PicturePairs) -> StylePrior:
     prior = StylePrior(codes.shape[1], codes.shape[2])
     mean, factor = gaussian(codes.flatten(1))
     prior.get_buffer("joint_mean").copy_(mean)
-    prior.get_buffer("joint_factor").copy_(factor)
+    prior.get_buffer("joint_factor").copy_(spread * factor)
     for style in range(prior.styles):
         own = codes[present[:, style], style]
         if len(own) > prior.code:
             mean, factor = gaussian(own)
             prior.get_buffer("style_mean")[style] = mean
-            prior.get_buffer("style_factor")[style] = factor
+            prior.get_buffer("style_factor")[style] = spread * factor
     return prior
 
 

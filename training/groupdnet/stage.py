@@ -49,7 +49,7 @@ def train_styles(config: StylesConfig, folder: Path, options: RunOptions) -> Non
     settle(network, pairs)
     save_weights(network, folder, NETWORK)
     network = place(load_weights(GroupDNet(config.network), folder, NETWORK), device)
-    save_weights(fit_prior(network, pairs), folder, PRIOR)
+    save_weights(fit_prior(network, pairs, config.training.prior_spread), folder, PRIOR)
 
 
 @torch.no_grad()
