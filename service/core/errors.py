@@ -5,6 +5,7 @@ MaskweaveError
  +- InvalidArgument    the caller sent something that is not allowed
  +- NotFound           the caller named something that does not exist
  +- DeadlineExceeded   time ran out before the work was done
+ |   +- SessionIdle        a session of which nothing was heard for too long
  +- Unauthenticated    the caller sent no key, or one that is not known here
  +- PermissionDenied   the caller's key is not for this
  +- Overloaded         no room to take the work; try again later
@@ -112,6 +113,12 @@ class DeadlineExceeded(MaskweaveError):
     """Time ran out before the work was done."""
 
     reason = "DEADLINE_EXCEEDED"
+
+
+class SessionIdle(DeadlineExceeded):
+    """A session ended because nothing came from its caller for too long."""
+
+    reason = "SESSION_IDLE"
 
 
 class Unauthenticated(MaskweaveError):
@@ -265,6 +272,7 @@ STATUS_CODES: Mapping[type[BaseException], grpc.StatusCode] = {
     InvalidArgument: grpc.StatusCode.INVALID_ARGUMENT,
     NotFound: grpc.StatusCode.NOT_FOUND,
     DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
+    SessionIdle: grpc.StatusCode.DEADLINE_EXCEEDED,
     Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
     PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
     Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
