@@ -19,13 +19,14 @@ _SERVICE_CONFIG = {
     "methodConfig": [
         {
             "name": [{"service": "maskweave.v1.SynthesisService"}],
-            # Only what is sure not to have been done, or to give the same when done twice.
+            # Only what is sure not to have been done, or to give the same when done twice. CANCELLED is what
+            # gRPC tells calls that cross the shutdown of a server; what the caller cancels ends here at once.
             "retryPolicy": {
                 "maxAttempts": 4,
                 "initialBackoff": "0.1s",
                 "maxBackoff": "2s",
                 "backoffMultiplier": 3,
-                "retryableStatusCodes": ["UNAVAILABLE"],
+                "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
             },
         }
     ],

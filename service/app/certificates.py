@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from service.core.configuration import ConfigurationError
 
@@ -54,6 +55,7 @@ class TlsPair:
         client_ca: PEM of the authorities, or None.
         expires: When the certificate does, in seconds since 1970; 0 when clients refuse it as it is.
         warnings: What is usable but should be looked at.
+        names: Whom the certificate is for, domain names first; empty when clients refuse it as it is.
     """
 
     certificate: bytes
@@ -61,6 +63,7 @@ class TlsPair:
     client_ca: bytes | None
     expires: float
     warnings: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return "TlsPair(...)"  # never the key
@@ -87,8 +90,8 @@ def read_pair(files: TlsFiles) -> TlsPair:
             server.load_cert_chain(certificate_path, key_path, password=lambda: "")
         except (ssl.SSLError, ValueError) as error:
             raise TlsError([_key_problem(files, key, error)]) from None
-        expires, warning = _trial(files.certificate, client, server)
-    return TlsPair(certificate, key, client_ca, expires, (warning,) if warning else ())
+        expires, names, warning = _trial(files.certificate, client, server)
+    return TlsPair(certificate, key, client_ca, expires, (warning,) if warning else (), names)
 
 
 def _read(setting: str, file: Path) -> bytes:
@@ -132,8 +135,10 @@ def _key_problem(files: TlsFiles, key: bytes, error: Exception) -> str:
     return f"{where}: cannot be used with {files.certificate}: {reason or 'it is malformed'}"
 
 
-def _trial(file: Path, client: ssl.SSLContext, server: ssl.SSLContext) -> tuple[float, str | None]:
-    """When the certificate expires, 0 when the client refuses it, and what should be looked at."""
+def _trial(
+    file: Path, client: ssl.SSLContext, server: ssl.SSLContext
+) -> tuple[float, tuple[str, ...], str | None]:
+    """When the certificate expires, 0 when the client refuses it, for whom it is, and a warning."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     ends = (
         client.wrap_bio(to_client, to_server),
@@ -144,11 +149,20 @@ def _trial(file: Path, client: ssl.SSLContext, server: ssl.SSLContext) -> tuple[
             with suppress(ssl.SSLWantReadError):
                 end.do_handshake()
     except ssl.SSLCertVerificationError as error:
-        return 0.0, f"tls_certificate {file}: clients will refuse it: {error.verify_message}"
+        return 0.0, (), f"tls_certificate {file}: clients will refuse it: {error.verify_message}"
     except ssl.SSLError as error:
-        return 0.0, f"tls_certificate {file}: a trial handshake failed: {error.reason}"
+        return 0.0, (), f"tls_certificate {file}: a trial handshake failed: {error.reason}"
     # The client has verified it, so it is there, and certificates always have this field.
-    date = str((ends[0].getpeercert() or {})["notAfter"])
+    fields: Mapping[str, Any] = ends[0].getpeercert() or {}
+    date = str(fields["notAfter"])
     expires = float(ssl.cert_time_to_seconds(date))
     soon = expires < time.time() + _SOON_DAYS * _DAY_SECONDS
-    return expires, f"tls_certificate {file}: expires on {date}" if soon else None
+    return expires, _names(fields), f"tls_certificate {file}: expires on {date}" if soon else None
+
+
+def _names(fields: Mapping[str, Any]) -> tuple[str, ...]:
+    """Whom a certificate is for, from what `getpeercert` tells: domains, addresses, else its subject."""
+    alternative = fields.get("subjectAltName", ())
+    names = tuple(name for kind in ("DNS", "IP Address") for found, name in alternative if found == kind)
+    subject = (field for fields_at_once in fields.get("subject", ()) for field in fields_at_once)
+    return names or tuple(value for name, value in subject if name == "commonName")

@@ -16,6 +16,7 @@ from service.app.http import http_server
 from service.app.keys_file import followed_keys
 from service.app.listening import address_text
 from service.app.server import build_server, listen
+from service.app.stopping import stop_server
 from service.app.tls import Certificates
 from service.core.admission import Admission
 from service.core.metrics import Metrics
@@ -56,7 +57,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
 
     Up means, in this order: the HTTP port, which says "not ready", the models, the gRPC port.
     Down means: report not ready, go on serving for a while, take no new calls, let those in progress finish
-    within the grace, cancel the rest, free the models, close the HTTP port.
+    within the grace, refuse the rest, free the models, close the HTTP port.
 
     Raises:
         ConfigurationError: The certificate or the keys cannot be used.
@@ -114,7 +115,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         server = build_server(settings, servicer, sessions, calls, health, access, metrics)
         grpc_port = listen(server, settings.grpc_host, settings.grpc_port, certificates)
         await server.start()
-        stack.push_async_callback(server.stop, settings.stop_grace_seconds)
+        stack.push_async_callback(stop_server, server, calls, settings.stop_grace_seconds)
         stack.callback(sessions.end_all)
         stack.push_async_callback(asyncio.sleep, settings.drain_seconds)
         await health.start()

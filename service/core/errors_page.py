@@ -5,13 +5,14 @@ from __future__ import annotations
 import inspect
 import sys
 
-from service.core.errors import STATUS_CODES, MaskweaveError
+from service.core.errors import MaskweaveError
+from service.core.statuses import STATUS_CODES
 
 _INTRODUCTION = """\
 # Failures
 
-Generated from [service/core/errors.py](../service/core/errors.py), the one table, by `make errors-page`;
-a test compares.
+Generated from the one table, [service/core/statuses.py](../service/core/statuses.py), and the failures in it,
+[service/core/errors.py](../service/core/errors.py), by `make errors-page`; a test compares.
 
 Every failure that the service itself decides on is a gRPC status with a `google.rpc.Status` in the
 trailer `grpc-status-details-bin`. It always carries `ErrorInfo` (`domain` is `maskweave`, `reason` is
@@ -35,9 +36,10 @@ _CLOSING = """
   `BadRequest.field_violations` name the fields; INTERNAL's `RequestInfo.request_id` is what to report.
 - gRPC's own failures come without details: no connection (UNAVAILABLE), a message over
   `Limits.max_request_bytes` (RESOURCE_EXHAUSTED), an unknown method (UNIMPLEMENTED), a cancelled call
-  (CANCELLED).
+  (CANCELLED). A CANCELLED that you did not ask for is a call that crossed the stop of the service: put it
+  into the retry policy beside UNAVAILABLE.
 
-`maskweave-client` tries UNAVAILABLE again by itself, three times more at most, and raises every failure
+`maskweave-client` tries both again by itself, three times more at most, and raises every failure
 as an exception with the same facts ([client/README.md](../client/README.md)).
 """
 

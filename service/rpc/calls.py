@@ -9,16 +9,17 @@ import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 import grpc
 
-from service.core.errors import DeadlineExceeded, Failure, Overloaded, describe
+from service.core.errors import DeadlineExceeded, Overloaded, Unavailable
 from service.core.limits import LIMITS
 from service.core.logging import request_context
 from service.core.metrics import Metrics, Rpc
+from service.core.statuses import Failure, describe
 from service.rpc.access import Access
 from service.rpc.status import DETAILS_TRAILER, rich_status
 from service.rpc.trace import trace_context
@@ -28,6 +29,8 @@ SERVER_TIMING = "server-timing"
 RETRY_PUSHBACK = "grpc-retry-pushback-ms"
 
 _PASSED = "The deadline passed before the answer was ready."
+_STOPPING = "This gateway is stopping."
+_CUT_OFF = "This gateway is stopping, and the request was not done within the grace."
 
 # Kept back from the caller's deadline, so that a late answer still reaches them as ours.
 _DEADLINE_MARGIN_SECONDS = 0.005
@@ -91,6 +94,26 @@ class Calls:
         self._default_timeout_seconds = default_timeout_seconds
         self._in_progress = 0
         self._latest_answer_seconds = 0.0
+        self._timeouts: set[asyncio.Timeout] = set()
+        self._closed: asyncio.Event | None = None
+
+    def stop(self, *, grace_seconds: float) -> None:
+        """Take no new calls. Those in progress go on, and become UNAVAILABLE at the end of the grace.
+
+        New ones are held until `refuse_held`, so that their callers send nothing while gRPC shuts down, which
+        would kill it as CANCELLED.
+        """
+        self._closed = asyncio.Event()
+        end = asyncio.get_running_loop().time() + grace_seconds
+        for timeout in self._timeouts:
+            when = timeout.when()
+            if when is not None and when > end and not timeout.expired():
+                timeout.reschedule(end)
+
+    def refuse_held(self) -> None:
+        """Refuse the calls that are held since `stop`, and all later ones at once, as UNAVAILABLE."""
+        if self._closed is not None:
+            self._closed.set()
 
     @asynccontextmanager
     async def take(self, rpc: Rpc, context: Context, *, session: bool = False) -> AsyncIterator[Call]:
@@ -105,8 +128,9 @@ class Calls:
         try:
             with request_context(call.request_id):
                 try:
+                    await self._refuse_when_stopping(call)
                     with self._admitted(rpc, call, context):
-                        async with _until(call.deadline):
+                        async with self._until(call.deadline):
                             yield call
                     context.set_trailing_metadata(tuple(call.trailer.items()))
                     if not session:
@@ -142,6 +166,15 @@ class Calls:
             trailer={REQUEST_ID: request_id},
         )
 
+    async def _refuse_when_stopping(self, call: Call) -> None:
+        if self._closed is None:
+            return
+        if self._in_progress <= self._max_concurrent:
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(call.deadline):
+                    await self._closed.wait()
+        raise Unavailable(_STOPPING)
+
     def _admitted(self, rpc: Rpc, call: Call, context: Context) -> AbstractContextManager[None]:
         if self._access is None:
             self._check_room()
@@ -159,6 +192,24 @@ class Calls:
                 f"{self._max_concurrent} requests are in progress, the most this service takes at once.",
                 retry_after_seconds=max(_LEAST_RETRY_SECONDS, self._latest_answer_seconds),
             )
+
+    @asynccontextmanager
+    async def _until(self, deadline: float) -> AsyncIterator[None]:
+        if deadline <= asyncio.get_running_loop().time():
+            raise DeadlineExceeded(_PASSED)
+        try:
+            async with asyncio.timeout_at(deadline) as timeout:
+                self._timeouts.add(timeout)
+                try:
+                    yield
+                finally:
+                    self._timeouts.discard(timeout)
+        except TimeoutError as error:
+            if not timeout.expired():
+                raise
+            raise (
+                DeadlineExceeded(_PASSED) if timeout.when() == deadline else Unavailable(_CUT_OFF)
+            ) from error
 
     def _record(self, error: Exception, rpc: Rpc) -> Failure:
         """Count and log a failure, in the context of its request."""
@@ -189,16 +240,3 @@ async def _abort(failure: Failure, error: Exception, call: Call, context: Contex
     except grpc.aio.InternalError:
         # A caller who reads nothing: the last message is still on its way, and no status can overtake it.
         raise asyncio.CancelledError from None
-
-
-@asynccontextmanager
-async def _until(deadline: float) -> AsyncIterator[None]:
-    if deadline <= asyncio.get_running_loop().time():
-        raise DeadlineExceeded(_PASSED)
-    try:
-        async with asyncio.timeout_at(None if math.isinf(deadline) else deadline) as timeout:
-            yield
-    except TimeoutError as error:
-        if timeout.expired():
-            raise DeadlineExceeded(_PASSED) from error
-        raise

@@ -10,7 +10,8 @@ from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 
-from service.core.errors import Failure, InvalidArgument, NotFound, Overloaded, QuotaExceeded, Unavailable
+from service.core.errors import InvalidArgument, NotFound, Overloaded, QuotaExceeded, Unavailable
+from service.core.statuses import Failure
 
 ERROR_DOMAIN = "maskweave"
 """`google.rpc.ErrorInfo.domain` of every failure: the namespace of its reason."""

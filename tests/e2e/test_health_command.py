@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from service.app.probe import DEFAULT_HOST, DEFAULT_PORT, default_address, gateway_settings
 from service.core.settings import Settings
-from service.health_cli import DEFAULT_PORT, default_address
 from tests.support.gateway_process import GatewayProcess, gateway_process
+from tests.support.health_command import health
 
 SERVICE = "maskweave.v1.SynthesisService"
-
-
-def health(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command."""
-    return subprocess.run(
-        [sys.executable, "-m", "maskweave_cli", "health", *arguments],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
 
 
 @contextmanager
@@ -44,41 +30,41 @@ def bound(*, listening: bool) -> Iterator[str]:
 @pytest.mark.parametrize("arguments", [(), ("--service", SERVICE)], ids=["server", "service"])
 def test_a_gateway_that_is_up(gateway: GatewayProcess, arguments: tuple[str, ...]) -> None:
     done = health("--address", gateway.address, *arguments)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "SERVING\n", "")
+    assert done == (0, "SERVING\n", "")
 
 
 def test_the_address_comes_from_the_gateways_own_settings(repository: Path) -> None:
     with gateway_process(repository, grpc_host="0.0.0.0", allow_plaintext=True) as gateway:
         settings = {"MASKWEAVE_GRPC_HOST": "0.0.0.0", "MASKWEAVE_GRPC_PORT": gateway.address.split(":")[1]}
         done = health(**settings)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "SERVING\n", "")
+    assert done == (0, "SERVING\n", "")
 
 
 def test_proxies_are_left_aside(gateway: GatewayProcess) -> None:
     with bound(listening=False) as nobody:
         done = health("--address", gateway.address, http_proxy=f"http://{nobody}", no_proxy="", NO_PROXY="")
-    assert done.stdout == "SERVING\n"
+    assert done.output == "SERVING\n"
 
 
 def test_an_unknown_service(gateway: GatewayProcess) -> None:
     done = health("--address", gateway.address, "--service", "unknown.Service")
     message = f"Error: {gateway.address} offers no service 'unknown.Service'\n"
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", message)
+    assert done == (1, "", message)
 
 
 def test_nobody_listens() -> None:
     with bound(listening=False) as address:
         done = health("--address", address)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith(f"Error: {address} cannot be reached: ")
-    assert done.stderr.count("\n") == 1
+    assert (done.code, done.output) == (1, "")
+    assert done.message.startswith(f"Error: {address} cannot be reached: ")
+    assert done.message.count("\n") == 1
 
 
 def test_nobody_answers() -> None:
     with bound(listening=True) as address:
         done = health("--address", address, "--timeout", "0.3")
     message = f"Error: {address} did not answer within 0.3 s\n"
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", message)
+    assert done == (1, "", message)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +74,18 @@ def test_nobody_answers() -> None:
 def test_where_the_gateway_is_found(monkeypatch: pytest.MonkeyPatch, host: str, address: str) -> None:
     monkeypatch.setenv("MASKWEAVE_GRPC_HOST", host)
     monkeypatch.setenv("MASKWEAVE_GRPC_PORT", "7")
-    assert default_address() == address
+    assert default_address(gateway_settings()) == address
+
+
+def test_the_environment_wins_over_the_file_of_settings(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "maskweave.toml"
+    file.write_text('grpc_host = "::1"\ngrpc_port = 6\n')
+    monkeypatch.setenv("MASKWEAVE_CONFIG", str(file))
+    assert default_address(gateway_settings()) == "[::1]:6"
+    monkeypatch.setenv("maskweave_grpc_port", "7")
+    assert default_address(gateway_settings()) == "[::1]:7"
 
 
 def test_without_settings_it_asks_where_a_gateway_listens_by_default(
@@ -97,5 +94,5 @@ def test_without_settings_it_asks_where_a_gateway_listens_by_default(
     for name in ("GRPC_HOST", "GRPC_PORT"):
         monkeypatch.delenv(f"MASKWEAVE_{name}", raising=False)
     defaults = {name: Settings.model_fields[name].default for name in ("grpc_host", "grpc_port")}
-    assert default_address() == f"{defaults['grpc_host']}:{defaults['grpc_port']}"
-    assert defaults["grpc_port"] == DEFAULT_PORT
+    assert default_address(gateway_settings()) == f"{defaults['grpc_host']}:{defaults['grpc_port']}"
+    assert defaults == {"grpc_host": DEFAULT_HOST, "grpc_port": DEFAULT_PORT}

@@ -25,9 +25,10 @@ from maskweave.v1 import synthesis_pb2 as pb
 from service.codecs.label_map import decode_raw, decode_run_length
 from service.codecs.png import decode_png
 from service.core.admission import Admission
-from service.core.errors import InvalidArgument, describe
+from service.core.errors import InvalidArgument
 from service.core.limits import LIMITS, Limits
 from service.core.metrics import Metrics
+from service.core.statuses import describe
 from service.rpc.calls import Call
 from service.rpc.servicer import SynthesisServicer
 from service.rpc.status import rich_status

@@ -37,12 +37,12 @@ class Authority:
         """What others trust."""
         return self.pair.certificate
 
-    def issue(self, name: str, *, days: int = 30) -> Pair:
-        """A certificate for this machine, for servers and clients."""
+    def issue(self, name: str, *, days: int = 30, names: str = "DNS:localhost,IP:127.0.0.1") -> Pair:
+        """A certificate for servers and clients, for this machine unless other names are given."""
         pair = Pair(self._directory / f"{name}.crt", self._directory / f"{name}.key")
         request = self._directory / f"{name}.csr"
         extensions = self._directory / f"{name}.ext"
-        extensions.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+        extensions.write_text(f"subjectAltName={names}\n")
         _openssl("req", *_new(pair.key, name), "-out", request)
         _openssl(
             *("x509", "-req", "-in", request, "-days", days, "-extfile", extensions),

@@ -28,14 +28,20 @@ class Load:
         gateway: Whom they ask.
         expected: The right pictures by their seeds.
         clients: How many ask at the same time.
+        retries: Whether the client tries again by itself, as users have it. Otherwise every failure shows.
     """
 
     def __init__(
-        self, gateway: GatewayProcess, expected: dict[int, Picture], *, clients: int = CLIENTS
+        self,
+        gateway: GatewayProcess,
+        expected: dict[int, Picture],
+        *,
+        clients: int = CLIENTS,
+        retries: bool = False,
     ) -> None:
         self.outcomes: Counter[str] = Counter()
         self.longest = 0.0
-        self._gateway, self._expected = gateway, expected
+        self._gateway, self._expected, self._retries = gateway, expected, retries
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._ask, args=(number,)) for number in range(clients)]
 
@@ -57,13 +63,16 @@ class Load:
             assert time.monotonic() < end, f"{outcome} did not come: {self.outcomes}"
             time.sleep(0.01)
 
+    def _client(self) -> Client:
+        if self._retries:
+            return Client(self._gateway.address, timeout=CALL_SECONDS)
+        options = (("grpc.enable_retries", 0), ("grpc.enable_http_proxy", 0))
+        return Client(channel=grpc.insecure_channel(self._gateway.address, options), timeout=CALL_SECONDS)
+
     def _ask(self, number: int) -> None:
         seeds = list(self._expected)
         turn = number
-        # A channel without retries: every failure shows.
-        options = (("grpc.enable_retries", 0), ("grpc.enable_http_proxy", 0))
-        channel = grpc.insecure_channel(self._gateway.address, options)
-        with Client(channel=channel, timeout=CALL_SECONDS) as client:
+        with self._client() as client:
             while not self._stop.is_set():
                 seed = seeds[turn % len(seeds)]
                 turn += 1

@@ -5,7 +5,6 @@ import grpc
 import pytest
 
 from service.core.errors import (
-    STATUS_CODES,
     DeadlineExceeded,
     EngineFailure,
     EngineUnreachable,
@@ -20,8 +19,8 @@ from service.core.errors import (
     RepositoryProblem,
     Unauthenticated,
     Unavailable,
-    describe,
 )
+from service.core.statuses import STATUS_CODES, describe
 
 EXAMPLES: list[tuple[MaskweaveError, grpc.StatusCode]] = [
     (InvalidArgument("images", 0, "1 to 16"), grpc.StatusCode.INVALID_ARGUMENT),

@@ -18,6 +18,7 @@ from maskweave.v1 import synthesis_pb2_grpc as pb_grpc
 from service.core import errors
 from service.core.admission import Admission
 from service.core.metrics import Metrics, Rpc
+from service.core.statuses import STATUS_CODES, describe
 from service.engine.base import Array
 from service.rpc.calls import Calls
 from service.rpc.handlers import add_synthesis_service
@@ -28,6 +29,7 @@ from service.synthesis.synthesizer import Synthesizer
 from tests.support.fake_engine import FakeEngine
 
 MAX_CONCURRENT = 4
+SLOTS = 4
 SECRET = "/srv/secret/path"
 REQUEST = pb.SynthesizeRequest(
     model="tiny", label_map=pb.LabelMap(raw=pb.RawLabelMap(data=b"\0", width=1, height=1))
@@ -41,7 +43,7 @@ async def stub_on(
     """A gateway's gRPC side in this process, on a fake engine."""
     metrics = metrics or Metrics()
     with ThreadPoolExecutor(1) as codecs:
-        admission = Admission(slots=4, room=4)
+        admission = Admission(slots=SLOTS, room=SLOTS)
         synthesizer = Synthesizer(engine, build_catalogue(engine.models()), codecs, admission)
         server = grpc.aio.server()
         add_synthesis_service(
@@ -136,14 +138,12 @@ DETAILS = {
 }
 
 
-@pytest.mark.parametrize(
-    "kind", [kind for kind in errors.STATUS_CODES if issubclass(kind, errors.MaskweaveError)]
-)
+@pytest.mark.parametrize("kind", [kind for kind in STATUS_CODES if issubclass(kind, errors.MaskweaveError)])
 def test_every_failure_of_the_table_becomes_a_rich_status(kind: type[BaseException]) -> None:
     error = SAMPLES[kind]
-    failure = errors.describe(error)
+    failure = describe(error)
     status = rich_status(failure, error, "id-2")
-    assert (status.code, status.message) == (errors.STATUS_CODES[kind].value[0], failure.message)
+    assert (status.code, status.message) == (STATUS_CODES[kind].value[0], failure.message)
     info, request = error_details_pb2.ErrorInfo(), error_details_pb2.RequestInfo()
     assert status.details[0].Unpack(info)
     assert status.details[1].Unpack(request)
@@ -154,9 +154,7 @@ def test_every_failure_of_the_table_becomes_a_rich_status(kind: type[BaseExcepti
         assert detail == DETAILS[kind]
 
 
-@pytest.mark.parametrize(
-    "kind", [kind for kind in errors.STATUS_CODES if issubclass(kind, errors.MaskweaveError)]
-)
+@pytest.mark.parametrize("kind", [kind for kind in STATUS_CODES if issubclass(kind, errors.MaskweaveError)])
 async def test_every_failure_of_the_table_over_the_wire(
     kind: type[BaseException], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -166,18 +164,18 @@ async def test_every_failure_of_the_table_over_the_wire(
     async with stub_on(FakeEngine(fail)) as stub:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await stub.Synthesize(REQUEST, metadata=(("x-request-id", "id-3"),))
-    expected = rich_status(errors.describe(SAMPLES[kind]), SAMPLES[kind], "id-3")
+    expected = rich_status(describe(SAMPLES[kind]), SAMPLES[kind], "id-3")
     trailer = dict(caught.value.trailing_metadata())
     sent = trailer[DETAILS_TRAILER]
     assert isinstance(sent, bytes)
     assert status_pb2.Status.FromString(sent) == expected
-    assert caught.value.code() is errors.STATUS_CODES[kind]
+    assert caught.value.code() is STATUS_CODES[kind]
     assert caught.value.details() == expected.message
     assert trailer["x-request-id"] == "id-3"
     seconds = getattr(SAMPLES[kind], "retry_after_seconds", None)
     assert trailer.get("grpc-retry-pushback-ms") == (None if seconds is None else str(round(seconds * 1e3)))
     # What callers are not told is in the log, under the request's id.
-    internal = errors.STATUS_CODES[kind] is grpc.StatusCode.INTERNAL
+    internal = STATUS_CODES[kind] is grpc.StatusCode.INTERNAL
     assert any(record.levelno == logging.ERROR and record.exc_info for record in caplog.records) == internal
     assert SECRET not in str(caught.value)
 
@@ -240,5 +238,35 @@ async def test_refusals_do_not_shorten_the_time_after_which_to_come_back() -> No
 def test_overload_and_quotas_say_when_to_come_back(kind: type[BaseException]) -> None:
     error = SAMPLES[kind]
     retry = error_details_pb2.RetryInfo()
-    assert rich_status(errors.describe(error), error, "").details[-1].Unpack(retry)
+    assert rich_status(describe(error), error, "").details[-1].Unpack(retry)
     assert retry.retry_delay.ToNanoseconds() == 1.5e9
+
+
+@pytest.mark.parametrize("way", ["deadline", "cancellation"])
+async def test_a_call_that_ends_while_it_waits_for_its_turn_runs_nothing_and_leaves_its_place(
+    way: str,
+) -> None:
+    go_on, arrived = asyncio.Event(), asyncio.Semaphore(0)
+
+    async def wait(_: Mapping[str, Array]) -> None:
+        arrived.release()
+        await go_on.wait()
+
+    engine = FakeEngine(wait)
+    many = pb.SynthesizeRequest(model="tiny", label_map=REQUEST.label_map, number_of_images=SLOTS)
+    async with stub_on(engine) as stub:
+        running = asyncio.ensure_future(stub.Synthesize(many))
+        for _ in range(SLOTS):
+            await arrived.acquire()
+        waiting = stub.Synthesize(REQUEST, timeout=0.5 if way == "deadline" else 20)
+        if way == "deadline":
+            assert await waiting.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        else:
+            await asyncio.wait((asyncio.ensure_future(waiting.code()),), timeout=0.2)
+            waiting.cancel()
+        # There is room for exactly so many: not one place is still taken.
+        filling = asyncio.ensure_future(stub.Synthesize(many))
+        await asyncio.wait((filling,), timeout=0.2)
+        go_on.set()
+        assert len((await running).images) == len((await filling).images) == SLOTS
+    assert len(engine.contexts) == 2 * SLOTS
