@@ -169,6 +169,22 @@ async def test_a_turn_that_would_come_too_late_is_refused_at_once() -> None:
         await room.go(name)
 
 
+async def test_nobody_waits_for_those_who_find_a_free_slot() -> None:
+    room = Room(slots=3, room=20)
+    await room.come("teaches")
+    room.clock.now = 2.0
+    await room.go("teaches")
+    enter = room.admission.enter
+    # Let in, but not yet at their turns: a slot is free for each, and one more.
+    with (
+        enter("m", 1, caller="a", priority=INTERACTIVE),
+        enter("m", 1, caller="b", priority=INTERACTIVE),
+        enter("m", 1, caller="c", priority=INTERACTIVE, seconds_left=0.2),
+    ):
+        with pytest.raises(Overloaded), enter("m", 1, caller="d", priority=INTERACTIVE, seconds_left=0.2):
+            pytest.fail("it was let in")
+
+
 async def test_batches_do_not_count_for_the_wait_of_interactive_requests() -> None:
     room = Room(slots=1, room=20)
     await room.come("teaches")
