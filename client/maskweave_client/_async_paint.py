@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 import grpc
@@ -21,9 +21,7 @@ from maskweave_client._results import Frame, frame_from_proto
 Result = TypeVar("Result")
 
 _CLOSED = "The painting was closed."
-_LOST = (
-    "The session has ended, and why was lost with the frames that nobody has read; read them all the while."
-)
+_LOST = "The session has ended, and gRPC does not tell why."
 
 # How often, and after how long, to look whether the status of a call has come.
 _STATUS_LOOKS = 20
@@ -53,6 +51,9 @@ class AsyncPaintSession:
         self._ending: MaskweaveError | None = None
         self._call = stub.Paint(timeout=timeout, metadata=tuple(metadata))
         self._call.add_done_callback(self._keep_ending)
+        # Its iterator goes on reading when a message that crosses the end has made the call say it is done.
+        self._messages = aiter(self._call)
+        self._reading = asyncio.Lock()
 
     async def __aenter__(self) -> AsyncPaintSession:
         await self._begin()
@@ -72,8 +73,10 @@ class AsyncPaintSession:
         """
         await self._begin()
         async with self._translated():
-            message = await self._call.read()
-        if not isinstance(message, pb.PaintResponse):
+            message = await self._read()
+        if message is None:
+            if self._ending is not None and self._ending.code is not grpc.StatusCode.OK:
+                raise self._ending
             raise StopAsyncIteration
         return frame_from_proto(message)
 
@@ -176,19 +179,28 @@ class AsyncPaintSession:
             # Not this task was cancelled but the session, by another one.
             raise error_from_rpc(grpc.StatusCode.CANCELLED, _CLOSED, ()) from error
 
+    async def _read(self) -> pb.PaintResponse | None:
+        """The next message, None at the end."""
+        async with self._reading:
+            return await anext(self._messages, None)
+
     async def _failure(self) -> MaskweaveError:
         """What the call has ended with."""
+        with suppress(grpc.aio.AioRpcError):
+            while self._ending is None and await self._read() is not None:
+                pass  # the status comes behind all frames
         for _ in range(_STATUS_LOOKS):
+            self._keep_ending(self._call)
             if self._ending is not None:
                 return self._ending
-            await asyncio.sleep(_STATUS_PAUSE_SECONDS)  # after the wrong INTERNAL, the true status may follow
+            await asyncio.sleep(_STATUS_PAUSE_SECONDS)
         return error_from_rpc(grpc.StatusCode.INTERNAL, _LOST, ())
 
     def _keep_ending(self, call: Any) -> None:
-        """Keep what the service has ended the call with.
+        """Keep what the service has ended the call with, as soon as gRPC has it.
 
-        A message that crosses the end of its call makes gRPC forget that and say INTERNAL, without a trailer
-        (https://github.com/grpc/grpc/issues/36066).
+        A message that crosses the end of its call makes gRPC say INTERNAL, without a trailer, before the
+        service's status or in its place (https://github.com/grpc/grpc/issues/36066).
         """
         code, details = _at_once(call.code()), _at_once(call.details())
         trailer = tuple(_at_once(call.trailing_metadata()) or ())
