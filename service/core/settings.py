@@ -140,7 +140,9 @@ class Settings(BaseSettings):
         default=30.0, gt=0, description="Deadline of a request whose caller set none."
     )
     paint_idle_seconds: float = Field(
-        default=300.0, gt=0, description="A session of Paint ends when no message has come for so long."
+        default=300.0,
+        gt=0,
+        description="A session of Paint ends when its caller sends nothing, or reads no frame, for so long.",
     )
     max_connection_age_seconds: float = Field(
         default=0.0,

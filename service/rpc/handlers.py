@@ -82,18 +82,18 @@ def _session(
     calls: Calls,
     method: str,
     request_type: type[Request],
-    behaviour: Callable[[AsyncIterator[Request], Call], AsyncGenerator[Message, None]],
+    behaviour: Callable[
+        [AsyncIterator[Request], Call, Callable[[Message], Awaitable[None]]], Awaitable[None]
+    ],
 ) -> grpc.RpcMethodHandler[Any, Any]:
     rpc = Rpc(SERVICE_NAME, method, "bidi_stream")
 
     async def handle(messages: AsyncIterator[bytes], context: Context) -> None:
-        requests = _Parsed(request_type, messages)
-        async with (
-            calls.take(rpc, context, session=True) as call,
-            aclosing(behaviour(requests, call)) as responses,
-        ):
-            async for response in responses:
-                await context.write(response.SerializeToString())
+        async def send(response: Message) -> None:
+            await context.write(response.SerializeToString())
+
+        async with calls.take(rpc, context, session=True) as call:
+            await behaviour(_Parsed(request_type, messages), call, send)
 
     return grpc.stream_stream_rpc_method_handler(handle)
 

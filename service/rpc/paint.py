@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
 
 from maskweave.v1 import synthesis_pb2 as pb
@@ -15,7 +15,13 @@ from service.rpc.timings import record_decode, record_picture
 from service.synthesis.painting import Painting
 from service.synthesis.request import Origin, SynthesisRequest
 
+Send = Callable[[pb.PaintResponse], Awaitable[None]]
+"""Sends a message, and returns when the connection has taken it."""
+
 _STOPPING = "The service is stopping; start a new session."
+
+# What a session that is to end leaves its caller to take the frame that is on its way.
+_LAST_FRAME_SECONDS = 1.0
 
 
 class PaintSessions:
@@ -24,7 +30,7 @@ class PaintSessions:
     Args:
         begin: Begins a painting.
         metrics: Counts frames.
-        idle_seconds: Time without a message after which a session is ended.
+        idle_seconds: Time after which a session is ended whose caller sends nothing, or takes no frame.
         frame_seconds: Time limit of one frame.
     """
 
@@ -41,18 +47,21 @@ class PaintSessions:
         self._idle_seconds = idle_seconds
         self._frame_seconds = frame_seconds
         self._paintings: set[Painting] = set()
+        self._sending: dict[Painting, asyncio.Timeout] = {}
         self._stopping = False
 
     def end_all(self) -> None:
         """End every session, and every one that begins from now on, because the service stops."""
         self._stopping = True
         for painting in self._paintings:
-            painting.fail(Unavailable(_STOPPING))
+            self._end(painting, Unavailable(_STOPPING))
 
-    async def paint(
-        self, requests: AsyncIterator[pb.PaintRequest], call: Call
-    ) -> AsyncGenerator[pb.PaintResponse, None]:
-        """Answer `Paint`."""
+    async def paint(self, requests: AsyncIterator[pb.PaintRequest], call: Call, send: Send) -> None:
+        """Answer `Paint`.
+
+        Raises:
+            MaskweaveError: What the session has ended with, when not by its caller.
+        """
         first = await self._next(requests)
         if first is None or first.WhichOneof("request") != "start":
             got = "no message" if first is None else first.WhichOneof("request") or "a message without either"
@@ -61,7 +70,7 @@ class PaintSessions:
             painting = await self._begin(painting_from_proto(first.start))
         self._paintings.add(painting)
         if self._stopping:
-            painting.fail(Unavailable(_STOPPING))
+            self._end(painting, Unavailable(_STOPPING))
         origin = Origin(call.caller, call.request_id, call.deadline, call.trace)
         reader = asyncio.create_task(self._read(requests, painting))
         try:
@@ -70,7 +79,7 @@ class PaintSessions:
                     record_decode(self._metrics, frame.job)
                     record_picture(self._metrics, frame.job, frame.picture)
                     self._metrics.frames_dropped(frame.job.model.name, frame.dropped)
-                    yield frame_to_proto(frame)
+                    await self._deliver(frame_to_proto(frame), painting, send)
         finally:
             self._paintings.discard(painting)
             reader.cancel()
@@ -87,7 +96,27 @@ class PaintSessions:
                     await painting.apply(update_from_proto(message.update))
             painting.finish()
         except MaskweaveError as error:
-            painting.fail(error)
+            self._end(painting, error)
+
+    def _end(self, painting: Painting, failure: MaskweaveError) -> None:
+        painting.fail(failure)
+        sending = self._sending.get(painting)
+        if sending is not None and not sending.expired():
+            sending.reschedule(asyncio.get_running_loop().time() + _LAST_FRAME_SECONDS)
+
+    async def _deliver(self, response: pb.PaintResponse, painting: Painting, send: Send) -> None:
+        """Wait until the connection has taken a frame, but not for ever: the caller may read nothing."""
+        patience = _LAST_FRAME_SECONDS if painting.failed else self._idle_seconds
+        try:
+            async with asyncio.timeout(patience) as timeout:
+                self._sending[painting] = timeout
+                await send(response)
+        except TimeoutError:
+            if not timeout.expired():
+                raise
+            painting.fail(SessionIdle(f"No frame has been taken for {patience:g} s."))  # unless it has failed
+        finally:
+            self._sending.pop(painting, None)
 
     async def _next(self, requests: AsyncIterator[pb.PaintRequest]) -> pb.PaintRequest | None:
         """The next message; None when there will be none.

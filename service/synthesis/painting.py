@@ -157,6 +157,11 @@ class Painting:
         self._finished = True
         self._news.set()
 
+    @property
+    def failed(self) -> bool:
+        """Whether it is to end with a failure."""
+        return self._failure is not None
+
     def fail(self, failure: MaskweaveError) -> None:
         """End the painting with a failure, once the frame that is being made has been taken."""
         self._failure = self._failure or failure

@@ -118,8 +118,8 @@ class SynthesisServiceStub:
 
     Errors: as for Synthesize, with field paths that begin with `start` or `update`; none of a bad
     update is applied, and the session is over. DEADLINE_EXCEEDED with the reason SESSION_IDLE when no
-    message has come for the service's `paint_idle_seconds` (by default 300); UNAVAILABLE when the
-    service stops.
+    message has come, or no frame has been taken, for the service's `paint_idle_seconds` (by default
+    300); UNAVAILABLE when the service stops.
     """
 
 class SynthesisServiceAsyncStub:
@@ -194,8 +194,8 @@ class SynthesisServiceAsyncStub:
 
     Errors: as for Synthesize, with field paths that begin with `start` or `update`; none of a bad
     update is applied, and the session is over. DEADLINE_EXCEEDED with the reason SESSION_IDLE when no
-    message has come for the service's `paint_idle_seconds` (by default 300); UNAVAILABLE when the
-    service stops.
+    message has come, or no frame has been taken, for the service's `paint_idle_seconds` (by default
+    300); UNAVAILABLE when the service stops.
     """
 
 class SynthesisServiceServicer(metaclass=abc.ABCMeta):
@@ -280,8 +280,8 @@ class SynthesisServiceServicer(metaclass=abc.ABCMeta):
 
         Errors: as for Synthesize, with field paths that begin with `start` or `update`; none of a bad
         update is applied, and the session is over. DEADLINE_EXCEEDED with the reason SESSION_IDLE when no
-        message has come for the service's `paint_idle_seconds` (by default 300); UNAVAILABLE when the
-        service stops.
+        message has come, or no frame has been taken, for the service's `paint_idle_seconds` (by default
+        300); UNAVAILABLE when the service stops.
         """
 
 def add_SynthesisServiceServicer_to_server(servicer: SynthesisServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
