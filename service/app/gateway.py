@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 
 from service.app.health import GatewayHealth
@@ -25,9 +26,11 @@ from service.engine.embedded.engine import EmbeddedEngine
 from service.engine.triton.engine import TritonEngine
 from service.rpc.calls import Calls
 from service.rpc.handlers import SERVICE_NAME
+from service.rpc.paint import PaintSessions
 from service.rpc.servicer import SynthesisServicer
 from service.synthesis.catalogue import build_catalogue
 from service.synthesis.models import Layout, Model
+from service.synthesis.painting import Painting
 from service.synthesis.synthesizer import Synthesizer
 
 _logger = logging.getLogger(__name__)
@@ -97,16 +100,23 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         )
 
         servicer = SynthesisServicer(synthesizer, metrics, max_message_bytes=settings.max_message_bytes)
+        sessions = PaintSessions(
+            partial(Painting.begin, synthesizer=synthesizer, codecs=codecs),
+            metrics,
+            idle_seconds=settings.paint_idle_seconds,
+            frame_seconds=settings.default_timeout_seconds,
+        )
         calls = Calls(
             metrics,
             max_concurrent=settings.max_concurrent,
             default_timeout_seconds=settings.default_timeout_seconds,
             access=access,
         )
-        server = build_server(settings, servicer, calls, health, access, metrics)
+        server = build_server(settings, servicer, sessions, calls, health, access, metrics)
         grpc_port = listen(server, settings.grpc_host, settings.grpc_port, certificates)
         await server.start()
         stack.push_async_callback(stop_server, server, calls, settings.stop_grace_seconds)
+        stack.callback(sessions.end_all)
         stack.push_async_callback(asyncio.sleep, settings.drain_seconds)
         await health.start()
         stack.push_async_callback(health.stop)

@@ -14,6 +14,7 @@ from service.core.settings import Settings
 from service.rpc.access import Access, ClosedServices
 from service.rpc.calls import Calls
 from service.rpc.handlers import SERVICE_NAME, add_synthesis_service
+from service.rpc.paint import PaintSessions
 from service.rpc.servicer import SynthesisServicer
 
 # The least distance of a client's keepalive pings that the server puts up with.
@@ -28,6 +29,7 @@ _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 def build_server(
     settings: Settings,
     servicer: SynthesisServicer,
+    sessions: PaintSessions,
     calls: Calls,
     health: GatewayHealth,
     access: Access | None,
@@ -56,7 +58,7 @@ def build_server(
             ),
         ],
     )
-    add_synthesis_service(server, servicer, calls)
+    add_synthesis_service(server, servicer, sessions, calls)
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     if settings.reflection:
         reflection.enable_server_reflection((SERVICE_NAME, _HEALTH, reflection.SERVICE_NAME), server)

@@ -5,6 +5,7 @@ MaskweaveError
  +- InvalidArgument    the caller sent something that is not allowed
  +- NotFound           the caller named something that does not exist
  +- DeadlineExceeded   time ran out before the work was done
+ |   +- SessionIdle        a session whose caller was silent for too long
  +- Unauthenticated    the caller sent no key, or one that is not known here
  +- PermissionDenied   the caller's key is not for this
  +- Overloaded         no room to take the work; try again later
@@ -107,6 +108,12 @@ class DeadlineExceeded(MaskweaveError):
     """Time ran out before the work was done."""
 
     reason = "DEADLINE_EXCEEDED"
+
+
+class SessionIdle(DeadlineExceeded):
+    """A session ended because its caller sent nothing, or took no frame, for too long."""
+
+    reason = "SESSION_IDLE"
 
 
 class Unauthenticated(MaskweaveError):

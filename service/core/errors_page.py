@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import inspect
 import sys
+from collections.abc import Mapping
 
-from service.core.errors import MaskweaveError
+import grpc
+
+from service.core.errors import MaskweaveError, SessionIdle
 from service.core.statuses import STATUS_CODES
 
 _INTRODUCTION = """\
@@ -25,7 +28,8 @@ it). What else it carries, and whether to try again, is in the table.
 
 _CLOSING = """
 ## A client that retries well
-- Give every call a deadline. The service gives calls without one its own (30 s unless configured).
+- Give every call a deadline. The service gives calls without one its own (30 s unless configured);
+  sessions of `Paint` may do without.
 - On UNAVAILABLE and RESOURCE_EXHAUSTED wait for `RetryInfo.retry_delay` if there is one, else 0.1 s,
   doubled each time up to 2 s, both with some chance in them, and stop at the deadline. gRPC's own
   retries find the same time in the trailer `grpc-retry-pushback-ms`. A retry is safe: with the same seed
@@ -55,16 +59,23 @@ _RETRY = {
 }
 """What to do about each status."""
 
+_RETRY_OF_KIND: Mapping[type[BaseException], str] = {SessionIdle: "begin a new session"}
+"""What to do where the status does not say it."""
+
 
 def errors_page() -> str:
     """The whole page."""
     rows = [
-        f"| `{kind.reason}` | {code.name} | {_meaning(kind)} | {kind.details or '-'} | {_RETRY[code.name]} |"
+        f"| `{kind.reason}` | {code.name} | {_meaning(kind)} | {kind.details or '-'} | {_retry(kind, code)} |"
         for kind, code in STATUS_CODES.items()
         if issubclass(kind, MaskweaveError)
     ]
     rows.append("| `INTERNAL` | INTERNAL | A defect of the service. | - | no: report the request id |")
     return _INTRODUCTION + "\n".join(rows) + "\n" + _CLOSING
+
+
+def _retry(kind: type[BaseException], code: grpc.StatusCode) -> str:
+    return _RETRY_OF_KIND.get(kind, _RETRY[code.name])
 
 
 def _meaning(kind: type[MaskweaveError]) -> str:

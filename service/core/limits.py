@@ -19,6 +19,12 @@ class Limits:
         max_seed: Largest seed; the smallest is 0.
         min_quality: Lowest quality of lossy output formats.
         max_quality: Highest quality of lossy output formats.
+        max_strokes: Most strokes of one update of a painting.
+        max_stroke_points: Most points of these strokes together.
+        min_stroke_width: Narrowest brush, in pixels of the canvas.
+        max_stroke_width: Widest brush.
+        max_stroke_coordinate: How far from the canvas's corner a point may lie, in pixels, either way.
+        max_stroke_pixels: Most pixels that the strokes of one update may go over, together.
         max_request_id_chars: Longest request id that a caller may choose.
     """
 
@@ -31,6 +37,12 @@ class Limits:
     max_seed: int = 2**32 - 1
     min_quality: int = 1
     max_quality: int = 100
+    max_strokes: int = 64
+    max_stroke_points: int = 4096
+    min_stroke_width: float = 1.0
+    max_stroke_width: float = 1024.0
+    max_stroke_coordinate: float = 8192.0
+    max_stroke_pixels: int = 16 * 2**20
     max_request_id_chars: int = 128
 
 

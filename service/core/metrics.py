@@ -83,6 +83,12 @@ _SPECS = (
     MetricSpec("maskweave_pictures_running", "gauge", "Pictures being made."),
     MetricSpec("maskweave_images_total", "counter", "Images made for callers.", ("model", "format")),
     MetricSpec(
+        "maskweave_paint_dropped_frames_total",
+        "counter",
+        "Updates of Paint that were overtaken by others before their frame was begun.",
+        ("model",),
+    ),
+    MetricSpec(
         "maskweave_stage_duration_seconds",
         "histogram",
         "Time one stage ran for one image: decode, encode, or a model of the repository.",
@@ -156,6 +162,7 @@ class Metrics:
         self._pictures_waiting = self._gauge("maskweave_pictures_waiting")
         self._pictures_running = self._gauge("maskweave_pictures_running")
         self._images = self._counter("maskweave_images_total")
+        self._dropped_frames = self._counter("maskweave_paint_dropped_frames_total")
         self._stage_seconds = self._histogram("maskweave_stage_duration_seconds")
         self._stage_queue_seconds = self._histogram("maskweave_stage_queue_duration_seconds")
         self._cache_hits = self._counter("maskweave_response_cache_hits_total")
@@ -198,6 +205,10 @@ class Metrics:
     def image_made(self, model: str, image_format: str) -> None:
         """Count an image made for a caller, whatever becomes of the rest of the request."""
         self._images.labels(model, image_format).inc()
+
+    def frames_dropped(self, model: str, count: int) -> None:
+        """Count updates of a painting that got no frame of their own."""
+        self._dropped_frames.labels(model).inc(count)
 
     def stage(
         self, stage: str, seconds: float, *, queue_seconds: float | None = None, cached: bool = False

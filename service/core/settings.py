@@ -139,6 +139,11 @@ class Settings(BaseSettings):
     default_timeout_seconds: float = Field(
         default=30.0, gt=0, description="Deadline of a request whose caller set none."
     )
+    paint_idle_seconds: float = Field(
+        default=300.0,
+        gt=0,
+        description="A session of Paint ends when its caller sends nothing, or reads no frame, for so long.",
+    )
     max_connection_age_seconds: float = Field(
         default=0.0,
         ge=0,

@@ -20,6 +20,7 @@ from service.core.errors import (
     PermissionDenied,
     QuotaExceeded,
     RepositoryError,
+    SessionIdle,
     Unauthenticated,
     Unavailable,
 )
@@ -30,6 +31,7 @@ STATUS_CODES: Mapping[type[BaseException], grpc.StatusCode] = {
     InvalidArgument: grpc.StatusCode.INVALID_ARGUMENT,
     NotFound: grpc.StatusCode.NOT_FOUND,
     DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
+    SessionIdle: grpc.StatusCode.DEADLINE_EXCEEDED,
     Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
     PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
     Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,

@@ -27,6 +27,7 @@ METHOD_SCOPES: Mapping[str, frozenset[Scope]] = {
     "GetModel": _ANY,
     "Synthesize": frozenset({Scope.SYNTHESIZE}),
     "SynthesizeStream": frozenset({Scope.SYNTHESIZE}),
+    "Paint": frozenset({Scope.SYNTHESIZE}),
 }
 """The one place that says which scopes a method of the service needs: one of those listed."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import re
 import time
 import uuid
@@ -115,9 +116,12 @@ class Calls:
             self._closed.set()
 
     @asynccontextmanager
-    async def take(self, rpc: Rpc, context: Context) -> AsyncIterator[Call]:
-        """Run the body of this context as one call: whatever it raises becomes the call's status."""
-        call = self._begin(context)
+    async def take(self, rpc: Rpc, context: Context, *, session: bool = False) -> AsyncIterator[Call]:
+        """Run the body of this context as one call: whatever it raises becomes the call's status.
+
+        A session has no deadline but its caller's, and says nothing of how long answers take.
+        """
+        call = self._begin(context, math.inf if session else self._default_timeout_seconds)
         code = grpc.StatusCode.OK
         self._metrics.rpc_started(rpc)
         self._in_progress += 1
@@ -129,7 +133,8 @@ class Calls:
                         async with self._until(call.deadline):
                             yield call
                     context.set_trailing_metadata(tuple(call.trailer.items()))
-                    self._latest_answer_seconds = call.elapsed_seconds
+                    if not session:
+                        self._latest_answer_seconds = call.elapsed_seconds
                 except asyncio.CancelledError as error:
                     # gRPC cancels a call at its deadline too, and a busy event loop may hear of that first.
                     passed = asyncio.get_running_loop().time() >= call.deadline
@@ -144,13 +149,13 @@ class Calls:
             self._in_progress -= 1
             self._metrics.rpc_handled(rpc, code, call.elapsed_seconds)
 
-    def _begin(self, context: Context) -> Call:
+    def _begin(self, context: Context, default_timeout_seconds: float) -> Call:
         metadata = dict(context.invocation_metadata() or ())
         given = metadata.get(REQUEST_ID, "")
         usable = isinstance(given, str) and _REQUEST_ID_FORM.fullmatch(given)
         request_id = str(given) if usable else uuid.uuid4().hex
         remaining = context.time_remaining()
-        timeout = self._default_timeout_seconds if remaining is None else remaining - _DEADLINE_MARGIN_SECONDS
+        timeout = default_timeout_seconds if remaining is None else remaining - _DEADLINE_MARGIN_SECONDS
         deadline = asyncio.get_running_loop().time() + timeout
         return Call(
             request_id,

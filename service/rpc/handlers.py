@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, TypeVar
 
@@ -13,6 +13,7 @@ from maskweave.v1 import synthesis_pb2 as pb
 from service.core.errors import InvalidArgument
 from service.core.metrics import Rpc
 from service.rpc.calls import Call, Calls, Context
+from service.rpc.paint import PaintSessions
 from service.rpc.servicer import SynthesisServicer
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["SynthesisService"].full_name
@@ -21,7 +22,9 @@ SERVICE_NAME = pb.DESCRIPTOR.services_by_name["SynthesisService"].full_name
 Request = TypeVar("Request", bound=Message)
 
 
-def add_synthesis_service(server: grpc.aio.Server, servicer: SynthesisServicer, calls: Calls) -> None:
+def add_synthesis_service(
+    server: grpc.aio.Server, servicer: SynthesisServicer, sessions: PaintSessions, calls: Calls
+) -> None:
     """Serve every method of the service.
 
     The handlers take and give bytes and parse them inside the call, so that a message that cannot be
@@ -34,6 +37,7 @@ def add_synthesis_service(server: grpc.aio.Server, servicer: SynthesisServicer, 
         "SynthesizeStream": _stream(
             calls, "SynthesizeStream", pb.SynthesizeRequest, servicer.synthesize_stream
         ),
+        "Paint": _session(calls, "Paint", pb.PaintRequest, sessions.paint),
     }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE_NAME, handlers),))
 
@@ -72,6 +76,37 @@ def _stream(
                 await context.write(response.SerializeToString())
 
     return grpc.unary_stream_rpc_method_handler(handle)
+
+
+def _session(
+    calls: Calls,
+    method: str,
+    request_type: type[Request],
+    behaviour: Callable[
+        [AsyncIterator[Request], Call, Callable[[Message], Awaitable[None]]], Awaitable[None]
+    ],
+) -> grpc.RpcMethodHandler[Any, Any]:
+    rpc = Rpc(SERVICE_NAME, method, "bidi_stream")
+
+    async def handle(messages: AsyncIterator[bytes], context: Context) -> None:
+        async def send(response: Message) -> None:
+            await context.write(response.SerializeToString())
+
+        async with calls.take(rpc, context, session=True) as call:
+            await behaviour(_Parsed(request_type, messages), call, send)
+
+    return grpc.stream_stream_rpc_method_handler(handle)
+
+
+class _Parsed(AsyncIterator[Request]):
+    """The messages of a stream. No generator: waiting for the next one can be given up and begun again."""
+
+    def __init__(self, request_type: type[Request], messages: AsyncIterator[bytes]) -> None:
+        self._request_type = request_type
+        self._messages = messages
+
+    async def __anext__(self) -> Request:
+        return _parse(self._request_type, await anext(self._messages))
 
 
 def _parse(request_type: type[Request], data: bytes) -> Request:

@@ -65,24 +65,61 @@ def request_from_proto(message: pb.SynthesizeRequest) -> SynthesisRequest:
         InvalidArgument: The condition or its encoding is not set, or the format or the priority is not a
             known one.
     """
-    image_format = _FORMATS.get(message.image_format)
-    if image_format is None:
-        names = ", ".join(pb.ImageFormat.Name(value) for value in _FORMATS)
-        raise InvalidArgument("image_format", message.image_format, names)
-    priority = _PRIORITIES.get(message.priority)
-    if priority is None:
-        names = ", ".join(pb.Priority.Name(value) for value in _PRIORITIES)
-        raise InvalidArgument("priority", message.priority, names)
+    if message.WhichOneof("condition") is None:
+        raise InvalidArgument("condition", "no condition", f"one of {_members(message, 'condition')}")
     return SynthesisRequest(
         model=message.model,
-        label_map=_label_map(message),
+        label_map=label_map_from_proto(message.label_map),
         start=_start(message),
         number_of_images=message.number_of_images if message.HasField("number_of_images") else None,
         style_strength=message.style_strength if message.HasField("style_strength") else None,
-        image_format=image_format,
+        image_format=image_format_from_proto(message.image_format),
         image_quality=message.image_quality if message.HasField("image_quality") else None,
-        priority=priority,
+        priority=priority_from_proto(message.priority),
     )
+
+
+def label_map_from_proto(label_map: pb.LabelMap) -> LabelMap:
+    """Read a label map without decoding it.
+
+    Raises:
+        InvalidArgument: Its encoding is not set.
+    """
+    match label_map.WhichOneof("encoding"):
+        case "png":
+            return PngLabelMap(label_map.png)
+        case "raw":
+            return RawLabelMap(label_map.raw.data, label_map.raw.width, label_map.raw.height)
+        case "run_length":
+            runs = label_map.run_length
+            return RunLengthLabelMap(runs.class_ids, runs.lengths, runs.width, runs.height)
+    raise InvalidArgument("label_map", "no encoding", f"one of {_members(label_map, 'encoding')}")
+
+
+def image_format_from_proto(value: pb.ImageFormat.ValueType) -> ImageFormat:
+    """Read a format.
+
+    Raises:
+        InvalidArgument: It is not a known one.
+    """
+    image_format = _FORMATS.get(value)
+    if image_format is None:
+        names = ", ".join(pb.ImageFormat.Name(known) for known in _FORMATS)
+        raise InvalidArgument("image_format", value, names)
+    return image_format
+
+
+def priority_from_proto(value: pb.Priority.ValueType) -> Priority:
+    """Read a priority.
+
+    Raises:
+        InvalidArgument: It is not a known one.
+    """
+    priority = _PRIORITIES.get(value)
+    if priority is None:
+        names = ", ".join(pb.Priority.Name(known) for known in _PRIORITIES)
+        raise InvalidArgument("priority", value, names)
+    return priority
 
 
 def model_to_proto(model: Model, limits: Limits, max_message_bytes: int) -> pb.Model:
@@ -108,6 +145,10 @@ def model_to_proto(model: Model, limits: Limits, max_message_bytes: int) -> pb.M
             max_label_map_pixels=limits.max_pixels,
             max_png_bytes=limits.max_encoded_bytes,
             max_request_bytes=max_message_bytes,
+            max_strokes=limits.max_strokes,
+            max_stroke_points=limits.max_stroke_points,
+            max_stroke_width=limits.max_stroke_width,
+            max_stroke_pixels=limits.max_stroke_pixels,
         ),
     )
 
@@ -131,21 +172,6 @@ def _condition_to_proto(kind: ConditionKind, support: ConditionSupport) -> pb.Co
         height=support.height,
         style_strength=pb.StyleStrengthRange(min=allowed.min, max=allowed.max, default_value=allowed.default),
     )
-
-
-def _label_map(message: pb.SynthesizeRequest) -> LabelMap:
-    if message.WhichOneof("condition") is None:
-        raise InvalidArgument("condition", "no condition", f"one of {_members(message, 'condition')}")
-    label_map = message.label_map
-    match label_map.WhichOneof("encoding"):
-        case "png":
-            return PngLabelMap(label_map.png)
-        case "raw":
-            return RawLabelMap(label_map.raw.data, label_map.raw.width, label_map.raw.height)
-        case "run_length":
-            runs = label_map.run_length
-            return RunLengthLabelMap(runs.class_ids, runs.lengths, runs.width, runs.height)
-    raise InvalidArgument("label_map", "no encoding", f"one of {_members(label_map, 'encoding')}")
 
 
 def _start(message: pb.SynthesizeRequest) -> FirstSeed | Seeds | Latents | None:

@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+import numpy as np
+from numpy.typing import NDArray
+
 from service.codecs.picture import ImageFormat
 from service.engine.base import Priority
 
@@ -37,7 +40,18 @@ class RunLengthLabelMap:
     height: int
 
 
-LabelMap = PngLabelMap | RawLabelMap | RunLengthLabelMap
+@dataclass(frozen=True, slots=True)
+class DecodedLabelMap:
+    """A label map that was decoded and checked before: the canvas of a painting.
+
+    Attributes:
+        ids: uint8 `[height, width]`, classes of the model's palette.
+    """
+
+    ids: NDArray[np.uint8]
+
+
+LabelMap = PngLabelMap | RawLabelMap | RunLengthLabelMap | DecodedLabelMap
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,25 +14,18 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from service.codecs.label_map import check_classes, decode_raw, decode_run_length, resize_nearest
+from service.codecs.label_map import resize_nearest
 from service.codecs.picture import ImageFormat, encode_picture
-from service.codecs.png import decode_png
 from service.core.admission import Admission, Visit
-from service.core.errors import DeadlineExceeded, InvalidArgument, NotFound
+from service.core.errors import DeadlineExceeded
 from service.core.limits import LIMITS, Limits
 from service.engine.base import Engine, InferenceContext, InferenceResult, Priority, StageTiming
 from service.synthesis import tensors
-from service.synthesis.models import ConditionKind, ConditionSupport, Model
-from service.synthesis.request import (
-    LabelMap,
-    Latents,
-    Origin,
-    PngLabelMap,
-    RawLabelMap,
-    RunLengthLabelMap,
-    SynthesisRequest,
-)
-from service.synthesis.starts import Start, resolve_starts
+from service.synthesis.decoding import decode_label_map
+from service.synthesis.models import ConditionSupport, Model
+from service.synthesis.orders import Order, check_request, find_model
+from service.synthesis.request import Latents, Origin, RawLabelMap, SynthesisRequest
+from service.synthesis.starts import Start
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +120,17 @@ class Synthesizer:
             InvalidArgument: The name is empty.
             NotFound: There is no such model.
         """
-        if not name:
-            raise InvalidArgument(
-                field, "an empty name", f"the name of a model: {', '.join(self._catalogue)}"
-            )
-        try:
-            return self._catalogue[name]
-        except KeyError:
-            raise NotFound("model", name, self._catalogue) from None
+        return find_model(name, self._catalogue, field=field)
+
+    def check(self, request: SynthesisRequest) -> Order:
+        """Check all of a request but its condition's bytes.
+
+        Raises:
+            InvalidArgument: A field has a value that is not allowed, or the model does not accept this
+                kind of condition.
+            NotFound: There is no such model.
+        """
+        return check_request(request, self._catalogue, self._limits)
 
     async def warm_up(self) -> None:
         """Make one picture with every model, so that the first caller finds everything in place.
@@ -163,34 +159,25 @@ class Synthesizer:
             Overloaded: There is no room, or it would be ready after its deadline.
         """
         arrived = time.perf_counter()
-        model = self.model(request.model, field="model")
-        condition = model.conditions.get(ConditionKind.LABEL_MAP)
-        if condition is None:
-            accepted = ", ".join(model.conditions)
-            raise InvalidArgument(
-                "condition", ConditionKind.LABEL_MAP, f"what {model.name} accepts: {accepted}"
-            )
-        style_strength = _check_style_strength(request.style_strength, condition)
-        _check_quality(request.image_format, request.image_quality, self._limits)
-        starts = resolve_starts(request.start, request.number_of_images, model, limits=self._limits)
+        order = self.check(request)
         loop = asyncio.get_running_loop()
         with self._admission.enter(
-            model.name,
-            len(starts),
+            order.model.name,
+            len(order.starts),
             caller=origin.caller,
-            priority=request.priority,
+            priority=order.priority,
             seconds_left=origin.deadline - loop.time(),
         ) as visit:
-            decode = partial(_decode, request.label_map, model, condition, self._limits)
+            decode = partial(_decode, order, self._limits)
             label_map, began, ended = await loop.run_in_executor(self._codecs, decode)
             yield Job(
-                model=model,
-                condition=condition,
+                model=order.model,
+                condition=order.condition,
                 label_map=label_map,
-                starts=starts,
-                style_strength=style_strength,
-                image_format=request.image_format,
-                image_quality=request.image_quality,
+                starts=order.starts,
+                style_strength=order.style_strength,
+                image_format=order.image_format,
+                image_quality=order.image_quality,
                 origin=origin,
                 visit=visit,
                 queue_seconds=began - arrived,
@@ -220,6 +207,14 @@ class Synthesizer:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def picture(self, job: Job) -> Picture:
+        """Make the picture of a job that has only one.
+
+        Raises:
+            MaskweaveError: As for `pictures`.
+        """
+        return await self._make(job, 0)
 
     async def _make(self, job: Job, index: int) -> Picture:
         start = job.starts[index]
@@ -256,23 +251,11 @@ class Synthesizer:
         )
 
 
-def _decode(
-    label_map: LabelMap, model: Model, condition: ConditionSupport, limits: Limits
-) -> tuple[NDArray[np.uint8], float, float]:
+def _decode(order: Order, limits: Limits) -> tuple[NDArray[np.uint8], float, float]:
     """Runs on a codec thread. Returns the map at the model's size, and when this began and ended."""
     began = time.perf_counter()
-    match label_map:
-        case PngLabelMap(data):
-            field = "label_map.png"
-            ids = decode_png(data, field=field, limits=limits)
-        case RawLabelMap(data, width, height):
-            field = "label_map.raw"
-            ids = decode_raw(data, width, height, field=field, limits=limits)
-        case RunLengthLabelMap(class_ids, lengths, width, height):
-            field = "label_map.run_length"
-            ids = decode_run_length(class_ids, lengths, width, height, field=field, limits=limits)
-    check_classes(ids, model.class_ids, field=field)
-    resized = resize_nearest(ids, condition.width, condition.height)
+    ids = decode_label_map(order.label_map, order.model, limits)
+    resized = resize_nearest(ids, order.condition.width, order.condition.height)
     return resized, began, time.perf_counter()
 
 
@@ -281,24 +264,3 @@ def _encode(pixels: NDArray[np.uint8], image_format: ImageFormat, quality: int |
     began = time.perf_counter()
     data = encode_picture(pixels, image_format, quality)
     return data, time.perf_counter() - began
-
-
-def _check_style_strength(value: float | None, condition: ConditionSupport) -> float:
-    allowed = condition.style_strength
-    if value is None:
-        return allowed.default
-    if value not in allowed:
-        raise InvalidArgument("style_strength", f"{value:g}", f"{allowed.min:g} to {allowed.max:g}")
-    return value
-
-
-def _check_quality(image_format: ImageFormat, quality: int | None, limits: Limits) -> None:
-    if quality is None:
-        return
-    if not image_format.lossy:
-        lossy = " and ".join(kind.upper() for kind in ImageFormat if kind.lossy)
-        raise InvalidArgument(
-            "image_quality", quality, f"unset for {image_format.upper()}; only {lossy} have it"
-        )
-    if not limits.min_quality <= quality <= limits.max_quality:
-        raise InvalidArgument("image_quality", quality, f"{limits.min_quality} to {limits.max_quality}")

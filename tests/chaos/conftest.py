@@ -37,6 +37,7 @@ def gateway(repository: Path) -> Iterator[GatewayProcess]:
         max_message_bytes=2**20,
         default_timeout_seconds=5,
         max_waiting=1024,
+        paint_idle_seconds=3,
         response_cache_bytes=2**20,
         log_level="warning",
     ) as running:

@@ -112,7 +112,7 @@ def test_message_over_the_limit(client: Client) -> None:
 def test_unknown_method(gateway: GatewayProcess) -> None:
     with channel_to(gateway) as channel:
         call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
-            "/maskweave.v1.SynthesisService/Paint"
+            "/maskweave.v1.SynthesisService/Draw"
         )
         with pytest.raises(grpc.RpcError) as caught:
             call(b"")

@@ -68,6 +68,7 @@ def test_reflection_lists_and_describes_the_service(gateway: GatewayProcess) -> 
         "GetModel",
         "Synthesize",
         "SynthesizeStream",
+        "Paint",
     ]
 
 

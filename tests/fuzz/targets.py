@@ -10,9 +10,9 @@ import asyncio
 import struct
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future
-from functools import cache
+from functools import cache, partial
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -30,9 +30,11 @@ from service.core.limits import LIMITS, Limits
 from service.core.metrics import Metrics
 from service.core.statuses import describe
 from service.rpc.calls import Call
+from service.rpc.paint import PaintSessions
 from service.rpc.servicer import SynthesisServicer
 from service.rpc.status import rich_status
 from service.synthesis.catalogue import build_catalogue
+from service.synthesis.painting import Painting
 from service.synthesis.synthesizer import Synthesizer
 from tests.support.fake_engine import FakeEngine
 
@@ -42,7 +44,7 @@ Target = Callable[[bytes], None]
 REFUSALS = frozenset({grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND})
 _SIGNATURE = 8
 # A PNG of the real bounds is legal and slow; what a fuzzer looks for is there in small pictures too.
-_SMALL = Limits(max_side=512, max_pixels=512 * 512)
+_SMALL = Limits(max_side=512, max_pixels=512 * 512, max_stroke_pixels=512 * 512)
 
 
 def png(data: bytes) -> None:
@@ -98,6 +100,32 @@ def synthesize_stream(data: bytes) -> None:
         assert sorted(reply.index for reply in replies) == list(range(len(replies)))
 
 
+def paint(data: bytes) -> None:
+    """The messages of a session of `Paint`, each behind its length in two bytes."""
+    requests = []
+    for each in _split(data):
+        if (request := _parsed(pb.PaintRequest, each)) is None:
+            break
+        requests.append(request)
+    frames: list[pb.PaintResponse] = []
+
+    async def session(call: Call) -> bool:
+        async def send(frame: pb.PaintResponse) -> None:
+            frames.append(frame)
+
+        await _sessions().paint(_stream(requests), call, send)
+        return True
+
+    finished = _answer(session)
+    sequences = [frame.sequence for frame in frames]
+    assert sequences == sorted(set(sequences))
+    assert all(frame.image.data for frame in frames)
+    seen = len(frames) + sum(frame.dropped_frames for frame in frames)
+    assert seen == len(requests) if finished else seen <= len(requests)
+    if finished and len(requests) > 1:
+        assert sequences[-1] == requests[-1].update.sequence
+
+
 def list_models(data: bytes) -> None:
     """The bytes of a `ListModelsRequest`."""
     request = _parsed(pb.ListModelsRequest, data)
@@ -122,12 +150,19 @@ TARGETS: Mapping[str, Target] = MappingProxyType(
             raw,
             synthesize,
             synthesize_stream,
+            paint,
             list_models,
             get_model,
         )
     }
 )
 """Every target by name; `tests/corpus` has a directory for each."""
+
+
+def joined(messages: Iterable[Message]) -> bytes:
+    """The messages of a session as the target `paint` takes them."""
+    packed = (message.SerializeToString() for message in messages)
+    return b"".join(len(each).to_bytes(2, "big") + each for each in packed)
 
 
 def repaired(data: bytes) -> bytes:
@@ -161,6 +196,19 @@ def _check_told(error: Exception) -> None:
     assert failure.code in REFUSALS, failure
     assert failure.message
     assert len(rich_status(failure, error, "r" * LIMITS.max_request_id_chars).SerializeToString()) < 6000
+
+
+def _split(data: bytes) -> Iterator[bytes]:
+    position = 0
+    while position < len(data):
+        end = position + 2 + int.from_bytes(data[position : position + 2], "big")
+        yield data[position + 2 : end]
+        position = end
+
+
+async def _stream(requests: Iterable[pb.PaintRequest]) -> AsyncIterator[pb.PaintRequest]:
+    for request in requests:
+        yield request
 
 
 def _parsed(kind: type[Parsed], data: bytes) -> Parsed | None:
@@ -209,8 +257,18 @@ def _engine() -> FakeEngine:
 
 
 @cache
-def _servicer() -> SynthesisServicer:
+def _synthesizer() -> Synthesizer:
     engine = _engine()
     admission = Admission(slots=4, room=64)
-    synthesizer = Synthesizer(engine, build_catalogue(engine.models()), _AtOnce(), admission, _SMALL)
-    return SynthesisServicer(synthesizer, Metrics(), max_message_bytes=2**20)
+    return Synthesizer(engine, build_catalogue(engine.models()), _AtOnce(), admission, _SMALL)
+
+
+@cache
+def _servicer() -> SynthesisServicer:
+    return SynthesisServicer(_synthesizer(), Metrics(), max_message_bytes=2**20)
+
+
+@cache
+def _sessions() -> PaintSessions:
+    begin = partial(Painting.begin, synthesizer=_synthesizer(), codecs=_AtOnce(), limits=_SMALL)
+    return PaintSessions(begin, Metrics(), idle_seconds=60, frame_seconds=60)

@@ -16,6 +16,7 @@ CANCEL = 0x8
 
 SYNTHESIZE = "/maskweave.v1.SynthesisService/Synthesize"
 SYNTHESIZE_STREAM = SYNTHESIZE + "Stream"
+PAINT = "/maskweave.v1.SynthesisService/Paint"
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"", *, length: int | None = None) -> bytes:
@@ -46,9 +47,14 @@ def _text(text: str) -> bytes:
 
 
 def call(
-    stream: int, message: bytes, *, path: str = SYNTHESIZE, extra: Iterable[tuple[str, str]] = ()
+    stream: int,
+    message: bytes,
+    *,
+    path: str = SYNTHESIZE,
+    extra: Iterable[tuple[str, str]] = (),
+    ends: bool = True,
 ) -> bytes:
-    """A whole gRPC call: headers and one message, which fits into one frame."""
+    """A whole gRPC call: headers and one message, which fits into one frame. More may come unless it ends."""
     fields = (
         (":method", "POST"),
         (":scheme", "http"),
@@ -60,7 +66,7 @@ def call(
     )
     headers = frame(HEADERS, END_HEADERS, stream, b"".join(_field(*each) for each in fields))
     body = b"\0" + struct.pack(">I", len(message)) + message
-    return headers + frame(DATA, END_STREAM, stream, body)
+    return headers + frame(DATA, END_STREAM if ends else 0, stream, body)
 
 
 def reset(stream: int) -> bytes:

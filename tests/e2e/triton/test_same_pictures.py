@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from maskweave_client import Client, Picture
+from maskweave_client import Client, Frame, Picture
 from tests.e2e.triton.support import ROOT, triton_backed
 from tests.support.gateway_process import gateway_process
 from tests.support.triton_process import TritonProcess, triton_process
@@ -99,6 +99,28 @@ def test_synthesize_stream(embedded: Client, by_triton: Client) -> None:
     assert ours.keys() == theirs.keys() == {0, 1, 2, 3}
     for index, picture in ours.items():
         assert_same(picture, theirs[index])
+
+
+def test_paint(embedded: Client, by_triton: Client) -> None:
+    label_map = opened(LABEL_MAPS[0])
+    height, width = label_map.shape
+
+    def painted(client: Client) -> list[Frame]:
+        with client.paint("faces64", label_map, seed=11, image_format="raw") as session:
+            frames = [next(session)]
+            session.stroke(1, [(0, height / 8), (width, height / 8)], width=height / 6)
+            frames.append(next(session))
+            session.update(seed=12, style_strength=0.25)
+            frames.append(next(session))
+            session.update(label_map=opened(LABEL_MAPS[1]))
+            session.finish()
+            return [*frames, *session]
+
+    ours, theirs = painted(embedded), painted(by_triton)
+    assert [frame.sequence for frame in ours] == [frame.sequence for frame in theirs] == [0, 1, 2, 3]
+    for one, other in zip(ours, theirs, strict=True):
+        assert_same(one.picture, other.picture)
+    assert len({frame.picture.data for frame in theirs}) == 4
 
 
 def test_the_ensemble_and_its_steps_ran_in_triton(by_triton: Client, shipped_triton: TritonProcess) -> None:

@@ -399,6 +399,10 @@ class Limits(google.protobuf.message.Message):
     MAX_LABEL_MAP_PIXELS_FIELD_NUMBER: builtins.int
     MAX_PNG_BYTES_FIELD_NUMBER: builtins.int
     MAX_REQUEST_BYTES_FIELD_NUMBER: builtins.int
+    MAX_STROKES_FIELD_NUMBER: builtins.int
+    MAX_STROKE_POINTS_FIELD_NUMBER: builtins.int
+    MAX_STROKE_WIDTH_FIELD_NUMBER: builtins.int
+    MAX_STROKE_PIXELS_FIELD_NUMBER: builtins.int
     max_images: builtins.int
     """Pictures in one request."""
     max_label_map_width: builtins.int
@@ -411,6 +415,16 @@ class Limits(google.protobuf.message.Message):
     """Size of a PNG file in bytes."""
     max_request_bytes: builtins.int
     """Size of a request message in bytes, as serialized."""
+    max_strokes: builtins.int
+    """Strokes in one update of Paint."""
+    max_stroke_points: builtins.int
+    """Points of all strokes in one update of Paint, together."""
+    max_stroke_width: builtins.float
+    """Width of a stroke in pixels of the canvas. The smallest is 1."""
+    max_stroke_pixels: builtins.int
+    """Pixels that the strokes of one update may go over, together: for each segment of each stroke, the
+    area of its bounding box, widened by the stroke's width and cut off at the canvas.
+    """
     def __init__(
         self,
         *,
@@ -420,8 +434,12 @@ class Limits(google.protobuf.message.Message):
         max_label_map_pixels: builtins.int = ...,
         max_png_bytes: builtins.int = ...,
         max_request_bytes: builtins.int = ...,
+        max_strokes: builtins.int = ...,
+        max_stroke_points: builtins.int = ...,
+        max_stroke_width: builtins.float = ...,
+        max_stroke_pixels: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["max_images", b"max_images", "max_label_map_height", b"max_label_map_height", "max_label_map_pixels", b"max_label_map_pixels", "max_label_map_width", b"max_label_map_width", "max_png_bytes", b"max_png_bytes", "max_request_bytes", b"max_request_bytes"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["max_images", b"max_images", "max_label_map_height", b"max_label_map_height", "max_label_map_pixels", b"max_label_map_pixels", "max_label_map_width", b"max_label_map_width", "max_png_bytes", b"max_png_bytes", "max_request_bytes", b"max_request_bytes", "max_stroke_pixels", b"max_stroke_pixels", "max_stroke_points", b"max_stroke_points", "max_stroke_width", b"max_stroke_width", "max_strokes", b"max_strokes"]) -> None: ...
 
 global___Limits = Limits
 
@@ -873,3 +891,256 @@ class StageTiming(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["cached", b"cached", "compute", b"compute", "image_index", b"image_index", "queue", b"queue", "stage", b"stage"]) -> None: ...
 
 global___StageTiming = StageTiming
+
+@typing.final
+class PaintRequest(google.protobuf.message.Message):
+    """One message of Paint's request."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    START_FIELD_NUMBER: builtins.int
+    UPDATE_FIELD_NUMBER: builtins.int
+    @property
+    def start(self) -> global___PaintStart:
+        """Begins the session."""
+
+    @property
+    def update(self) -> global___PaintUpdate:
+        """Changes what is painted."""
+
+    def __init__(
+        self,
+        *,
+        start: global___PaintStart | None = ...,
+        update: global___PaintUpdate | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["request", b"request", "start", b"start", "update", b"update"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["request", b"request", "start", b"start", "update", b"update"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["request", b"request"]) -> typing.Literal["start", "update"] | None: ...
+
+global___PaintRequest = PaintRequest
+
+@typing.final
+class PaintStart(google.protobuf.message.Message):
+    """Begins a session of Paint. The first frame answers it, with the sequence number 0."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: builtins.int
+    LABEL_MAP_FIELD_NUMBER: builtins.int
+    SEED_FIELD_NUMBER: builtins.int
+    LATENT_FIELD_NUMBER: builtins.int
+    STYLE_STRENGTH_FIELD_NUMBER: builtins.int
+    IMAGE_FORMAT_FIELD_NUMBER: builtins.int
+    IMAGE_QUALITY_FIELD_NUMBER: builtins.int
+    PRIORITY_FIELD_NUMBER: builtins.int
+    model: builtins.str
+    """Required. Name of the model, for example `faces64`."""
+    seed: builtins.int
+    """Any value is allowed."""
+    style_strength: builtins.float
+    """As `SynthesizeRequest.style_strength`, until an update changes it."""
+    image_format: global___ImageFormat.ValueType
+    """As `SynthesizeRequest.image_format`."""
+    image_quality: builtins.int
+    """As `SynthesizeRequest.image_quality`."""
+    priority: global___Priority.ValueType
+    """As `SynthesizeRequest.priority`."""
+    @property
+    def label_map(self) -> global___LabelMap:
+        """Required. The canvas to begin with. Its size is the canvas's for the whole session."""
+
+    @property
+    def latent(self) -> global___Latent:
+        """As for Synthesize."""
+
+    def __init__(
+        self,
+        *,
+        model: builtins.str = ...,
+        label_map: global___LabelMap | None = ...,
+        seed: builtins.int = ...,
+        latent: global___Latent | None = ...,
+        style_strength: builtins.float | None = ...,
+        image_format: global___ImageFormat.ValueType = ...,
+        image_quality: builtins.int | None = ...,
+        priority: global___Priority.ValueType = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_image_quality", b"_image_quality", "_style_strength", b"_style_strength", "image_quality", b"image_quality", "label_map", b"label_map", "latent", b"latent", "seed", b"seed", "start", b"start", "style_strength", b"style_strength"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_image_quality", b"_image_quality", "_style_strength", b"_style_strength", "image_format", b"image_format", "image_quality", b"image_quality", "label_map", b"label_map", "latent", b"latent", "model", b"model", "priority", b"priority", "seed", b"seed", "start", b"start", "style_strength", b"style_strength"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_image_quality", b"_image_quality"]) -> typing.Literal["image_quality"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_style_strength", b"_style_strength"]) -> typing.Literal["style_strength"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["start", b"start"]) -> typing.Literal["seed", "latent"] | None: ...
+
+global___PaintStart = PaintStart
+
+@typing.final
+class PaintUpdate(google.protobuf.message.Message):
+    """Changes what is painted. Whatever is not set stays as it is."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: builtins.int
+    LABEL_MAP_FIELD_NUMBER: builtins.int
+    STROKES_FIELD_NUMBER: builtins.int
+    SEED_FIELD_NUMBER: builtins.int
+    LATENT_FIELD_NUMBER: builtins.int
+    STYLE_STRENGTH_FIELD_NUMBER: builtins.int
+    sequence: builtins.int
+    """Required. The caller's number of the update: greater than that of the update before, and at least
+    1.
+    """
+    seed: builtins.int
+    """Any value is allowed."""
+    style_strength: builtins.float
+    """The style strength from now on."""
+    @property
+    def label_map(self) -> global___LabelMap:
+        """A canvas in place of the old one, of the same width and height."""
+
+    @property
+    def strokes(self) -> global___StrokeList:
+        """Strokes drawn on the canvas."""
+
+    @property
+    def latent(self) -> global___Latent:
+        """As for Synthesize."""
+
+    def __init__(
+        self,
+        *,
+        sequence: builtins.int = ...,
+        label_map: global___LabelMap | None = ...,
+        strokes: global___StrokeList | None = ...,
+        seed: builtins.int = ...,
+        latent: global___Latent | None = ...,
+        style_strength: builtins.float | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_style_strength", b"_style_strength", "change", b"change", "label_map", b"label_map", "latent", b"latent", "seed", b"seed", "start", b"start", "strokes", b"strokes", "style_strength", b"style_strength"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_style_strength", b"_style_strength", "change", b"change", "label_map", b"label_map", "latent", b"latent", "seed", b"seed", "sequence", b"sequence", "start", b"start", "strokes", b"strokes", "style_strength", b"style_strength"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_style_strength", b"_style_strength"]) -> typing.Literal["style_strength"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["change", b"change"]) -> typing.Literal["label_map", "strokes"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["start", b"start"]) -> typing.Literal["seed", "latent"] | None: ...
+
+global___PaintUpdate = PaintUpdate
+
+@typing.final
+class StrokeList(google.protobuf.message.Message):
+    """Strokes, each drawn over those before it."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    STROKES_FIELD_NUMBER: builtins.int
+    @property
+    def strokes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Stroke]:
+        """Required. At least 1, at most `Limits.max_strokes`, with `Limits.max_stroke_points` together."""
+
+    def __init__(
+        self,
+        *,
+        strokes: collections.abc.Iterable[global___Stroke] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["strokes", b"strokes"]) -> None: ...
+
+global___StrokeList = StrokeList
+
+@typing.final
+class Stroke(google.protobuf.message.Message):
+    """A line through points, drawn with a round brush. A pixel gets the class when its centre is at most
+    half the width away from the line, or when one of the points lies in it. Nothing is blended.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CLASS_ID_FIELD_NUMBER: builtins.int
+    WIDTH_FIELD_NUMBER: builtins.int
+    POINTS_FIELD_NUMBER: builtins.int
+    class_id: builtins.int
+    """Class to draw. Must be in the model's palette."""
+    width: builtins.float
+    """Width of the brush in pixels of the canvas. Range [1, `Limits.max_stroke_width`]."""
+    @property
+    def points(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Point]:
+        """Required. The points, joined by straight lines; a single one is a dot."""
+
+    def __init__(
+        self,
+        *,
+        class_id: builtins.int = ...,
+        width: builtins.float = ...,
+        points: collections.abc.Iterable[global___Point] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["class_id", b"class_id", "points", b"points", "width", b"width"]) -> None: ...
+
+global___Stroke = Stroke
+
+@typing.final
+class Point(google.protobuf.message.Message):
+    """A place on the canvas, in pixels from its upper left corner: pixel (0, 0) has its centre at
+    (0.5, 0.5). Points may lie outside the canvas; what is drawn there is lost.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    X_FIELD_NUMBER: builtins.int
+    Y_FIELD_NUMBER: builtins.int
+    x: builtins.float
+    """To the right. Range [-8192, 8192]."""
+    y: builtins.float
+    """Down. Range [-8192, 8192]."""
+    def __init__(
+        self,
+        *,
+        x: builtins.float = ...,
+        y: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["x", b"x", "y", b"y"]) -> None: ...
+
+global___Point = Point
+
+@typing.final
+class PaintResponse(google.protobuf.message.Message):
+    """One message of Paint's reply: a frame."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: builtins.int
+    IMAGE_FIELD_NUMBER: builtins.int
+    DROPPED_FRAMES_FIELD_NUMBER: builtins.int
+    MODEL_VERSION_FIELD_NUMBER: builtins.int
+    TIMINGS_FIELD_NUMBER: builtins.int
+    sequence: builtins.int
+    """The update that it answers: the latest that had been applied when it was begun. 0 stands for the
+    start.
+    """
+    dropped_frames: builtins.int
+    """How many updates since the frame before this one got no frame of their own."""
+    model_version: builtins.str
+    """`Model.version` of the model that made it."""
+    @property
+    def image(self) -> global___Image:
+        """The picture."""
+
+    @property
+    def timings(self) -> global___Timings:
+        """Where the time went for this frame. `total` counts from its beginning."""
+
+    def __init__(
+        self,
+        *,
+        sequence: builtins.int = ...,
+        image: global___Image | None = ...,
+        dropped_frames: builtins.int = ...,
+        model_version: builtins.str = ...,
+        timings: global___Timings | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["image", b"image", "timings", b"timings"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["dropped_frames", b"dropped_frames", "image", b"image", "model_version", b"model_version", "sequence", b"sequence", "timings", b"timings"]) -> None: ...
+
+global___PaintResponse = PaintResponse

@@ -35,6 +35,11 @@ class SynthesisServiceStub(object):
                 request_serializer=maskweave_dot_v1_dot_synthesis__pb2.SynthesizeRequest.SerializeToString,
                 response_deserializer=maskweave_dot_v1_dot_synthesis__pb2.SynthesizeStreamResponse.FromString,
                 )
+        self.Paint = channel.stream_stream(
+                '/maskweave.v1.SynthesisService/Paint',
+                request_serializer=maskweave_dot_v1_dot_synthesis__pb2.PaintRequest.SerializeToString,
+                response_deserializer=maskweave_dot_v1_dot_synthesis__pb2.PaintResponse.FromString,
+                )
 
 
 class SynthesisServiceServicer(object):
@@ -88,6 +93,32 @@ class SynthesisServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Paint(self, request_iterator, context):
+        """Paints: keeps a canvas (a label map) for as long as the stream lasts, takes changes to it, and
+        answers with the picture of the canvas as it is by then. Meant for interactive tools.
+
+        The first message is the `start`, every further one an `update`. All updates are applied to the
+        canvas, in their order. Pictures ("frames") are made one after another, always of the latest
+        canvas: an update that is overtaken by another before its frame is begun gets no frame of its own,
+        and the next frame tells how many there were (`dropped_frames`). The last update always gets one.
+        A frame that the service has no room for at the moment is tried again, with what the canvas is
+        then. The next frame is begun when the frame before has been taken by the connection, so that a
+        slow reader gets fewer frames and not older ones.
+
+        The caller ends the session by closing their side of the stream, and still gets the frame of the
+        last update. A call without a deadline may last as long as updates come; each frame has the
+        service's own time limit. Whoever wants to go on after a failure starts a new session with the
+        canvas as they have it.
+
+        Errors: as for Synthesize, with field paths that begin with `start` or `update`; none of a bad
+        update is applied, and the session is over. DEADLINE_EXCEEDED with the reason SESSION_IDLE when no
+        message has come, or no frame has been taken, for the service's `paint_idle_seconds` (by default
+        300); UNAVAILABLE when the service stops.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SynthesisServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -110,6 +141,11 @@ def add_SynthesisServiceServicer_to_server(servicer, server):
                     servicer.SynthesizeStream,
                     request_deserializer=maskweave_dot_v1_dot_synthesis__pb2.SynthesizeRequest.FromString,
                     response_serializer=maskweave_dot_v1_dot_synthesis__pb2.SynthesizeStreamResponse.SerializeToString,
+            ),
+            'Paint': grpc.stream_stream_rpc_method_handler(
+                    servicer.Paint,
+                    request_deserializer=maskweave_dot_v1_dot_synthesis__pb2.PaintRequest.FromString,
+                    response_serializer=maskweave_dot_v1_dot_synthesis__pb2.PaintResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -187,5 +223,22 @@ class SynthesisService(object):
         return grpc.experimental.unary_stream(request, target, '/maskweave.v1.SynthesisService/SynthesizeStream',
             maskweave_dot_v1_dot_synthesis__pb2.SynthesizeRequest.SerializeToString,
             maskweave_dot_v1_dot_synthesis__pb2.SynthesizeStreamResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def Paint(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(request_iterator, target, '/maskweave.v1.SynthesisService/Paint',
+            maskweave_dot_v1_dot_synthesis__pb2.PaintRequest.SerializeToString,
+            maskweave_dot_v1_dot_synthesis__pb2.PaintResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)

@@ -96,6 +96,32 @@ class SynthesisServiceStub:
     without building anything anew.
     """
 
+    Paint: grpc.StreamStreamMultiCallable[
+        maskweave.v1.synthesis_pb2.PaintRequest,
+        maskweave.v1.synthesis_pb2.PaintResponse,
+    ]
+    """Paints: keeps a canvas (a label map) for as long as the stream lasts, takes changes to it, and
+    answers with the picture of the canvas as it is by then. Meant for interactive tools.
+
+    The first message is the `start`, every further one an `update`. All updates are applied to the
+    canvas, in their order. Pictures ("frames") are made one after another, always of the latest
+    canvas: an update that is overtaken by another before its frame is begun gets no frame of its own,
+    and the next frame tells how many there were (`dropped_frames`). The last update always gets one.
+    A frame that the service has no room for at the moment is tried again, with what the canvas is
+    then. The next frame is begun when the frame before has been taken by the connection, so that a
+    slow reader gets fewer frames and not older ones.
+
+    The caller ends the session by closing their side of the stream, and still gets the frame of the
+    last update. A call without a deadline may last as long as updates come; each frame has the
+    service's own time limit. Whoever wants to go on after a failure starts a new session with the
+    canvas as they have it.
+
+    Errors: as for Synthesize, with field paths that begin with `start` or `update`; none of a bad
+    update is applied, and the session is over. DEADLINE_EXCEEDED with the reason SESSION_IDLE when no
+    message has come, or no frame has been taken, for the service's `paint_idle_seconds` (by default
+    300); UNAVAILABLE when the service stops.
+    """
+
 class SynthesisServiceAsyncStub:
     """Makes pictures with generative models whose layout the caller draws."""
 
@@ -144,6 +170,32 @@ class SynthesisServiceAsyncStub:
 
     The request type is Synthesize's on purpose: a caller changes from one method to the other
     without building anything anew.
+    """
+
+    Paint: grpc.aio.StreamStreamMultiCallable[
+        maskweave.v1.synthesis_pb2.PaintRequest,
+        maskweave.v1.synthesis_pb2.PaintResponse,
+    ]
+    """Paints: keeps a canvas (a label map) for as long as the stream lasts, takes changes to it, and
+    answers with the picture of the canvas as it is by then. Meant for interactive tools.
+
+    The first message is the `start`, every further one an `update`. All updates are applied to the
+    canvas, in their order. Pictures ("frames") are made one after another, always of the latest
+    canvas: an update that is overtaken by another before its frame is begun gets no frame of its own,
+    and the next frame tells how many there were (`dropped_frames`). The last update always gets one.
+    A frame that the service has no room for at the moment is tried again, with what the canvas is
+    then. The next frame is begun when the frame before has been taken by the connection, so that a
+    slow reader gets fewer frames and not older ones.
+
+    The caller ends the session by closing their side of the stream, and still gets the frame of the
+    last update. A call without a deadline may last as long as updates come; each frame has the
+    service's own time limit. Whoever wants to go on after a failure starts a new session with the
+    canvas as they have it.
+
+    Errors: as for Synthesize, with field paths that begin with `start` or `update`; none of a bad
+    update is applied, and the session is over. DEADLINE_EXCEEDED with the reason SESSION_IDLE when no
+    message has come, or no frame has been taken, for the service's `paint_idle_seconds` (by default
+    300); UNAVAILABLE when the service stops.
     """
 
 class SynthesisServiceServicer(metaclass=abc.ABCMeta):
@@ -202,6 +254,34 @@ class SynthesisServiceServicer(metaclass=abc.ABCMeta):
 
         The request type is Synthesize's on purpose: a caller changes from one method to the other
         without building anything anew.
+        """
+
+    @abc.abstractmethod
+    def Paint(
+        self,
+        request_iterator: _MaybeAsyncIterator[maskweave.v1.synthesis_pb2.PaintRequest],
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[maskweave.v1.synthesis_pb2.PaintResponse], collections.abc.AsyncIterator[maskweave.v1.synthesis_pb2.PaintResponse]]:
+        """Paints: keeps a canvas (a label map) for as long as the stream lasts, takes changes to it, and
+        answers with the picture of the canvas as it is by then. Meant for interactive tools.
+
+        The first message is the `start`, every further one an `update`. All updates are applied to the
+        canvas, in their order. Pictures ("frames") are made one after another, always of the latest
+        canvas: an update that is overtaken by another before its frame is begun gets no frame of its own,
+        and the next frame tells how many there were (`dropped_frames`). The last update always gets one.
+        A frame that the service has no room for at the moment is tried again, with what the canvas is
+        then. The next frame is begun when the frame before has been taken by the connection, so that a
+        slow reader gets fewer frames and not older ones.
+
+        The caller ends the session by closing their side of the stream, and still gets the frame of the
+        last update. A call without a deadline may last as long as updates come; each frame has the
+        service's own time limit. Whoever wants to go on after a failure starts a new session with the
+        canvas as they have it.
+
+        Errors: as for Synthesize, with field paths that begin with `start` or `update`; none of a bad
+        update is applied, and the session is over. DEADLINE_EXCEEDED with the reason SESSION_IDLE when no
+        message has come, or no frame has been taken, for the service's `paint_idle_seconds` (by default
+        300); UNAVAILABLE when the service stops.
         """
 
 def add_SynthesisServiceServicer_to_server(servicer: SynthesisServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -17,6 +17,7 @@ from service.core.errors import (
     QuotaExceeded,
     RepositoryError,
     RepositoryProblem,
+    SessionIdle,
     Unauthenticated,
     Unavailable,
 )
@@ -26,6 +27,7 @@ EXAMPLES: list[tuple[MaskweaveError, grpc.StatusCode]] = [
     (InvalidArgument("images", 0, "1 to 16"), grpc.StatusCode.INVALID_ARGUMENT),
     (NotFound("model", "facez", ["faces64"]), grpc.StatusCode.NOT_FOUND),
     (DeadlineExceeded("faces64: not done within 1 s."), grpc.StatusCode.DEADLINE_EXCEEDED),
+    (SessionIdle("No message has come for 300 s."), grpc.StatusCode.DEADLINE_EXCEEDED),
     (Overloaded("64 requests are in progress.", retry_after_seconds=0.5), grpc.StatusCode.RESOURCE_EXHAUSTED),
     (Unauthenticated("This needs a key."), grpc.StatusCode.UNAUTHENTICATED),
     (PermissionDenied("studio", ["edit"], ["synthesize"]), grpc.StatusCode.PERMISSION_DENIED),

@@ -60,7 +60,7 @@ def test_other_metadata_is_refused_without_the_key(
     assert KEY not in str(caught.value)
 
 
-@pytest.mark.parametrize("method", ["Synthesize", "SynthesizeStream"])
+@pytest.mark.parametrize("method", ["Synthesize", "SynthesizeStream", "Paint"])
 def test_a_key_for_something_else_is_refused(method: str) -> None:
     with pytest.raises(PermissionDenied, match="'editor' has the scopes edit; this needs synthesize"):
         ACCESS.permit(method, [("x-api-key", EDITOR_KEY)])

@@ -17,6 +17,11 @@ from tests.support.png import one_channel_png
 
 wild = settings(deadline=None)  # the machine is small and busy
 
+
+def without_number(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name != "number_of_images"}
+
+
 UINT32 = st.integers(0, 9) | st.integers(0, 2**32 - 1)
 INT32 = st.integers(0, 9) | st.integers(-(2**31), 2**31 - 1)
 FLOATS = st.floats(width=32)
@@ -58,6 +63,55 @@ others = st.fixed_dictionaries(
 requests = st.builds(lambda start, rest: pb.SynthesizeRequest(**start, **rest), starts, others)
 
 
+one_start: st.SearchStrategy[dict[str, Any]] = st.one_of(
+    st.fixed_dictionaries({"seed": UINT32}), st.fixed_dictionaries({"latent": latents}), st.just({})
+)
+coordinates = st.floats(-4, 20, width=32) | FLOATS
+strokes = st.builds(
+    pb.Stroke,
+    class_id=st.sampled_from([0, 4]) | UINT32,
+    width=st.floats(1, 9, width=32) | FLOATS,
+    points=st.lists(st.builds(pb.Point, x=coordinates, y=coordinates), max_size=5),
+)
+changes: st.SearchStrategy[dict[str, Any]] = st.one_of(
+    st.fixed_dictionaries({"strokes": st.builds(pb.StrokeList, strokes=st.lists(strokes, max_size=4))}),
+    st.fixed_dictionaries({"label_map": label_maps}),
+    st.just({}),
+)
+good_canvas = pb.LabelMap(raw=pb.RawLabelMap(data=bytes(12), width=4, height=3))
+paint_starts = st.builds(
+    lambda start, rest: pb.PaintRequest(start=pb.PaintStart(**start, **rest)),
+    one_start,
+    st.just({"model": "tiny", "label_map": good_canvas}) | others.map(without_number),
+)
+paint_updates = st.builds(
+    lambda sequence, change, start, strength: pb.PaintRequest(
+        update=pb.PaintUpdate(sequence=sequence, style_strength=strength, **change, **start)
+    ),
+    st.integers(0, 2**64 - 1),
+    changes,
+    one_start,
+    st.none() | st.just(0.5) | FLOATS,
+)
+
+
+@st.composite
+def sessions(draw: st.DrawFn) -> list[pb.PaintRequest]:
+    """Mostly a start and updates in their order."""
+    updates = draw(st.lists(paint_updates, max_size=6))
+    if draw(st.booleans()):
+        for number, message in enumerate(updates, 1):
+            message.update.sequence = number
+    messages = [draw(paint_starts), *updates]
+    return draw(st.permutations(messages)) if draw(st.integers(0, 9)) == 9 else messages
+
+
+@wild
+@given(sessions())
+def test_any_session(messages: list[pb.PaintRequest]) -> None:
+    targets.paint(targets.joined(messages))
+
+
 @wild
 @given(requests, st.sampled_from([targets.synthesize, targets.synthesize_stream]))
 def test_any_fields(request: Message, method: targets.Target) -> None:
@@ -89,13 +143,15 @@ def test_a_target_notices_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise EngineFailure("broken")
 
-    monkeypatch.setattr("service.synthesis.synthesizer.decode_raw", fail)
+    monkeypatch.setattr("service.synthesis.decoding.decode_raw", fail)
     monkeypatch.setattr("tests.fuzz.targets.decode_png", fail)
     raw = pb.RawLabelMap(data=b"\0", width=1, height=1)
     good = pb.SynthesizeRequest(model="tiny", label_map=pb.LabelMap(raw=raw)).SerializeToString()
+    start = pb.PaintStart(model="tiny", label_map=pb.LabelMap(raw=raw))
     broken: list[tuple[Callable[[bytes], None], bytes]] = [
         (targets.synthesize, good),
         (targets.synthesize_stream, good),
+        (targets.paint, targets.joined([pb.PaintRequest(start=start)])),
         (targets.png, b""),
     ]
     for target, data in broken:

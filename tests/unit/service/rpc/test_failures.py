@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 
 import grpc
 import pytest
@@ -22,9 +23,11 @@ from service.core.statuses import STATUS_CODES, describe
 from service.engine.base import Array
 from service.rpc.calls import Calls
 from service.rpc.handlers import add_synthesis_service
+from service.rpc.paint import PaintSessions
 from service.rpc.servicer import SynthesisServicer
 from service.rpc.status import DETAILS_TRAILER, rich_status
 from service.synthesis.catalogue import build_catalogue
+from service.synthesis.painting import Painting
 from service.synthesis.synthesizer import Synthesizer
 from tests.support.fake_engine import FakeEngine
 
@@ -49,6 +52,12 @@ async def stub_on(
         add_synthesis_service(
             server,
             SynthesisServicer(synthesizer, metrics, max_message_bytes=2**20),
+            PaintSessions(
+                partial(Painting.begin, synthesizer=synthesizer, codecs=codecs),
+                metrics,
+                idle_seconds=30,
+                frame_seconds=30,
+            ),
             Calls(metrics, max_concurrent=MAX_CONCURRENT, default_timeout_seconds=30),
         )
         port = server.add_insecure_port("127.0.0.1:0")
@@ -108,6 +117,7 @@ SAMPLES: Mapping[type[BaseException], BaseException] = {
     errors.InvalidArgument: errors.InvalidArgument("seeds.values", 3, "4"),
     errors.NotFound: errors.NotFound("model", "x", ["y"]),
     errors.DeadlineExceeded: errors.DeadlineExceeded("Late."),
+    errors.SessionIdle: errors.SessionIdle("No message has come."),
     errors.Overloaded: errors.Overloaded("Full.", 1.5),
     errors.Unauthenticated: errors.Unauthenticated("No key."),
     errors.PermissionDenied: errors.PermissionDenied("studio", ["edit"], ["synthesize"]),

@@ -1,0 +1,101 @@
+"""The messages of `Paint` to the service's own types and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from maskweave.v1 import synthesis_pb2 as pb
+from service.codecs.strokes import Stroke
+from service.core.errors import InvalidArgument
+from service.rpc.messages import (
+    image_format_from_proto,
+    image_to_proto,
+    label_map_from_proto,
+    priority_from_proto,
+)
+from service.rpc.timings import timings_to_proto
+from service.synthesis.painting import Frame, Update
+from service.synthesis.request import FirstSeed, Latents, SynthesisRequest
+
+
+def painting_from_proto(message: pb.PaintStart) -> SynthesisRequest:
+    """Read what a painting begins with; what its values mean is checked later.
+
+    Raises:
+        InvalidArgument: The label map or its encoding is not set, or the format or the priority is not a
+            known one.
+    """
+    if not message.HasField("label_map"):
+        raise InvalidArgument("label_map", "no label map", "the canvas to begin with")
+    return SynthesisRequest(
+        model=message.model,
+        label_map=label_map_from_proto(message.label_map),
+        start=_start(message),
+        style_strength=message.style_strength if message.HasField("style_strength") else None,
+        image_format=image_format_from_proto(message.image_format),
+        image_quality=message.image_quality if message.HasField("image_quality") else None,
+        priority=priority_from_proto(message.priority),
+    )
+
+
+def update_from_proto(message: pb.PaintUpdate) -> Update:
+    """Read an update of a painting; what its values mean is checked later.
+
+    Raises:
+        InvalidArgument: The label map's encoding is not set.
+    """
+    change = message.WhichOneof("change")
+    return Update(
+        sequence=message.sequence,
+        label_map=label_map_from_proto(message.label_map) if change == "label_map" else None,
+        strokes=_Strokes(message.strokes.strokes) if change == "strokes" else None,
+        start=_start(message),
+        style_strength=message.style_strength if message.HasField("style_strength") else None,
+    )
+
+
+def frame_to_proto(frame: Frame) -> pb.PaintResponse:
+    """Put a frame of a painting on the wire."""
+    job, picture = frame.job, frame.picture
+    return pb.PaintResponse(
+        sequence=frame.sequence,
+        image=image_to_proto(job, picture),
+        dropped_frames=frame.dropped,
+        model_version=job.model.version,
+        timings=timings_to_proto(job, [picture], frame.seconds),
+    )
+
+
+class _Strokes(Sequence[Stroke]):
+    """Strokes taken out of the message one by one, so that too many are counted and refused first."""
+
+    def __init__(self, strokes: Sequence[pb.Stroke]) -> None:
+        self._strokes = strokes
+
+    def __len__(self) -> int:
+        return len(self._strokes)
+
+    def __getitem__(self, index: Any) -> Any:
+        stroke = self._strokes[index]
+        return Stroke(stroke.class_id, stroke.width, _Points(stroke.points))
+
+
+class _Points(Sequence[tuple[float, float]]):
+    def __init__(self, points: Sequence[pb.Point]) -> None:
+        self._points = points
+
+    def __len__(self) -> int:
+        return len(self._points)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._points[index].x, self._points[index].y
+
+
+def _start(message: pb.PaintStart | pb.PaintUpdate) -> FirstSeed | Latents | None:
+    match message.WhichOneof("start"):
+        case "seed":
+            return FirstSeed(message.seed)
+        case "latent":
+            return Latents([message.latent.values])
+    return None

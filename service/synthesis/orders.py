@@ -1,0 +1,102 @@
+"""From a request to an order: everything checked that can be checked without decoding."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from service.codecs.picture import ImageFormat
+from service.core.errors import InvalidArgument, NotFound
+from service.core.limits import Limits
+from service.engine.base import Priority
+from service.synthesis.models import ConditionKind, ConditionSupport, Model
+from service.synthesis.request import LabelMap, SynthesisRequest
+from service.synthesis.starts import Start, resolve_starts
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A request that the models can take, once its condition is decoded.
+
+    Attributes:
+        model: The model that will make the pictures.
+        condition: How the model takes the condition.
+        label_map: As it was sent.
+        starts: One per picture.
+        style_strength: Inside the model's range.
+        image_format: File format of the pictures.
+        image_quality: Quality for lossy formats; None for the default.
+        priority: Whether somebody waits for the pictures.
+    """
+
+    model: Model
+    condition: ConditionSupport
+    label_map: LabelMap
+    starts: tuple[Start, ...]
+    style_strength: float
+    image_format: ImageFormat
+    image_quality: int | None
+    priority: Priority
+
+
+def find_model(name: str, catalogue: Mapping[str, Model], *, field: str) -> Model:
+    """The model of a name; `field` is where the request has it.
+
+    Raises:
+        InvalidArgument: The name is empty.
+        NotFound: There is no such model.
+    """
+    if not name:
+        raise InvalidArgument(field, "an empty name", f"the name of a model: {', '.join(catalogue)}")
+    try:
+        return catalogue[name]
+    except KeyError:
+        raise NotFound("model", name, catalogue) from None
+
+
+def check_request(request: SynthesisRequest, catalogue: Mapping[str, Model], limits: Limits) -> Order:
+    """Check all of a request but its condition's bytes.
+
+    Raises:
+        InvalidArgument: A field has a value that is not allowed, or the model does not accept this
+            kind of condition.
+        NotFound: There is no such model.
+    """
+    model = find_model(request.model, catalogue, field="model")
+    condition = model.conditions.get(ConditionKind.LABEL_MAP)
+    if condition is None:
+        accepted = ", ".join(model.conditions)
+        raise InvalidArgument("condition", ConditionKind.LABEL_MAP, f"what {model.name} accepts: {accepted}")
+    style_strength = _check_style_strength(request.style_strength, condition)
+    _check_quality(request.image_format, request.image_quality, limits)
+    return Order(
+        model=model,
+        condition=condition,
+        label_map=request.label_map,
+        starts=resolve_starts(request.start, request.number_of_images, model, limits=limits),
+        style_strength=style_strength,
+        image_format=request.image_format,
+        image_quality=request.image_quality,
+        priority=request.priority,
+    )
+
+
+def _check_style_strength(value: float | None, condition: ConditionSupport) -> float:
+    allowed = condition.style_strength
+    if value is None:
+        return allowed.default
+    if value not in allowed:
+        raise InvalidArgument("style_strength", f"{value:g}", f"{allowed.min:g} to {allowed.max:g}")
+    return value
+
+
+def _check_quality(image_format: ImageFormat, quality: int | None, limits: Limits) -> None:
+    if quality is None:
+        return
+    if not image_format.lossy:
+        lossy = " and ".join(kind.upper() for kind in ImageFormat if kind.lossy)
+        raise InvalidArgument(
+            "image_quality", quality, f"unset for {image_format.upper()}; only {lossy} have it"
+        )
+    if not limits.min_quality <= quality <= limits.max_quality:
+        raise InvalidArgument("image_quality", quality, f"{limits.min_quality} to {limits.max_quality}")
