@@ -143,9 +143,9 @@ class _Parameters(BaseModel):
         Raises:
             OfferError: A parameter is missing, or the styles are not one for each class.
         """
-        needed = ("style_strength",)
+        needed = ["style_strength"]
         if self.method is Method.GROUPDNET:
-            needed = ("style_encoder", "style_prior", "style_classes", "style_size")
+            needed = ["style_encoder", "style_prior", "style_classes", "style_size"]
         faults = [
             Fault(f'parameters["{PREFIX}{name}"]', "missing", f"needed for the method {self.method.value}")
             for name in needed
