@@ -8,10 +8,12 @@ with Client("localhost:50051") as client:
     result.pictures[0].to_pil().save("face.png")
 ```
 
-`AsyncClient` has the same methods as coroutines. Every failure of a call is a `MaskweaveError`.
+`Client.paint` opens a canvas for strokes, with pictures of it as it changes. `AsyncClient` has the same
+methods as coroutines. Every failure of a call is a `MaskweaveError`.
 """
 
 from maskweave_client._async_client import AsyncClient
+from maskweave_client._async_paint import AsyncPaintSession
 from maskweave_client._client import Client
 from maskweave_client._errors import (
     Cancelled,
@@ -27,17 +29,21 @@ from maskweave_client._errors import (
     Unavailable,
 )
 from maskweave_client._models import Condition, Limits, Model, StyleStrength
+from maskweave_client._paint import PaintSession
+from maskweave_client._paint_requests import Stroke
 from maskweave_client._palette import Palette, PaletteEntry
 from maskweave_client._requests import ImageFormat, LabelMap, Priority
-from maskweave_client._results import Picture, Result, StageTiming, StreamedPicture, Timings
+from maskweave_client._results import Frame, Picture, Result, StageTiming, StreamedPicture, Timings
 
 __all__ = [
     "AsyncClient",
+    "AsyncPaintSession",
     "Cancelled",
     "Client",
     "Condition",
     "DeadlineExceeded",
     "FieldViolation",
+    "Frame",
     "ImageFormat",
     "InvalidRequest",
     "LabelMap",
@@ -46,6 +52,7 @@ __all__ = [
     "Model",
     "NotFound",
     "Overloaded",
+    "PaintSession",
     "Palette",
     "PaletteEntry",
     "PermissionDenied",
@@ -55,6 +62,7 @@ __all__ = [
     "ServiceFailure",
     "StageTiming",
     "StreamedPicture",
+    "Stroke",
     "StyleStrength",
     "Timings",
     "Unauthenticated",

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from maskweave.v1 import synthesis_pb2 as pb
 from maskweave.v1 import synthesis_pb2_grpc as pb_grpc
+from maskweave_client._async_paint import AsyncPaintSession
 from maskweave_client._channel import DEFAULT_TIMEOUT_SECONDS, channel_options, check_api_key, metadata
 from maskweave_client._errors import MaskweaveError, error_from_rpc
 from maskweave_client._models import Model, model_from_proto
+from maskweave_client._paint_requests import paint_start
 from maskweave_client._requests import ImageFormat, LabelMap, Priority, synthesize_request
 from maskweave_client._results import Result, StreamedPicture, result_from_proto, streamed_from_proto
 
@@ -203,6 +205,57 @@ class AsyncClient:
             priority=priority,
         )
         return self._stream(request, timeout, request_id)
+
+    def paint(
+        self,
+        model: str,
+        label_map: LabelMap,
+        *,
+        seed: int | None = None,
+        latent: NDArray[Any] | Sequence[float] | None = None,
+        style_strength: float | None = None,
+        image_format: ImageFormat = "png",
+        quality: int | None = None,
+        priority: Priority = "interactive",
+        timeout: float | None = None,
+        request_id: str | None = None,
+    ) -> AsyncPaintSession:
+        """Open a canvas that strokes and other updates change, and of which pictures come back.
+
+        For interactive tools: the pictures ("frames") are always of the latest canvas, so that there may be
+        fewer of them than updates.
+
+        Args:
+            model: Name of the model, for example `faces64`.
+            label_map: The canvas to begin with: a 2-D array of class ids, an image of mode P, L or 1, or the
+                bytes of a PNG. Its size is the canvas's for the whole session.
+            seed: Seed of the pictures, until an update changes it. Random when no start is given.
+            latent: Latent of the pictures, float `[latent_size]`.
+            style_strength: Weight of the start's style against the label map; the model's default when None.
+            image_format: Format in which the pictures travel.
+            quality: 1 to 100, for jpeg and webp.
+            priority: `interactive` goes first when the service is busy; `batch` for what nobody waits for.
+            timeout: Seconds that the session may last; for as long as updates come when None.
+            request_id: Your id of the request, for the service's log.
+
+        Returns:
+            The session. The failures of the call are raised where it is used.
+
+        Raises:
+            ValueError: An argument cannot be what it is meant to be.
+            TypeError: The label map is of none of the types allowed, or something else is not a number.
+        """
+        start = paint_start(
+            model,
+            label_map,
+            seed=seed,
+            latent=latent,
+            style_strength=style_strength,
+            image_format=image_format,
+            quality=quality,
+            priority=priority,
+        )
+        return AsyncPaintSession(self._stub, start, timeout, metadata(self._api_key, request_id))
 
     async def _call(
         self,

@@ -51,6 +51,11 @@ class Limits:
         max_label_map_pixels: Width times height of a label map.
         max_png_bytes: Size of a PNG file in bytes.
         max_request_bytes: Size of a request message in bytes.
+        max_strokes: Strokes in one update of a painting.
+        max_stroke_points: Points of these strokes together.
+        max_stroke_width: Width of a stroke in pixels of the canvas; the least is 1.
+        max_stroke_pixels: Pixels of the canvas that these strokes may go over together: for each segment its
+            bounding box, widened by the stroke's width.
     """
 
     max_images: int
@@ -59,6 +64,10 @@ class Limits:
     max_label_map_pixels: int
     max_png_bytes: int
     max_request_bytes: int
+    max_strokes: int
+    max_stroke_points: int
+    max_stroke_width: float
+    max_stroke_pixels: int
 
 
 @dataclass(frozen=True)
@@ -116,6 +125,10 @@ def model_from_proto(message: pb.Model) -> Model:
             max_label_map_pixels=limits.max_label_map_pixels,
             max_png_bytes=limits.max_png_bytes,
             max_request_bytes=limits.max_request_bytes,
+            max_strokes=limits.max_strokes,
+            max_stroke_points=limits.max_stroke_points,
+            max_stroke_width=limits.max_stroke_width,
+            max_stroke_pixels=limits.max_stroke_pixels,
         ),
     )
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import reprlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
+from google.protobuf.message import Message
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -69,13 +70,10 @@ def synthesize_request(
     """
     if sum(start is not None for start in (seed, seeds, latents)) > 1:
         raise ValueError("seed, seeds, latents: got more than one; allowed: one of them, or none")
-    if image_format not in FORMAT_VALUES:
-        raise ValueError(f"image_format: got {image_format!r}; allowed: {', '.join(FORMAT_VALUES)}")
-    if priority not in PRIORITY_VALUES:
-        raise ValueError(f"priority: got {priority!r}; allowed: {', '.join(PRIORITY_VALUES)}")
+    check_choices(image_format, priority)
     request = pb.SynthesizeRequest(
         model=model,
-        label_map=_label_map(label_map),
+        label_map=label_map_to_proto(label_map),
         image_format=FORMAT_VALUES[image_format],
         priority=PRIORITY_VALUES[priority],
     )
@@ -85,22 +83,44 @@ def synthesize_request(
         "style_strength": style_strength,
         "quality": quality,
     }
-    for argument, value in numbers.items():
-        if value is not None:
-            field, allowed = _NUMBERS[argument]
-            with _naming(argument, value, allowed):
-                setattr(request, field, value)
+    set_numbers(request, numbers)
     if seeds is not None:
-        with _naming("seeds", seeds, f"a sequence of {_SEED}"):
+        with naming("seeds", seeds, f"a sequence of {_SEED}"):
             request.seeds.CopyFrom(pb.SeedList(values=seeds))
     if latents is not None:
-        with _naming("latents", latents, "numbers [pictures, latent_size]"):
+        with naming("latents", latents, "numbers [pictures, latent_size]"):
             request.latents.CopyFrom(pb.LatentList(latents=[pb.Latent(values=values) for values in latents]))
     return request
 
 
+def check_choices(image_format: ImageFormat, priority: Priority) -> None:
+    """Refuse a format or a priority that is unknown.
+
+    Raises:
+        ValueError: One of them is.
+    """
+    if image_format not in FORMAT_VALUES:
+        raise ValueError(f"image_format: got {image_format!r}; allowed: {', '.join(FORMAT_VALUES)}")
+    if priority not in PRIORITY_VALUES:
+        raise ValueError(f"priority: got {priority!r}; allowed: {', '.join(PRIORITY_VALUES)}")
+
+
+def set_numbers(message: Message, numbers: Mapping[str, float | None]) -> None:
+    """Put the arguments that are one number into a message; those that are None are left out.
+
+    Raises:
+        TypeError: Something is not a number.
+        ValueError: A number does not fit its field.
+    """
+    for argument, value in numbers.items():
+        if value is not None:
+            field, allowed = _NUMBERS[argument]
+            with naming(argument, value, allowed):
+                setattr(message, field, value)
+
+
 @contextmanager
-def _naming(argument: str, value: object, allowed: str) -> Iterator[None]:
+def naming(argument: str, value: object, allowed: str) -> Iterator[None]:
     """Say which argument it was: protobuf's own errors tell neither field nor message."""
     try:
         yield
@@ -109,7 +129,13 @@ def _naming(argument: str, value: object, allowed: str) -> Iterator[None]:
         raise type(error)(f"{argument}: got {found}; allowed: {allowed}") from error
 
 
-def _label_map(label_map: LabelMap) -> pb.LabelMap:
+def label_map_to_proto(label_map: LabelMap) -> pb.LabelMap:
+    """Encode a label map.
+
+    Raises:
+        TypeError: It is of none of the types allowed.
+        ValueError: Its shape, mode or values cannot be class ids.
+    """
     if isinstance(label_map, bytes):
         return pb.LabelMap(png=label_map)
     if isinstance(label_map, Image.Image):

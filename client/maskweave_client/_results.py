@@ -123,6 +123,25 @@ class StreamedPicture:
     timings: Timings
 
 
+@dataclass(frozen=True)
+class Frame:
+    """A picture of a canvas that is being painted.
+
+    Attributes:
+        sequence: The latest update that is in it; 0 for the canvas as it began.
+        picture: The picture.
+        dropped_frames: Updates since the frame before that got none of their own.
+        model_version: Version of the model that made it.
+        timings: Where the time went for it.
+    """
+
+    sequence: int
+    picture: Picture
+    dropped_frames: int
+    model_version: str
+    timings: Timings
+
+
 def result_from_proto(message: pb.SynthesizeResponse) -> Result:
     """Read a reply."""
     return Result(
@@ -134,6 +153,17 @@ def streamed_from_proto(message: pb.SynthesizeStreamResponse) -> StreamedPicture
     """Read one message of a stream."""
     return StreamedPicture(
         message.index, _picture(message.image), message.model_version, _timings(message.timings)
+    )
+
+
+def frame_from_proto(message: pb.PaintResponse) -> Frame:
+    """Read one frame of a painting."""
+    return Frame(
+        message.sequence,
+        _picture(message.image),
+        message.dropped_frames,
+        message.model_version,
+        _timings(message.timings),
     )
 
 

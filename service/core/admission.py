@@ -241,7 +241,7 @@ class Admission:
     def _wait_seconds(self, priority: int) -> float:
         """How long a picture that comes now waits for its turn; 0 as long as nothing is known."""
         if self.waiting < self._free:
-            return 0.0  # those that were let in but have not begun find a free slot each, and so does this one
+            return 0.0  # each of those that were let in finds a free slot, and so does this one
         ahead = sum(
             visit.waiting * self._mean_seconds.get(visit.model, 0.0)
             for visit in self._visits.values()

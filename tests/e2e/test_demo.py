@@ -1,4 +1,4 @@
-"""The demo's script, run as `make demo` runs it."""
+"""The client's examples; the demo as `make demo` runs it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -85,3 +86,22 @@ def test_table_shows_every_stage_with_p50_and_p99(demo: tuple[str, Path]) -> Non
 def test_last_line_says_where_the_picture_is(demo: tuple[str, Path]) -> None:
     printed, sheet = demo
     assert printed.rstrip().endswith(f"of {len(LABEL_MAPS)} label maps: {sheet}")
+
+
+def test_the_painting_example_writes_a_frame_for_every_line_it_prints(
+    gateway: GatewayProcess, tmp_path: Path
+) -> None:
+    animation = tmp_path / "paint.gif"
+    command: list[str | Path] = [sys.executable, EXAMPLES / "paint.py", "--strokes", "8"]
+    command += ["--address", gateway.address, "--output", animation]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    *lines, summary = done.stdout.splitlines()
+    assert lines[-1].startswith("stroke   8: ")
+    assert summary == f"8 strokes, {len(lines) + 1} frames: {animation}"
+    with Image.open(animation) as image:
+        first = np.asarray(image.convert("RGB"))
+        image.seek(getattr(image, "n_frames", 1) - 1)
+        last = np.asarray(image.convert("RGB"))
+    assert first.shape == (192, 192, 3)
+    assert (first != last).any()

@@ -8,7 +8,15 @@ import grpc
 import pytest
 
 import maskweave_client
-from maskweave_client import AsyncClient, Client, MaskweaveError, ServiceFailure, Unavailable
+from maskweave_client import (
+    AsyncClient,
+    AsyncPaintSession,
+    Client,
+    MaskweaveError,
+    PaintSession,
+    ServiceFailure,
+    Unavailable,
+)
 from maskweave_client._channel import channel_options
 from maskweave_client._errors import error_from_rpc
 
@@ -16,17 +24,24 @@ from maskweave_client._errors import error_from_rpc
 def test_everything_public_is_exported_and_documented() -> None:
     public = {name for name in vars(maskweave_client) if not name.startswith("_")}
     assert public == set(maskweave_client.__all__)
-    for name in ("Client", "AsyncClient", "Palette", "Picture", "Result", "Model", "MaskweaveError"):
-        assert inspect.getdoc(getattr(maskweave_client, name))
+    documented = (getattr(maskweave_client, name) for name in public)
+    assert all(inspect.getdoc(each) for each in documented if inspect.isclass(each))
 
 
-@pytest.mark.parametrize("name", ["models", "model", "synthesize", "synthesize_stream", "close"])
+@pytest.mark.parametrize("name", ["models", "model", "synthesize", "synthesize_stream", "paint", "close"])
 def test_both_clients_have_the_same_methods(name: str) -> None:
     def parameters(owner: type) -> list[inspect.Parameter]:
         return list(inspect.signature(getattr(owner, name)).parameters.values())
 
     assert parameters(Client) == parameters(AsyncClient)
     assert inspect.getdoc(getattr(Client, name)) == inspect.getdoc(getattr(AsyncClient, name))
+
+
+@pytest.mark.parametrize("name", ["stroke", "update", "finish", "close"])
+def test_both_sessions_have_the_same_methods(name: str) -> None:
+    ours, theirs = getattr(PaintSession, name), getattr(AsyncPaintSession, name)
+    assert inspect.signature(ours) == inspect.signature(theirs)
+    assert inspect.getdoc(ours) == inspect.getdoc(theirs)
 
 
 def test_both_clients_are_made_alike() -> None:
