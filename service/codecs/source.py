@@ -46,6 +46,8 @@ def decode_picture(
             _check_size(image.size, width, height, field)
             if image.mode not in _MODES or "transparency" in image.info:
                 _refuse(field, f"a picture of mode {image.mode}{_transparency(image)}", _ALLOWED)
+            if image.format == "PNG":
+                _verify(data)
             image.load()
             return np.asarray(image.convert("RGB"))
     except UnidentifiedImageError:
@@ -53,6 +55,12 @@ def decode_picture(
     # Pillow's readers raise what they please for a damaged file.
     except (OSError, SyntaxError, ValueError, EOFError, *_TOO_LARGE):
         _refuse(field, "a picture that is damaged, cut off or far too large", _WHOLE)
+
+
+def _verify(data: bytes) -> None:
+    """Check every chunk to the last: reading alone stops where the pixels are complete."""
+    with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+        image.verify()
 
 
 def decode_pixels(

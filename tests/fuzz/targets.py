@@ -32,9 +32,11 @@ from service.core.statuses import describe
 from service.rpc.calls import Call
 from service.rpc.servicer import SynthesisServicer
 from service.rpc.status import rich_status
+from service.rpc.style_servicer import StyleServicer
 from service.synthesis.catalogue import build_catalogue
+from service.synthesis.style_encoding import StyleEncoder
 from service.synthesis.synthesizer import Synthesizer
-from tests.support.fake_engine import FakeEngine
+from tests.support.fake_engine import ENSEMBLE, WITH_STYLES, FakeEngine
 
 Parsed = TypeVar("Parsed", bound=Message)
 Target = Callable[[bytes], None]
@@ -98,6 +100,30 @@ def synthesize_stream(data: bytes) -> None:
         assert sorted(reply.index for reply in replies) == list(range(len(replies)))
 
 
+def encode_styles(data: bytes) -> None:
+    """The bytes of an `EncodeStylesRequest`."""
+    request = _parsed(pb.EncodeStylesRequest, data)
+    if request is not None:
+        reply = _answer(lambda call: _styles().encode_styles(request, call))
+        if reply is not None:
+            assert reply.codes
+            assert all(np.abs(code.values).max() <= LIMITS.max_style_value for code in reply.codes)
+
+
+def morph(data: bytes) -> None:
+    """The bytes of a `MorphRequest`."""
+    request = _parsed(pb.MorphRequest, data)
+    if request is None:
+        return
+
+    async def read(call: Call) -> list[pb.MorphResponse]:
+        return [reply async for reply in _styles().morph(request, call)]
+
+    replies = _answer(read)
+    if replies is not None:
+        assert [reply.index for reply in replies] == list(range(request.number_of_frames))
+
+
 def list_models(data: bytes) -> None:
     """The bytes of a `ListModelsRequest`."""
     request = _parsed(pb.ListModelsRequest, data)
@@ -122,6 +148,8 @@ TARGETS: Mapping[str, Target] = MappingProxyType(
             raw,
             synthesize,
             synthesize_stream,
+            encode_styles,
+            morph,
             list_models,
             get_model,
         )
@@ -205,12 +233,22 @@ def _loop() -> asyncio.AbstractEventLoop:
 
 @cache
 def _engine() -> FakeEngine:
-    return FakeEngine()
+    return FakeEngine(infos=(ENSEMBLE, *WITH_STYLES))
 
 
 @cache
 def _servicer() -> SynthesisServicer:
-    engine = _engine()
-    admission = Admission(slots=4, room=64)
-    synthesizer = Synthesizer(engine, build_catalogue(engine.models()), _AtOnce(), admission, _SMALL)
-    return SynthesisServicer(synthesizer, Metrics(), max_message_bytes=2**20)
+    return SynthesisServicer(_synthesizer(), Metrics(), max_message_bytes=2**20)
+
+
+@cache
+def _styles() -> StyleServicer:
+    catalogue = build_catalogue(_engine().models())
+    encoder = StyleEncoder(_engine(), catalogue, _AtOnce(), Admission(slots=4, room=64), _SMALL)
+    return StyleServicer(encoder, _synthesizer(), Metrics())
+
+
+@cache
+def _synthesizer() -> Synthesizer:
+    catalogue = build_catalogue(_engine().models())
+    return Synthesizer(_engine(), catalogue, _AtOnce(), Admission(slots=4, room=64), _SMALL)

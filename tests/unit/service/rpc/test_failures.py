@@ -25,8 +25,8 @@ from service.rpc.calls import Calls
 from service.rpc.handlers import add_synthesis_service
 from service.rpc.paint import PaintSessions
 from service.rpc.servicer import SynthesisServicer
-from service.rpc.style_servicer import StyleServicer
 from service.rpc.status import DETAILS_TRAILER, rich_status
+from service.rpc.style_servicer import StyleServicer
 from service.synthesis.catalogue import build_catalogue
 from service.synthesis.painting import Painting
 from service.synthesis.style_encoding import StyleEncoder
