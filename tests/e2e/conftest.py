@@ -53,13 +53,19 @@ def label_map() -> NDArray[np.uint8]:
 
 
 @pytest.fixture(scope="session")
-def dolls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
-    """A gateway on packs with styles, and one without; it makes one picture at a time."""
+def dolls_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Packs with styles, and one without."""
     root = tmp_path_factory.mktemp("dolls")
     writer = RepositoryWriter(root)
     write_dolls(writer)
     write_faces64(writer)
-    with gateway_process(root, max_running=1) as running:
+    return root
+
+
+@pytest.fixture(scope="session")
+def dolls(dolls_repository: Path) -> Iterator[GatewayProcess]:
+    """A gateway on them; it makes one picture at a time."""
+    with gateway_process(dolls_repository, max_running=1) as running:
         yield running
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import grpc
 import pytest
 
-from maskweave_client import (
-    Client,
-    DeadlineExceeded,
-    Seed,
-    StyleCode,
-)
+from maskweave_client import Client, DeadlineExceeded, Overloaded, PermissionDenied, Seed, StyleCode
 from tests.support.dolls_pack import (
     HAIR,
     LABEL_MAP,
@@ -17,7 +15,8 @@ from tests.support.dolls_pack import (
     color,
 )
 from tests.support.dolls_pictures import HERS, HIS, make, seen
-from tests.support.gateway_process import GatewayProcess
+from tests.support.gateway_process import GatewayProcess, gateway_process
+from tests.support.key_file import new_key, write_keys
 
 
 def test_a_morph_goes_from_one_to_the_other_in_order(dolls_client: Client) -> None:
@@ -125,3 +124,44 @@ def test_a_morph_ends_at_its_deadline(dolls_client: Client, dolls: GatewayProces
     with pytest.raises(DeadlineExceeded):
         list(frames)
     dolls.wait_for_metric("maskweave_pictures_waiting 0.0")
+
+
+def test_a_morph_has_room_for_all_of_its_frames_or_is_refused(dolls_repository: Path) -> None:
+    with (
+        gateway_process(dolls_repository, max_running=1, max_waiting=4) as gateway,
+        Client(gateway.address) as client,
+        grpc.insecure_channel(gateway.address, (("grpc.enable_retries", 0),)) as channel,
+        Client(channel=channel) as once,
+    ):
+        ends = ({HAIR: Seed(1)}, {HAIR: Seed(2)})
+        assert len(list(client.morph("dolls", LABEL_MAP, *ends, number_of_frames=5))) == 5
+        with pytest.raises(Overloaded, match="it asks for 6"):
+            list(once.morph("dolls", LABEL_MAP, *ends, number_of_frames=6))
+
+
+def test_interactive_pictures_pass_a_morph_that_nobody_waits_for(
+    dolls_client: Client, dolls: GatewayProcess
+) -> None:
+    frames = dolls_client.morph(
+        "slow_dolls", LABEL_MAP, {HAIR: Seed(3)}, {HAIR: Seed(4)}, number_of_frames=12, priority="batch"
+    )
+    assert next(frames).index == 0
+    dolls_client.synthesize("dolls", LABEL_MAP, seed=1)
+    dolls.wait_until_in_flight(1, "Morph")
+    waiting = next(
+        line for line in dolls.get("/metrics").splitlines() if line.startswith("maskweave_pictures_waiting")
+    )
+    assert float(waiting.rpartition(" ")[2]) > 0, "the picture was made before the frames that came before it"
+    frames.close()
+
+
+def test_keys_for_editing_may_encode_and_not_morph(dolls_repository: Path, tmp_path: Path) -> None:
+    key, entry = new_key("editor", "edit")
+    keys = write_keys(tmp_path / "keys.toml", entry)
+    with (
+        gateway_process(dolls_repository, api_keys_file=keys) as gateway,
+        Client(gateway.address, api_key=key) as client,
+    ):
+        assert client.encode_styles("dolls", HERS, LABEL_MAP)
+        with pytest.raises(PermissionDenied, match="this needs synthesize"):
+            list(client.morph("dolls", LABEL_MAP, {HAIR: Seed(1)}, {}, number_of_frames=1))
