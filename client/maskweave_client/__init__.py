@@ -28,16 +28,27 @@ from maskweave_client._errors import (
     Unauthenticated,
     Unavailable,
 )
-from maskweave_client._models import Condition, Limits, Model, StyleStrength
+from maskweave_client._models import Condition, Limits, Model, StyleStrength, StyleSupport
 from maskweave_client._paint import PaintSession
 from maskweave_client._paint_requests import Stroke
 from maskweave_client._palette import Palette, PaletteEntry
 from maskweave_client._requests import ImageFormat, LabelMap, Priority
-from maskweave_client._results import Frame, Picture, Result, StageTiming, StreamedPicture, Timings
+from maskweave_client._results import (
+    Frame,
+    MorphFrame,
+    Picture,
+    Result,
+    StageTiming,
+    StreamedPicture,
+    Timings,
+)
+from maskweave_client._style_requests import MorphPath, SourcePicture
+from maskweave_client._styles import Blend, Seed, Style, StyleCode, blend
 
 __all__ = [
     "AsyncClient",
     "AsyncPaintSession",
+    "Blend",
     "Cancelled",
     "Client",
     "Condition",
@@ -50,6 +61,8 @@ __all__ = [
     "Limits",
     "MaskweaveError",
     "Model",
+    "MorphFrame",
+    "MorphPath",
     "NotFound",
     "Overloaded",
     "PaintSession",
@@ -59,12 +72,18 @@ __all__ = [
     "Picture",
     "Priority",
     "Result",
+    "Seed",
     "ServiceFailure",
+    "SourcePicture",
     "StageTiming",
     "StreamedPicture",
     "Stroke",
+    "Style",
+    "StyleCode",
     "StyleStrength",
+    "StyleSupport",
     "Timings",
     "Unauthenticated",
     "Unavailable",
+    "blend",
 ]

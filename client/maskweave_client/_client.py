@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Generator, Mapping, Sequence
+from typing import Any
 
-import grpc
 from numpy.typing import NDArray
 
 from maskweave.v1 import synthesis_pb2 as pb
-from maskweave.v1 import synthesis_pb2_grpc as pb_grpc
-from maskweave_client._channel import DEFAULT_TIMEOUT_SECONDS, channel_options, check_api_key, metadata
-from maskweave_client._errors import MaskweaveError, error_from_rpc
+from maskweave_client._channel import metadata
 from maskweave_client._models import Model, model_from_proto
 from maskweave_client._paint import PaintSession
 from maskweave_client._paint_requests import paint_start
 from maskweave_client._requests import ImageFormat, LabelMap, Priority, synthesize_request
 from maskweave_client._results import Result, StreamedPicture, result_from_proto, streamed_from_proto
+from maskweave_client._style_calls import StyleCalls
+from maskweave_client._styles import Style, styles_to_proto
 
-Reply = TypeVar("Reply")
 
-
-class Client:
+class Client(StyleCalls):
     """Talks to a Maskweave service. Safe to share between threads; close it, or use it in a `with`.
 
     Args:
@@ -37,37 +34,8 @@ class Client:
         ValueError: The key would go to another machine without TLS, or is not one.
     """
 
-    def __init__(
-        self,
-        target: str = "localhost:50051",
-        *,
-        credentials: grpc.ChannelCredentials | None = None,
-        timeout: float = DEFAULT_TIMEOUT_SECONDS,
-        channel: grpc.Channel | None = None,
-        api_key: str | None = None,
-        allow_insecure_key: bool = False,
-    ) -> None:
-        encrypted = credentials is not None or channel is not None  # a channel is its maker's care
-        check_api_key(api_key, target, encrypted=encrypted, allow_insecure=allow_insecure_key)
-        if channel is None:
-            if credentials is None:
-                channel = grpc.insecure_channel(target, options=channel_options(target))
-            else:
-                channel = grpc.secure_channel(target, credentials, options=channel_options(target))
-        self._channel = channel
-        self._timeout = timeout
-        self._api_key = api_key
-        self._stub = pb_grpc.SynthesisServiceStub(channel)
-
     def __enter__(self) -> Client:
         return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the connection; calls in progress are cancelled."""
-        self._channel.close()
 
     def models(self, *, timeout: float | None = None) -> tuple[Model, ...]:
         """All models of the service, ordered by name.
@@ -108,6 +76,7 @@ class Client:
         image_format: ImageFormat = "png",
         quality: int | None = None,
         priority: Priority = "interactive",
+        styles: Mapping[int, Style] | None = None,
         timeout: float | None = None,
         request_id: str | None = None,
     ) -> Result:
@@ -124,6 +93,7 @@ class Client:
             image_format: Format in which the pictures travel.
             quality: 1 to 100, for jpeg and webp.
             priority: `interactive` goes first when the service is busy; `batch` for what nobody waits for.
+            styles: How classes look, by class id, for models with styles; as the seed decides when left out.
             timeout: Seconds to wait; the client's default when None.
             request_id: Your id of the request, for the service's log.
 
@@ -146,6 +116,7 @@ class Client:
             image_format=image_format,
             quality=quality,
             priority=priority,
+            styles=styles_to_proto("styles", styles),
         )
         return result_from_proto(self._call(self._stub.Synthesize, request, timeout, request_id))
 
@@ -162,6 +133,7 @@ class Client:
         image_format: ImageFormat = "png",
         quality: int | None = None,
         priority: Priority = "interactive",
+        styles: Mapping[int, Style] | None = None,
         timeout: float | None = None,
         request_id: str | None = None,
     ) -> Generator[StreamedPicture, None, None]:
@@ -180,6 +152,7 @@ class Client:
             image_format: Format in which the pictures travel.
             quality: 1 to 100, for jpeg and webp.
             priority: `interactive` goes first when the service is busy; `batch` for what nobody waits for.
+            styles: How classes look, by class id, for models with styles; as the seed decides when left out.
             timeout: Seconds to wait; the client's default when None.
             request_id: Your id of the request, for the service's log.
 
@@ -202,8 +175,9 @@ class Client:
             image_format=image_format,
             quality=quality,
             priority=priority,
+            styles=styles_to_proto("styles", styles),
         )
-        return self._stream(request, timeout, request_id)
+        return self._stream(self._stub.SynthesizeStream, streamed_from_proto, request, timeout, request_id)
 
     def paint(
         self,
@@ -255,42 +229,3 @@ class Client:
             priority=priority,
         )
         return PaintSession(self._stub, start, timeout, metadata(self._api_key, request_id))
-
-    def _call(
-        self,
-        method: Callable[..., Reply],
-        request: object,
-        timeout: float | None,
-        request_id: str | None,
-    ) -> Reply:
-        try:
-            return method(
-                request,
-                timeout=self._timeout if timeout is None else timeout,
-                metadata=metadata(self._api_key, request_id),
-            )
-        except grpc.RpcError as error:
-            raise _translated(error) from error
-
-    def _stream(
-        self,
-        request: pb.SynthesizeRequest,
-        timeout: float | None,
-        request_id: str | None,
-    ) -> Generator[StreamedPicture, None, None]:
-        call = self._stub.SynthesizeStream(
-            request,
-            timeout=self._timeout if timeout is None else timeout,
-            metadata=metadata(self._api_key, request_id),
-        )
-        try:
-            for message in call:
-                yield streamed_from_proto(message)
-        except grpc.RpcError as error:
-            raise _translated(error) from error
-        finally:
-            call.cancel()
-
-
-def _translated(error: Any) -> MaskweaveError:
-    return error_from_rpc(error.code(), error.details() or "", error.trailing_metadata() or ())

@@ -31,13 +31,26 @@ class Condition:
         kind: For example `label_map`.
         width: Width at which the model reads it, in pixels; other sizes are resized.
         height: Height at which the model reads it, in pixels; other sizes are resized.
-        style_strength: What the style strength may be for it.
+        style_strength: What the style strength may be for it; None for models that have none.
     """
 
     kind: str
     width: int
     height: int
-    style_strength: StyleStrength
+    style_strength: StyleStrength | None
+
+
+@dataclass(frozen=True)
+class StyleSupport:
+    """The styles of a model: how one class looks, or several that belong together.
+
+    Attributes:
+        style_size: Numbers in `StyleCode.values`.
+        styles: For each style the ids of its classes.
+    """
+
+    style_size: int
+    styles: tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -56,6 +69,13 @@ class Limits:
         max_stroke_width: Width of a stroke in pixels of the canvas; the least is 1.
         max_stroke_pixels: Pixels of the canvas that these strokes may go over together: for each segment its
             bounding box, widened by the stroke's width.
+        max_picture_bytes: Size of a picture file that is encoded in bytes.
+        max_morph_frames: Frames of one morph.
+        max_morph_position: How far from 0 the position of a frame may lie, either way.
+        max_blend_styles: Styles in one blend.
+        max_style_weight: Weight of a style in a blend, either way.
+        max_style_value: Number of a style code, either way.
+        max_style_seeds: Different seeds in all styles of one request.
     """
 
     max_images: int
@@ -68,6 +88,13 @@ class Limits:
     max_stroke_points: int
     max_stroke_width: float
     max_stroke_pixels: int
+    max_picture_bytes: int
+    max_morph_frames: int
+    max_morph_position: float
+    max_blend_styles: int
+    max_style_weight: float
+    max_style_value: float
+    max_style_seeds: int
 
 
 @dataclass(frozen=True)
@@ -86,6 +113,8 @@ class Model:
         latent_size: Numbers in a latent.
         latent_scale: Standard deviation of a seed's latent.
         limits: The largest requests.
+        method: How it makes pictures, `sis-ug` or `groupdnet`; `unknown` for what this client does not know.
+        styles: Its styles; None for models without.
     """
 
     name: str
@@ -99,8 +128,11 @@ class Model:
     latent_size: int
     latent_scale: float
     limits: Limits
+    method: str
+    styles: StyleSupport | None
 
 
+_METHODS = {pb.METHOD_SIS_UG: "sis-ug", pb.METHOD_GROUPDNET: "groupdnet"}
 _KINDS = {pb.CONDITION_KIND_LABEL_MAP: "label_map"}
 
 
@@ -129,7 +161,16 @@ def model_from_proto(message: pb.Model) -> Model:
             max_stroke_points=limits.max_stroke_points,
             max_stroke_width=limits.max_stroke_width,
             max_stroke_pixels=limits.max_stroke_pixels,
+            max_picture_bytes=limits.max_picture_bytes,
+            max_morph_frames=limits.max_morph_frames,
+            max_morph_position=limits.max_morph_position,
+            max_blend_styles=limits.max_blend_styles,
+            max_style_weight=limits.max_style_weight,
+            max_style_value=limits.max_style_value,
+            max_style_seeds=limits.max_style_seeds,
         ),
+        method=_METHODS.get(message.method, "unknown"),
+        styles=_styles(message.styles) if message.HasField("styles") else None,
     )
 
 
@@ -139,5 +180,11 @@ def _condition(message: pb.ConditionSupport) -> Condition:
         kind=_KINDS[message.kind],
         width=message.width,
         height=message.height,
-        style_strength=StyleStrength(allowed.min, allowed.max, allowed.default_value),
+        style_strength=StyleStrength(allowed.min, allowed.max, allowed.default_value)
+        if message.HasField("style_strength")
+        else None,
     )
+
+
+def _styles(message: pb.StyleSupport) -> StyleSupport:
+    return StyleSupport(message.style_size, tuple(tuple(each.class_ids) for each in message.styles))

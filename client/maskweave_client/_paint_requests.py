@@ -12,6 +12,7 @@ from maskweave.v1 import synthesis_pb2 as pb
 from maskweave_client._requests import (
     FORMAT_VALUES,
     PRIORITY_VALUES,
+    UINT32,
     ImageFormat,
     LabelMap,
     Priority,
@@ -21,7 +22,6 @@ from maskweave_client._requests import (
     set_numbers,
 )
 
-_UINT32 = "an integer from 0 to 4294967295"
 _POINTS = "numbers [points, 2], x and y of each"
 
 
@@ -114,7 +114,7 @@ def _set_latent(
 
 def _stroke(stroke: Stroke) -> pb.Stroke:
     message = pb.Stroke()
-    with naming("class_id", stroke.class_id, _UINT32):
+    with naming("class_id", stroke.class_id, UINT32):
         message.class_id = stroke.class_id
     with naming("width", stroke.width, "a number"):
         message.width = stroke.width

@@ -34,6 +34,7 @@ PRIORITY_VALUES: dict[Priority, pb.Priority.ValueType] = {
     "batch": pb.PRIORITY_BATCH,
 }
 
+UINT32 = "an integer from 0 to 4294967295"
 _SEED = "integers from 0 to 4294967295"
 _NUMBERS = {
     "seed": ("seed", _SEED),
@@ -59,6 +60,7 @@ def synthesize_request(
     image_format: ImageFormat,
     quality: int | None,
     priority: Priority,
+    styles: Mapping[int, pb.Style] | None = None,
 ) -> pb.SynthesizeRequest:
     """Build a request; the service checks its values.
 
@@ -76,6 +78,7 @@ def synthesize_request(
         label_map=label_map_to_proto(label_map),
         image_format=FORMAT_VALUES[image_format],
         priority=PRIORITY_VALUES[priority],
+        styles=styles,
     )
     numbers = {
         "seed": seed,

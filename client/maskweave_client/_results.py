@@ -142,6 +142,25 @@ class Frame:
     timings: Timings
 
 
+@dataclass(frozen=True)
+class MorphFrame:
+    """A picture on the way from some styles to others.
+
+    Attributes:
+        index: Which one it is, from 0.
+        position: Its position: 0 at the first styles, 1 at the others.
+        picture: The picture.
+        model_version: Version of the model that made it.
+        timings: Where the time went for it.
+    """
+
+    index: int
+    position: float
+    picture: Picture
+    model_version: str
+    timings: Timings
+
+
 def result_from_proto(message: pb.SynthesizeResponse) -> Result:
     """Read a reply."""
     return Result(
@@ -162,6 +181,17 @@ def frame_from_proto(message: pb.PaintResponse) -> Frame:
         message.sequence,
         _picture(message.image),
         message.dropped_frames,
+        message.model_version,
+        _timings(message.timings),
+    )
+
+
+def morph_frame_from_proto(message: pb.MorphResponse) -> MorphFrame:
+    """Read one frame of a morph."""
+    return MorphFrame(
+        message.index,
+        message.position,
+        _picture(message.image),
         message.model_version,
         _timings(message.timings),
     )

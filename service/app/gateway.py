@@ -28,9 +28,11 @@ from service.rpc.calls import Calls
 from service.rpc.handlers import SERVICE_NAME
 from service.rpc.paint import PaintSessions
 from service.rpc.servicer import SynthesisServicer
+from service.rpc.style_servicer import StyleServicer
 from service.synthesis.catalogue import build_catalogue
 from service.synthesis.models import Layout, Model
 from service.synthesis.painting import Painting
+from service.synthesis.style_encoding import StyleEncoder
 from service.synthesis.synthesizer import Synthesizer
 
 _logger = logging.getLogger(__name__)
@@ -94,12 +96,15 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         admission = Admission(slots=settings.slots, room=settings.max_waiting)
         metrics.watch_admission(lambda: admission.waiting, lambda: admission.running)
         synthesizer = Synthesizer(engine, catalogue, codecs, admission)
+        encoder = StyleEncoder(engine, catalogue, codecs, admission)
         await synthesizer.warm_up()
+        await encoder.warm_up()
         metrics.serving(
             version("maskweave"), {name: model.version for name, model in engine.models().items()}
         )
 
         servicer = SynthesisServicer(synthesizer, metrics, max_message_bytes=settings.max_message_bytes)
+        styles = StyleServicer(encoder, synthesizer, metrics)
         sessions = PaintSessions(
             partial(Painting.begin, synthesizer=synthesizer, codecs=codecs),
             metrics,
@@ -112,7 +117,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             default_timeout_seconds=settings.default_timeout_seconds,
             access=access,
         )
-        server = build_server(settings, servicer, sessions, calls, health, access, metrics)
+        server = build_server(settings, servicer, styles, sessions, calls, health, access, metrics)
         grpc_port = listen(server, settings.grpc_host, settings.grpc_port, certificates)
         await server.start()
         stack.push_async_callback(stop_server, server, calls, settings.stop_grace_seconds)

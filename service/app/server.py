@@ -16,6 +16,7 @@ from service.rpc.calls import Calls
 from service.rpc.handlers import SERVICE_NAME, add_synthesis_service
 from service.rpc.paint import PaintSessions
 from service.rpc.servicer import SynthesisServicer
+from service.rpc.style_servicer import StyleServicer
 
 # The least distance of a client's keepalive pings that the server puts up with.
 _MIN_PING_INTERVAL_MS = 10_000
@@ -29,6 +30,7 @@ _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 def build_server(
     settings: Settings,
     servicer: SynthesisServicer,
+    styles: StyleServicer,
     sessions: PaintSessions,
     calls: Calls,
     health: GatewayHealth,
@@ -58,7 +60,7 @@ def build_server(
             ),
         ],
     )
-    add_synthesis_service(server, servicer, sessions, calls)
+    add_synthesis_service(server, servicer, styles, sessions, calls)
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     if settings.reflection:
         reflection.enable_server_reflection((SERVICE_NAME, _HEALTH, reflection.SERVICE_NAME), server)

@@ -104,7 +104,7 @@ def check_classes(label_map: NDArray[np.uint8], palette_ids: Sequence[int], *, f
     if not fits.all():
         y, x = np.unravel_index(int(fits.argmin()), fits.shape)
         raise InvalidArgument(
-            field, f"class id {label_map[y, x]} at pixel (x={x}, y={y})", f"class ids {_listed(palette_ids)}"
+            field, f"class id {label_map[y, x]} at pixel (x={x}, y={y})", f"class ids {listed(palette_ids)}"
         )
 
 
@@ -136,7 +136,8 @@ def _check_each(
         raise InvalidArgument(f"{field}[{index}]", int(values[index]), allowed)
 
 
-def _listed(ids: Sequence[int]) -> str:
+def listed(ids: Sequence[int]) -> str:
+    """Ids for people: `0 to 7` when they are all of a range."""
     ordered = sorted(ids)
     if len(ordered) > 1 and ordered == list(range(ordered[0], ordered[-1] + 1)):
         return f"{ordered[0]} to {ordered[-1]}"

@@ -25,6 +25,12 @@ class Limits:
         max_stroke_width: Widest brush.
         max_stroke_coordinate: How far from the canvas's corner a point may lie, in pixels, either way.
         max_stroke_pixels: Most pixels that the strokes of one update may go over, together.
+        max_morph_frames: Most frames of one morph.
+        max_morph_position: How far from 0 a position between two styles may lie, either way.
+        max_blend_styles: Most styles of one blend.
+        max_style_weight: Largest weight of a style in a blend, either way.
+        max_style_value: Largest number of a style's code, either way.
+        max_style_seeds: Most different seeds in the styles of one request.
         max_request_id_chars: Longest request id that a caller may choose.
     """
 
@@ -43,6 +49,12 @@ class Limits:
     max_stroke_width: float = 1024.0
     max_stroke_coordinate: float = 8192.0
     max_stroke_pixels: int = 16 * 2**20
+    max_morph_frames: int = 64
+    max_morph_position: float = 8.0
+    max_blend_styles: int = 16
+    max_style_weight: float = 16.0
+    max_style_value: float = 1000.0
+    max_style_seeds: int = 32
     max_request_id_chars: int = 128
 
 

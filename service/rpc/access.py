@@ -28,6 +28,9 @@ METHOD_SCOPES: Mapping[str, frozenset[Scope]] = {
     "Synthesize": frozenset({Scope.SYNTHESIZE}),
     "SynthesizeStream": frozenset({Scope.SYNTHESIZE}),
     "Paint": frozenset({Scope.SYNTHESIZE}),
+    # What it reads is of use to whoever makes pictures, and to whoever edits theirs.
+    "EncodeStyles": frozenset({Scope.SYNTHESIZE, Scope.EDIT}),
+    "Morph": frozenset({Scope.SYNTHESIZE}),
 }
 """The one place that says which scopes a method of the service needs: one of those listed."""
 

@@ -15,6 +15,7 @@ from service.core.metrics import Rpc
 from service.rpc.calls import Call, Calls, Context
 from service.rpc.paint import PaintSessions
 from service.rpc.servicer import SynthesisServicer
+from service.rpc.style_servicer import StyleServicer
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["SynthesisService"].full_name
 """`maskweave.v1.SynthesisService`, also the name that health checks use."""
@@ -23,7 +24,11 @@ Request = TypeVar("Request", bound=Message)
 
 
 def add_synthesis_service(
-    server: grpc.aio.Server, servicer: SynthesisServicer, sessions: PaintSessions, calls: Calls
+    server: grpc.aio.Server,
+    servicer: SynthesisServicer,
+    styles: StyleServicer,
+    sessions: PaintSessions,
+    calls: Calls,
 ) -> None:
     """Serve every method of the service.
 
@@ -38,6 +43,8 @@ def add_synthesis_service(
             calls, "SynthesizeStream", pb.SynthesizeRequest, servicer.synthesize_stream
         ),
         "Paint": _session(calls, "Paint", pb.PaintRequest, sessions.paint),
+        "EncodeStyles": _unary(calls, "EncodeStyles", pb.EncodeStylesRequest, styles.encode_styles),
+        "Morph": _stream(calls, "Morph", pb.MorphRequest, styles.morph),
     }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE_NAME, handlers),))
 

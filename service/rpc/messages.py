@@ -12,7 +12,9 @@ from service.codecs.picture import ImageFormat
 from service.core.errors import InvalidArgument
 from service.core.limits import Limits
 from service.engine.base import Priority
-from service.synthesis.models import ConditionKind, ConditionSupport, Model
+from service.rpc.style_messages import StylesOfMessage, support_to_proto
+from service.synthesis.jobs import Job, Picture
+from service.synthesis.models import ConditionKind, ConditionSupport, Method, Model
 from service.synthesis.request import (
     FirstSeed,
     LabelMap,
@@ -23,7 +25,6 @@ from service.synthesis.request import (
     Seeds,
     SynthesisRequest,
 )
-from service.synthesis.synthesizer import Job, Picture
 
 _FORMATS = {
     pb.IMAGE_FORMAT_UNSPECIFIED: ImageFormat.PNG,
@@ -38,6 +39,7 @@ _PRIORITIES = {
     pb.PRIORITY_INTERACTIVE: Priority.INTERACTIVE,
     pb.PRIORITY_BATCH: Priority.BATCH,
 }
+_METHOD_VALUES = {Method.SIS_UG: pb.METHOD_SIS_UG, Method.GROUPDNET: pb.METHOD_GROUPDNET}
 _CONDITION_VALUES = {ConditionKind.LABEL_MAP: pb.CONDITION_KIND_LABEL_MAP}
 
 
@@ -76,6 +78,7 @@ def request_from_proto(message: pb.SynthesizeRequest) -> SynthesisRequest:
         image_format=image_format_from_proto(message.image_format),
         image_quality=message.image_quality if message.HasField("image_quality") else None,
         priority=priority_from_proto(message.priority),
+        styles=StylesOfMessage(message.styles),
     )
 
 
@@ -94,6 +97,18 @@ def label_map_from_proto(label_map: pb.LabelMap) -> LabelMap:
             runs = label_map.run_length
             return RunLengthLabelMap(runs.class_ids, runs.lengths, runs.width, runs.height)
     raise InvalidArgument("label_map", "no encoding", f"one of {_members(label_map, 'encoding')}")
+
+
+def one_start_from_proto(
+    message: pb.PaintStart | pb.PaintUpdate | pb.MorphRequest,
+) -> FirstSeed | Latents | None:
+    """Read the start of the methods for which all pictures have the same."""
+    match message.WhichOneof("start"):
+        case "seed":
+            return FirstSeed(message.seed)
+        case "latent":
+            return Latents([message.latent.values])
+    return None
 
 
 def image_format_from_proto(value: pb.ImageFormat.ValueType) -> ImageFormat:
@@ -149,7 +164,16 @@ def model_to_proto(model: Model, limits: Limits, max_message_bytes: int) -> pb.M
             max_stroke_points=limits.max_stroke_points,
             max_stroke_width=limits.max_stroke_width,
             max_stroke_pixels=limits.max_stroke_pixels,
+            max_picture_bytes=limits.max_encoded_bytes,
+            max_morph_frames=limits.max_morph_frames,
+            max_morph_position=limits.max_morph_position,
+            max_blend_styles=limits.max_blend_styles,
+            max_style_weight=limits.max_style_weight,
+            max_style_value=limits.max_style_value,
+            max_style_seeds=limits.max_style_seeds,
         ),
+        method=_METHOD_VALUES[model.method],
+        styles=support_to_proto(model.styles) if model.styles else None,
     )
 
 
@@ -170,7 +194,9 @@ def _condition_to_proto(kind: ConditionKind, support: ConditionSupport) -> pb.Co
         kind=_CONDITION_VALUES[kind],
         width=support.width,
         height=support.height,
-        style_strength=pb.StyleStrengthRange(min=allowed.min, max=allowed.max, default_value=allowed.default),
+        style_strength=None
+        if allowed is None
+        else pb.StyleStrengthRange(min=allowed.min, max=allowed.max, default_value=allowed.default),
     )
 
 

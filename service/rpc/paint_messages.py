@@ -12,11 +12,12 @@ from service.rpc.messages import (
     image_format_from_proto,
     image_to_proto,
     label_map_from_proto,
+    one_start_from_proto,
     priority_from_proto,
 )
 from service.rpc.timings import timings_to_proto
 from service.synthesis.painting import Frame, Update
-from service.synthesis.request import FirstSeed, Latents, SynthesisRequest
+from service.synthesis.request import SynthesisRequest
 
 
 def painting_from_proto(message: pb.PaintStart) -> SynthesisRequest:
@@ -31,7 +32,7 @@ def painting_from_proto(message: pb.PaintStart) -> SynthesisRequest:
     return SynthesisRequest(
         model=message.model,
         label_map=label_map_from_proto(message.label_map),
-        start=_start(message),
+        start=one_start_from_proto(message),
         style_strength=message.style_strength if message.HasField("style_strength") else None,
         image_format=image_format_from_proto(message.image_format),
         image_quality=message.image_quality if message.HasField("image_quality") else None,
@@ -50,7 +51,7 @@ def update_from_proto(message: pb.PaintUpdate) -> Update:
         sequence=message.sequence,
         label_map=label_map_from_proto(message.label_map) if change == "label_map" else None,
         strokes=_Strokes(message.strokes.strokes) if change == "strokes" else None,
-        start=_start(message),
+        start=one_start_from_proto(message),
         style_strength=message.style_strength if message.HasField("style_strength") else None,
     )
 
@@ -90,12 +91,3 @@ class _Points(Sequence[tuple[float, float]]):
 
     def __getitem__(self, index: Any) -> Any:
         return self._points[index].x, self._points[index].y
-
-
-def _start(message: pb.PaintStart | pb.PaintUpdate) -> FirstSeed | Latents | None:
-    match message.WhichOneof("start"):
-        case "seed":
-            return FirstSeed(message.seed)
-        case "latent":
-            return Latents([message.latent.values])
-    return None

@@ -15,9 +15,10 @@ from service.core.metrics import Metrics
 from service.rpc.calls import SERVER_TIMING, Call
 from service.rpc.messages import image_to_proto, model_to_proto, request_from_proto
 from service.rpc.timings import record_decode, record_picture, server_timing, timings_to_proto
+from service.synthesis.jobs import Job, Picture
 from service.synthesis.models import Model
 from service.synthesis.request import Origin
-from service.synthesis.synthesizer import Job, Picture, Synthesizer
+from service.synthesis.synthesizer import Synthesizer
 
 _DEFAULT_PAGE_SIZE = 50
 _MAX_PAGE_SIZE = 200

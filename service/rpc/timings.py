@@ -4,18 +4,52 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from google.protobuf.duration_pb2 import Duration
 
 from maskweave.v1 import synthesis_pb2 as pb
 from service.core.metrics import Metrics
-from service.synthesis.synthesizer import Job, Picture
+from service.engine.base import StageTiming
+from service.synthesis.jobs import Job, Picture
 
 DECODE = "decode"
 ENCODE = "encode"
 
 
-def timings_to_proto(job: Job, pictures: Sequence[Picture], total_seconds: float) -> pb.Timings:
+class Prepared(Protocol):
+    """A request that was decoded."""
+
+    @property
+    def queue_seconds(self) -> float:
+        """Time it waited for a free decoder."""
+
+    @property
+    def decode_seconds(self) -> float:
+        """Time that decoding took."""
+
+
+class Made(Protocol):
+    """What the models made of it, once."""
+
+    @property
+    def index(self) -> int:
+        """Which of the request's pictures it is for."""
+
+    @property
+    def wait_seconds(self) -> float:
+        """Time it waited for its turn."""
+
+    @property
+    def stages(self) -> tuple[StageTiming, ...]:
+        """Time of each stage."""
+
+    @property
+    def encode_seconds(self) -> float:
+        """Time that encoding took."""
+
+
+def timings_to_proto(job: Prepared, pictures: Sequence[Made], total_seconds: float) -> pb.Timings:
     """The reply's account of the time that these of the job's pictures took."""
     stages = []
     encode_seconds = 0.0
@@ -41,7 +75,7 @@ def timings_to_proto(job: Job, pictures: Sequence[Picture], total_seconds: float
     )
 
 
-def server_timing(job: Job, pictures: Sequence[Picture], total_seconds: float) -> str:
+def server_timing(job: Prepared, pictures: Sequence[Made], total_seconds: float) -> str:
     """The trailer's account, as in https://www.w3.org/TR/server-timing/, in milliseconds.
 
     Runs of one stage are summed; how many of them came from the cache stands in `desc`.
@@ -66,20 +100,25 @@ def server_timing(job: Job, pictures: Sequence[Picture], total_seconds: float) -
     return ", ".join(entries)
 
 
-def record_decode(metrics: Metrics, job: Job) -> None:
+def record_decode(metrics: Metrics, job: Prepared) -> None:
     """Feed the metrics with the job's decoding."""
     metrics.stage(DECODE, job.decode_seconds, queue_seconds=job.queue_seconds)
 
 
 def record_picture(metrics: Metrics, job: Job, picture: Picture) -> None:
     """Feed the metrics with one picture."""
-    metrics.waited(job.model.name, picture.wait_seconds)
-    for stage in picture.stages:
+    record_stages(metrics, job.model.name, picture)
+    metrics.stage(ENCODE, picture.encode_seconds)
+    metrics.image_made(job.model.name, job.image_format.value)
+
+
+def record_stages(metrics: Metrics, model: str, made: Made) -> None:
+    """Feed the metrics with the stages that ran for a model, and the wait before."""
+    metrics.waited(model, made.wait_seconds)
+    for stage in made.stages:
         metrics.stage(
             stage.model, stage.compute_seconds, queue_seconds=stage.queue_seconds, cached=stage.cached
         )
-    metrics.stage(ENCODE, picture.encode_seconds)
-    metrics.image_made(job.model.name, job.image_format.value)
 
 
 @dataclass(slots=True)

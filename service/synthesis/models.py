@@ -18,6 +18,13 @@ class ConditionKind(StrEnum):
     LABEL_MAP = "label_map"
 
 
+class Method(StrEnum):
+    """Ways of making pictures, as `maskweave.method` names them."""
+
+    SIS_UG = "sis-ug"
+    GROUPDNET = "groupdnet"
+
+
 class Layout(StrEnum):
     """How the stages of a pack are put together in the model repository.
 
@@ -81,14 +88,44 @@ class ConditionSupport:
         layout: Whether that is an ensemble or a fused graph.
         width: Width at which the ensemble reads it, in pixels.
         height: Height at which the ensemble reads it, in pixels.
-        style_strength: What the style strength may be.
+        style_strength: What the style strength may be; None for models that have none.
     """
 
     served_by: str
     layout: Layout
     width: int
     height: int
-    style_strength: StyleStrengthRange
+    style_strength: StyleStrengthRange | None
+
+
+@dataclass(frozen=True)
+class StyleSupport:
+    """The styles of a model: how one class looks, or several that belong together.
+
+    Attributes:
+        encoder: Model of the repository that reads the styles of a picture.
+        prior: Model of the repository that draws styles from a latent.
+        size: Numbers in a style's code.
+        style_of_class: For each class id of the palette, in order, the index of its style.
+    """
+
+    encoder: str
+    prior: str
+    size: int
+    style_of_class: Mapping[int, int]
+
+    @cached_property
+    def classes(self) -> tuple[tuple[int, ...], ...]:
+        """For each style the ids of its classes, in order."""
+        return tuple(
+            tuple(class_id for class_id, style in self.style_of_class.items() if style == index)
+            for index in range(self.count)
+        )
+
+    @cached_property
+    def count(self) -> int:
+        """How many styles there are."""
+        return max(self.style_of_class.values()) + 1
 
 
 @dataclass(frozen=True)
@@ -106,6 +143,8 @@ class Model:
         image_height: Height of the pictures in pixels.
         latent_size: Numbers in a latent.
         latent_scale: Standard deviation of a seed's latent.
+        method: How it makes pictures.
+        styles: Its styles; None for methods without.
     """
 
     name: str
@@ -118,6 +157,8 @@ class Model:
     image_height: int
     latent_size: int
     latent_scale: float
+    method: Method = Method.SIS_UG
+    styles: StyleSupport | None = None
 
     @cached_property
     def class_ids(self) -> tuple[int, ...]:

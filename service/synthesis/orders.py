@@ -12,6 +12,8 @@ from service.engine.base import Priority
 from service.synthesis.models import ConditionKind, ConditionSupport, Model
 from service.synthesis.request import LabelMap, SynthesisRequest
 from service.synthesis.starts import Start, resolve_starts
+from service.synthesis.style_orders import StyleOrder, check_morph, check_styles
+from service.synthesis.style_requests import MorphStyles
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,8 @@ class Order:
         condition: How the model takes the condition.
         label_map: As it was sent.
         starts: One per picture.
-        style_strength: Inside the model's range.
+        style_strength: Inside the model's range; None for models without.
+        styles: What styles the pictures are given; None for models without.
         image_format: File format of the pictures.
         image_quality: Quality for lossy formats; None for the default.
         priority: Whether somebody waits for the pictures.
@@ -33,7 +36,8 @@ class Order:
     condition: ConditionSupport
     label_map: LabelMap
     starts: tuple[Start, ...]
-    style_strength: float
+    style_strength: float | None
+    styles: StyleOrder | None
     image_format: ImageFormat
     image_quality: int | None
     priority: Priority
@@ -67,22 +71,34 @@ def check_request(request: SynthesisRequest, catalogue: Mapping[str, Model], lim
     if condition is None:
         accepted = ", ".join(model.conditions)
         raise InvalidArgument("condition", ConditionKind.LABEL_MAP, f"what {model.name} accepts: {accepted}")
-    style_strength = _check_style_strength(request.style_strength, condition)
+    style_strength = _check_style_strength(request.style_strength, condition, model)
     _check_quality(request.image_format, request.image_quality, limits)
+    starts: tuple[Start, ...]
+    if isinstance(request.styles, MorphStyles):
+        styles: StyleOrder | None = check_morph(request.styles, model, limits)
+        starts = resolve_starts(request.start, 1, model, limits=limits) * request.styles.frames
+    else:
+        styles = check_styles(request.styles, model, limits)
+        starts = resolve_starts(request.start, request.number_of_images, model, limits=limits)
     return Order(
         model=model,
         condition=condition,
         label_map=request.label_map,
-        starts=resolve_starts(request.start, request.number_of_images, model, limits=limits),
+        starts=starts,
         style_strength=style_strength,
+        styles=styles,
         image_format=request.image_format,
         image_quality=request.image_quality,
         priority=request.priority,
     )
 
 
-def _check_style_strength(value: float | None, condition: ConditionSupport) -> float:
+def _check_style_strength(value: float | None, condition: ConditionSupport, model: Model) -> float | None:
     allowed = condition.style_strength
+    if allowed is None:
+        if value is not None:
+            raise InvalidArgument("style_strength", f"{value:g}", f"unset for {model.name}, which has none")
+        return None
     if value is None:
         return allowed.default
     if value not in allowed:

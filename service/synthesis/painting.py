@@ -20,6 +20,7 @@ from service.codecs.strokes import Stroke, check_strokes, draw_strokes
 from service.core.errors import InvalidArgument, MaskweaveError, Overloaded
 from service.core.limits import LIMITS, Limits
 from service.synthesis.decoding import decode_label_map
+from service.synthesis.jobs import Job, Picture
 from service.synthesis.models import Model
 from service.synthesis.request import (
     DecodedLabelMap,
@@ -29,7 +30,7 @@ from service.synthesis.request import (
     Origin,
     SynthesisRequest,
 )
-from service.synthesis.synthesizer import Job, Picture, Synthesizer
+from service.synthesis.synthesizer import Synthesizer
 
 _MAX_PAUSE_SECONDS = 1.0
 """The longest wait before a frame that there was no room for is tried again."""

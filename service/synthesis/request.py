@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from service.codecs.picture import ImageFormat
 from service.engine.base import Priority
+from service.synthesis.style_requests import MorphStyles, Styles
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,7 @@ class SynthesisRequest:
         image_format: File format of the pictures.
         image_quality: Quality for lossy formats; None for the default.
         priority: Whether somebody waits for the pictures at a screen.
+        styles: How classes look in every picture, or the way from some styles to others.
     """
 
     model: str
@@ -115,3 +117,4 @@ class SynthesisRequest:
     image_format: ImageFormat = ImageFormat.PNG
     image_quality: int | None = None
     priority: Priority = Priority.INTERACTIVE
+    styles: Styles | MorphStyles = field(default_factory=lambda: MappingProxyType({}))

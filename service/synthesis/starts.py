@@ -49,10 +49,20 @@ def latent_from_seed(seed: int, model: Model) -> NDArray[np.float32]:
     Returns:
         float32 `[latent_size]`, normally distributed with mean 0 and deviation `latent_scale`.
     """
+    normal = normal_from_seed(seed, model.latent_size).astype(np.float32)
+    return normal * np.float32(model.latent_scale)
+
+
+def normal_from_seed(seed: int, size: int) -> NDArray[np.float64]:
+    """Draw numbers of the standard normal distribution, float64 `[size]`, the same for ever.
+
+    Args:
+        seed: 0 to 2^32 - 1.
+        size: How many.
+    """
     random = _generator.random
     random.seed(seed)
-    normal = random.standard_normal(model.latent_size).astype(np.float32)
-    return normal * np.float32(model.latent_scale)
+    return random.standard_normal(size)
 
 
 def resolve_starts(

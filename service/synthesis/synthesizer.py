@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -17,71 +16,17 @@ from numpy.typing import NDArray
 from service.codecs.label_map import resize_nearest
 from service.codecs.picture import ImageFormat, encode_picture
 from service.core.admission import Admission, Visit
-from service.core.errors import DeadlineExceeded
 from service.core.limits import LIMITS, Limits
-from service.engine.base import Engine, InferenceContext, InferenceResult, Priority, StageTiming
+from service.engine.base import Array, Engine, InferenceResult, StageTiming
 from service.synthesis import tensors
 from service.synthesis.decoding import decode_label_map
-from service.synthesis.models import ConditionSupport, Model
+from service.synthesis.jobs import Job, Picture
+from service.synthesis.models import Model
 from service.synthesis.orders import Order, check_request, find_model
 from service.synthesis.request import Latents, Origin, RawLabelMap, SynthesisRequest
-from service.synthesis.starts import Start
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A request that was checked and decoded: nothing the caller did can make it fail any more.
-
-    Attributes:
-        model: The model that will make the pictures.
-        condition: How the model takes the condition.
-        label_map: uint8 `[height, width]`, of the size the model reads.
-        starts: One per picture.
-        style_strength: Inside the model's range.
-        image_format: File format of the pictures.
-        image_quality: Quality for lossy formats; None for the default.
-        origin: Where the request comes from.
-        visit: Its admission.
-        queue_seconds: Time the request waited for a free decoder.
-        decode_seconds: Time that decoding, checking and resizing took.
-    """
-
-    model: Model
-    condition: ConditionSupport
-    label_map: NDArray[np.uint8]
-    starts: tuple[Start, ...]
-    style_strength: float
-    image_format: ImageFormat
-    image_quality: int | None
-    origin: Origin
-    visit: Visit
-    queue_seconds: float
-    decode_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """One finished picture.
-
-    Attributes:
-        index: Which of the request's pictures it is, from 0.
-        data: The file.
-        width: Width in pixels.
-        height: Height in pixels.
-        seed: The seed it came from, or None for an explicit latent.
-        wait_seconds: Time it waited for its turn.
-        stages: Time of each stage, in the order of execution.
-        encode_seconds: Time that encoding took.
-    """
-
-    index: int
-    data: bytes
-    width: int
-    height: int
-    seed: int | None
-    wait_seconds: float
-    stages: tuple[StageTiming, ...]
-    encode_seconds: float
+from service.synthesis.runs import run_model
+from service.synthesis.style_mixing import StyleMixer
+from service.synthesis.style_orders import check_present
 
 
 class Synthesizer:
@@ -176,6 +121,8 @@ class Synthesizer:
                 label_map=label_map,
                 starts=order.starts,
                 style_strength=order.style_strength,
+                styles=self._mixer(order, visit, origin),
+                positions=order.styles.positions if order.styles else (),
                 image_format=order.image_format,
                 image_quality=order.image_quality,
                 origin=origin,
@@ -208,6 +155,23 @@ class Synthesizer:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def frames(self, job: Job) -> AsyncGenerator[Picture, None]:
+        """Make the pictures side by side and yield them in order, each as soon as it can be.
+
+        Close the generator to drop what has not been made.
+
+        Raises:
+            MaskweaveError: As for `pictures`.
+        """
+        tasks = [asyncio.create_task(self._make(job, index)) for index in range(len(job.starts))]
+        try:
+            for task in tasks:
+                yield await task
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
     async def picture(self, job: Job) -> Picture:
         """Make the picture of a job that has only one.
 
@@ -222,39 +186,59 @@ class Synthesizer:
         arrived = time.perf_counter()
         async with self._admission.turn(job.visit):
             wait_seconds = time.perf_counter() - arrived
-            result = await self._infer(job, start)
+            result = await self._infer(job, index)
         pixels = result.outputs[tensors.IMAGE][0]
         encode = partial(_encode, pixels, job.image_format, job.image_quality)
         data, encode_seconds = await loop.run_in_executor(self._codecs, encode)
         height, width, _ = pixels.shape
         return Picture(index, data, width, height, start.seed, wait_seconds, result.timings, encode_seconds)
 
-    async def _infer(self, job: Job, start: Start) -> InferenceResult:
-        origin = job.origin
-        remaining = origin.deadline - asyncio.get_running_loop().time()
-        if remaining <= 0:
-            raise DeadlineExceeded("The deadline passed before the models could run.")
-        return await self._engine.infer(
+    async def _infer(self, job: Job, index: int) -> InferenceResult:
+        latent = job.starts[index].latent
+        inputs: dict[str, Array] = {
+            tensors.LABEL_MAP: job.label_map[np.newaxis],
+            tensors.LATENT: latent[np.newaxis],
+        }
+        before: tuple[StageTiming, ...] = ()
+        if job.style_strength is not None:
+            inputs[tensors.STYLE_STRENGTH] = np.array([[job.style_strength]], np.float32)
+        if job.styles is not None:
+            mixed = await job.styles.mix(index, latent)
+            inputs[tensors.GIVEN_STYLES] = mixed.codes[np.newaxis]
+            inputs[tensors.STYLE_GIVEN] = mixed.given[np.newaxis]
+            before = mixed.timings
+        result = await run_model(
+            self._engine,
             job.condition.served_by,
-            {
-                tensors.LABEL_MAP: job.label_map[np.newaxis],
-                tensors.LATENT: start.latent[np.newaxis],
-                tensors.STYLE_STRENGTH: np.array([[job.style_strength]], np.float32),
-            },
-            outputs=[tensors.IMAGE],
-            context=InferenceContext(
-                request_id=origin.request_id,
-                timeout=None if math.isinf(remaining) else remaining,
-                priority=Priority(job.visit.priority),
-                trace=origin.trace,
-            ),
+            inputs,
+            [tensors.IMAGE],
+            origin=job.origin,
+            priority=job.visit.priority,
         )
+        return replace(result, timings=before + result.timings) if before else result
+
+    def _mixer(self, order: Order, visit: Visit, origin: Origin) -> StyleMixer | None:
+        if order.styles is None or order.model.styles is None:
+            return None
+        prior = order.model.styles.prior
+        outputs = [tensors.JOINT_STYLES, tensors.SINGLE_STYLES]
+
+        async def draw(latent: NDArray[np.float32]) -> InferenceResult:
+            inputs = {tensors.LATENT: latent[np.newaxis]}
+            return await run_model(
+                self._engine, prior, inputs, outputs, origin=origin, priority=visit.priority
+            )
+
+        return StyleMixer(order.styles, order.model, draw, self._limits)
 
 
 def _decode(order: Order, limits: Limits) -> tuple[NDArray[np.uint8], float, float]:
     """Runs on a codec thread. Returns the map at the model's size, and when this began and ended."""
     began = time.perf_counter()
     ids = decode_label_map(order.label_map, order.model, limits)
+    if order.styles is not None and order.model.styles is not None:
+        for given in order.styles.ends:
+            check_present(given, ids, order.model.styles)
     resized = resize_nearest(ids, order.condition.width, order.condition.height)
     return resized, began, time.perf_counter()
 

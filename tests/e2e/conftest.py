@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from maskweave.v1 import synthesis_pb2_grpc as pb_grpc
 from maskweave_client import Client
-from tests.support.faces64_repository import write_repository
+from tests.support.dolls_pack import write_dolls
+from tests.support.faces64_repository import write_faces64, write_repository
 from tests.support.gateway_process import GatewayProcess, channel_to, gateway_process
+from tests.support.model_repository import RepositoryWriter
 
 
 @pytest.fixture(scope="session")
@@ -48,3 +50,27 @@ def stub(gateway: GatewayProcess) -> Iterator[pb_grpc.SynthesisServiceStub]:
 def label_map() -> NDArray[np.uint8]:
     """All eight classes as rectangles, uint8 [64, 64]."""
     return np.kron(np.arange(8, dtype=np.uint8).reshape(2, 4), np.ones((32, 16), np.uint8))
+
+
+@pytest.fixture(scope="session")
+def dolls_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Packs with styles, and one without."""
+    root = tmp_path_factory.mktemp("dolls")
+    writer = RepositoryWriter(root)
+    write_dolls(writer)
+    write_faces64(writer)
+    return root
+
+
+@pytest.fixture(scope="session")
+def dolls(dolls_repository: Path) -> Iterator[GatewayProcess]:
+    """A gateway on them; it makes one picture at a time."""
+    with gateway_process(dolls_repository, max_running=1) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def dolls_client(dolls: GatewayProcess) -> Iterator[Client]:
+    """The client of that gateway."""
+    with Client(dolls.address) as connected:
+        yield connected

@@ -69,6 +69,8 @@ def test_reflection_lists_and_describes_the_service(gateway: GatewayProcess) -> 
         "Synthesize",
         "SynthesizeStream",
         "Paint",
+        "EncodeStyles",
+        "Morph",
     ]
 
 

@@ -25,6 +25,7 @@ def test_model_describes_itself(client: Client) -> None:
     assert model.latent_scale == pytest.approx(LATENT_SCALE)
     (condition,) = model.conditions
     assert (condition.kind, condition.width, condition.height) == ("label_map", 64, 64)
+    assert condition.style_strength is not None
     assert (condition.style_strength.min, condition.style_strength.max) == (0.0, 1.0)
     assert [(entry.id, entry.name, entry.title, entry.color) for entry in model.palette] == list(PALETTE)
     assert model.limits.max_images == LIMITS.max_images

@@ -7,10 +7,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
+from maskweave_client import Client, blend
+from tests.support.dolls_pack import HAIR, LABEL_MAP
+from tests.support.dolls_pictures import HERS, HIS, seen
 from tests.support.gateway_process import GatewayProcess
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +34,7 @@ def block(language: str, containing: str) -> str:
 
 def test_a_face_in_five_lines(gateway: GatewayProcess, tmp_path: Path) -> None:
     (tmp_path / "client").symlink_to(ROOT / "client")
-    program = block("python", "synthesize").replace("localhost:50051", gateway.address)
+    program = block("python", "Image.open").replace("localhost:50051", gateway.address)
     assert len([line for line in program.splitlines() if line]) == 5
     subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
     with Image.open(tmp_path / "face.png") as face:
@@ -61,3 +65,11 @@ def test_every_directory_is_on_the_map() -> None:
     ).stdout.split()
     visible = {name for name in listed if not name.startswith(".")}
     assert visible - set(re.findall(r"\]\(([a-z_]+)/", README)) <= {"requirements"}
+
+
+def test_looks_class_by_class(dolls_client: Client) -> None:
+    known = {"her_picture": HERS, "his_picture": HIS, "label_map": LABEL_MAP, "model": "dolls", "hair": HAIR}
+    names: dict[str, Any] = {**known, "client": dolls_client, "blend": blend}
+    exec(block("python", "blend"), names)
+    assert seen(names["result"].pictures[0], HAIR) == (120, 70, 40)
+    assert len(names["frames"]) == 30

@@ -188,7 +188,9 @@ def test_style_strength_default_is_the_model_s_and_zero_is_not_unset(
         made = client.synthesize("faces64", label_map, seed=1, style_strength=strength).pictures[0]
         return int(made.to_numpy()[0, 0, 2])
 
-    assert client.model("faces64").conditions[0].style_strength.default == 0.5
+    allowed = client.model("faces64").conditions[0].style_strength
+    assert allowed is not None
+    assert allowed.default == 0.5
     assert (blue(None), blue(0.5), blue(0.0), blue(1.0)) == (120, 120, 0, 240)
 
 

@@ -33,10 +33,12 @@ from service.rpc.calls import Call
 from service.rpc.paint import PaintSessions
 from service.rpc.servicer import SynthesisServicer
 from service.rpc.status import rich_status
+from service.rpc.style_servicer import StyleServicer
 from service.synthesis.catalogue import build_catalogue
 from service.synthesis.painting import Painting
+from service.synthesis.style_encoding import StyleEncoder
 from service.synthesis.synthesizer import Synthesizer
-from tests.support.fake_engine import FakeEngine
+from tests.support.fake_engine import ENSEMBLE, WITH_STYLES, FakeEngine
 
 Parsed = TypeVar("Parsed", bound=Message)
 Target = Callable[[bytes], None]
@@ -126,6 +128,30 @@ def paint(data: bytes) -> None:
         assert sequences[-1] == requests[-1].update.sequence
 
 
+def encode_styles(data: bytes) -> None:
+    """The bytes of an `EncodeStylesRequest`."""
+    request = _parsed(pb.EncodeStylesRequest, data)
+    if request is not None:
+        reply = _answer(lambda call: _styles().encode_styles(request, call))
+        if reply is not None:
+            assert reply.codes
+            assert all(np.abs(code.values).max() <= LIMITS.max_style_value for code in reply.codes)
+
+
+def morph(data: bytes) -> None:
+    """The bytes of a `MorphRequest`."""
+    request = _parsed(pb.MorphRequest, data)
+    if request is None:
+        return
+
+    async def read(call: Call) -> list[pb.MorphResponse]:
+        return [reply async for reply in _styles().morph(request, call)]
+
+    replies = _answer(read)
+    if replies is not None:
+        assert [reply.index for reply in replies] == list(range(request.number_of_frames))
+
+
 def list_models(data: bytes) -> None:
     """The bytes of a `ListModelsRequest`."""
     request = _parsed(pb.ListModelsRequest, data)
@@ -151,6 +177,8 @@ TARGETS: Mapping[str, Target] = MappingProxyType(
             synthesize,
             synthesize_stream,
             paint,
+            encode_styles,
+            morph,
             list_models,
             get_model,
         )
@@ -253,14 +281,7 @@ def _loop() -> asyncio.AbstractEventLoop:
 
 @cache
 def _engine() -> FakeEngine:
-    return FakeEngine()
-
-
-@cache
-def _synthesizer() -> Synthesizer:
-    engine = _engine()
-    admission = Admission(slots=4, room=64)
-    return Synthesizer(engine, build_catalogue(engine.models()), _AtOnce(), admission, _SMALL)
+    return FakeEngine(infos=(ENSEMBLE, *WITH_STYLES))
 
 
 @cache
@@ -272,3 +293,16 @@ def _servicer() -> SynthesisServicer:
 def _sessions() -> PaintSessions:
     begin = partial(Painting.begin, synthesizer=_synthesizer(), codecs=_AtOnce(), limits=_SMALL)
     return PaintSessions(begin, Metrics(), idle_seconds=60, frame_seconds=60)
+
+
+@cache
+def _styles() -> StyleServicer:
+    catalogue = build_catalogue(_engine().models())
+    encoder = StyleEncoder(_engine(), catalogue, _AtOnce(), Admission(slots=4, room=64), _SMALL)
+    return StyleServicer(encoder, _synthesizer(), Metrics())
+
+
+@cache
+def _synthesizer() -> Synthesizer:
+    catalogue = build_catalogue(_engine().models())
+    return Synthesizer(_engine(), catalogue, _AtOnce(), Admission(slots=4, room=64), _SMALL)

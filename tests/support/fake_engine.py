@@ -18,6 +18,7 @@ from service.engine.base import (
     StageTiming,
     TensorSpec,
 )
+from service.engine.tensors import check_inputs
 
 UINT8, FLOAT32 = np.dtype(np.uint8), np.dtype(np.float32)
 
@@ -49,6 +50,53 @@ ENSEMBLE = ModelInfo(
 """An ensemble as the engine describes it."""
 
 
+CODES = (2, 3)
+STYLED = ModelInfo(
+    name="dolls_label_map",
+    version=1,
+    max_batch_size=4,
+    inputs=(
+        TensorSpec("LABEL_MAP", UINT8, (2, 2)),
+        TensorSpec("LATENT", FLOAT32, (6,)),
+        TensorSpec("GIVEN_STYLES", FLOAT32, CODES),
+        TensorSpec("STYLE_GIVEN", UINT8, (2,)),
+    ),
+    outputs=(TensorSpec("IMAGE", UINT8, (2, 2, 3)),),
+    parameters={
+        **ENSEMBLE.parameters,
+        "maskweave.pack": "dolls",
+        "maskweave.method": "groupdnet",
+        "maskweave.style_encoder": "dolls_encoder",
+        "maskweave.style_prior": "dolls_prior",
+        "maskweave.style_classes": "0,1",
+        "maskweave.style_size": "3",
+    },
+    steps=("stage",),
+)
+"""An ensemble with styles."""
+
+ENCODER = ModelInfo(
+    name="dolls_encoder",
+    version=1,
+    max_batch_size=4,
+    inputs=(TensorSpec("PICTURE", UINT8, (2, 2, 3)), TensorSpec("LABEL_MAP", UINT8, (2, 2))),
+    outputs=(TensorSpec("STYLE_MEAN", FLOAT32, CODES), TensorSpec("STYLE_LOG_VARIANCE", FLOAT32, CODES)),
+    parameters={},
+    steps=(),
+)
+PRIOR = ModelInfo(
+    name="dolls_prior",
+    version=1,
+    max_batch_size=4,
+    inputs=(TensorSpec("LATENT", FLOAT32, (6,)),),
+    outputs=(TensorSpec("JOINT_STYLES", FLOAT32, CODES), TensorSpec("SINGLE_STYLES", FLOAT32, CODES)),
+    parameters={},
+    steps=(),
+)
+WITH_STYLES = (STYLED, ENCODER, PRIOR)
+"""The ensemble with styles and what stands beside it."""
+
+
 def with_parameters(info: ModelInfo = ENSEMBLE, **changed: str | None) -> ModelInfo:
     """The ensemble with other `maskweave.*` parameters; None takes one away."""
     parameters = {**info.parameters, **{f"maskweave.{key}": value for key, value in changed.items()}}
@@ -59,7 +107,10 @@ Behaviour = Callable[[Mapping[str, Array]], Awaitable[None]]
 
 
 class FakeEngine:
-    """Gives pictures whose pixels are all the latent's first number, after `behaviour` has run."""
+    """Gives pictures whose pixels are all the latent's first number, after `behaviour` has run, and else 1s.
+
+    Inputs are checked as by other engines; those of styles must also be finite.
+    """
 
     def __init__(self, behaviour: Behaviour | None = None, infos: Sequence[ModelInfo] = (ENSEMBLE,)) -> None:
         self._behaviour = behaviour
@@ -90,7 +141,10 @@ class FakeEngine:
         context: InferenceContext = InferenceContext(),  # noqa: B008 - frozen
     ) -> InferenceResult:
         """Run the behaviour and answer."""
-        assert outputs == ["IMAGE"]
+        info = self._infos[model]
+        assert outputs == [spec.name for spec in info.outputs]
+        check_inputs(info, inputs)
+        assert np.isfinite(inputs.get("GIVEN_STYLES", np.zeros(1))).all()
         self.contexts.append(context)
         self.running += 1
         self.most_running = max(self.most_running, self.running)
@@ -100,5 +154,6 @@ class FakeEngine:
                 await self._behaviour(inputs)
         finally:
             self.running -= 1
-        image = np.full((1, 2, 2, 3), np.clip(inputs["LATENT"][0, 0], 0, 255), np.uint8)
-        return InferenceResult({"IMAGE": image}, (StageTiming(f"{model}_stage", 0.001, 0.002, False),))
+        first = np.clip(inputs["LATENT"][0, 0], 0, 255) if "IMAGE" in outputs else 1
+        arrays = {spec.name: np.full((1, *spec.shape), first, spec.dtype) for spec in info.outputs}
+        return InferenceResult(arrays, (StageTiming(f"{model}_stage", 0.001, 0.002, False),))

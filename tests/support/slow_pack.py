@@ -17,7 +17,8 @@ from tests.support.small_pack import pack_parameters
 
 # A latent of this value keeps the pack `slow` busy for about a second on the machines tests run on.
 SLOW_ONE_SECOND = 1000.0
-_LOOPS_PER_UNIT = 80.0
+LOOPS_PER_SECOND = 80_000
+_LOOPS_PER_UNIT = LOOPS_PER_SECOND / SLOW_ONE_SECOND
 
 _F = TensorProto.FLOAT
 _U8 = TensorProto.UINT8
@@ -47,8 +48,8 @@ def write_slow(writer: RepositoryWriter, extra: str = "") -> None:
     )
 
 
-def _slow_stage() -> onnx.ModelProto:
-    """IMAGE = 0, after LATENT * `_LOOPS_PER_UNIT` rounds of a matrix product."""
+def busy_nodes(count: str, nothing: str) -> list[onnx.NodeProto]:
+    """Nodes that give 0, FP32 [], after as many rounds of a matrix product as `count`, INT64 [], says."""
     body = helper.make_graph(
         [
             helper.make_node("MatMul", ["carried", "carried"], ["product"]),
@@ -67,20 +68,29 @@ def _slow_stage() -> onnx.ModelProto:
         ],
     )
     ones = helper.make_tensor("ones", _F, (64, 64), [1.0] * 64 * 64)
+    return [
+        helper.make_node(
+            "Constant", [], ["true"], value=helper.make_tensor("true", TensorProto.BOOL, (), [1])
+        ),
+        helper.make_node("Constant", [], ["start"], value=ones),
+        helper.make_node("Loop", [count, "true", "start"], ["end"], body=body),
+        constant("times_zero", 0),
+        constants("all_axes", 0, 1),
+        helper.make_node("Mul", ["end", "times_zero"], ["zeros"]),
+        helper.make_node("ReduceSum", ["zeros", "all_axes"], [nothing], keepdims=0),
+    ]
+
+
+def _slow_stage() -> onnx.ModelProto:
+    """IMAGE = 0, after LATENT * `_LOOPS_PER_UNIT` rounds of a matrix product."""
     nodes = [
         constant("per_unit", _LOOPS_PER_UNIT),
         helper.make_node("Mul", ["LATENT", "per_unit"], ["rounds"]),
         constants("both", 0, 1),
         helper.make_node("ReduceSum", ["rounds", "both"], ["scalar"], keepdims=0),
         helper.make_node("Cast", ["scalar"], ["count"], to=TensorProto.INT64),
-        helper.make_node(
-            "Constant", [], ["true"], value=helper.make_tensor("true", TensorProto.BOOL, (), [1])
-        ),
-        helper.make_node("Constant", [], ["start"], value=ones),
-        helper.make_node("Loop", ["count", "true", "start"], ["end"], body=body),
+        *busy_nodes("count", "nothing"),
         constant("zero", 0),
-        helper.make_node("Mul", ["end", "zero"], ["zeros"]),
-        helper.make_node("ReduceSum", ["zeros", "both"], ["nothing"], keepdims=0),
         helper.make_node("Cast", ["LABEL_MAP"], ["labels"], to=_F),
         helper.make_node("Mul", ["labels", "zero"], ["no_labels"]),
         helper.make_node("Add", ["no_labels", "nothing"], ["sum"]),

@@ -15,6 +15,8 @@ from service.engine.tensors import DTYPES
 
 _READY = "READY"
 _OFFERED = "maskweave.pack"
+_BESIDE = ("maskweave.style_encoder", "maskweave.style_prior")
+"""Parameters that name a model which the gateway calls beside the one that offers a pack."""
 
 
 QUESTION_SECONDS = 5.0
@@ -129,11 +131,14 @@ class _Inspection:
 
 
 def _with_steps(wanted: Mapping[str, None], configs: Mapping[str, model_config_pb2.ModelConfig]) -> list[str]:
-    """The models wanted and everything they are made of, in the order in which they are met."""
+    """The models wanted and everything they are made of or name, in the order in which they are met."""
     names = list(wanted)
     for name in names:  # grows on the way
-        steps = configs[name].ensemble_scheduling.step if name in configs else ()
-        names += [step.model_name for step in steps if step.model_name not in names]
+        if name in configs:
+            config = configs[name]
+            parts = [step.model_name for step in config.ensemble_scheduling.step]
+            parts += [config.parameters[key].string_value for key in _BESIDE if key in config.parameters]
+            names += [part for part in dict.fromkeys(parts) if part not in names]
     return names
 
 

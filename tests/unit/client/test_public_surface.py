@@ -28,7 +28,9 @@ def test_everything_public_is_exported_and_documented() -> None:
     assert all(inspect.getdoc(each) for each in documented if inspect.isclass(each))
 
 
-@pytest.mark.parametrize("name", ["models", "model", "synthesize", "synthesize_stream", "paint", "close"])
+@pytest.mark.parametrize(
+    "name", ["models", "model", "synthesize", "synthesize_stream", "paint", "encode_styles", "morph", "close"]
+)
 def test_both_clients_have_the_same_methods(name: str) -> None:
     def parameters(owner: type) -> list[inspect.Parameter]:
         return list(inspect.signature(getattr(owner, name)).parameters.values())

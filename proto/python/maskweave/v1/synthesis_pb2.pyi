@@ -27,7 +27,7 @@ Metadata understood by every method:
   that is not for this method, and RESOURCE_EXHAUSTED for a key at one of its limits: reason
   QUOTA_EXCEEDED, a `google.rpc.QuotaFailure` that names the limit and, where the time is known, a
   `google.rpc.RetryInfo`.
-- `server-timing` (trailer of Synthesize and SynthesizeStream): the timings of the whole call in
+- `server-timing` (trailer of Synthesize, SynthesizeStream, EncodeStyles and Morph): the timings of the whole call in
   milliseconds, in the syntax of the W3C recommendation Server Timing.
 """
 
@@ -47,6 +47,42 @@ else:
     import typing_extensions
 
 DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
+
+class _Method:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _MethodEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Method.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    METHOD_UNSPECIFIED: _Method.ValueType  # 0
+    """Never sent by the service. A method that a client does not know yet arrives as a number without a
+    name.
+    """
+    METHOD_SIS_UG: _Method.ValueType  # 1
+    """An unconditional generator whose features are rearranged to follow the condition. It has a style
+    strength and no styles.
+    """
+    METHOD_GROUPDNET: _Method.ValueType  # 2
+    """A decoder with one code for each style, which decides how the style's classes look. It has styles
+    and no style strength.
+    """
+
+class Method(_Method, metaclass=_MethodEnumTypeWrapper):
+    """Ways of making pictures."""
+
+METHOD_UNSPECIFIED: Method.ValueType  # 0
+"""Never sent by the service. A method that a client does not know yet arrives as a number without a
+name.
+"""
+METHOD_SIS_UG: Method.ValueType  # 1
+"""An unconditional generator whose features are rearranged to follow the condition. It has a style
+strength and no styles.
+"""
+METHOD_GROUPDNET: Method.ValueType  # 2
+"""A decoder with one code for each style, which decides how the style's classes look. It has styles
+and no style strength.
+"""
+global___Method = Method
 
 class _ConditionKind:
     ValueType = typing.NewType("ValueType", builtins.int)
@@ -131,6 +167,36 @@ IMAGE_FORMAT_RAW: ImageFormat.ValueType  # 4
 padding.
 """
 global___ImageFormat = ImageFormat
+
+class _MorphPath:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _MorphPathEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_MorphPath.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    MORPH_PATH_UNSPECIFIED: _MorphPath.ValueType  # 0
+    """Unset: the service takes the linear path."""
+    MORPH_PATH_LINEAR: _MorphPath.ValueType  # 1
+    """Straight: `(1 - position) * from + position * to`."""
+    MORPH_PATH_SPHERICAL: _MorphPath.ValueType  # 2
+    """Along the arc between the directions of the codes (slerp), while the length changes linearly, and not
+    below 0. Straight where there is no such arc: when one of the codes is 0, or when they point in the
+    same or in opposite directions.
+    """
+
+class MorphPath(_MorphPath, metaclass=_MorphPathEnumTypeWrapper):
+    """Ways from one style code to another."""
+
+MORPH_PATH_UNSPECIFIED: MorphPath.ValueType  # 0
+"""Unset: the service takes the linear path."""
+MORPH_PATH_LINEAR: MorphPath.ValueType  # 1
+"""Straight: `(1 - position) * from + position * to`."""
+MORPH_PATH_SPHERICAL: MorphPath.ValueType  # 2
+"""Along the arc between the directions of the codes (slerp), while the length changes linearly, and not
+below 0. Straight where there is no such arc: when one of the codes is 0, or when they point in the
+same or in opposite directions.
+"""
+global___MorphPath = MorphPath
 
 @typing.final
 class ListModelsRequest(google.protobuf.message.Message):
@@ -238,6 +304,8 @@ class Model(google.protobuf.message.Message):
     LATENT_SIZE_FIELD_NUMBER: builtins.int
     LATENT_SCALE_FIELD_NUMBER: builtins.int
     LIMITS_FIELD_NUMBER: builtins.int
+    METHOD_FIELD_NUMBER: builtins.int
+    STYLES_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Name that requests use, for example `faces64`. Unique in the service and stable over versions."""
     title: builtins.str
@@ -258,6 +326,8 @@ class Model(google.protobuf.message.Message):
     """Standard deviation of the normal distribution, with mean 0, from which the service draws a seed's
     latent. Explicit latents of about this size give pictures as good as those from seeds.
     """
+    method: global___Method.ValueType
+    """How the model makes its pictures, and therefore what else it can be asked for."""
     @property
     def palette(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___PaletteEntry]:
         """Classes that a label map for this model may contain, ordered by id."""
@@ -269,6 +339,10 @@ class Model(google.protobuf.message.Message):
     @property
     def limits(self) -> global___Limits:
         """The largest requests that the service accepts for this model."""
+
+    @property
+    def styles(self) -> global___StyleSupport:
+        """What there is to know of the model's styles. Unset for models without."""
 
     def __init__(
         self,
@@ -284,11 +358,57 @@ class Model(google.protobuf.message.Message):
         latent_size: builtins.int = ...,
         latent_scale: builtins.float = ...,
         limits: global___Limits | None = ...,
+        method: global___Method.ValueType = ...,
+        styles: global___StyleSupport | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["limits", b"limits"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["conditions", b"conditions", "description", b"description", "image_height", b"image_height", "image_width", b"image_width", "latent_scale", b"latent_scale", "latent_size", b"latent_size", "limits", b"limits", "name", b"name", "palette", b"palette", "title", b"title", "version", b"version"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["limits", b"limits", "styles", b"styles"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["conditions", b"conditions", "description", b"description", "image_height", b"image_height", "image_width", b"image_width", "latent_scale", b"latent_scale", "latent_size", b"latent_size", "limits", b"limits", "method", b"method", "name", b"name", "palette", b"palette", "styles", b"styles", "title", b"title", "version", b"version"]) -> None: ...
 
 global___Model = Model
+
+@typing.final
+class StyleSupport(google.protobuf.message.Message):
+    """The styles of a model. A style is how one class, or several that belong together, look."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    STYLE_SIZE_FIELD_NUMBER: builtins.int
+    STYLES_FIELD_NUMBER: builtins.int
+    style_size: builtins.int
+    """How many numbers `StyleCode.values` has."""
+    @property
+    def styles(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___StyleClasses]:
+        """The styles. Each class of the palette belongs to exactly one."""
+
+    def __init__(
+        self,
+        *,
+        style_size: builtins.int = ...,
+        styles: collections.abc.Iterable[global___StyleClasses] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["style_size", b"style_size", "styles", b"styles"]) -> None: ...
+
+global___StyleSupport = StyleSupport
+
+@typing.final
+class StyleClasses(google.protobuf.message.Message):
+    """A style, by its classes."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CLASS_IDS_FIELD_NUMBER: builtins.int
+    @property
+    def class_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Ids of the classes that share the style, in ascending order."""
+
+    def __init__(
+        self,
+        *,
+        class_ids: collections.abc.Iterable[builtins.int] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["class_ids", b"class_ids"]) -> None: ...
+
+global___StyleClasses = StyleClasses
 
 @typing.final
 class PaletteEntry(google.protobuf.message.Message):
@@ -346,7 +466,9 @@ class ConditionSupport(google.protobuf.message.Message):
     """
     @property
     def style_strength(self) -> global___StyleStrengthRange:
-        """What `SynthesizeRequest.style_strength` may be for this kind of condition."""
+        """What `SynthesizeRequest.style_strength` may be for this kind of condition. Unset for models that
+        have no style strength.
+        """
 
     def __init__(
         self,
@@ -403,6 +525,13 @@ class Limits(google.protobuf.message.Message):
     MAX_STROKE_POINTS_FIELD_NUMBER: builtins.int
     MAX_STROKE_WIDTH_FIELD_NUMBER: builtins.int
     MAX_STROKE_PIXELS_FIELD_NUMBER: builtins.int
+    MAX_PICTURE_BYTES_FIELD_NUMBER: builtins.int
+    MAX_MORPH_FRAMES_FIELD_NUMBER: builtins.int
+    MAX_MORPH_POSITION_FIELD_NUMBER: builtins.int
+    MAX_BLEND_STYLES_FIELD_NUMBER: builtins.int
+    MAX_STYLE_WEIGHT_FIELD_NUMBER: builtins.int
+    MAX_STYLE_VALUE_FIELD_NUMBER: builtins.int
+    MAX_STYLE_SEEDS_FIELD_NUMBER: builtins.int
     max_images: builtins.int
     """Pictures in one request."""
     max_label_map_width: builtins.int
@@ -425,6 +554,22 @@ class Limits(google.protobuf.message.Message):
     """Pixels that the strokes of one update may go over, together: for each segment of each stroke, the
     area of its bounding box, widened by the stroke's width and cut off at the canvas.
     """
+    max_picture_bytes: builtins.int
+    """Size of a picture file of EncodeStyles in bytes."""
+    max_morph_frames: builtins.int
+    """Frames of one Morph."""
+    max_morph_position: builtins.float
+    """Position of a frame of Morph, either way: positions lie in [-max_morph_position,
+    max_morph_position].
+    """
+    max_blend_styles: builtins.int
+    """Styles in one blend."""
+    max_style_weight: builtins.float
+    """Weight of a style in a blend, either way: weights lie in [-max_style_weight, max_style_weight]."""
+    max_style_value: builtins.float
+    """Number of a style code, either way: values lie in [-max_style_value, max_style_value]."""
+    max_style_seeds: builtins.int
+    """Different seeds in all styles of one request."""
     def __init__(
         self,
         *,
@@ -438,8 +583,15 @@ class Limits(google.protobuf.message.Message):
         max_stroke_points: builtins.int = ...,
         max_stroke_width: builtins.float = ...,
         max_stroke_pixels: builtins.int = ...,
+        max_picture_bytes: builtins.int = ...,
+        max_morph_frames: builtins.int = ...,
+        max_morph_position: builtins.float = ...,
+        max_blend_styles: builtins.int = ...,
+        max_style_weight: builtins.float = ...,
+        max_style_value: builtins.float = ...,
+        max_style_seeds: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["max_images", b"max_images", "max_label_map_height", b"max_label_map_height", "max_label_map_pixels", b"max_label_map_pixels", "max_label_map_width", b"max_label_map_width", "max_png_bytes", b"max_png_bytes", "max_request_bytes", b"max_request_bytes", "max_stroke_pixels", b"max_stroke_pixels", "max_stroke_points", b"max_stroke_points", "max_stroke_width", b"max_stroke_width", "max_strokes", b"max_strokes"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["max_blend_styles", b"max_blend_styles", "max_images", b"max_images", "max_label_map_height", b"max_label_map_height", "max_label_map_pixels", b"max_label_map_pixels", "max_label_map_width", b"max_label_map_width", "max_morph_frames", b"max_morph_frames", "max_morph_position", b"max_morph_position", "max_picture_bytes", b"max_picture_bytes", "max_png_bytes", b"max_png_bytes", "max_request_bytes", b"max_request_bytes", "max_stroke_pixels", b"max_stroke_pixels", "max_stroke_points", b"max_stroke_points", "max_stroke_width", b"max_stroke_width", "max_strokes", b"max_strokes", "max_style_seeds", b"max_style_seeds", "max_style_value", b"max_style_value", "max_style_weight", b"max_style_weight"]) -> None: ...
 
 global___Limits = Limits
 
@@ -448,6 +600,24 @@ class SynthesizeRequest(google.protobuf.message.Message):
     """Request of Synthesize and SynthesizeStream."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class StylesEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.int
+        @property
+        def value(self) -> global___Style: ...
+        def __init__(
+            self,
+            *,
+            key: builtins.int = ...,
+            value: global___Style | None = ...,
+        ) -> None: ...
+        def HasField(self, field_name: typing.Literal["value", b"value"]) -> builtins.bool: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
 
     MODEL_FIELD_NUMBER: builtins.int
     LABEL_MAP_FIELD_NUMBER: builtins.int
@@ -459,6 +629,7 @@ class SynthesizeRequest(google.protobuf.message.Message):
     IMAGE_FORMAT_FIELD_NUMBER: builtins.int
     IMAGE_QUALITY_FIELD_NUMBER: builtins.int
     PRIORITY_FIELD_NUMBER: builtins.int
+    STYLES_FIELD_NUMBER: builtins.int
     model: builtins.str
     """Required. Name of the model, for example `faces64`. ListModels tells which there are."""
     seed: builtins.int
@@ -472,7 +643,8 @@ class SynthesizeRequest(google.protobuf.message.Message):
     style_strength: builtins.float
     """How to weigh the start's style against the condition: the model's minimum follows the condition
     most closely, its maximum stays closest to the picture that the seed alone would give. The range
-    and the default, used when unset, are the model's `ConditionSupport.style_strength`.
+    and the default, used when unset, are the model's `ConditionSupport.style_strength`. Must be unset
+    for models that have none.
     """
     image_format: global___ImageFormat.ValueType
     """File format of the pictures. Unset means PNG."""
@@ -496,6 +668,16 @@ class SynthesizeRequest(google.protobuf.message.Message):
     def latents(self) -> global___LatentList:
         """One latent per picture."""
 
+    @property
+    def styles(self) -> google.protobuf.internal.containers.MessageMap[builtins.int, global___Style]:
+        """How classes are to look, by class id, in every picture. Classes left out look as the picture's start
+        decides, all of them in a way that goes together. Must be empty for models without styles.
+
+        Each class must be in the model's palette, and the label map must have it or another class of the
+        same style. Of classes that share a style one is enough; when several are given, they must be given
+        the same.
+        """
+
     def __init__(
         self,
         *,
@@ -509,9 +691,10 @@ class SynthesizeRequest(google.protobuf.message.Message):
         image_format: global___ImageFormat.ValueType = ...,
         image_quality: builtins.int | None = ...,
         priority: global___Priority.ValueType = ...,
+        styles: collections.abc.Mapping[builtins.int, global___Style] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_image_quality", b"_image_quality", "_number_of_images", b"_number_of_images", "_style_strength", b"_style_strength", "condition", b"condition", "image_quality", b"image_quality", "label_map", b"label_map", "latents", b"latents", "number_of_images", b"number_of_images", "seed", b"seed", "seeds", b"seeds", "start", b"start", "style_strength", b"style_strength"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_image_quality", b"_image_quality", "_number_of_images", b"_number_of_images", "_style_strength", b"_style_strength", "condition", b"condition", "image_format", b"image_format", "image_quality", b"image_quality", "label_map", b"label_map", "latents", b"latents", "model", b"model", "number_of_images", b"number_of_images", "priority", b"priority", "seed", b"seed", "seeds", b"seeds", "start", b"start", "style_strength", b"style_strength"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_image_quality", b"_image_quality", "_number_of_images", b"_number_of_images", "_style_strength", b"_style_strength", "condition", b"condition", "image_format", b"image_format", "image_quality", b"image_quality", "label_map", b"label_map", "latents", b"latents", "model", b"model", "number_of_images", b"number_of_images", "priority", b"priority", "seed", b"seed", "seeds", b"seeds", "start", b"start", "style_strength", b"style_strength", "styles", b"styles"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_image_quality", b"_image_quality"]) -> typing.Literal["image_quality"] | None: ...
     @typing.overload
@@ -524,6 +707,137 @@ class SynthesizeRequest(google.protobuf.message.Message):
     def WhichOneof(self, oneof_group: typing.Literal["start", b"start"]) -> typing.Literal["seed", "seeds", "latents"] | None: ...
 
 global___SynthesizeRequest = SynthesizeRequest
+
+@typing.final
+class Style(google.protobuf.message.Message):
+    """How a class is to look."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: builtins.int
+    SEED_FIELD_NUMBER: builtins.int
+    BLEND_FIELD_NUMBER: builtins.int
+    seed: builtins.int
+    """As a seed decides for the style by itself, without regard to other classes. Any value is allowed."""
+    @property
+    def code(self) -> global___StyleCode:
+        """As in a picture."""
+
+    @property
+    def blend(self) -> global___StyleBlend:
+        """As a mixture."""
+
+    def __init__(
+        self,
+        *,
+        code: global___StyleCode | None = ...,
+        seed: builtins.int = ...,
+        blend: global___StyleBlend | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["blend", b"blend", "code", b"code", "seed", b"seed", "style", b"style"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["blend", b"blend", "code", b"code", "seed", b"seed", "style", b"style"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["style", b"style"]) -> typing.Literal["code", "seed", "blend"] | None: ...
+
+global___Style = Style
+
+@typing.final
+class StyleCode(google.protobuf.message.Message):
+    """How one style of one picture looks, as EncodeStyles read it. To callers it is opaque: they keep it and
+    give it back unchanged. It holds for the version of the model that gave it only.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: builtins.int
+    MODEL_VERSION_FIELD_NUMBER: builtins.int
+    CLASS_ID_FIELD_NUMBER: builtins.int
+    VALUES_FIELD_NUMBER: builtins.int
+    COVERED_CLASS_IDS_FIELD_NUMBER: builtins.int
+    model: builtins.str
+    """Required. `Model.name` of the model that it is of."""
+    model_version: builtins.str
+    """Required. `Model.version` of the model that it is of."""
+    class_id: builtins.int
+    """The class that it is of: the lowest that the picture's label map had of the style's classes. The
+    code may be given to each class that shares the style.
+    """
+    @property
+    def values(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
+        """Required. The code. Exactly `StyleSupport.style_size` numbers, each in the range [-max_style_value,
+        max_style_value] of `Limits`.
+        """
+
+    @property
+    def covered_class_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """The classes of the style that the picture's label map had, `class_id` among them, in ascending
+        order. Tells people what the code covers; the service does not read it.
+        """
+
+    def __init__(
+        self,
+        *,
+        model: builtins.str = ...,
+        model_version: builtins.str = ...,
+        class_id: builtins.int = ...,
+        values: collections.abc.Iterable[builtins.float] | None = ...,
+        covered_class_ids: collections.abc.Iterable[builtins.int] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["class_id", b"class_id", "covered_class_ids", b"covered_class_ids", "model", b"model", "model_version", b"model_version", "values", b"values"]) -> None: ...
+
+global___StyleCode = StyleCode
+
+@typing.final
+class StyleBlend(google.protobuf.message.Message):
+    """A mixture of styles: the sum of their codes, each times its weight. The weights need not sum to 1 and
+    may be negative: 1.5 times one style and -0.5 times another goes beyond the first, away from the
+    second. Sums beyond the range of `Limits.max_style_value` are cut off at its ends.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    STYLES_FIELD_NUMBER: builtins.int
+    @property
+    def styles(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___WeightedStyle]:
+        """Required. At least 1, at most `Limits.max_blend_styles`."""
+
+    def __init__(
+        self,
+        *,
+        styles: collections.abc.Iterable[global___WeightedStyle] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["styles", b"styles"]) -> None: ...
+
+global___StyleBlend = StyleBlend
+
+@typing.final
+class WeightedStyle(google.protobuf.message.Message):
+    """A style in a blend."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    WEIGHT_FIELD_NUMBER: builtins.int
+    CODE_FIELD_NUMBER: builtins.int
+    SEED_FIELD_NUMBER: builtins.int
+    weight: builtins.float
+    """Weight of the style. Range [-max_style_weight, max_style_weight] of `Limits`."""
+    seed: builtins.int
+    """As `Style.seed`."""
+    @property
+    def code(self) -> global___StyleCode:
+        """As in a picture."""
+
+    def __init__(
+        self,
+        *,
+        weight: builtins.float = ...,
+        code: global___StyleCode | None = ...,
+        seed: builtins.int = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["code", b"code", "seed", b"seed", "style", b"style"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["code", b"code", "seed", b"seed", "style", b"style", "weight", b"weight"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["style", b"style"]) -> typing.Literal["code", "seed"] | None: ...
+
+global___WeightedStyle = WeightedStyle
 
 @typing.final
 class LabelMap(google.protobuf.message.Message):
@@ -865,7 +1179,9 @@ class StageTiming(google.protobuf.message.Message):
     stage: builtins.str
     """Name of the stage, for example `faces64_generator_head`."""
     image_index: builtins.int
-    """Which picture of the request it ran for, from 0, in the order of the seeds or latents."""
+    """Which picture of the request it ran for, from 0, in the order of the seeds or latents. What is done
+    once for all pictures counts for the one that was begun first.
+    """
     cached: builtins.bool
     """Whether the result came from the stage's response cache, or from the same run for another request
     that was in progress.
@@ -1144,3 +1460,300 @@ class PaintResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["dropped_frames", b"dropped_frames", "image", b"image", "model_version", b"model_version", "sequence", b"sequence", "timings", b"timings"]) -> None: ...
 
 global___PaintResponse = PaintResponse
+
+@typing.final
+class EncodeStylesRequest(google.protobuf.message.Message):
+    """Request of EncodeStyles."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: builtins.int
+    PICTURE_FIELD_NUMBER: builtins.int
+    LABEL_MAP_FIELD_NUMBER: builtins.int
+    SAMPLE_SEED_FIELD_NUMBER: builtins.int
+    PRIORITY_FIELD_NUMBER: builtins.int
+    model: builtins.str
+    """Required. Name of the model."""
+    sample_seed: builtins.int
+    """The model reads a code as a normal distribution. Unset takes its mean. A seed takes a sample, the
+    same for the same seed: a variation of the look.
+    """
+    priority: global___Priority.ValueType
+    """As `SynthesizeRequest.priority`."""
+    @property
+    def picture(self) -> global___SourcePicture:
+        """Required. The picture whose looks are read."""
+
+    @property
+    def label_map(self) -> global___LabelMap:
+        """Required. Which class each pixel of the picture is of. Exactly as large as the model's pictures: it is
+        not resized, because it must fit the picture.
+        """
+
+    def __init__(
+        self,
+        *,
+        model: builtins.str = ...,
+        picture: global___SourcePicture | None = ...,
+        label_map: global___LabelMap | None = ...,
+        sample_seed: builtins.int | None = ...,
+        priority: global___Priority.ValueType = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_sample_seed", b"_sample_seed", "label_map", b"label_map", "picture", b"picture", "sample_seed", b"sample_seed"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_sample_seed", b"_sample_seed", "label_map", b"label_map", "model", b"model", "picture", b"picture", "priority", b"priority", "sample_seed", b"sample_seed"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_sample_seed", b"_sample_seed"]) -> typing.Literal["sample_seed"] | None: ...
+
+global___EncodeStylesRequest = EncodeStylesRequest
+
+@typing.final
+class SourcePicture(google.protobuf.message.Message):
+    """A picture that a caller has. Exactly as large as the model's pictures."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FILE_FIELD_NUMBER: builtins.int
+    RAW_FIELD_NUMBER: builtins.int
+    file: builtins.bytes
+    """A PNG or JPEG file with 8 bits per channel: RGB, greyscale or a palette, without transparency. An
+    orientation in its metadata is not looked at.
+    """
+    @property
+    def raw(self) -> global___RawPicture:
+        """RGB, uncompressed."""
+
+    def __init__(
+        self,
+        *,
+        file: builtins.bytes = ...,
+        raw: global___RawPicture | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["encoding", b"encoding", "file", b"file", "raw", b"raw"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["encoding", b"encoding", "file", b"file", "raw", b"raw"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["encoding", b"encoding"]) -> typing.Literal["file", "raw"] | None: ...
+
+global___SourcePicture = SourcePicture
+
+@typing.final
+class RawPicture(google.protobuf.message.Message):
+    """An uncompressed picture."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: builtins.int
+    WIDTH_FIELD_NUMBER: builtins.int
+    HEIGHT_FIELD_NUMBER: builtins.int
+    data: builtins.bytes
+    """RGB, 3 bytes per pixel, row by row from the top, each row from the left, without padding. Exactly
+    `width * height * 3` bytes.
+    """
+    width: builtins.int
+    """Width in pixels: `Model.image_width`."""
+    height: builtins.int
+    """Height in pixels: `Model.image_height`."""
+    def __init__(
+        self,
+        *,
+        data: builtins.bytes = ...,
+        width: builtins.int = ...,
+        height: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["data", b"data", "height", b"height", "width", b"width"]) -> None: ...
+
+global___RawPicture = RawPicture
+
+@typing.final
+class EncodeStylesResponse(google.protobuf.message.Message):
+    """Reply of EncodeStyles."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CODES_FIELD_NUMBER: builtins.int
+    MODEL_VERSION_FIELD_NUMBER: builtins.int
+    TIMINGS_FIELD_NUMBER: builtins.int
+    model_version: builtins.str
+    """`Model.version` of the model that read them."""
+    @property
+    def codes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___StyleCode]:
+        """One code for each style that the label map has, ordered by class id."""
+
+    @property
+    def timings(self) -> global___Timings:
+        """Where the time went."""
+
+    def __init__(
+        self,
+        *,
+        codes: collections.abc.Iterable[global___StyleCode] | None = ...,
+        model_version: builtins.str = ...,
+        timings: global___Timings | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["timings", b"timings"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["codes", b"codes", "model_version", b"model_version", "timings", b"timings"]) -> None: ...
+
+global___EncodeStylesResponse = EncodeStylesResponse
+
+@typing.final
+class MorphRequest(google.protobuf.message.Message):
+    """Request of Morph."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class FromStylesEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.int
+        @property
+        def value(self) -> global___Style: ...
+        def __init__(
+            self,
+            *,
+            key: builtins.int = ...,
+            value: global___Style | None = ...,
+        ) -> None: ...
+        def HasField(self, field_name: typing.Literal["value", b"value"]) -> builtins.bool: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
+    @typing.final
+    class ToStylesEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.int
+        @property
+        def value(self) -> global___Style: ...
+        def __init__(
+            self,
+            *,
+            key: builtins.int = ...,
+            value: global___Style | None = ...,
+        ) -> None: ...
+        def HasField(self, field_name: typing.Literal["value", b"value"]) -> builtins.bool: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
+    MODEL_FIELD_NUMBER: builtins.int
+    LABEL_MAP_FIELD_NUMBER: builtins.int
+    FROM_STYLES_FIELD_NUMBER: builtins.int
+    TO_STYLES_FIELD_NUMBER: builtins.int
+    NUMBER_OF_FRAMES_FIELD_NUMBER: builtins.int
+    FIRST_POSITION_FIELD_NUMBER: builtins.int
+    LAST_POSITION_FIELD_NUMBER: builtins.int
+    PATH_FIELD_NUMBER: builtins.int
+    SEED_FIELD_NUMBER: builtins.int
+    LATENT_FIELD_NUMBER: builtins.int
+    IMAGE_FORMAT_FIELD_NUMBER: builtins.int
+    IMAGE_QUALITY_FIELD_NUMBER: builtins.int
+    PRIORITY_FIELD_NUMBER: builtins.int
+    model: builtins.str
+    """Required. Name of the model."""
+    number_of_frames: builtins.int
+    """How many frames. Range [1, `Limits.max_morph_frames`]. Frame i (from 0) has the position
+    `first_position + i / (number_of_frames - 1) * (last_position - first_position)`; a single frame has
+    the first position.
+    """
+    first_position: builtins.float
+    """Position of the first frame. Positions below 0 and above 1 go beyond the ends. Range
+    [-max_morph_position, max_morph_position] of `Limits`. Unset means 0.
+    """
+    last_position: builtins.float
+    """Position of the last frame. May be less than the first. Same range. Unset means 1."""
+    path: global___MorphPath.ValueType
+    """The way from one code to the other. Unset means linear."""
+    seed: builtins.int
+    """Any value is allowed."""
+    image_format: global___ImageFormat.ValueType
+    """As `SynthesizeRequest.image_format`."""
+    image_quality: builtins.int
+    """As `SynthesizeRequest.image_quality`."""
+    priority: global___Priority.ValueType
+    """As `SynthesizeRequest.priority`."""
+    @property
+    def label_map(self) -> global___LabelMap:
+        """Required. What every frame follows."""
+
+    @property
+    def from_styles(self) -> google.protobuf.internal.containers.MessageMap[builtins.int, global___Style]:
+        """How classes look at position 0, by class id; rules as for `SynthesizeRequest.styles`. A class that is
+        in only one of the two looks, at the other end, as the start decides. At least one of the two must
+        have a class.
+        """
+
+    @property
+    def to_styles(self) -> google.protobuf.internal.containers.MessageMap[builtins.int, global___Style]:
+        """How classes look at position 1."""
+
+    @property
+    def latent(self) -> global___Latent:
+        """As for Synthesize."""
+
+    def __init__(
+        self,
+        *,
+        model: builtins.str = ...,
+        label_map: global___LabelMap | None = ...,
+        from_styles: collections.abc.Mapping[builtins.int, global___Style] | None = ...,
+        to_styles: collections.abc.Mapping[builtins.int, global___Style] | None = ...,
+        number_of_frames: builtins.int = ...,
+        first_position: builtins.float | None = ...,
+        last_position: builtins.float | None = ...,
+        path: global___MorphPath.ValueType = ...,
+        seed: builtins.int = ...,
+        latent: global___Latent | None = ...,
+        image_format: global___ImageFormat.ValueType = ...,
+        image_quality: builtins.int | None = ...,
+        priority: global___Priority.ValueType = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_first_position", b"_first_position", "_image_quality", b"_image_quality", "_last_position", b"_last_position", "first_position", b"first_position", "image_quality", b"image_quality", "label_map", b"label_map", "last_position", b"last_position", "latent", b"latent", "seed", b"seed", "start", b"start"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_first_position", b"_first_position", "_image_quality", b"_image_quality", "_last_position", b"_last_position", "first_position", b"first_position", "from_styles", b"from_styles", "image_format", b"image_format", "image_quality", b"image_quality", "label_map", b"label_map", "last_position", b"last_position", "latent", b"latent", "model", b"model", "number_of_frames", b"number_of_frames", "path", b"path", "priority", b"priority", "seed", b"seed", "start", b"start", "to_styles", b"to_styles"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_first_position", b"_first_position"]) -> typing.Literal["first_position"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_image_quality", b"_image_quality"]) -> typing.Literal["image_quality"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_last_position", b"_last_position"]) -> typing.Literal["last_position"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["start", b"start"]) -> typing.Literal["seed", "latent"] | None: ...
+
+global___MorphRequest = MorphRequest
+
+@typing.final
+class MorphResponse(google.protobuf.message.Message):
+    """One message of Morph's reply: one frame."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: builtins.int
+    POSITION_FIELD_NUMBER: builtins.int
+    IMAGE_FIELD_NUMBER: builtins.int
+    MODEL_VERSION_FIELD_NUMBER: builtins.int
+    TIMINGS_FIELD_NUMBER: builtins.int
+    index: builtins.int
+    """Which frame this is, from 0. They come in this order."""
+    position: builtins.float
+    """Its position between the styles."""
+    model_version: builtins.str
+    """`Model.version` of the model that made it."""
+    @property
+    def image(self) -> global___Image:
+        """The picture."""
+
+    @property
+    def timings(self) -> global___Timings:
+        """Where the time went for this frame. `total` counts from the arrival of the request."""
+
+    def __init__(
+        self,
+        *,
+        index: builtins.int = ...,
+        position: builtins.float = ...,
+        image: global___Image | None = ...,
+        model_version: builtins.str = ...,
+        timings: global___Timings | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["image", b"image", "timings", b"timings"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["image", b"image", "index", b"index", "model_version", b"model_version", "position", b"position", "timings", b"timings"]) -> None: ...
+
+global___MorphResponse = MorphResponse

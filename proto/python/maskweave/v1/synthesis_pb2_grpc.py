@@ -40,6 +40,16 @@ class SynthesisServiceStub(object):
                 request_serializer=maskweave_dot_v1_dot_synthesis__pb2.PaintRequest.SerializeToString,
                 response_deserializer=maskweave_dot_v1_dot_synthesis__pb2.PaintResponse.FromString,
                 )
+        self.EncodeStyles = channel.unary_unary(
+                '/maskweave.v1.SynthesisService/EncodeStyles',
+                request_serializer=maskweave_dot_v1_dot_synthesis__pb2.EncodeStylesRequest.SerializeToString,
+                response_deserializer=maskweave_dot_v1_dot_synthesis__pb2.EncodeStylesResponse.FromString,
+                )
+        self.Morph = channel.unary_stream(
+                '/maskweave.v1.SynthesisService/Morph',
+                request_serializer=maskweave_dot_v1_dot_synthesis__pb2.MorphRequest.SerializeToString,
+                response_deserializer=maskweave_dot_v1_dot_synthesis__pb2.MorphResponse.FromString,
+                )
 
 
 class SynthesisServiceServicer(object):
@@ -119,6 +129,33 @@ class SynthesisServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EncodeStyles(self, request, context):
+        """Reads the looks of a picture: one code for each style that its label map has. For models whose
+        `Model.styles` is set.
+
+        The service keeps nothing: codes travel with the caller, who gives them to Synthesize,
+        SynthesizeStream or Morph, as they are or mixed, together with codes of other pictures, under the
+        same label map or another. The same request gives the same codes, as for Synthesize.
+
+        Errors: as for Synthesize; INVALID_ARGUMENT also for a model without styles, and for a picture or a
+        label map that is not of the model's size.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Morph(self, request, context):
+        """Makes pictures on the way from some styles to others, under one label map, and sends each as soon as
+        it and all before it are ready: they come in order. For models whose `Model.styles` is set.
+
+        A caller who has seen enough cancels the call; what has not been made by then is not made.
+
+        Errors: as for Synthesize. The request is checked whole before the first picture is sent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SynthesisServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -146,6 +183,16 @@ def add_SynthesisServiceServicer_to_server(servicer, server):
                     servicer.Paint,
                     request_deserializer=maskweave_dot_v1_dot_synthesis__pb2.PaintRequest.FromString,
                     response_serializer=maskweave_dot_v1_dot_synthesis__pb2.PaintResponse.SerializeToString,
+            ),
+            'EncodeStyles': grpc.unary_unary_rpc_method_handler(
+                    servicer.EncodeStyles,
+                    request_deserializer=maskweave_dot_v1_dot_synthesis__pb2.EncodeStylesRequest.FromString,
+                    response_serializer=maskweave_dot_v1_dot_synthesis__pb2.EncodeStylesResponse.SerializeToString,
+            ),
+            'Morph': grpc.unary_stream_rpc_method_handler(
+                    servicer.Morph,
+                    request_deserializer=maskweave_dot_v1_dot_synthesis__pb2.MorphRequest.FromString,
+                    response_serializer=maskweave_dot_v1_dot_synthesis__pb2.MorphResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -240,5 +287,39 @@ class SynthesisService(object):
         return grpc.experimental.stream_stream(request_iterator, target, '/maskweave.v1.SynthesisService/Paint',
             maskweave_dot_v1_dot_synthesis__pb2.PaintRequest.SerializeToString,
             maskweave_dot_v1_dot_synthesis__pb2.PaintResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def EncodeStyles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/maskweave.v1.SynthesisService/EncodeStyles',
+            maskweave_dot_v1_dot_synthesis__pb2.EncodeStylesRequest.SerializeToString,
+            maskweave_dot_v1_dot_synthesis__pb2.EncodeStylesResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def Morph(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(request, target, '/maskweave.v1.SynthesisService/Morph',
+            maskweave_dot_v1_dot_synthesis__pb2.MorphRequest.SerializeToString,
+            maskweave_dot_v1_dot_synthesis__pb2.MorphResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)

@@ -27,7 +27,7 @@ Metadata understood by every method:
   that is not for this method, and RESOURCE_EXHAUSTED for a key at one of its limits: reason
   QUOTA_EXCEEDED, a `google.rpc.QuotaFailure` that names the limit and, where the time is known, a
   `google.rpc.RetryInfo`.
-- `server-timing` (trailer of Synthesize and SynthesizeStream): the timings of the whole call in
+- `server-timing` (trailer of Synthesize, SynthesizeStream, EncodeStyles and Morph): the timings of the whole call in
   milliseconds, in the syntax of the W3C recommendation Server Timing.
 """
 
@@ -122,6 +122,33 @@ class SynthesisServiceStub:
     300); UNAVAILABLE when the service stops.
     """
 
+    EncodeStyles: grpc.UnaryUnaryMultiCallable[
+        maskweave.v1.synthesis_pb2.EncodeStylesRequest,
+        maskweave.v1.synthesis_pb2.EncodeStylesResponse,
+    ]
+    """Reads the looks of a picture: one code for each style that its label map has. For models whose
+    `Model.styles` is set.
+
+    The service keeps nothing: codes travel with the caller, who gives them to Synthesize,
+    SynthesizeStream or Morph, as they are or mixed, together with codes of other pictures, under the
+    same label map or another. The same request gives the same codes, as for Synthesize.
+
+    Errors: as for Synthesize; INVALID_ARGUMENT also for a model without styles, and for a picture or a
+    label map that is not of the model's size.
+    """
+
+    Morph: grpc.UnaryStreamMultiCallable[
+        maskweave.v1.synthesis_pb2.MorphRequest,
+        maskweave.v1.synthesis_pb2.MorphResponse,
+    ]
+    """Makes pictures on the way from some styles to others, under one label map, and sends each as soon as
+    it and all before it are ready: they come in order. For models whose `Model.styles` is set.
+
+    A caller who has seen enough cancels the call; what has not been made by then is not made.
+
+    Errors: as for Synthesize. The request is checked whole before the first picture is sent.
+    """
+
 class SynthesisServiceAsyncStub:
     """Makes pictures with generative models whose layout the caller draws."""
 
@@ -196,6 +223,33 @@ class SynthesisServiceAsyncStub:
     update is applied, and the session is over. DEADLINE_EXCEEDED with the reason SESSION_IDLE when no
     message has come, or no frame has been taken, for the service's `paint_idle_seconds` (by default
     300); UNAVAILABLE when the service stops.
+    """
+
+    EncodeStyles: grpc.aio.UnaryUnaryMultiCallable[
+        maskweave.v1.synthesis_pb2.EncodeStylesRequest,
+        maskweave.v1.synthesis_pb2.EncodeStylesResponse,
+    ]
+    """Reads the looks of a picture: one code for each style that its label map has. For models whose
+    `Model.styles` is set.
+
+    The service keeps nothing: codes travel with the caller, who gives them to Synthesize,
+    SynthesizeStream or Morph, as they are or mixed, together with codes of other pictures, under the
+    same label map or another. The same request gives the same codes, as for Synthesize.
+
+    Errors: as for Synthesize; INVALID_ARGUMENT also for a model without styles, and for a picture or a
+    label map that is not of the model's size.
+    """
+
+    Morph: grpc.aio.UnaryStreamMultiCallable[
+        maskweave.v1.synthesis_pb2.MorphRequest,
+        maskweave.v1.synthesis_pb2.MorphResponse,
+    ]
+    """Makes pictures on the way from some styles to others, under one label map, and sends each as soon as
+    it and all before it are ready: they come in order. For models whose `Model.styles` is set.
+
+    A caller who has seen enough cancels the call; what has not been made by then is not made.
+
+    Errors: as for Synthesize. The request is checked whole before the first picture is sent.
     """
 
 class SynthesisServiceServicer(metaclass=abc.ABCMeta):
@@ -282,6 +336,37 @@ class SynthesisServiceServicer(metaclass=abc.ABCMeta):
         update is applied, and the session is over. DEADLINE_EXCEEDED with the reason SESSION_IDLE when no
         message has come, or no frame has been taken, for the service's `paint_idle_seconds` (by default
         300); UNAVAILABLE when the service stops.
+        """
+
+    @abc.abstractmethod
+    def EncodeStyles(
+        self,
+        request: maskweave.v1.synthesis_pb2.EncodeStylesRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[maskweave.v1.synthesis_pb2.EncodeStylesResponse, collections.abc.Awaitable[maskweave.v1.synthesis_pb2.EncodeStylesResponse]]:
+        """Reads the looks of a picture: one code for each style that its label map has. For models whose
+        `Model.styles` is set.
+
+        The service keeps nothing: codes travel with the caller, who gives them to Synthesize,
+        SynthesizeStream or Morph, as they are or mixed, together with codes of other pictures, under the
+        same label map or another. The same request gives the same codes, as for Synthesize.
+
+        Errors: as for Synthesize; INVALID_ARGUMENT also for a model without styles, and for a picture or a
+        label map that is not of the model's size.
+        """
+
+    @abc.abstractmethod
+    def Morph(
+        self,
+        request: maskweave.v1.synthesis_pb2.MorphRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[maskweave.v1.synthesis_pb2.MorphResponse], collections.abc.AsyncIterator[maskweave.v1.synthesis_pb2.MorphResponse]]:
+        """Makes pictures on the way from some styles to others, under one label map, and sends each as soon as
+        it and all before it are ready: they come in order. For models whose `Model.styles` is set.
+
+        A caller who has seen enough cancels the call; what has not been made by then is not made.
+
+        Errors: as for Synthesize. The request is checked whole before the first picture is sent.
         """
 
 def add_SynthesisServiceServicer_to_server(servicer: SynthesisServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -60,14 +60,14 @@ def test_other_metadata_is_refused_without_the_key(
     assert KEY not in str(caught.value)
 
 
-@pytest.mark.parametrize("method", ["Synthesize", "SynthesizeStream", "Paint"])
+@pytest.mark.parametrize("method", ["Synthesize", "SynthesizeStream", "Paint", "Morph"])
 def test_a_key_for_something_else_is_refused(method: str) -> None:
     with pytest.raises(PermissionDenied, match="'editor' has the scopes edit; this needs synthesize"):
         ACCESS.permit(method, [("x-api-key", EDITOR_KEY)])
 
 
-@pytest.mark.parametrize("method", ["ListModels", "GetModel"])
-def test_models_are_for_every_key(method: str) -> None:
+@pytest.mark.parametrize("method", ["ListModels", "GetModel", "EncodeStyles"])
+def test_models_and_codes_are_for_editors_too(method: str) -> None:
     assert ACCESS.permit(method, [("x-api-key", EDITOR_KEY)]) == EDITOR
 
 

@@ -26,8 +26,10 @@ from service.rpc.handlers import add_synthesis_service
 from service.rpc.paint import PaintSessions
 from service.rpc.servicer import SynthesisServicer
 from service.rpc.status import DETAILS_TRAILER, rich_status
+from service.rpc.style_servicer import StyleServicer
 from service.synthesis.catalogue import build_catalogue
 from service.synthesis.painting import Painting
+from service.synthesis.style_encoding import StyleEncoder
 from service.synthesis.synthesizer import Synthesizer
 from tests.support.fake_engine import FakeEngine
 
@@ -47,11 +49,13 @@ async def stub_on(
     metrics = metrics or Metrics()
     with ThreadPoolExecutor(1) as codecs:
         admission = Admission(slots=SLOTS, room=SLOTS)
-        synthesizer = Synthesizer(engine, build_catalogue(engine.models()), codecs, admission)
+        catalogue = build_catalogue(engine.models())
+        synthesizer = Synthesizer(engine, catalogue, codecs, admission)
         server = grpc.aio.server()
         add_synthesis_service(
             server,
             SynthesisServicer(synthesizer, metrics, max_message_bytes=2**20),
+            StyleServicer(StyleEncoder(engine, catalogue, codecs, admission), synthesizer, metrics),
             PaintSessions(
                 partial(Painting.begin, synthesizer=synthesizer, codecs=codecs),
                 metrics,

@@ -37,6 +37,7 @@ def test_everything_comes_from_parameters_and_tensors() -> None:
     support = model.conditions[ConditionKind.LABEL_MAP]
     assert (support.served_by, support.width, support.height) == ("tiny_label_map", 2, 2)
     strength = support.style_strength
+    assert strength is not None
     assert (strength.default, strength.min, strength.max) == (0.25, 0.0, 0.9)
     assert [(entry.id, entry.name, entry.title) for entry in model.palette] == [
         (0, "background", "background"),
@@ -46,6 +47,7 @@ def test_everything_comes_from_parameters_and_tensors() -> None:
 
 def test_range_of_style_strength_holds_its_ends_as_they_come_over_the_wire() -> None:
     strength = build_catalogue({"t": ENSEMBLE})["tiny"].conditions[ConditionKind.LABEL_MAP].style_strength
+    assert strength is not None
     assert float(np.float32(0.9)) in strength
     assert 0.0 in strength
     assert 0.91 not in strength

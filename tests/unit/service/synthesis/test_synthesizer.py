@@ -15,10 +15,11 @@ from service.core.admission import Admission
 from service.core.errors import DeadlineExceeded, EngineFailure, InvalidArgument, Overloaded
 from service.engine.base import Array, Priority
 from service.synthesis.catalogue import build_catalogue
+from service.synthesis.jobs import Picture
 from service.synthesis.models import Model
 from service.synthesis.request import FirstSeed, Latents, Origin, RawLabelMap, Seeds, SynthesisRequest
 from service.synthesis.starts import latent_from_seed, resolve_starts
-from service.synthesis.synthesizer import Picture, Synthesizer
+from service.synthesis.synthesizer import Synthesizer
 from tests.support.fake_engine import FakeEngine
 
 BLANK = RawLabelMap(b"\0", 1, 1)

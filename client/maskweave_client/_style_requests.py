@@ -1,0 +1,134 @@
+"""The messages of encodings and morphs, from what callers have at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from maskweave.v1 import synthesis_pb2 as pb
+from maskweave_client._requests import (
+    FORMAT_VALUES,
+    PRIORITY_VALUES,
+    UINT32,
+    ImageFormat,
+    LabelMap,
+    Priority,
+    check_choices,
+    label_map_to_proto,
+    naming,
+    set_numbers,
+)
+from maskweave_client._styles import Style, styles_to_proto
+
+SourcePicture = NDArray[np.uint8] | Image.Image | bytes
+"""RGB, uint8 `[height, width, 3]`, an image without transparency, or a PNG or JPEG file."""
+
+MorphPath = Literal["linear", "spherical"]
+
+_PATH_VALUES: dict[MorphPath, pb.MorphPath.ValueType] = {
+    "linear": pb.MORPH_PATH_LINEAR,
+    "spherical": pb.MORPH_PATH_SPHERICAL,
+}
+_OPAQUE_MODES = ("RGB", "L", "P", "1")
+
+
+def encode_styles_request(
+    model: str, picture: SourcePicture, label_map: LabelMap, *, sample_seed: int | None, priority: Priority
+) -> pb.EncodeStylesRequest:
+    """Build a request; the service checks its values.
+
+    Raises:
+        TypeError: The picture or the label map is of none of the types allowed, or a seed is not a number.
+        ValueError: The picture has other channels, the label map cannot be class ids, the seed does not fit
+            its field, or the priority is unknown.
+    """
+    check_choices("png", priority)
+    request = pb.EncodeStylesRequest(
+        model=model,
+        picture=_picture(picture),
+        label_map=label_map_to_proto(label_map),
+        priority=PRIORITY_VALUES[priority],
+    )
+    if sample_seed is not None:
+        with naming("sample_seed", sample_seed, UINT32):
+            request.sample_seed = sample_seed
+    return request
+
+
+def morph_request(
+    model: str,
+    label_map: LabelMap,
+    from_styles: Mapping[int, Style] | None,
+    to_styles: Mapping[int, Style] | None,
+    *,
+    number_of_frames: int,
+    first_position: float,
+    last_position: float,
+    path: MorphPath,
+    seed: int | None,
+    latent: NDArray[Any] | Sequence[float] | None,
+    image_format: ImageFormat,
+    quality: int | None,
+    priority: Priority,
+) -> pb.MorphRequest:
+    """Build a request; the service checks its values.
+
+    Raises:
+        TypeError: The label map is of none of the types allowed, or something else is no style or number.
+        ValueError: The label map cannot be class ids, a number does not fit its field, the path, the format
+            or the priority is unknown, or both seed and latent are given.
+    """
+    check_choices(image_format, priority)
+    if path not in _PATH_VALUES:
+        raise ValueError(f"path: got {path!r}; allowed: {', '.join(_PATH_VALUES)}")
+    if seed is not None and latent is not None:
+        raise ValueError("seed, latent: got both; allowed: one of them, or none")
+    request = pb.MorphRequest(
+        model=model,
+        label_map=label_map_to_proto(label_map),
+        from_styles=styles_to_proto("from_styles", from_styles),
+        to_styles=styles_to_proto("to_styles", to_styles),
+        path=_PATH_VALUES[path],
+        image_format=FORMAT_VALUES[image_format],
+        priority=PRIORITY_VALUES[priority],
+    )
+    with naming("number_of_frames", number_of_frames, "an integer of 32 bits"):
+        request.number_of_frames = number_of_frames
+    positions = (first_position, last_position)
+    with naming("first_position, last_position", positions, "numbers"):
+        request.first_position, request.last_position = positions
+    if latent is not None:
+        with naming("latent", latent, "numbers [latent_size]"):
+            request.latent.CopyFrom(pb.Latent(values=latent))
+    set_numbers(request, {"seed": seed, "quality": quality})
+    return request
+
+
+def _picture(picture: SourcePicture) -> pb.SourcePicture:
+    if isinstance(picture, bytes):
+        return pb.SourcePicture(file=picture)
+    if isinstance(picture, Image.Image):
+        if picture.mode not in _OPAQUE_MODES or "transparency" in picture.info:
+            raise ValueError(
+                f"picture: got an image of mode {picture.mode}; allowed: {', '.join(_OPAQUE_MODES)}, "
+                "without transparency"
+            )
+        return _raw(np.asarray(picture.convert("RGB")))
+    if isinstance(picture, np.ndarray):
+        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+            raise ValueError(
+                f"picture: got {picture.dtype} {picture.shape}; allowed: uint8 [height, width, 3]"
+            )
+        return _raw(picture)
+    raise TypeError(
+        f"picture: got {type(picture).__name__}; allowed: a 3-D array, a PIL image, or a PNG or JPEG file"
+    )
+
+
+def _raw(pixels: NDArray[np.uint8]) -> pb.SourcePicture:
+    height, width, _ = pixels.shape
+    return pb.SourcePicture(raw=pb.RawPicture(data=pixels.tobytes(), width=width, height=height))

@@ -1,0 +1,97 @@
+"""Styles through a real Triton: the same codes and the same pictures as the embedded engine gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from maskweave_client import Client, Seed, Style, blend
+from tests.e2e.triton.support import triton_backed
+from tests.support.dolls_pack import EYES, HAIR, LABEL_MAP, SKIN, write_dolls
+from tests.support.dolls_pictures import HERS, HIS, seen
+from tests.support.gateway_process import gateway_process
+from tests.support.model_repository import RepositoryWriter
+from tests.support.triton_process import TritonProcess, triton_process
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("dolls_on_triton")
+    write_dolls(RepositoryWriter(root))
+    return root
+
+
+@pytest.fixture(scope="module")
+def dolls_triton(repository: Path) -> Iterator[TritonProcess]:
+    with triton_process(repository) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def by_triton(dolls_triton: TritonProcess) -> Iterator[Client]:
+    # Named, so that the encoder and the prior are found although nobody names them.
+    with (
+        triton_backed(dolls_triton, triton_models="dolls_label_map") as gateway,
+        Client(gateway.address) as client,
+    ):
+        yield client
+
+
+@pytest.fixture(scope="module")
+def embedded(repository: Path) -> Iterator[Client]:
+    with gateway_process(repository) as gateway, Client(gateway.address) as client:
+        yield client
+
+
+def test_the_model_is_the_same(embedded: Client, by_triton: Client) -> None:
+    assert by_triton.model("dolls") == embedded.model("dolls")
+
+
+@pytest.mark.parametrize("sample_seed", [None, 5])
+def test_codes_are_the_same(embedded: Client, by_triton: Client, sample_seed: int | None) -> None:
+    ours, theirs = (
+        client.encode_styles("dolls", HERS, LABEL_MAP, sample_seed=sample_seed)
+        for client in (embedded, by_triton)
+    )
+    assert ours.keys() == theirs.keys()
+    for class_id, code in ours.items():
+        np.testing.assert_allclose(code.values, theirs[class_id].values, atol=1e-6)
+
+
+def test_pictures_are_the_same(embedded: Client, by_triton: Client) -> None:
+    hers, his = (embedded.encode_styles("dolls", picture, LABEL_MAP) for picture in (HERS, HIS))
+    styles: dict[int, Style] = {HAIR: blend((hers[HAIR], 0.5), (his[HAIR], 0.5)), EYES: Seed(3)}
+    ours, theirs = (
+        client.synthesize("dolls", LABEL_MAP, seeds=[1, 2], styles=styles) for client in (embedded, by_triton)
+    )
+    assert [picture.data for picture in ours.pictures] == [picture.data for picture in theirs.pictures]
+    assert seen(theirs.pictures[0], HAIR) == (120, 70, 40)
+
+
+def test_morphs_are_the_same(embedded: Client, by_triton: Client, dolls_triton: TritonProcess) -> None:
+    codes = embedded.encode_styles("dolls", HERS, LABEL_MAP)
+    before = dolls_triton.statistics("dolls_decoder")["inference_count"]
+    ours, theirs = (
+        list(
+            client.morph(
+                "dolls",
+                LABEL_MAP,
+                {HAIR: codes[HAIR]},
+                {HAIR: Seed(4), SKIN: Seed(5)},
+                number_of_frames=4,
+                first_position=-0.5,
+                last_position=1.5,
+                path="spherical",
+                seed=2,
+            )
+        )
+        for client in (embedded, by_triton)
+    )
+    assert [frame.picture.data for frame in ours] == [frame.picture.data for frame in theirs]
+    assert [frame.index for frame in theirs] == [0, 1, 2, 3]
+    assert dolls_triton.statistics("dolls_decoder")["inference_count"] - before == 4

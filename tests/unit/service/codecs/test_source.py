@@ -1,0 +1,101 @@
+"""Pictures that callers have: what is read, and what is refused before anything large is made of it."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from service.codecs.source import decode_picture, decode_pixels
+from service.core.errors import InvalidArgument
+from service.core.limits import LIMITS
+from tests.support.png import chunk, header
+
+RGB = np.arange(4 * 3 * 3, dtype=np.uint8).reshape(3, 4, 3)
+TOO_MANY_BYTES = bytes(LIMITS.max_encoded_bytes + 1)
+
+
+def written(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def refusal(data: bytes, width: int = 4, height: int = 3) -> str:
+    with pytest.raises(InvalidArgument) as caught:
+        decode_picture(data, width, height, field="picture.file")
+    assert caught.value.field == "picture.file"
+    return str(caught.value)
+
+
+def test_a_png_is_read_as_it_is() -> None:
+    found = decode_picture(written(Image.fromarray(RGB)), 4, 3, field="f")
+    np.testing.assert_array_equal(found, RGB)
+
+
+def test_greys_palettes_and_jpegs_become_rgb() -> None:
+    grey = Image.new("L", (4, 3), 77)
+    palette = Image.new("RGB", (4, 3), (1, 2, 3)).convert("P")
+    assert decode_picture(written(grey), 4, 3, field="f").tolist() == [[[77] * 3] * 4] * 3
+    assert decode_picture(written(palette), 4, 3, field="f").shape == (3, 4, 3)
+    assert decode_picture(written(grey, "JPEG"), 4, 3, field="f").tolist() == [[[77] * 3] * 4] * 3
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "I;16"])
+def test_other_channels_are_refused(mode: str) -> None:
+    assert f"a picture of mode {mode}" in refusal(written(Image.new(mode, (4, 3))))
+
+
+def test_transparent_palettes_and_cmyk_are_refused() -> None:
+    palette = Image.new("P", (4, 3))
+    assert "with transparency" in refusal(written(palette, transparency=0))
+    assert "mode CMYK" in refusal(written(Image.new("CMYK", (4, 3)), "JPEG"))
+
+
+@pytest.mark.parametrize("kind", ["GIF", "BMP", "TIFF", "WEBP"])
+def test_other_formats_are_refused(kind: str) -> None:
+    assert "allowed: a PNG or JPEG" in refusal(written(Image.new("RGB", (4, 3)), kind))
+
+
+def test_a_bomb_is_refused_by_its_header() -> None:
+    bomb = header(50_000, 50_000, 8, 2) + chunk(b"IDAT", bytes(9)) + chunk(b"IEND")
+    assert "far too large" in refusal(bomb)
+    large = header(4096, 4096, 8, 2) + chunk(b"IDAT", bytes(9)) + chunk(b"IEND")
+    assert "4096 x 4096 pixels; allowed: exactly 4 x 3 pixels" in refusal(large)
+    assert f"{len(TOO_MANY_BYTES)} bytes; allowed: at most" in refusal(TOO_MANY_BYTES)
+
+
+def test_a_picture_that_is_cut_off_is_refused() -> None:
+    for kind in ("PNG", "JPEG"):
+        data = written(Image.effect_noise((4, 3), 90).convert("RGB"), kind)
+        assert "damaged, cut off" in refusal(data[: len(data) - 20])
+
+
+def test_pixels_must_fill_the_size_exactly() -> None:
+    found = decode_pixels(RGB.tobytes(), (4, 3), 4, 3, field="f")
+    np.testing.assert_array_equal(found, RGB)
+    with pytest.raises(InvalidArgument, match=r"f\.data: got 35 bytes; allowed: exactly 36"):
+        decode_pixels(RGB.tobytes()[:-1], (4, 3), 4, 3, field="f")
+    with pytest.raises(InvalidArgument, match="f: got -4 x -3 pixels; allowed: exactly 4 x 3"):
+        decode_pixels(RGB.tobytes(), (-4, -3), 4, 3, field="f")
+
+
+GOOD = [written(Image.fromarray(RGB)), written(Image.fromarray(RGB), "JPEG")]
+
+
+@given(st.sampled_from(GOOD), st.lists(st.tuples(st.integers(0, 600), st.integers(0, 255)), max_size=4))
+def test_any_damage_is_read_or_refused(data: bytes, damage: list[tuple[int, int]]) -> None:
+    changed = bytearray(data)
+    for place, value in damage:
+        changed[place % len(changed)] = value
+    try:
+        found = decode_picture(bytes(changed), 4, 3, field="f")
+    except InvalidArgument:
+        return
+    assert found.shape == (3, 4, 3)
+    assert found.dtype == np.uint8
