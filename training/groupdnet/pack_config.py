@@ -58,8 +58,10 @@ class StylesTrainingSection(Section):
     batch: int = Field(ge=4, multiple_of=2)
     learning_rate: Rate
     discriminator_learning_rate: Rate
-    prior_spread: float = Field(gt=0, le=1)
-    """Of drawn codes about their mean, as a share of the training codes' spread."""
+    joint_spread: float = Field(gt=0, le=1)
+    """Of codes drawn together about their mean, as a share of the training codes' spread."""
+    single_spread: float = Field(gt=0, le=1)
+    """The same of codes drawn each for itself."""
     discriminator: DiscriminatorSection
     weights: StylesWeights
 

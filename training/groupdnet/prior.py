@@ -55,14 +55,17 @@ class StylePrior(nn.Module):
 
 
 @torch.no_grad()
-def fit_prior(network: GroupDNet, pairs: PicturePairs, spread: float = 1.0) -> StylePrior:
+def fit_prior(
+    network: GroupDNet, pairs: PicturePairs, *, joint_spread: float, single_spread: float
+) -> StylePrior:
     """Fit the Gaussians to the codes of all samples.
 
     Args:
         network: trained.
         pairs: pictures to encode.
-        spread: of drawn codes about their mean, as a share of what was found: below 1, the truncation of
-            StyleGAN (Karras et al. 2019, appendix B).
+        joint_spread: of codes drawn together about their mean, as a share of what was found: below 1, the
+            truncation of StyleGAN (Karras et al. 2019, appendix B).
+        single_spread: the same of codes drawn each for itself.
 
     A style's own Gaussian leaves out the pictures without it; where it is (almost) never there it stays
     N(0, 1).
@@ -71,13 +74,13 @@ def fit_prior(network: GroupDNet, pairs: PicturePairs, spread: float = 1.0) -> S
     prior = StylePrior(codes.shape[1], codes.shape[2])
     mean, factor = gaussian(codes.flatten(1))
     prior.get_buffer("joint_mean").copy_(mean)
-    prior.get_buffer("joint_factor").copy_(spread * factor)
+    prior.get_buffer("joint_factor").copy_(joint_spread * factor)
     for style in range(prior.styles):
         own = codes[present[:, style], style]
         if len(own) > prior.code:
             mean, factor = gaussian(own)
             prior.get_buffer("style_mean")[style] = mean
-            prior.get_buffer("style_factor")[style] = spread * factor
+            prior.get_buffer("style_factor")[style] = single_spread * factor
     return prior
 
 

@@ -49,7 +49,9 @@ def train_styles(config: StylesConfig, folder: Path, options: RunOptions) -> Non
     settle(network, pairs)
     save_weights(network, folder, NETWORK)
     network = place(load_weights(GroupDNet(config.network), folder, NETWORK), device)
-    save_weights(fit_prior(network, pairs, config.training.prior_spread), folder, PRIOR)
+    spreads = config.training
+    prior = fit_prior(network, pairs, joint_spread=spreads.joint_spread, single_spread=spreads.single_spread)
+    save_weights(prior, folder, PRIOR)
 
 
 @torch.no_grad()
