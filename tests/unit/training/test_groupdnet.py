@@ -226,12 +226,23 @@ def test_fitted_prior_draws_codes_like_those_of_the_pictures() -> None:
     labels = quarters(1).argmax(1).byte().repeat(80, 1, 1)
     pictures = (torch.rand(80, 3, 1, 1) * 255 + torch.zeros(80, 3, 32, 32)).byte()
     pairs = PicturePairs(pictures, labels, 4)
-    prior = fit_prior(network, pairs)
+    prior = fit_prior(network, pairs, joint_spread=1.0, single_spread=1.0)
     codes, _ = network.encode(*pairs.batch(torch.arange(80), torch.device("cpu")))
     for drawn in prior(torch.randn(4000, 9)):
         assert drawn.shape == (4000, 3, 3)
         torch.testing.assert_close(drawn.mean(0), codes.mean(0), atol=0.05, rtol=0.1)
         torch.testing.assert_close(drawn.std(0), codes.std(0), atol=0.03, rtol=0.15)
+
+
+def test_spreads_draw_the_codes_closer_to_their_means() -> None:
+    network = GroupDNet(tiny()).eval()
+    labels = quarters(1).argmax(1).byte().repeat(20, 1, 1)
+    pairs = PicturePairs((torch.rand(20, 3, 32, 32) * 255).byte(), labels, 4)
+    found = dict(fit_prior(network, pairs, joint_spread=1.0, single_spread=1.0).named_buffers())
+    joint = dict(fit_prior(network, pairs, joint_spread=0.5, single_spread=1.0).named_buffers())
+    single = dict(fit_prior(network, pairs, joint_spread=1.0, single_spread=0.5).named_buffers())
+    torch.testing.assert_close(joint, found | {"joint_factor": 0.5 * found["joint_factor"]})
+    torch.testing.assert_close(single, found | {"style_factor": 0.5 * found["style_factor"]})
 
 
 def test_unfitted_prior_leaves_noise_alone() -> None:
