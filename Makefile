@@ -30,9 +30,10 @@ TRITON_URL ?= localhost:8001
 
 ##@ First minutes
 .PHONY: demo serve triton
-demo: $(SERVE)  ## Start the gateway, turn the sample label maps into demo.png, print latencies, stop
+demo: $(SERVE)  ## Start the gateway, write demo.png and demo_styles.png, print latencies, stop
 	@.venv/serve/bin/python -m benchmarks.with_service -- \
-	    .venv/serve/bin/python client/examples/demo.py --output demo.png
+	    sh -c '.venv/serve/bin/python client/examples/demo.py --output demo.png \
+	    && .venv/serve/bin/python client/examples/demo_styles.py --output demo_styles.png'
 
 serve: $(SERVE)  ## Start the gateway on this machine and keep it up (ENGINE=triton: on the Triton of `make triton`)
 	@.venv/serve/bin/maskweave serve --engine $(ENGINE) $(if $(filter triton,$(ENGINE)),--triton-url $(TRITON_URL)) $(ARGS)
@@ -114,7 +115,7 @@ lock: $(DEV)  ## Resolve requirements/*.txt anew from pyproject.toml, client/pyp
 	@requirements/lock.sh .venv/dev/bin/python
 
 clean:  ## Remove environments, caches and the demo's picture
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo.png
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo.png demo_styles.png
 
 help:  ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \

@@ -15,7 +15,11 @@ from maskweave_client import Client, Model
 
 LABEL_MAPS = Path(__file__).parent / "label_maps"
 TILE, GAP, HEADER = 192, 8, 28  # pixels of the sheet
+ROW_TITLE, PAGE_HEADER = 150, 40
 INK, PAPER = "#202020", "#ffffff"
+
+Columns = list[tuple[str, Image.Image]]
+"""Pictures with their titles."""
 
 
 def options(description: str | None, output: str) -> argparse.Namespace:
@@ -65,4 +69,20 @@ def sheet(columns: Sequence[tuple[str, Image.Image]]) -> Image.Image:
         draw.text((left + TILE // 2, HEADER - 8), title, INK, font, anchor="ms")
         resampling = Image.Resampling.NEAREST if picture.mode == "P" else Image.Resampling.BICUBIC
         page.paste(picture.resize((TILE, TILE), resampling).convert("RGB"), (left, HEADER))
+    return page
+
+
+def rows_sheet(title: str, rows: Sequence[tuple[str, Columns]]) -> Image.Image:
+    """Sheets below each other, each beside its title."""
+    sheets = [(name, sheet(columns)) for name, columns in rows]
+    width = ROW_TITLE + max(made.width for _, made in sheets)
+    page = Image.new("RGB", (width, PAGE_HEADER + sum(made.height for _, made in sheets)), PAPER)
+    draw = ImageDraw.Draw(page)
+    draw.text((GAP, GAP), title, INK, ImageFont.load_default(22))
+    top = PAGE_HEADER
+    for name, made in sheets:
+        middle = (GAP, top + HEADER + TILE // 2)
+        draw.multiline_text(middle, name, INK, ImageFont.load_default(16), anchor="lm")
+        page.paste(made, (ROW_TITLE, top))
+        top += made.height
     return page
