@@ -15,6 +15,7 @@ from tests.support.dolls_pack import write_dolls
 from tests.support.faces64_repository import write_faces64, write_repository
 from tests.support.gateway_process import GatewayProcess, channel_to, gateway_process
 from tests.support.model_repository import RepositoryWriter
+from tests.support.shipped import REPOSITORY
 
 
 @pytest.fixture(scope="session")
@@ -74,3 +75,17 @@ def dolls_client(dolls: GatewayProcess) -> Iterator[Client]:
     """The client of that gateway."""
     with Client(dolls.address) as connected:
         yield connected
+
+
+@pytest.fixture(scope="session")
+def shipped() -> Iterator[GatewayProcess]:
+    """A gateway on the shipped model repository."""
+    with gateway_process(REPOSITORY) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="session")
+def shipped_client(shipped: GatewayProcess) -> Iterator[Client]:
+    """The client of that gateway."""
+    with Client(shipped.address) as client:
+        yield client

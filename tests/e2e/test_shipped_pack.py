@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,24 +9,10 @@ import pytest
 from PIL import Image
 
 from maskweave_client import Client
-from tests.support.gateway_process import GatewayProcess, gateway_process
+from tests.support.gateway_process import gateway_process
+from tests.support.shipped import LABEL_MAPS, REPOSITORY
 
-ROOT = Path(__file__).parents[2]
-LABEL_MAPS = sorted((ROOT / "client" / "examples" / "label_maps").glob("*.png"))
 CLASSES = ["background", "hair", "skin", "brows", "eyes", "nose", "mouth", "neck"]
-
-
-@pytest.fixture(scope="module")
-def shipped() -> Iterator[GatewayProcess]:
-    """A gateway on the shipped model repository."""
-    with gateway_process(ROOT / "model_repository") as gateway:
-        yield gateway
-
-
-@pytest.fixture(scope="module")
-def shipped_client(shipped: GatewayProcess) -> Iterator[Client]:
-    with Client(shipped.address) as client:
-        yield client
 
 
 def test_the_model_and_its_palette(shipped_client: Client) -> None:
@@ -68,7 +53,7 @@ def test_the_picture_follows_the_mask(shipped_client: Client) -> None:
 def test_same_seed_same_bytes_also_after_a_restart(shipped_client: Client) -> None:
     with Image.open(LABEL_MAPS[0]) as label_map:
         first = shipped_client.synthesize("faces64", label_map, seeds=[1, 2, 1]).pictures
-        with gateway_process(ROOT / "model_repository") as other, Client(other.address) as other_client:
+        with gateway_process(REPOSITORY) as other, Client(other.address) as other_client:
             again = other_client.synthesize("faces64", label_map, seeds=[1, 2, 1]).pictures
     assert first == again
     assert first[0] == first[2] != first[1]

@@ -1,0 +1,44 @@
+"""The shipped repository and the sample label maps, for tests of what users get."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from maskweave_client import Picture
+from service.codecs.label_map import resize_nearest
+
+ROOT = Path(__file__).parents[2]
+REPOSITORY = ROOT / "model_repository"
+LABEL_MAPS = sorted((ROOT / "client" / "examples" / "label_maps").glob("*.png"))
+SIDE = 64
+# What different ways of batching may do to the rounding of a pixel.
+MAX_LEVELS = 1
+MAX_SHARE = 0.001
+
+
+def opened(file: Path) -> NDArray[np.uint8]:
+    """A sample label map as it is."""
+    with Image.open(file) as image:
+        return np.asarray(image)
+
+
+def fitted(file: Path) -> NDArray[np.uint8]:
+    """A sample label map at the size of the models' pictures."""
+    return resize_nearest(opened(file), SIDE, SIDE)
+
+
+def assert_same(ours: Picture, theirs: Picture) -> None:
+    """Bit for bit, or nearly."""
+    assert (ours.width, ours.height, ours.seed, ours.format) == (
+        theirs.width,
+        theirs.height,
+        theirs.seed,
+        theirs.format,
+    )
+    apart = np.abs(ours.to_numpy().astype(int) - theirs.to_numpy().astype(int))
+    assert apart.max() <= MAX_LEVELS
+    assert (apart > 0).mean() <= MAX_SHARE
