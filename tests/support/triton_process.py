@@ -102,6 +102,21 @@ class TritonProcess:
         statistics: dict[str, Any] = reply["model_stats"][0]
         return statistics
 
+    def count(self, model: str, field: str) -> int:
+        """A number of a model's statistics, when it stands still: Triton answers before it counts."""
+        found = -1
+        while (now := int(self.statistics(model)[field])) != found:
+            found = now
+            time.sleep(0.1)
+        return found
+
+    def wait_for_count(self, model: str, field: str, value: int) -> None:
+        """Wait until a number of a model's statistics is what it should be, and stays so."""
+        end = time.monotonic() + 20
+        while (found := self.count(model, field)) < value and time.monotonic() < end:
+            pass
+        assert found == value, f"{field} of {model} is {found}, not {value}"
+
     def metric(self, name: str, model: str) -> float:
         """A number that it publishes for a model."""
         line = re.search(

@@ -12,6 +12,7 @@ from tests.e2e.triton.support import triton_backed
 from tests.support.faces64_repository import write_faces64
 from tests.support.gateway_process import GatewayProcess
 from tests.support.model_repository import RepositoryWriter
+from tests.support.shipped import REPOSITORY
 from tests.support.slow_pack import write_slow
 from tests.support.triton_process import TritonProcess, triton_process
 
@@ -58,4 +59,18 @@ def triton_gateway(triton: TritonProcess) -> Iterator[GatewayProcess]:
 @pytest.fixture
 def slow_client(triton_gateway: GatewayProcess) -> Iterator[Client]:
     with Client(triton_gateway.address) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def shipped_triton() -> Iterator[TritonProcess]:
+    """A Triton on the shipped repository, for tests that leave it as it is."""
+    with triton_process(REPOSITORY, "--log-verbose=1") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def shipped_by_triton(shipped_triton: TritonProcess) -> Iterator[Client]:
+    """The client of a gateway on that Triton."""
+    with triton_backed(shipped_triton) as gateway, Client(gateway.address) as client:
         yield client

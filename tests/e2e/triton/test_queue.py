@@ -70,7 +70,7 @@ async def test_a_deadline_that_passes_in_the_queue_frees_its_place(
     client: AsyncClient, triton: TritonProcess
 ) -> None:
     """Callers are told at once; Triton drops them when the model is free again and it looks at its queue."""
-    executed = triton.statistics(STAGE)["execution_count"]
+    executed = triton.count(STAGE, "execution_count")
     running = asyncio.create_task(client.synthesize("slow", SMALL, latents=latent(1)))
     await asyncio.sleep(0.3)
     hasty = [
@@ -86,14 +86,14 @@ async def test_a_deadline_that_passes_in_the_queue_frees_its_place(
     calls = [client.synthesize("slow", SMALL, latents=latent(0.01), timeout=10) for _ in range(QUEUED)]
     assert [len(result.pictures) for result in await asyncio.gather(*calls)] == [1] * QUEUED
     await pending(triton, 0)
-    assert triton.statistics(STAGE)["execution_count"] - executed == 1 + QUEUED
+    triton.wait_for_count(STAGE, "execution_count", executed + 1 + QUEUED)
 
 
 async def test_cancelled_calls_leave_the_queue_of_a_model(
     triton: TritonProcess, fused_gateway: GatewayProcess
 ) -> None:
     model = "slow_label_map_fused"
-    executed = triton.statistics(model)["execution_count"]
+    executed = triton.count(model, "execution_count")
     async with AsyncClient(fused_gateway.address) as client:
         running = asyncio.create_task(client.synthesize("slow", SMALL, latents=latent(1)))
         await asyncio.sleep(0.3)
@@ -106,12 +106,12 @@ async def test_cancelled_calls_leave_the_queue_of_a_model(
         await pending(triton, 0, model)
         # 20 seconds of work were dropped.
         assert (await client.synthesize("slow", SMALL, latents=latent(0), timeout=10)).pictures
-    assert triton.statistics(model)["execution_count"] - executed == 2
+    triton.wait_for_count(model, "execution_count", executed + 2)
 
 
 async def test_cancelled_calls_to_an_ensemble_are_dropped_where_they_wait(triton: TritonProcess) -> None:
     """Triton does not take them out of the queues of an ensemble's steps; what it has not got is dropped."""
-    executed = triton.statistics(STAGE)["execution_count"]
+    executed = triton.count(STAGE, "execution_count")
     with triton_backed(triton, max_running=1) as gateway:
         async with AsyncClient(gateway.address) as client:
             running = asyncio.create_task(client.synthesize("slow", SMALL, latents=latent(1)))
@@ -124,7 +124,7 @@ async def test_cancelled_calls_to_an_ensemble_are_dropped_where_they_wait(triton
             await running
             assert (await client.synthesize("slow", SMALL, latents=latent(0), timeout=10)).pictures
     # And one that warmed the gateway up.
-    assert triton.statistics(STAGE)["execution_count"] - executed == 3
+    triton.wait_for_count(STAGE, "execution_count", executed + 3)
 
 
 async def cancelled(tasks: list[asyncio.Task[Result]]) -> None:
@@ -156,7 +156,7 @@ async def test_the_rest_of_a_cancelled_stream_is_not_made(
     triton: TritonProcess, fused_gateway: GatewayProcess
 ) -> None:
     model = "slow_label_map_fused"
-    executed = triton.statistics(model)["execution_count"]
+    executed = triton.count(model, "execution_count")
     async with AsyncClient(fused_gateway.address) as client:
         running = asyncio.create_task(client.synthesize("slow", SMALL, latents=latent(1)))
         await asyncio.sleep(0.3)
@@ -169,4 +169,4 @@ async def test_the_rest_of_a_cancelled_stream_is_not_made(
         await running
         await pending(triton, 0, model)
         assert (await client.synthesize("slow", SMALL, latents=latent(0), timeout=10)).pictures
-    assert triton.statistics(model)["execution_count"] - executed == 2
+    triton.wait_for_count(model, "execution_count", executed + 2)
