@@ -134,8 +134,8 @@ class Settings(BaseSettings):
     max_waiting: int = Field(
         default=256,
         ge=0,
-        description="Pictures that may wait for their turn; beyond it requests are refused as overload. All pictures "
-        "of a stream or a morph wait at once.",
+        description="Pictures that may wait for their turn; beyond it requests are refused as overload. "
+        "All pictures of a stream or a morph wait at once.",
     )
     default_timeout_seconds: float = Field(
         default=30.0, gt=0, description="Deadline of a request whose caller set none."
