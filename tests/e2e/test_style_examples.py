@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from tests.support.dolls_pack import LABEL_MAP
@@ -16,6 +17,17 @@ from tests.support.gateway_process import GatewayProcess
 
 EXAMPLES = Path(__file__).parents[2] / "client" / "examples"
 TILE, GAP, HEADER = 192, 8, 28
+ROW_TITLE, PAGE_HEADER = 150, 40
+DEMO_ROWS = (7, 7, 6, 6, 8)
+"""How many pictures each row of the demo has."""
+
+
+def tiles_of(pixels: NDArray[np.uint8], left: int, top: int, pictures: int) -> set[bytes]:
+    """The different pictures of a row of a sheet; none is blank."""
+    starts = [left + GAP + number * (TILE + GAP) for number in range(pictures)]
+    tiles = [pixels[top : top + TILE, start : start + TILE] for start in starts]
+    assert all(tile.std() > 0 for tile in tiles)
+    return {tile.tobytes() for tile in tiles}
 
 
 @pytest.mark.parametrize(
@@ -37,18 +49,48 @@ def test_the_example_writes_its_sheet(
     with Image.open(sheet) as image:
         pixels = np.asarray(image)
     assert pixels.shape == (HEADER + TILE + GAP, GAP + pictures * (TILE + GAP), 3)
-    tiles = {
-        pixels[HEADER : HEADER + TILE, left : left + TILE].tobytes()
-        for left in range(GAP, pixels.shape[1], TILE + GAP)
-    }
-    assert len(tiles) == different
+    assert len(tiles_of(pixels, 0, HEADER, pictures)) == different
+
+
+@pytest.mark.parametrize(
+    ("name", "pictures"),
+    [("styles_six", 7), ("change_hair", 6), ("mixture", 4), ("manipulation", 4), ("morph", 9)],
+)
+def test_the_example_runs_as_it_is_on_the_shipped_pack(
+    shipped: GatewayProcess, tmp_path: Path, name: str, pictures: int
+) -> None:
+    sheet = tmp_path / f"{name}.png"
+    command: list[str | Path] = [sys.executable, EXAMPLES / f"{name}.py", "--address", shipped.address]
+    done = subprocess.run([*command, "--output", sheet], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{pictures} pictures: {sheet}\n"
+    assert len(tiles_of(np.asarray(Image.open(sheet)), 0, HEADER, pictures)) == pictures
+
+
+def test_the_demo_of_styles_has_a_row_for_each_use(shipped: GatewayProcess, tmp_path: Path) -> None:
+    sheet = tmp_path / "demo_styles.png"
+    command: list[str | Path] = [sys.executable, EXAMPLES / "demo_styles.py", "--address", shipped.address]
+    done = subprocess.run([*command, "--output", sheet], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{sum(DEMO_ROWS)} pictures: {sheet}\n"
+    page = np.asarray(Image.open(sheet))
+    height = HEADER + TILE + GAP
+    assert page.shape == (
+        PAGE_HEADER + len(DEMO_ROWS) * height,
+        ROW_TITLE + GAP + max(DEMO_ROWS) * (TILE + GAP),
+        3,
+    )
+    for row, pictures in enumerate(DEMO_ROWS):
+        top = PAGE_HEADER + row * height + HEADER
+        assert len(tiles_of(page, ROW_TITLE, top, pictures)) == pictures, row
+        assert (page[top : top + TILE, ROW_TITLE + GAP + pictures * (TILE + GAP) :] == 255).all()
 
 
 def test_what_they_share_is_no_example_and_every_example_is_run() -> None:
     users = {
         path.stem for path in EXAMPLES.glob("*.py") if re.search("^from style_sheet", path.read_text(), re.M)
     }
-    assert users == {"styles_six", "change_hair", "mixture", "manipulation", "morph"}
+    assert users == {"styles_six", "change_hair", "mixture", "manipulation", "morph", "demo_styles"}
 
 
 def test_without_a_model_with_styles_they_say_so(gateway: GatewayProcess, tmp_path: Path) -> None:
