@@ -9,6 +9,7 @@ import stat
 import subprocess
 import time
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -120,11 +121,13 @@ def test_draws_what_a_gateway_of_this_checkout_draws(container: Container, ports
         Client(gateway.address) as here,
         Client(f"127.0.0.1:{ports['MASKWEAVE_GRPC_PORT']}") as there,
     ):
-        (model,) = there.models()
-        for path in LABEL_MAPS:
+        models = [model.name for model in there.models()]
+        assert models == [model.name for model in here.models()]
+        assert models
+        for model, path in product(models, LABEL_MAPS):
             with Pictures.open(path) as label_map:
-                expected = here.synthesize(model.name, label_map, seed=7)
-                got = there.synthesize(model.name, label_map, seed=7)
+                expected = here.synthesize(model, label_map, seed=7)
+                got = there.synthesize(model, label_map, seed=7)
             assert [picture.data for picture in got.pictures] == [each.data for each in expected.pictures]
             assert np.asarray(got.pictures[0].to_pil()).std() > 10
 
