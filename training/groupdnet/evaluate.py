@@ -22,11 +22,12 @@ from training.config import load_config, pack_folder
 from training.data.labelled import run_labeller
 from training.data.samples import from_uint8, to_uint8
 from training.evaluate import CHUNK, NOISE_LEVELS
+from training.groupdnet.expectation import CodeExpectation, RelativeGroupDNet
 from training.groupdnet.network import GroupDNet
 from training.groupdnet.pack_config import StylesConfig
 from training.groupdnet.prior import MIN_PIXELS, StylePrior
 from training.groupdnet.samples import PicturePairs, load_pairs
-from training.groupdnet.stage import NETWORK, PRIOR
+from training.groupdnet.stage import EXPECTATION, NETWORK, PRIOR
 from training.metrics import Agreement, agreement
 from training.networks import pretrained_generator, proxy_segmenter
 from training.pack import load_weights
@@ -88,7 +89,7 @@ class TrainedStyles:
     """A trained pack."""
 
     config: StylesConfig
-    network: GroupDNet
+    network: RelativeGroupDNet
     prior: StylePrior
 
     def codes(self, pairs: PicturePairs, chosen: Tensor) -> Tensor:
@@ -109,9 +110,11 @@ def load_styles(config: StylesConfig, folder: Path) -> TrainedStyles:
     Raises:
         FileNotFoundError: if it has not been trained.
     """
-    network = load_weights(GroupDNet(config.network), folder, NETWORK)
-    prior = load_weights(StylePrior(config.network.styles, config.network.code), folder, PRIOR)
-    return TrainedStyles(config, network, prior)
+    section = config.network
+    network = load_weights(GroupDNet(section), folder, NETWORK)
+    expectation = load_weights(CodeExpectation(section), folder, EXPECTATION)
+    prior = load_weights(StylePrior(section.styles, section.code_numbers // section.styles), folder, PRIOR)
+    return TrainedStyles(config, RelativeGroupDNet(network, expectation, section).eval(), prior)
 
 
 class StylesEvaluator:

@@ -1,4 +1,4 @@
-"""The stage `styles`: trains GroupDNet and fits the prior of its codes."""
+"""The stage `styles`: trains GroupDNet, fits what maps lead to expect of its codes, and the codes' prior."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from training.config import load_config, pack_folder
+from training.groupdnet.expectation import CodeExpectation, RelativeGroupDNet, fit_expectation
 from training.groupdnet.network import GroupDNet
 from training.groupdnet.pack_config import StylesConfig
 from training.groupdnet.prior import fit_prior
@@ -21,12 +22,12 @@ from training.unet import frozen
 
 SETTLING_BATCHES = 60
 SETTLING_BATCH = 64
-NETWORK, PRIOR = "groupdnet", "prior"
+NETWORK, EXPECTATION, PRIOR = "groupdnet", "expectation", "prior"
 """Names of the pack's files."""
 
 
 def train_styles(config: StylesConfig, folder: Path, options: RunOptions) -> None:
-    """Train GroupDNet, fit the prior; writes `groupdnet` and `prior`.
+    """Train GroupDNet, fit expectation and prior; writes `groupdnet`, `expectation` and `prior`.
 
     Raises:
         FileNotFoundError: if the samples or the label segmenter of the pack they come from are missing.
@@ -46,16 +47,22 @@ def train_styles(config: StylesConfig, folder: Path, options: RunOptions) -> Non
     train(trainer, dataclasses.replace(options, folder=options.folder / trainer.name))
     checkpoint = options.folder / trainer.name / "checkpoint.pt"
     network = place(averaged_weights(GroupDNet(config.network), checkpoint), device)
-    settle(network, pairs)
+    section, spreads = config.network, config.training
+    expectation = fit_expectation(network, pairs, section)
+    settle(RelativeGroupDNet(network, expectation, section), pairs)
     save_weights(network, folder, NETWORK)
-    network = place(load_weights(GroupDNet(config.network), folder, NETWORK), device)
-    spreads = config.training
-    prior = fit_prior(network, pairs, joint_spread=spreads.joint_spread, single_spread=spreads.single_spread)
+    save_weights(expectation, folder, EXPECTATION)
+    relative = RelativeGroupDNet(
+        place(load_weights(GroupDNet(section), folder, NETWORK), device),
+        load_weights(CodeExpectation(section), folder, EXPECTATION).to(device),
+        section,
+    )
+    prior = fit_prior(relative, pairs, joint_spread=spreads.joint_spread, single_spread=spreads.single_spread)
     save_weights(prior, folder, PRIOR)
 
 
 @torch.no_grad()
-def settle(network: GroupDNet, pairs: PicturePairs) -> None:
+def settle(network: RelativeGroupDNet, pairs: PicturePairs) -> None:
     """Measure the batch norms' statistics anew, over many large batches.
 
     Those gathered in training are of other weights than the averaged ones. What is served are above all codes
@@ -76,7 +83,7 @@ def settle(network: GroupDNet, pairs: PicturePairs) -> None:
         own = network.encode(pictures, maps)[0]
         other = own.roll(1, 0)
         kept = torch.rand(own.shape[:2], generator=generator).to(device) < 0.5
-        mixed = torch.where(kept.view(*kept.shape, *[1] * (own.dim() - 2)), own, other)
+        mixed = torch.where(kept[:, :, None], own, other)
         network(torch.cat([own, other, mixed]), torch.cat([maps] * 3))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum

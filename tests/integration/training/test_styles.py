@@ -64,6 +64,7 @@ def test_run_leaves_metrics_sheet_and_weights(folder: Path, styles: StylesConfig
     assert lines[-1]["pixels"] < lines[0]["pixels"]
     assert (run / "sheet-000012.png").exists()
     assert {path.name for path in (folder / "pack").iterdir()} == {
+        "expectation.safetensors",
         "groupdnet.safetensors",
         "prior.safetensors",
     }
@@ -97,7 +98,7 @@ def test_stopped_run_goes_on_as_if_never_stopped(
             stage.train_styles(styles, tmp_path, elsewhere)
     assert checkpoint_step(tmp_path / "runs", "styles") == 6
     stage.train_styles(styles, tmp_path, elsewhere)
-    for name in ("groupdnet", "prior"):
+    for name in ("groupdnet", "expectation", "prior"):
         never, once = (load_file(path / f"{name}.safetensors") for path in (folder / "pack", tmp_path))
         for key, tensor in never.items():
             torch.testing.assert_close(once[key], tensor, atol=2e-3, rtol=2e-3, msg=key)
