@@ -48,26 +48,24 @@ def train_styles(config: StylesConfig, folder: Path, options: RunOptions) -> Non
     checkpoint = options.folder / trainer.name / "checkpoint.pt"
     network = place(averaged_weights(GroupDNet(config.network), checkpoint), device)
     section, spreads = config.network, config.training
-    expectation = fit_expectation(network, pairs, section)
-    settle(RelativeGroupDNet(network, expectation, section), pairs)
+    settle(network, pairs)
     save_weights(network, folder, NETWORK)
-    save_weights(expectation, folder, EXPECTATION)
-    relative = RelativeGroupDNet(
-        place(load_weights(GroupDNet(section), folder, NETWORK), device),
-        load_weights(CodeExpectation(section), folder, EXPECTATION).to(device),
-        section,
-    )
+    network = place(load_weights(GroupDNet(section), folder, NETWORK), device)
+    save_weights(fit_expectation(network, pairs, section), folder, EXPECTATION)
+    expectation = load_weights(CodeExpectation(section), folder, EXPECTATION).to(device)
+    relative = RelativeGroupDNet(network, expectation, section)
     prior = fit_prior(relative, pairs, joint_spread=spreads.joint_spread, single_spread=spreads.single_spread)
     save_weights(prior, folder, PRIOR)
 
 
 @torch.no_grad()
-def settle(network: RelativeGroupDNet, pairs: PicturePairs) -> None:
+def settle(network: GroupDNet, pairs: PicturePairs) -> None:
     """Measure the batch norms' statistics anew, over many large batches.
 
     Those gathered in training are of other weights than the averaged ones. What is served are above all codes
     on maps they do not come from, so a third of each batch are a neighbour's codes and a third mixtures: with
-    statistics of reconstructions alone, codes that suit the map badly gave glaring blotches.
+    statistics of reconstructions alone, codes that suit the map badly gave glaring blotches. These codes are
+    taken as they are: with departures from the expectation in their place everything was read back worse.
     """
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
@@ -83,7 +81,7 @@ def settle(network: RelativeGroupDNet, pairs: PicturePairs) -> None:
         own = network.encode(pictures, maps)[0]
         other = own.roll(1, 0)
         kept = torch.rand(own.shape[:2], generator=generator).to(device) < 0.5
-        mixed = torch.where(kept[:, :, None], own, other)
+        mixed = torch.where(kept.view(*kept.shape, *[1] * (own.dim() - 2)), own, other)
         network(torch.cat([own, other, mixed]), torch.cat([maps] * 3))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
