@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import sqrtm
 
 Labels = NDArray[np.uint8]
 Pictures = NDArray[np.uint8]
@@ -82,14 +81,3 @@ def _class_colors(
     counts = members.sum(2)
     colors = members @ pictures.reshape(len(pictures), -1, 3).astype(np.float64)
     return colors / np.maximum(counts, 1)[:, :, None], counts >= MIN_PIXELS
-
-
-def frechet_distance(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    """Fréchet distance between Gaussians fitted to two sets of feature vectors `[N, D]` and `[M, D]`.
-
-    Heusel et al., "GANs Trained by a Two Time-Scale Update Rule" (2017), on whatever features are given.
-    """
-    difference = first.mean(0) - second.mean(0)
-    covariances = np.cov(first, rowvar=False), np.cov(second, rowvar=False)
-    root = np.real(sqrtm(covariances[0] @ covariances[1]))
-    return float(difference @ difference + np.trace(covariances[0] + covariances[1] - 2 * root))

@@ -8,19 +8,28 @@ had no part in this training.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from training.config import load_config, pack_folder
 from training.data.labelled import run_labeller
 from training.data.samples import from_uint8, to_uint8
+from training.distances import (
+    PROXY_SEGMENTER,
+    Distances,
+    Features,
+    feature_distance,
+    measure,
+    network_features,
+)
+from training.distances import as_markdown as distances_as_markdown
 from training.evaluate import CHUNK, NOISE_LEVELS
 from training.groupdnet.network import GroupDNet
 from training.groupdnet.pack_config import StylesConfig
@@ -30,7 +39,7 @@ from training.groupdnet.stage import NETWORK, PRIOR
 from training.metrics import Agreement, agreement
 from training.networks import pretrained_generator, proxy_segmenter
 from training.pack import load_weights
-from training.unet import UNet, frozen
+from training.unet import frozen
 
 CHANGE_MAPS = 100
 """Maps on which single codes are changed, and diversity is measured."""
@@ -70,10 +79,20 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class StylesEvaluation:
-    """All figures; changes by style, and `mean` over styles: the paper's mCSD and mOCD."""
+    """All figures.
+
+    Attributes:
+        maps: number of held-out label maps.
+        rows: by name.
+        distances: of the rows' pictures to the held-out ones.
+        changes: by style, and `mean` over styles: the paper's mCSD and mOCD.
+        diversity: of two pictures of the same map, L1.
+        diversity_features: the same, feature distance.
+    """
 
     maps: int
     rows: dict[str, StylesRow]
+    distances: Distances
     changes: dict[str, Change]
     diversity: float
     diversity_features: float
@@ -115,9 +134,22 @@ def load_styles(config: StylesConfig, folder: Path) -> TrainedStyles:
 
 
 class StylesEvaluator:
-    """Holds held-out pairs and makes pictures of their label maps."""
+    """Holds held-out pairs and makes pictures of their label maps.
 
-    def __init__(self, trained: TrainedStyles, count: int, python: Path | None = None) -> None:
+    Args:
+        trained: the pack.
+        count: how many pairs.
+        python: as for `run_labeller`.
+        features: further ones, by name, to take distances in.
+    """
+
+    def __init__(
+        self,
+        trained: TrainedStyles,
+        count: int,
+        python: Path | None = None,
+        features: Mapping[str, Features] = MappingProxyType({}),
+    ) -> None:
         self.trained, self.python = trained, python
         source = load_config(trained.config.data.pack)
         self.pairs = load_pairs(source, pretrained_generator(source), "heldout", count)
@@ -127,6 +159,7 @@ class StylesEvaluator:
         self.eyes = frozen(
             load_weights(proxy_segmenter(source), pack_folder(source.pack.name), "proxy_segmenter")
         )
+        self.features = {PROXY_SEGMENTER: network_features(self.eyes), **features}
         self.everything = torch.arange(count)
 
     @torch.inference_mode()
@@ -139,14 +172,15 @@ class StylesEvaluator:
         shaken = np.random.default_rng(seed).normal(0, NOISE_LEVELS, originals.shape)
         upper = (originals + shaken).round().clip(0, 255).astype(np.uint8)
         rows = {"upper bound": self._row(upper)}
-        for name, some in {
+        sources = {
             "reconstruction": codes,
             "codes of another picture": codes.roll(1, 0),
             "joint prior": trained.prior.joint(noise),
             "prior of each style": trained.prior.single(noise),
             "N(0, 1), unfitted": noise.unflatten(1, codes.shape[1:]),
-        }.items():
-            made = self.pictures(some, self.everything)
+        }
+        results = {name: self.pictures(some, self.everything) for name, some in sources.items()}
+        for name, made in results.items():
             rows[name] = self._row(made, originals if name == "reconstruction" else None)
         few = self.everything[:CHANGE_MAPS]
         first, second = (
@@ -156,6 +190,7 @@ class StylesEvaluator:
         return StylesEvaluation(
             count,
             rows,
+            measure(originals, results, self.features),
             self._changes(codes[: len(few)], few, seed),
             _l1(first, second, torch.ones_like(first[:, :1])),
             feature_distance(self.eyes, first, second),
@@ -213,20 +248,6 @@ _FIGURES: tuple[Callable[[Change], float], ...] = (
 )
 
 
-def feature_distance(network: UNet, first: Tensor, second: Tensor) -> float:
-    """Distance of pictures `[N, 3, H, W]` in the manner of LPIPS, without learned weights.
-
-    Squared differences of a network's features, each cell's vector at length 1, summed over channels, means
-    over cells, levels and pairs.
-    """
-    terms = []
-    for a, b in zip(first.split(CHUNK), second.split(CHUNK), strict=True):
-        levels = zip(network.encode_features(a), network.encode_features(b), strict=True)
-        apart = [(F.normalize(x) - F.normalize(y)).square().sum(1).mean((1, 2)) for x, y in levels]
-        terms.append(torch.stack(apart).mean(0))
-    return float(torch.cat(terms).mean())
-
-
 def _l1(first: Tensor, second: Tensor, region: Tensor) -> float:
     """L1 in a region `[N, 1, H, W]`, of pictures scaled to 0 ... 1: mean over pairs."""
     apart = ((first - second).abs().mean(1, keepdim=True) * region).sum((1, 2, 3)) / 2
@@ -252,6 +273,7 @@ def as_markdown(evaluation: StylesEvaluation) -> str:
         lines.append(
             f"| {name} | {row.detected:.3f} | {quality.accuracy:.3f} | {quality.miou:.3f} | {ratio} |"
         )
+    lines.append(distances_as_markdown(evaluation.distances))
     lines += [
         "",
         "New code of one style: change in its part and elsewhere (L1 of 1; feature distance):",

@@ -124,7 +124,7 @@ def test_evaluate_writes_table_figures_and_sheets(complete: Path, config: PackCo
     ("pairs", "status", "complaint"),
     [
         ("500", 1, "pairs: 500 asked for, the held-out split allows at most"),
-        ("2", 2, "2 is not in the range x>=3"),
+        ("3", 2, "3 is not in the range x>=4"),
     ],
 )
 def test_number_of_pairs_must_fit(pairs: str, status: int, complaint: str) -> None:
