@@ -18,6 +18,7 @@ from training.groupdnet.evaluate import StylesEvaluator, load_styles
 from training.groupdnet.evaluate import as_markdown as styles_as_markdown
 from training.groupdnet.pack_config import METHOD, load_styles_config
 from training.groupdnet.showcase import Showcase
+from training.groupdnet.sources import source_of
 from training.groupdnet.stage import train_styles
 from training.networks import pretrained_generator
 from training.pipeline import load_pipeline
@@ -151,7 +152,8 @@ def _evaluate(pack: str, pairs: int, strengths: tuple[float, ...], features: dic
 
 
 def _evaluate_styles(pack: str, pairs: int, features: dict[str, Features]) -> Findings:
-    trained = load_styles(load_styles_config(pack), pack_folder(pack))
-    evaluator = StylesEvaluator(trained, pairs, features=features)
+    config, folder = load_styles_config(pack), pack_folder(pack)
+    trained = load_styles(config, folder)
+    evaluator = StylesEvaluator(trained, source_of(config, folder), pairs, features=features)
     result = evaluator.evaluate()
     return styles_as_markdown(result), result.as_dict(), Showcase(trained, evaluator.pairs).sheets()

@@ -1,9 +1,9 @@
 """Evaluation of a pack of GroupDNet on held-out label maps.
 
-As for SIS-UG the pictures are read back by the independent labeller. What a code changes is measured as the
-paper's mCSD and mOCD: in its own part (wanted) and elsewhere (not wanted), by L1 and by a distance of
-features in the manner of LPIPS, which the paper uses; the features are those of the proxy segmenter, which
-had no part in this training.
+As for SIS-UG the pictures are read back by the independent labeller, if there is one. What a code changes is
+measured as the paper's mCSD and mOCD: in its own part (wanted) and elsewhere (not wanted), by L1 and by a
+distance of features in the manner of LPIPS, which the paper uses; the features are those of the proxy
+segmenter, which had no part in this training, or what the source has in its place.
 """
 
 from __future__ import annotations
@@ -18,26 +18,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training.config import load_config, pack_folder
-from training.data.labelled import run_labeller
 from training.data.samples import from_uint8, to_uint8
-from training.distances import (
-    PROXY_SEGMENTER,
-    Distances,
-    Features,
-    feature_distance,
-    measure,
-    network_features,
-)
+from training.distances import Distances, Features, feature_distance, measure, network_features
 from training.distances import as_markdown as distances_as_markdown
 from training.evaluate import CHUNK, NOISE_LEVELS
 from training.groupdnet.network import GroupDNet
 from training.groupdnet.pack_config import StylesConfig
 from training.groupdnet.prior import MIN_PIXELS, StylePrior
-from training.groupdnet.samples import PicturePairs, load_pairs
+from training.groupdnet.samples import PicturePairs
+from training.groupdnet.sources import Source
 from training.groupdnet.stage import NETWORK, PRIOR
 from training.metrics import Agreement, agreement
-from training.networks import pretrained_generator, proxy_segmenter
 from training.pack import load_weights
 from training.unet import frozen
 
@@ -83,6 +74,7 @@ class StylesEvaluation:
 
     Attributes:
         maps: number of held-out label maps.
+        note: of the source; see there.
         rows: by name.
         distances: of the rows' pictures to the held-out ones.
         changes: by style, and `mean` over styles: the paper's mCSD and mOCD.
@@ -91,6 +83,7 @@ class StylesEvaluation:
     """
 
     maps: int
+    note: str
     rows: dict[str, StylesRow]
     distances: Distances
     changes: dict[str, Change]
@@ -138,6 +131,7 @@ class StylesEvaluator:
 
     Args:
         trained: the pack.
+        source: what it is measured by.
         count: how many pairs.
         python: as for `run_labeller`.
         features: further ones, by name, to take distances in.
@@ -146,20 +140,18 @@ class StylesEvaluator:
     def __init__(
         self,
         trained: TrainedStyles,
+        source: Source,
         count: int,
         python: Path | None = None,
         features: Mapping[str, Features] = MappingProxyType({}),
     ) -> None:
         self.trained, self.python = trained, python
-        source = load_config(trained.config.data.pack)
-        self.pairs = load_pairs(source, pretrained_generator(source), "heldout", count)
+        self.source = source
+        self.pairs = self.source.pairs("heldout", count)
         if len(self.pairs) < count:
             raise ValueError(f"pairs: {count} asked for, the held-out split has {len(self.pairs)}")
-        self.labeller = source.data.labeller
-        self.eyes = frozen(
-            load_weights(proxy_segmenter(source), pack_folder(source.pack.name), "proxy_segmenter")
-        )
-        self.features = {PROXY_SEGMENTER: network_features(self.eyes), **features}
+        self.eyes = frozen(self.source.eyes())
+        self.features = {self.source.eyes_name: network_features(self.eyes), **features}
         self.everything = torch.arange(count)
 
     @torch.inference_mode()
@@ -189,6 +181,7 @@ class StylesEvaluator:
         )
         return StylesEvaluation(
             count,
+            self.source.note,
             rows,
             measure(originals, results, self.features),
             self._changes(codes[: len(few)], few, seed),
@@ -205,7 +198,7 @@ class StylesEvaluator:
         return np.concatenate(made)
 
     def _row(self, pictures: NDArray[np.uint8], target: NDArray[np.uint8] | None = None) -> StylesRow:
-        read, detected = run_labeller(self.labeller, pictures, self.python)
+        read, detected = self.source.read(pictures, self.python)
         quality = agreement(self.pairs.labels.numpy(), read, self.pairs.classes, detected)
         ratio = None
         if target is not None:
@@ -262,7 +255,7 @@ def _only(pictures: Tensor, region: Tensor) -> Tensor:
 def as_markdown(evaluation: StylesEvaluation) -> str:
     """The evaluation as Markdown tables."""
     lines = [
-        f"{evaluation.maps} held-out label maps.",
+        f"{evaluation.maps} held-out label maps. {evaluation.note}".rstrip(),
         "",
         "| | faces found | accuracy | mIoU | PSNR (dB) |",
         "|---|---|---|---|---|",

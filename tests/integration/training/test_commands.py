@@ -107,16 +107,28 @@ def test_evaluate_writes_table_figures_and_sheets(complete: Path, config: PackCo
     assert result.exit_code == 0, result.output
     rows = ["chance", "upper bound", "style strength 0", "style strength 1"]
     assert "12 held-out pairs." in result.output
-    assert all(result.output.count(f"| {row} |") == 2 for row in rows)  # the scores, then IoU by class
+    assert all(result.output.count(f"| {row} |") == 2 for row in rows[:2])  # the scores, then IoU by class
+    assert all(result.output.count(f"| {row} |") == 3 for row in rows[2:])  # and the distances of results
     folder = complete / "runs" / PACK / "evaluation"
     figures = json.loads((folder / "metrics.json").read_text())
     assert list(figures["rows"]) == rows
     assert len(figures["rows"]["chance"]["agreement"]["iou"]) == len(config.palette)
+    assert list(figures["distances"]["the proxy segmenter"]) == ["real, other half", *rows[2:]]
     sheets = sorted(folder.glob("*.png"))
     assert "sheet.png" in [path.name for path in sheets]
     for path in sheets:
         with Image.open(path) as sheet:
             assert len(set(sheet.convert("L").tobytes())) > 50  # something is drawn
+
+
+@pytest.mark.usefixtures("complete")
+def test_inception_that_cannot_be_had_is_left_out_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch_fidelity", None)
+    result = maskweave("evaluate", PACK, "--pairs", "4", "--inception")
+    assert result.exit_code == 0, result.output
+    assert "Inception's features are left out: torch-fidelity is not installed" in result.output
+    assert "by features of the proxy segmenter" in result.output
+    assert "by features of Inception" not in result.output
 
 
 @pytest.mark.usefixtures("complete")

@@ -4,7 +4,8 @@ import torch
 
 from training.losses import adversarial_loss, discriminator_loss, feature_loss, mask_loss, style_loss
 from training.metrics import agreement, style_error
-from training.unet import one_hot
+from training.palette import IGNORED
+from training.unet import class_ids, one_hot
 
 
 def test_mask_loss_is_zero_for_equal_masks_and_the_kl_divergence_otherwise() -> None:
@@ -55,6 +56,21 @@ def test_pictures_without_a_face_are_wrong_at_every_pixel() -> None:
     result = agreement(wanted, wanted, 2, np.array([True, False]))
     assert result.accuracy == 0.5
     assert result.iou == (0.5, 0.5)
+
+
+def test_pixels_of_no_class_do_not_count() -> None:
+    wanted = np.array([[[0, 1, IGNORED]], [[0, 1, IGNORED]]], np.uint8)
+    read = np.array([[[0, 0, 1]], [[0, 1, 0]]], np.uint8)
+    result = agreement(wanted, read, 2, np.array([True, False]))
+    assert result.accuracy == 0.25
+    assert result.iou == (1 / 3, 0.0)
+
+
+def test_maps_without_a_class_come_back_as_such() -> None:
+    ids = torch.tensor([[[0, 2], [IGNORED, 1]]], dtype=torch.uint8)
+    maps = one_hot(ids, 3)
+    assert maps[0, :, 1, 0].tolist() == [0, 0, 0]
+    assert class_ids(maps).tolist() == ids.tolist()
 
 
 def test_style_error_is_the_mean_difference_of_class_colours() -> None:
