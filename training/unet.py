@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from training.palette import IGNORED
+
 FOLD = 2
 
 
@@ -91,5 +93,10 @@ class UNet(nn.Module):
 
 
 def one_hot(ids: Tensor, classes: int) -> Tensor:
-    """Class ids `[B, H, W]` to float `[B, classes, H, W]`."""
+    """Class ids `[B, H, W]` to float `[B, classes, H, W]`; all zero where an id is none of them."""
     return (ids[:, None].long() == torch.arange(classes, device=ids.device)[None, :, None, None]).float()
+
+
+def class_ids(maps: Tensor) -> Tensor:
+    """Maps `[B, classes, H, W]`, as of `one_hot`, to class ids `[B, H, W]`, IGNORED where there is none."""
+    return torch.where(maps.sum(1) > 0, maps.argmax(1), IGNORED)

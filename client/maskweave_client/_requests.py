@@ -11,12 +11,15 @@ from typing import Any, Literal
 import numpy as np
 from google.protobuf.message import Message
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from maskweave.v1 import synthesis_pb2 as pb
 
 LabelMap = NDArray[Any] | Image.Image | bytes
-"""A 2-D array of class ids, an image of mode P, L or 1 (its indices or greys are the ids), or a PNG file."""
+"""A 2-D array of class ids, an image of mode P, L or 1 (its indices or greys are the ids), or a PNG file.
+
+Images and files are taken as they are shown, turned as their Exif orientation says.
+"""
 
 ImageFormat = Literal["png", "jpeg", "webp", "raw"]
 
@@ -132,6 +135,14 @@ def naming(argument: str, value: object, allowed: str) -> Iterator[None]:
         raise type(error)(f"{argument}: got {found}; allowed: {allowed}") from error
 
 
+def upright(image: Image.Image) -> Image.Image:
+    """An image as it is shown, turned as its Exif orientation says; the service does so with files."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # Pillow raises what it pleases for a damaged block, which then says nothing
+        return image
+
+
 def label_map_to_proto(label_map: LabelMap) -> pb.LabelMap:
     """Encode a label map.
 
@@ -147,7 +158,7 @@ def label_map_to_proto(label_map: LabelMap) -> pb.LabelMap:
                 f"label_map: got an image of mode {label_map.mode}; allowed: P, L or 1, whose values are "
                 "class ids (for a picture painted in the palette's colours, see Palette.label_map)"
             )
-        return _encode(np.asarray(label_map, np.uint8))
+        return _encode(np.asarray(upright(label_map), np.uint8))
     if isinstance(label_map, np.ndarray):
         if label_map.ndim != 2 or label_map.dtype.kind not in "uib":
             raise ValueError(

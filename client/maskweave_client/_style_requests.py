@@ -21,11 +21,15 @@ from maskweave_client._requests import (
     label_map_to_proto,
     naming,
     set_numbers,
+    upright,
 )
 from maskweave_client._styles import Style, styles_to_proto
 
 SourcePicture = NDArray[np.uint8] | Image.Image | bytes
-"""RGB, uint8 `[height, width, 3]`, an image without transparency, or a PNG or JPEG file."""
+"""RGB, uint8 `[height, width, 3]`, an image without transparency, or a PNG or JPEG file.
+
+Images and files are taken as they are shown, turned as their Exif orientation says.
+"""
 
 MorphPath = Literal["linear", "spherical"]
 
@@ -117,7 +121,7 @@ def _picture(picture: SourcePicture) -> pb.SourcePicture:
                 f"picture: got an image of mode {picture.mode}; allowed: {', '.join(_OPAQUE_MODES)}, "
                 "without transparency"
             )
-        return _raw(np.asarray(picture.convert("RGB")))
+        return _raw(np.asarray(upright(picture).convert("RGB")))
     if isinstance(picture, np.ndarray):
         if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
             raise ValueError(

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from service.codecs.orientation import upright
 from service.core.errors import InvalidArgument
 from service.core.limits import LIMITS, Limits
 
@@ -27,13 +28,13 @@ def decode_picture(
 
     Args:
         data: The file.
-        width: The width that it must have, in pixels.
-        height: The height that it must have, in pixels.
+        width: The width that it must have, in pixels, once it is upright.
+        height: The height that it must have, in pixels, once it is upright.
         field: Path of the field it came in, for the message of a failure.
         limits: Bounds of the file's size.
 
     Returns:
-        RGB, uint8 `[height, width, 3]`.
+        RGB, uint8 `[height, width, 3]`, turned as the file's Exif orientation says.
 
     Raises:
         InvalidArgument: Not a PNG or JPEG, damaged, of another size, or with other channels.
@@ -43,13 +44,16 @@ def decode_picture(
     try:
         # Reads the header only: nothing is made of the pixels before the size is known to be right.
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-            _check_size(image.size, width, height, field)
+            if image.size != (height, width):  # which a quarter turn would set right
+                _check_size(image.size, width, height, field)
             if image.mode not in _MODES or "transparency" in image.info:
                 _refuse(field, f"a picture of mode {image.mode}{_transparency(image)}", _ALLOWED)
             if image.format == "PNG":
                 _verify(data)
             image.load()
-            return np.asarray(image.convert("RGB"))
+            shown = upright(image)
+            _check_size(shown.size, width, height, field)
+            return np.asarray(shown.convert("RGB"))
     except UnidentifiedImageError:
         _refuse(field, f"{len(data)} bytes that start with {data[:8].hex(' ') or 'nothing'}", _ALLOWED)
     # Pillow's readers raise what they please for a damaged file.

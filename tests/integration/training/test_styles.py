@@ -14,7 +14,7 @@ import maskweave_cli
 import training.cli
 from tests.support.tiny_pack import checkpoint_step, make_labels, tiny_data_config, tiny_styles_config
 from training.data.labelled import LABELLER_PYTHON_VARIABLE
-from training.groupdnet import evaluate, stage
+from training.groupdnet import sources, stage
 from training.groupdnet.evaluate import load_styles
 from training.groupdnet.pack_config import StylesConfig
 from training.loops.styles import StylesTrainer
@@ -45,8 +45,7 @@ def use(patch: pytest.MonkeyPatch, root: Path) -> None:
     patch.chdir(root)
     patch.setenv(LABELLER_PYTHON_VARIABLE, sys.executable)
     patch.setattr(stage, "SETTLING_BATCHES", 3)
-    for module in (stage, evaluate):
-        patch.setattr(module, "load_config", lambda name: tiny_data_config())
+    patch.setattr(sources, "load_config", lambda name: tiny_data_config())
     patch.setattr(training.cli, "load_styles_config", lambda name: tiny_styles_config())
     patch.setattr(training.cli, "pack_folder", lambda name: root / "pack")
 
@@ -130,6 +129,9 @@ def test_evaluate_writes_tables_figures_and_sheets(folder: Path, monkeypatch: py
         "N(0, 1), unfitted",
     ]
     assert figures["rows"]["reconstruction"]["psnr"] > 5
+    (distances,) = figures["distances"].values()
+    assert list(distances) == ["real, other half", *list(figures["rows"])[1:]]
+    assert "by features of the proxy segmenter" in result.output
     assert figures["changes"]["mean"]["own"] >= 0
     assert figures["diversity"] > 0
     names = {"styles", "hair", "mixtures", "manipulation", "morph"}

@@ -855,7 +855,8 @@ class LabelMap(google.protobuf.message.Message):
     png: builtins.bytes
     """A PNG file whose pixel values are the class ids: palette ("indexed colour", the indices count,
     not the colours) or greyscale without alpha, at most 8 bits per pixel. Colour pictures, 16-bit
-    pictures and animations are refused.
+    pictures and animations are refused. It is turned as its Exif orientation says, if there is one that
+    can be read.
     """
     @property
     def raw(self) -> global___RawLabelMap:
@@ -1514,8 +1515,8 @@ class SourcePicture(google.protobuf.message.Message):
     FILE_FIELD_NUMBER: builtins.int
     RAW_FIELD_NUMBER: builtins.int
     file: builtins.bytes
-    """A PNG or JPEG file with 8 bits per channel: RGB, greyscale or a palette, without transparency. An
-    orientation in its metadata is not looked at.
+    """A PNG or JPEG file with 8 bits per channel: RGB, greyscale or a palette, without transparency. It is
+    turned as its Exif orientation says, if there is one that can be read; the size counts after that.
     """
     @property
     def raw(self) -> global___RawPicture:

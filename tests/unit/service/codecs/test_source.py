@@ -15,6 +15,7 @@ from service.codecs.source import decode_picture, decode_pixels
 from service.core.errors import InvalidArgument
 from service.core.limits import LIMITS
 from tests.support.png import chunk, header
+from tests.support.turned import ORIENTATIONS, exif_of, lying, turned_file
 
 RGB = np.arange(4 * 3 * 3, dtype=np.uint8).reshape(3, 4, 3)
 TOO_MANY_BYTES = bytes(LIMITS.max_encoded_bytes + 1)
@@ -44,6 +45,62 @@ def test_greys_palettes_and_jpegs_become_rgb() -> None:
     assert decode_picture(written(grey), 4, 3, field="f").tolist() == [[[77] * 3] * 4] * 3
     assert decode_picture(written(palette), 4, 3, field="f").shape == (3, 4, 3)
     assert decode_picture(written(grey, "JPEG"), 4, 3, field="f").tolist() == [[[77] * 3] * 4] * 3
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_files_are_turned_as_their_orientation_says(orientation: int) -> None:
+    png = turned_file(RGB, orientation)
+    np.testing.assert_array_equal(decode_picture(png, 4, 3, field="f"), RGB)
+    grey = np.repeat(np.array([[20, 90, 160, 230]] * 3, np.uint8) // np.array([[1], [2], [3]]), 8, 0)
+    large: np.ndarray[Any, np.dtype[np.uint8]] = np.repeat(grey, 8, 1).astype(np.uint8)
+    found = decode_picture(turned_file(large, orientation, "JPEG", quality=95), 32, 24, field="f")
+    assert np.abs(found[..., 0].astype(int) - large).max() <= 8
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_the_size_counts_once_the_picture_is_upright(orientation: int) -> None:
+    lies = orientation >= 5
+    stored = lying(RGB, orientation)
+    assert stored.shape[:2] == ((4, 3) if lies else (3, 4))
+    data = written(Image.fromarray(RGB), exif=exif_of(orientation))
+    if lies:
+        assert "3 x 4 pixels; allowed: exactly 4 x 3 pixels" in refusal(data)
+        assert decode_picture(data, 3, 4, field="f").shape == (4, 3, 3)
+    else:
+        assert decode_picture(data, 4, 3, field="f").shape == (3, 4, 3)
+
+
+def test_a_picture_that_lies_and_does_not_say_so_is_refused() -> None:
+    lying_down = written(Image.fromarray(lying(RGB, 6)))
+    assert "3 x 4 pixels; allowed: exactly 4 x 3 pixels" in refusal(lying_down)
+
+
+BLOCKS = [
+    b"",
+    b"Exif",
+    b"no block at all",
+    b"MM\0*\0\0\0\x08\xff\xff",  # 65535 entries and none of them
+    exif_of(6).tobytes()[:-9],
+    exif_of(9).tobytes(),
+    exif_of(0).tobytes(),
+    exif_of(6).tobytes().replace(b"\x01\x12\0\x03", b"\x01\x12\0\x02"),  # orientation as text
+]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL.TiffImagePlugin")  # as in the gateway
+@pytest.mark.parametrize("block", BLOCKS)
+def test_a_damaged_block_turns_nothing_and_refuses_nothing(block: bytes) -> None:
+    jpeg = written(Image.new("L", (4, 3), 77), "JPEG", exif=b"Exif\0\0" + block)
+    assert decode_picture(jpeg, 4, 3, field="f").tolist() == [[[77] * 3] * 4] * 3
+    png = written(Image.fromarray(RGB), exif=block or b"\0")
+    np.testing.assert_array_equal(decode_picture(png, 4, 3, field="f"), RGB)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL.TiffImagePlugin")
+@given(st.binary(max_size=80) | st.binary(max_size=80).map(lambda data: exif_of(6).tobytes()[:20] + data))
+def test_any_block_is_read_or_left(block: bytes) -> None:
+    file = written(Image.fromarray(RGB[:, :3]), exif=block or b"\0")
+    assert decode_picture(file, 3, 3, field="f").shape == (3, 3, 3)
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "I;16"])
