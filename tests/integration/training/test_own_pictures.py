@@ -60,6 +60,7 @@ def test_training_leaves_a_judge_the_network_and_the_prior(root: Path, trained: 
     assert {file.name for file in trained.glob("*.safetensors")} == {
         "label_segmenter.safetensors",
         "groupdnet.safetensors",
+        "expectation.safetensors",
         "prior.safetensors",
     }
     runs = root / "runs" / PACK
