@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from training.config import PackConfig
+from training.config import PackConfig, inversion_section
 from training.generators.base import Generator
 from training.generators.dcgan import load_generator
+from training.inverter import Inverter
 from training.mapper import LabelMapMapper
 from training.rearranger import AttentionLevel, Rearranger
 from training.unet import UNet
@@ -54,3 +55,19 @@ def rearranger(config: PackConfig, generator: Generator) -> Rearranger:
 def label_map_mapper(config: PackConfig) -> LabelMapMapper:
     """The semantic mapper for label maps."""
     return LabelMapMapper(len(config.palette), config.proxies.clusters, config.mapper.widths)
+
+
+def inverter(config: PackConfig, generator: Generator) -> Inverter:
+    """Pictures `[B, 3, 2m, 2m]` in [-1, 1] -> features at the attended resolutions.
+
+    Raises:
+        ValueError: if the pack has none.
+    """
+    section = inversion_section(config)
+    attended = (level.resolution for level in config.rearranger.levels)
+    return Inverter(
+        {r: generator.channels[r] for r in attended},
+        config.proxies.resolution,
+        section.widths,
+        section.depth,
+    )

@@ -14,11 +14,13 @@ from training.data.labelled import load_split
 from training.discriminator import SegmenterDiscriminator
 from training.generators.base import Generator
 from training.loops.cycle import CycleTrainer, Judges
+from training.loops.inversion import InversionTrainer
 from training.loops.label_segmenter import LabelSegmenterTrainer
 from training.loops.mapper import MapperTrainer
 from training.loops.proxy_segmenter import ProxySegmenterTrainer
 from training.loops.rearranger import RearrangerTrainer
 from training.networks import (
+    inverter,
     label_map_mapper,
     label_segmenter,
     pretrained_generator,
@@ -87,10 +89,22 @@ def train_mapper(config: PackConfig, folder: Path, options: RunOptions) -> None:
     _finish(rearranger(config, generator), "cycle", folder, options, "rearranger_tuned", "rearranger_average")
 
 
+def train_inversion(config: PackConfig, folder: Path, options: RunOptions) -> None:
+    """Train the inverter against the rearranger that is served; writes `inverter`."""
+    device = torch.device(options.device)
+    generator = _generator(config, device)
+    segmenter = _fast(load_weights(proxy_segmenter(config), folder, "proxy_segmenter"), device)
+    arranger = place(load_weights(rearranger(config, generator), folder, "rearranger_tuned"), device)
+    torch.manual_seed(options.seed)
+    _run(InversionTrainer(config, generator, segmenter, arranger, device), options)
+    _finish(inverter(config, generator), "inverter", folder, options)
+
+
 STAGES: dict[str, Callable[[PackConfig, Path, RunOptions], None]] = {
     "proxies": train_proxies,
     "rearranger": train_rearranger,
     "mapper": train_mapper,
+    "inversion": train_inversion,
 }
 
 
