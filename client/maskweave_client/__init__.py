@@ -1,4 +1,4 @@
-"""Client of the Maskweave service: a label map goes in, pictures come out.
+"""Client of the Maskweave service: a label map, a sketch or a scribble goes in, pictures come out.
 
 ```python
 from maskweave_client import Client
@@ -15,6 +15,7 @@ methods as coroutines. Every failure of a call is a `MaskweaveError`.
 from maskweave_client._async_client import AsyncClient
 from maskweave_client._async_paint import AsyncPaintSession
 from maskweave_client._client import Client
+from maskweave_client._conditions import ProxyMask, Scribble, Sketch
 from maskweave_client._errors import (
     Cancelled,
     DeadlineExceeded,
@@ -71,9 +72,12 @@ __all__ = [
     "PermissionDenied",
     "Picture",
     "Priority",
+    "ProxyMask",
     "Result",
+    "Scribble",
     "Seed",
     "ServiceFailure",
+    "Sketch",
     "SourcePicture",
     "StageTiming",
     "StreamedPicture",

@@ -19,12 +19,14 @@ class Limits:
         max_seed: Largest seed; the smallest is 0.
         min_quality: Lowest quality of lossy output formats.
         max_quality: Highest quality of lossy output formats.
-        max_strokes: Most strokes of one update of a painting.
+        max_strokes: Most strokes of one update of a painting, or of one scribble.
         max_stroke_points: Most points of these strokes together.
         min_stroke_width: Narrowest brush, in pixels of the canvas.
         max_stroke_width: Widest brush.
         max_stroke_coordinate: How far from the canvas's corner a point may lie, in pixels, either way.
         max_stroke_pixels: Most pixels that the strokes of one update may go over, together.
+        min_sketch_ink: Least ink, of 255, that a sketch's darkest pixel has; with less it is blank.
+        max_mean_sketch_ink: Most ink, of 255, that a sketch's pixels have on average.
         max_morph_frames: Most frames of one morph.
         max_morph_position: How far from 0 a position between two styles may lie, either way.
         max_blend_styles: Most styles of one blend.
@@ -49,6 +51,8 @@ class Limits:
     max_stroke_width: float = 1024.0
     max_stroke_coordinate: float = 8192.0
     max_stroke_pixels: int = 16 * 2**20
+    min_sketch_ink: int = 32
+    max_mean_sketch_ink: int = 128
     max_morph_frames: int = 64
     max_morph_position: float = 8.0
     max_blend_styles: int = 16

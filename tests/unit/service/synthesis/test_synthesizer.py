@@ -190,7 +190,7 @@ async def test_a_condition_that_the_model_does_not_accept(model: Model, codecs: 
 
 async def test_a_request_that_is_not_let_in_is_not_decoded(codecs: ThreadPoolExecutor, model: Model) -> None:
     synthesizer = Synthesizer(FakeEngine(), {"tiny": model}, codecs, Admission(slots=1, room=0))
-    undecodable = replace(request_for(1, 2), label_map=RawLabelMap(b"", 1, 1))
+    undecodable = replace(request_for(1, 2), condition=RawLabelMap(b"", 1, 1))
     with pytest.raises(Overloaded, match="there is room for 0, and it asks for 2"):
         await pictures_of(synthesizer, undecodable)
 
