@@ -27,7 +27,7 @@ PATCH_SHARE = 0.4
 
 
 def distorted(pictures: Tensor, generator: torch.Generator) -> Tensor:
-    """Distort pictures `[B, 3, H, W]` in [-1, 1], each in its own way, drawn from `generator` (on the CPU)."""
+    """Distort pictures `[B, 3, H, W]` in [-1, 1], each in a way of its own, drawn on the CPU."""
     result = _patched(pictures, generator)
     result = F.grid_sample(
         result, _grid(result, generator), mode="bicubic", padding_mode="reflection", align_corners=False

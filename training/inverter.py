@@ -17,7 +17,8 @@ from training.unet import FOLD, conv_block
 class Inverter(nn.Module):
     """Pictures `[B, 3, 2r, 2r]` in [-1, 1] to features `[B, C_a, a, a]` at each attended resolution a.
 
-    Down over folded pixels to the coarsest attended resolution, and up again, with skips, to the finest.
+    Down over folded pixels to the coarsest attended resolution, and up again, with skips, to the finest. The
+    way down is that of `UNet`, so that it can start as a trained one's.
 
     Args:
         channels: the generator's channels by attended resolution.
@@ -54,7 +55,7 @@ class Inverter(nn.Module):
         for i, block in enumerate(self.encode):
             if i:
                 features = self.down[i - 1](features)
-            features = features + block(features)
+            features = block(features)
             skips.append(features)
         for block in self.middle:
             features = features + block(features)

@@ -58,7 +58,7 @@ def label_map_mapper(config: PackConfig) -> LabelMapMapper:
 
 
 def inverter(config: PackConfig, generator: Generator) -> Inverter:
-    """Pictures `[B, 3, 2m, 2m]` in [-1, 1] -> features at the attended resolutions.
+    """The inverter: pictures `[B, 3, 2m, 2m]` in [-1, 1] -> features at the attended resolutions.
 
     Raises:
         ValueError: if the pack has none.

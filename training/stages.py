@@ -93,10 +93,10 @@ def train_inversion(config: PackConfig, folder: Path, options: RunOptions) -> No
     """Train the inverter against the rearranger that is served; writes `inverter`."""
     device = torch.device(options.device)
     generator = _generator(config, device)
-    segmenter = _fast(load_weights(proxy_segmenter(config), folder, "proxy_segmenter"), device)
+    start = load_weights(proxy_segmenter(config), folder, "proxy_segmenter")
     arranger = place(load_weights(rearranger(config, generator), folder, "rearranger_tuned"), device)
     torch.manual_seed(options.seed)
-    _run(InversionTrainer(config, generator, segmenter, arranger, device), options)
+    _run(InversionTrainer(config, generator, start, arranger, device), options)
     _finish(inverter(config, generator), "inverter", folder, options)
 
 

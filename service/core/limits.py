@@ -33,6 +33,7 @@ class Limits:
         max_style_weight: Largest weight of a style in a blend, either way.
         max_style_value: Largest number of a style's code, either way.
         max_style_seeds: Most different seeds in the styles of one request.
+        max_blend_width: Widest soft edge of an edit, in pixels of the picture; the smallest is 0.
         max_request_id_chars: Longest request id that a caller may choose.
     """
 
@@ -59,6 +60,7 @@ class Limits:
     max_style_weight: float = 16.0
     max_style_value: float = 1000.0
     max_style_seeds: int = 32
+    max_blend_width: float = 64.0
     max_request_id_chars: int = 128
 
 

@@ -9,7 +9,9 @@ from service.codecs.picture import ImageFormat
 from service.core.errors import InvalidArgument
 from service.core.limits import Limits
 from service.engine.base import Priority
+from service.rpc.edit_support import editing_to_proto
 from service.rpc.style_messages import support_to_proto
+from service.synthesis.edit_requests import Edit
 from service.synthesis.jobs import Job, Picture
 from service.synthesis.models import ConditionKind, ConditionSupport, Method, Model
 from service.synthesis.request import (
@@ -44,8 +46,8 @@ _CONDITION_VALUES = {
 }
 
 
-def label_map_from_proto(label_map: pb.LabelMap) -> LabelMap:
-    """Read a label map without decoding it.
+def label_map_from_proto(label_map: pb.LabelMap, *, field: str = "label_map") -> LabelMap:
+    """Read a label map without decoding it; `field` is where the request has it.
 
     Raises:
         InvalidArgument: Its encoding is not set.
@@ -58,7 +60,7 @@ def label_map_from_proto(label_map: pb.LabelMap) -> LabelMap:
         case "run_length":
             runs = label_map.run_length
             return RunLengthLabelMap(runs.class_ids, runs.lengths, runs.width, runs.height)
-    raise InvalidArgument("label_map", "no encoding", f"one of {members(label_map, 'encoding')}")
+    raise InvalidArgument(field, "no encoding", f"one of {members(label_map, 'encoding')}")
 
 
 def one_start_from_proto(
@@ -136,10 +138,11 @@ def model_to_proto(model: Model, limits: Limits, max_message_bytes: int) -> pb.M
         ),
         method=_METHOD_VALUES[model.method],
         styles=support_to_proto(model.styles) if model.styles else None,
+        editing=editing_to_proto(model.editing, limits) if model.editing else None,
     )
 
 
-def image_to_proto(job: Job, picture: Picture) -> pb.Image:
+def image_to_proto(job: Job | Edit, picture: Picture) -> pb.Image:
     """Put a finished picture on the wire."""
     return pb.Image(
         data=picture.data,

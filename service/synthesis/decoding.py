@@ -62,8 +62,10 @@ def decode_condition(order: Order, limits: Limits) -> NDArray[np.uint8]:
     return resize_nearest(ids, width, height)
 
 
-def decode_label_map(label_map: LabelMap, model: Model, limits: Limits) -> NDArray[np.uint8]:
-    """Decode a label map and check its classes. Meant for a codec thread.
+def decode_label_map(
+    label_map: LabelMap, model: Model, limits: Limits, *, field: str = "label_map"
+) -> NDArray[np.uint8]:
+    """Decode a label map and check its classes; `field` is where the request has it. For a codec thread.
 
     Returns:
         Class ids, uint8 `[height, width]`, of the size that was sent.
@@ -73,7 +75,7 @@ def decode_label_map(label_map: LabelMap, model: Model, limits: Limits) -> NDArr
     """
     if isinstance(label_map, DecodedLabelMap):
         return label_map.ids
-    ids, field = _decode_ids(label_map, "label_map", limits)
+    ids, field = _decode_ids(label_map, field, limits)
     check_classes(ids, model.class_ids, field=field)
     return ids
 

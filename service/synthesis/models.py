@@ -141,6 +141,17 @@ class StyleSupport:
         return max(self.style_of_class.values()) + 1
 
 
+@dataclass(frozen=True, slots=True)
+class EditSupport:
+    """How a model is edited.
+
+    Attributes:
+        editor: Model of the repository that edits pictures; None if only what comes from seeds can be edited.
+    """
+
+    editor: str | None
+
+
 @dataclass(frozen=True)
 class Model:
     """A pack as callers see it.
@@ -158,6 +169,7 @@ class Model:
         latent_scale: Standard deviation of a seed's latent.
         method: How it makes pictures.
         styles: Its styles; None for methods without.
+        editing: How it is edited; None if it cannot be.
     """
 
     name: str
@@ -172,6 +184,7 @@ class Model:
     latent_scale: float
     method: Method = Method.SIS_UG
     styles: StyleSupport | None = None
+    editing: EditSupport | None = None
 
     @cached_property
     def class_ids(self) -> tuple[int, ...]:

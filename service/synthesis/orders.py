@@ -72,8 +72,8 @@ def check_request(request: SynthesisRequest, catalogue: Mapping[str, Model], lim
     if support is None:
         accepted = ", ".join(model.conditions)
         raise InvalidArgument("condition", kind.value, f"what {model.name} accepts: {accepted}")
-    style_strength = _check_style_strength(request.style_strength, support, model)
-    _check_quality(request.image_format, request.image_quality, limits)
+    style_strength = check_style_strength(request.style_strength, support, model)
+    check_quality(request.image_format, request.image_quality, limits)
     starts: tuple[Start, ...]
     if isinstance(request.styles, MorphStyles):
         styles: StyleOrder | None = check_morph(request.styles, model, limits)
@@ -94,7 +94,12 @@ def check_request(request: SynthesisRequest, catalogue: Mapping[str, Model], lim
     )
 
 
-def _check_style_strength(value: float | None, support: ConditionSupport, model: Model) -> float | None:
+def check_style_strength(value: float | None, support: ConditionSupport, model: Model) -> float | None:
+    """The style strength to use: None for what has none.
+
+    Raises:
+        InvalidArgument: It is out of the range, or there is none.
+    """
     allowed = support.style_strength
     if allowed is None:
         if value is not None:
@@ -108,7 +113,12 @@ def _check_style_strength(value: float | None, support: ConditionSupport, model:
     return value
 
 
-def _check_quality(image_format: ImageFormat, quality: int | None, limits: Limits) -> None:
+def check_quality(image_format: ImageFormat, quality: int | None, limits: Limits) -> None:
+    """Check a quality.
+
+    Raises:
+        InvalidArgument: It is out of the range, or the format has none.
+    """
     if quality is None:
         return
     if not image_format.lossy:

@@ -4,6 +4,8 @@ Of a batch, *plain* samples come with the features they were made from, which te
 The others are distorted, so that no latent and no features of theirs exist: what is asked of them is that
 the picture comes back, through the generator's tail, and through the rearranger where it is to leave
 everything in its place.
+
+The way down starts as the proxy segmenter's: it has seen what the rearranger's clusters are made of.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from torch.nn import functional as F
 from training.config import PackConfig, inversion_section
 from training.distortion import distorted
 from training.generators.base import FeaturePyramid, Generator
+from training.inverter import Inverter
 from training.losses import feature_loss
 from training.networks import inverter
 from training.rearranger import Rearranger
@@ -29,7 +32,7 @@ from training.runs import (
     warm_cosine,
 )
 from training.sheets import contact_sheet
-from training.unet import UNet, one_hot
+from training.unet import UNet, frozen, one_hot
 
 EMA_DECAY = 0.998
 GRADIENT_CLIP = 1.0
@@ -55,11 +58,15 @@ class InversionTrainer:
     ) -> None:
         section = inversion_section(config)
         self.config, self.section, self.device = config, section, device
-        self.generator, self.segmenter, self.rearranger = generator, segmenter, arranger
+        self.generator, self.rearranger = generator, arranger
+        self.segmenter = place(frozen(segmenter), device)
         self.steps, self.batch = section.steps, section.batch
         self.plain = section.plain_samples
         self.finest = config.rearranger.levels[-1].resolution
-        self.network = place(inverter(config, generator), device)
+        network = inverter(config, generator)
+        start = {key: value for key, value in segmenter.state_dict().items() if fits(network, key, value)}
+        network.load_state_dict(start, strict=False)
+        self.network = place(network.requires_grad_(True), device)
         self.average = moving_average(self.network, EMA_DECAY)
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=section.learning_rate)
         self.parts: dict[str, Stateful] = {
@@ -130,6 +137,12 @@ class InversionTrainer:
         cut = self.config.rearranger.cut
         arranged = self.rearranger(self.generator, found, mask, mask)
         return self.generator.tail(arranged[cut], cut).float()
+
+
+def fits(network: Inverter, key: str, value: Tensor) -> bool:
+    """Whether a tensor of the proxy segmenter can be the inverter's tensor of the same name."""
+    mine = network.state_dict().get(key)
+    return mine is not None and mine.shape == value.shape and not key.startswith(("lift", "decode"))
 
 
 @torch.no_grad()

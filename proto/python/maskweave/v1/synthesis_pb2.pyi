@@ -28,8 +28,8 @@ Metadata understood by every method:
   that is not for this method, and RESOURCE_EXHAUSTED for a key at one of its limits: reason
   QUOTA_EXCEEDED, a `google.rpc.QuotaFailure` that names the limit and, where the time is known, a
   `google.rpc.RetryInfo`.
-- `server-timing` (trailer of Synthesize, SynthesizeStream, EncodeStyles and Morph): the timings of the whole call in
-  milliseconds, in the syntax of the W3C recommendation Server Timing.
+- `server-timing` (trailer of Synthesize, SynthesizeStream, EncodeStyles, Morph and Edit): the timings of the whole
+  call in milliseconds, in the syntax of the W3C recommendation Server Timing.
 """
 
 import builtins
@@ -323,6 +323,7 @@ class Model(google.protobuf.message.Message):
     LIMITS_FIELD_NUMBER: builtins.int
     METHOD_FIELD_NUMBER: builtins.int
     STYLES_FIELD_NUMBER: builtins.int
+    EDITING_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Name that requests use, for example `faces64`. Unique in the service and stable over versions."""
     title: builtins.str
@@ -361,6 +362,10 @@ class Model(google.protobuf.message.Message):
     def styles(self) -> global___StyleSupport:
         """What there is to know of the model's styles. Unset for models without."""
 
+    @property
+    def editing(self) -> global___EditSupport:
+        """What Edit takes for this model. Unset for models that cannot be edited."""
+
     def __init__(
         self,
         *,
@@ -377,9 +382,10 @@ class Model(google.protobuf.message.Message):
         limits: global___Limits | None = ...,
         method: global___Method.ValueType = ...,
         styles: global___StyleSupport | None = ...,
+        editing: global___EditSupport | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["limits", b"limits", "styles", b"styles"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["conditions", b"conditions", "description", b"description", "image_height", b"image_height", "image_width", b"image_width", "latent_scale", b"latent_scale", "latent_size", b"latent_size", "limits", b"limits", "method", b"method", "name", b"name", "palette", b"palette", "styles", b"styles", "title", b"title", "version", b"version"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["editing", b"editing", "limits", b"limits", "styles", b"styles"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["conditions", b"conditions", "description", b"description", "editing", b"editing", "image_height", b"image_height", "image_width", b"image_width", "latent_scale", b"latent_scale", "latent_size", b"latent_size", "limits", b"limits", "method", b"method", "name", b"name", "palette", b"palette", "styles", b"styles", "title", b"title", "version", b"version"]) -> None: ...
 
 global___Model = Model
 
@@ -406,6 +412,34 @@ class StyleSupport(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["style_size", b"style_size", "styles", b"styles"]) -> None: ...
 
 global___StyleSupport = StyleSupport
+
+@typing.final
+class EditSupport(google.protobuf.message.Message):
+    """What Edit takes for a model. Label maps may be of any size within `Limits`; the style strength is as for
+    the kind of condition `CONDITION_KIND_LABEL_MAP`.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PICTURES_FIELD_NUMBER: builtins.int
+    DEFAULT_BLEND_WIDTH_FIELD_NUMBER: builtins.int
+    MAX_BLEND_WIDTH_FIELD_NUMBER: builtins.int
+    pictures: builtins.bool
+    """Whether pictures can be edited. What comes from a seed or a latent always can."""
+    default_blend_width: builtins.float
+    """`EditRequest.blend_width` when it is unset."""
+    max_blend_width: builtins.float
+    """Greatest `EditRequest.blend_width` allowed. The least is 0."""
+    def __init__(
+        self,
+        *,
+        pictures: builtins.bool = ...,
+        default_blend_width: builtins.float = ...,
+        max_blend_width: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["default_blend_width", b"default_blend_width", "max_blend_width", b"max_blend_width", "pictures", b"pictures"]) -> None: ...
+
+global___EditSupport = EditSupport
 
 @typing.final
 class StyleClasses(google.protobuf.message.Message):
@@ -1783,7 +1817,7 @@ global___EncodeStylesRequest = EncodeStylesRequest
 
 @typing.final
 class SourcePicture(google.protobuf.message.Message):
-    """A picture that a caller has. Exactly as large as the model's pictures."""
+    """A picture that a caller has, for EncodeStyles and Edit. Exactly as large as the model's pictures."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -2033,3 +2067,118 @@ class MorphResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["image", b"image", "index", b"index", "model_version", b"model_version", "position", b"position", "timings", b"timings"]) -> None: ...
 
 global___MorphResponse = MorphResponse
+
+@typing.final
+class EditRequest(google.protobuf.message.Message):
+    """Request of Edit."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: builtins.int
+    PICTURE_FIELD_NUMBER: builtins.int
+    SEED_FIELD_NUMBER: builtins.int
+    LATENT_FIELD_NUMBER: builtins.int
+    SOURCE_LABEL_MAP_FIELD_NUMBER: builtins.int
+    TARGET_LABEL_MAP_FIELD_NUMBER: builtins.int
+    STYLE_STRENGTH_FIELD_NUMBER: builtins.int
+    BLEND_WIDTH_FIELD_NUMBER: builtins.int
+    IMAGE_FORMAT_FIELD_NUMBER: builtins.int
+    IMAGE_QUALITY_FIELD_NUMBER: builtins.int
+    PRIORITY_FIELD_NUMBER: builtins.int
+    model: builtins.str
+    """Required. Name of the model."""
+    seed: builtins.int
+    """The picture that Synthesize makes of this seed and `source_label_map`. Any value is allowed."""
+    style_strength: builtins.float
+    """As `SynthesizeRequest.style_strength`. Of a seed or a latent, also what the picture was made with."""
+    blend_width: builtins.float
+    """How far around what is edited the result is blended into the picture, in pixels of the picture. 0 cuts
+    hard. Range [0, `EditSupport.max_blend_width`]. Unset means `EditSupport.default_blend_width`. Of no
+    effect without `source_label_map`.
+    """
+    image_format: global___ImageFormat.ValueType
+    """As `SynthesizeRequest.image_format`. A lossy format changes pixels everywhere."""
+    image_quality: builtins.int
+    """As `SynthesizeRequest.image_quality`."""
+    priority: global___Priority.ValueType
+    """As `SynthesizeRequest.priority`."""
+    @property
+    def picture(self) -> global___SourcePicture:
+        """A picture, for example a photograph: a face, upright, as large in the picture as the model's own are.
+        For models with `EditSupport.pictures`.
+        """
+
+    @property
+    def latent(self) -> global___Latent:
+        """As for Synthesize."""
+
+    @property
+    def source_label_map(self) -> global___LabelMap:
+        """What the picture shows now. Of a seed or a latent, the label map that the picture was made from. Only
+        what is different in `target_label_map` is edited. Unset: the whole picture is made anew.
+        """
+
+    @property
+    def target_label_map(self) -> global___LabelMap:
+        """Required. What the picture is to show."""
+
+    def __init__(
+        self,
+        *,
+        model: builtins.str = ...,
+        picture: global___SourcePicture | None = ...,
+        seed: builtins.int = ...,
+        latent: global___Latent | None = ...,
+        source_label_map: global___LabelMap | None = ...,
+        target_label_map: global___LabelMap | None = ...,
+        style_strength: builtins.float | None = ...,
+        blend_width: builtins.float | None = ...,
+        image_format: global___ImageFormat.ValueType = ...,
+        image_quality: builtins.int | None = ...,
+        priority: global___Priority.ValueType = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_blend_width", b"_blend_width", "_image_quality", b"_image_quality", "_style_strength", b"_style_strength", "blend_width", b"blend_width", "image_quality", b"image_quality", "latent", b"latent", "picture", b"picture", "seed", b"seed", "source", b"source", "source_label_map", b"source_label_map", "style_strength", b"style_strength", "target_label_map", b"target_label_map"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_blend_width", b"_blend_width", "_image_quality", b"_image_quality", "_style_strength", b"_style_strength", "blend_width", b"blend_width", "image_format", b"image_format", "image_quality", b"image_quality", "latent", b"latent", "model", b"model", "picture", b"picture", "priority", b"priority", "seed", b"seed", "source", b"source", "source_label_map", b"source_label_map", "style_strength", b"style_strength", "target_label_map", b"target_label_map"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_blend_width", b"_blend_width"]) -> typing.Literal["blend_width"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_image_quality", b"_image_quality"]) -> typing.Literal["image_quality"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_style_strength", b"_style_strength"]) -> typing.Literal["style_strength"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["source", b"source"]) -> typing.Literal["picture", "seed", "latent"] | None: ...
+
+global___EditRequest = EditRequest
+
+@typing.final
+class EditResponse(google.protobuf.message.Message):
+    """Reply of Edit."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    IMAGE_FIELD_NUMBER: builtins.int
+    MODEL_VERSION_FIELD_NUMBER: builtins.int
+    TIMINGS_FIELD_NUMBER: builtins.int
+    model_version: builtins.str
+    """`Model.version` of the model that made it."""
+    @property
+    def image(self) -> global___Image:
+        """The picture. Its seed is that of the request, if it had one."""
+
+    @property
+    def timings(self) -> global___Timings:
+        """Where the time went. Of a seed or a latent with `source_label_map`, two pictures are made: the one
+        that is edited has the image index 0, the other 1.
+        """
+
+    def __init__(
+        self,
+        *,
+        image: global___Image | None = ...,
+        model_version: builtins.str = ...,
+        timings: global___Timings | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["image", b"image", "timings", b"timings"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["image", b"image", "model_version", b"model_version", "timings", b"timings"]) -> None: ...
+
+global___EditResponse = EditResponse

@@ -28,8 +28,8 @@ Metadata understood by every method:
   that is not for this method, and RESOURCE_EXHAUSTED for a key at one of its limits: reason
   QUOTA_EXCEEDED, a `google.rpc.QuotaFailure` that names the limit and, where the time is known, a
   `google.rpc.RetryInfo`.
-- `server-timing` (trailer of Synthesize, SynthesizeStream, EncodeStyles and Morph): the timings of the whole call in
-  milliseconds, in the syntax of the W3C recommendation Server Timing.
+- `server-timing` (trailer of Synthesize, SynthesizeStream, EncodeStyles, Morph and Edit): the timings of the whole
+  call in milliseconds, in the syntax of the W3C recommendation Server Timing.
 """
 
 import abc
@@ -150,6 +150,24 @@ class SynthesisServiceStub:
     Errors: as for Synthesize. The request is checked whole before the first picture is sent.
     """
 
+    Edit: grpc.UnaryUnaryMultiCallable[
+        maskweave.v1.synthesis_pb2.EditRequest,
+        maskweave.v1.synthesis_pb2.EditResponse,
+    ]
+    """Edits one picture: gives what it shows the shape of a label map, and keeps who it is and its colours.
+    For models whose `Model.editing` is set.
+
+    With the label map that the picture has now, only what differs between the two is made anew: the
+    result is blended into the picture there, with a soft edge `blend_width` wide around it, and beyond
+    that edge the picture stays as it was, bit for bit. Without, the whole picture is made anew.
+
+    The same request gives the same bytes, as for Synthesize. However strange the wish (no nose, huge
+    ears), the answer is a picture; whether it is a good one, the model decides.
+
+    Errors: as for Synthesize; INVALID_ARGUMENT also for a model that cannot be edited, and for a picture
+    that is not of the model's size.
+    """
+
 class SynthesisServiceAsyncStub:
     """Makes pictures with generative models whose layout the caller draws."""
 
@@ -251,6 +269,24 @@ class SynthesisServiceAsyncStub:
     A caller who has seen enough cancels the call; what has not been made by then is not made.
 
     Errors: as for Synthesize. The request is checked whole before the first picture is sent.
+    """
+
+    Edit: grpc.aio.UnaryUnaryMultiCallable[
+        maskweave.v1.synthesis_pb2.EditRequest,
+        maskweave.v1.synthesis_pb2.EditResponse,
+    ]
+    """Edits one picture: gives what it shows the shape of a label map, and keeps who it is and its colours.
+    For models whose `Model.editing` is set.
+
+    With the label map that the picture has now, only what differs between the two is made anew: the
+    result is blended into the picture there, with a soft edge `blend_width` wide around it, and beyond
+    that edge the picture stays as it was, bit for bit. Without, the whole picture is made anew.
+
+    The same request gives the same bytes, as for Synthesize. However strange the wish (no nose, huge
+    ears), the answer is a picture; whether it is a good one, the model decides.
+
+    Errors: as for Synthesize; INVALID_ARGUMENT also for a model that cannot be edited, and for a picture
+    that is not of the model's size.
     """
 
 class SynthesisServiceServicer(metaclass=abc.ABCMeta):
@@ -368,6 +404,26 @@ class SynthesisServiceServicer(metaclass=abc.ABCMeta):
         A caller who has seen enough cancels the call; what has not been made by then is not made.
 
         Errors: as for Synthesize. The request is checked whole before the first picture is sent.
+        """
+
+    @abc.abstractmethod
+    def Edit(
+        self,
+        request: maskweave.v1.synthesis_pb2.EditRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[maskweave.v1.synthesis_pb2.EditResponse, collections.abc.Awaitable[maskweave.v1.synthesis_pb2.EditResponse]]:
+        """Edits one picture: gives what it shows the shape of a label map, and keeps who it is and its colours.
+        For models whose `Model.editing` is set.
+
+        With the label map that the picture has now, only what differs between the two is made anew: the
+        result is blended into the picture there, with a soft edge `blend_width` wide around it, and beyond
+        that edge the picture stays as it was, bit for bit. Without, the whole picture is made anew.
+
+        The same request gives the same bytes, as for Synthesize. However strange the wish (no nose, huge
+        ears), the answer is a picture; whether it is a good one, the model decides.
+
+        Errors: as for Synthesize; INVALID_ARGUMENT also for a model that cannot be edited, and for a picture
+        that is not of the model's size.
         """
 
 def add_SynthesisServiceServicer_to_server(servicer: SynthesisServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
