@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from training.config import PackConfig
+from training.config import PackConfig, scribble_section, sketch_section
 from training.generators.base import Generator
 from training.generators.dcgan import load_generator
-from training.mapper import LabelMapMapper
+from training.mapper import LabelMapMapper, ScribbleCompleter, SketchMapper
 from training.rearranger import AttentionLevel, Rearranger
 from training.unet import UNet
 
@@ -54,3 +54,21 @@ def rearranger(config: PackConfig, generator: Generator) -> Rearranger:
 def label_map_mapper(config: PackConfig) -> LabelMapMapper:
     """The semantic mapper for label maps."""
     return LabelMapMapper(len(config.palette), config.proxies.clusters, config.mapper.widths)
+
+
+def sketch_mapper(config: PackConfig) -> SketchMapper:
+    """The semantic mapper for sketches.
+
+    Raises:
+        ValueError: if the pack's configuration has none.
+    """
+    return SketchMapper(config.proxies.clusters, sketch_section(config).widths)
+
+
+def scribble_completer(config: PackConfig) -> ScribbleCompleter:
+    """What turns scribbles into label maps.
+
+    Raises:
+        ValueError: if the pack's configuration has none.
+    """
+    return ScribbleCompleter(len(config.palette), scribble_section(config).widths)
