@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from training.config import PackConfig, inversion_section
+from training.config import PackConfig, inversion_section, scribble_section, sketch_section
 from training.generators.base import Generator
 from training.generators.dcgan import load_generator
 from training.inverter import Inverter
-from training.mapper import LabelMapMapper
+from training.mapper import LabelMapMapper, ScribbleCompleter, SketchMapper
 from training.rearranger import AttentionLevel, Rearranger
 from training.unet import UNet
 
@@ -55,6 +55,24 @@ def rearranger(config: PackConfig, generator: Generator) -> Rearranger:
 def label_map_mapper(config: PackConfig) -> LabelMapMapper:
     """The semantic mapper for label maps."""
     return LabelMapMapper(len(config.palette), config.proxies.clusters, config.mapper.widths)
+
+
+def sketch_mapper(config: PackConfig) -> SketchMapper:
+    """The semantic mapper for sketches.
+
+    Raises:
+        ValueError: if the pack's configuration has none.
+    """
+    return SketchMapper(config.proxies.clusters, sketch_section(config).widths)
+
+
+def scribble_completer(config: PackConfig) -> ScribbleCompleter:
+    """What turns scribbles into label maps.
+
+    Raises:
+        ValueError: if the pack's configuration has none.
+    """
+    return ScribbleCompleter(len(config.palette), scribble_section(config).widths)
 
 
 def inverter(config: PackConfig, generator: Generator) -> Inverter:

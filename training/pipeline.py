@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from training.config import PackConfig
 from training.generators.base import FeaturePyramid, Generator
-from training.mapper import LabelMapMapper, proxy_histogram
-from training.networks import label_map_mapper, pretrained_generator, proxy_segmenter, rearranger
-from training.pack import load_weights
+from training.mapper import LabelMapMapper, ScribbleCompleter, SketchMapper, proxy_histogram
+from training.networks import (
+    label_map_mapper,
+    pretrained_generator,
+    proxy_segmenter,
+    rearranger,
+    scribble_completer,
+    sketch_mapper,
+)
+from training.pack import load_weights, weights_path
 from training.rearranger import Rearranger
 from training.unet import UNet, frozen, one_hot
+
+MAPPER_SKETCH = "mapper_sketch"
+SCRIBBLE_COMPLETER = "scribble_completer"
+_Around = TypeVar("_Around", SketchMapper, ScribbleCompleter, LabelMapMapper)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +48,17 @@ class Source:
 
 
 class SynthesisPipeline(nn.Module):
-    """Label map and latent to picture, through all four stages."""
+    """Condition and latent to picture, through all stages.
+
+    Args:
+        config: of the pack.
+        generator: frozen.
+        segmenter: pictures to proxy masks.
+        arranger: the rearranger.
+        mapper: for label maps.
+        sketches: the mapper for sketches; None while it is not trained.
+        completer: for scribbles; None while it is not trained.
+    """
 
     def __init__(
         self,
@@ -44,10 +67,12 @@ class SynthesisPipeline(nn.Module):
         segmenter: UNet,
         arranger: Rearranger,
         mapper: LabelMapMapper,
+        sketches: SketchMapper | None = None,
+        completer: ScribbleCompleter | None = None,
     ) -> None:
         super().__init__()
         self.generator, self.segmenter, self.rearranger = generator, segmenter, arranger
-        self.mapper = mapper
+        self.mapper, self.sketch_mapper, self.completer = mapper, sketches, completer
         self.clusters = config.proxies.clusters
         self.cut = config.rearranger.cut
         self.attended = tuple(level.resolution for level in config.rearranger.levels)
@@ -55,15 +80,28 @@ class SynthesisPipeline(nn.Module):
     def head(self, latents: Tensor) -> Source:
         """Stage generator head: latents `[B, latent_dim]`."""
         pyramid, pictures = self.generator.sample(latents)
-        mask = self.segmenter(pictures).argmax(1)
+        mask = self.read(pictures)
         return Source(
             {r: pyramid[r] for r in self.attended}, mask, proxy_histogram(mask, self.clusters), pictures
         )
 
     def map_labels(self, labels: Tensor, histogram: Tensor, strength: Tensor) -> Tensor:
         """Stage mapper: target proxy masks, int64 `[B, m, m]`; see `LabelMapMapper`."""
-        logits: Tensor = self.mapper(labels, histogram, strength)
-        return logits.argmax(1)
+        return _likeliest(self.mapper(labels, histogram, strength))
+
+    def map_sketches(self, sketches: Tensor, histogram: Tensor, strength: Tensor) -> Tensor:
+        """Stage mapper for sketches: target proxy masks, int64 `[B, m, m]`; see `SketchMapper`."""
+        assert self.sketch_mapper is not None, "the mapper for sketches is not trained"
+        return _likeliest(self.sketch_mapper(sketches, histogram, strength))
+
+    def complete(self, scribbles: Tensor) -> Tensor:
+        """Stage scribble completer: label maps, int64 `[B, H, W]`; see `ScribbleCompleter`."""
+        assert self.completer is not None, "the completer of scribbles is not trained"
+        return _likeliest(self.completer(scribbles))
+
+    def read(self, pictures: Tensor) -> Tensor:
+        """Stage proxy segmenter: proxy masks, int64 `[B, m, m]`, of pictures `[B, 3, H, W]` in [-1, 1]."""
+        return _likeliest(self.segmenter(pictures))
 
     def rearrange(self, pyramid: FeaturePyramid, source_mask: Tensor, target_mask: Tensor) -> Tensor:
         """Stage rearranger: features at the cut, of the source's pyramid and both proxy masks `[B, m, m]`."""
@@ -81,15 +119,18 @@ class SynthesisPipeline(nn.Module):
     def forward(self, labels: Tensor, latents: Tensor, strength: Tensor) -> Tensor:
         """Pictures `[B, 3, H, W]` in [-1, 1] of label maps `[B, H, W]`, latents, style strengths `[B, 1]`."""
         source = self.head(latents)
-        target = self.map_labels(labels, source.histogram, strength)
-        return self.tail(self.rearrange(source.pyramid, source.mask, target))
+        return self.shape(source, self.map_labels(labels, source.histogram, strength))
+
+    def shape(self, source: Source, target_mask: Tensor) -> Tensor:
+        """Pictures `[B, 3, H, W]` in [-1, 1] of a source in the shape of proxy masks `[B, m, m]`."""
+        return self.tail(self.rearrange(source.pyramid, source.mask, target_mask))
 
 
 def load_pipeline(config: PackConfig, folder: Path) -> SynthesisPipeline:
-    """The pipeline of a trained pack, on the CPU.
+    """The pipeline of a trained pack, on the CPU; what sketches and scribbles need only once it is trained.
 
     Raises:
-        FileNotFoundError: if a network has not been trained or the generator is not installed.
+        FileNotFoundError: if another network has not been trained or the generator is not installed.
     """
     generator = pretrained_generator(config)
     return SynthesisPipeline(
@@ -98,9 +139,23 @@ def load_pipeline(config: PackConfig, folder: Path) -> SynthesisPipeline:
         frozen(load_weights(proxy_segmenter(config), folder, "proxy_segmenter")),
         load_weights(rearranger(config, generator), folder, "rearranger_tuned"),
         _folded(load_weights(label_map_mapper(config), folder, "mapper_label_map")),
+        _if_trained(sketch_mapper, config, folder, MAPPER_SKETCH),
+        _if_trained(scribble_completer, config, folder, SCRIBBLE_COMPLETER),
     ).eval()
 
 
-def _folded(mapper: LabelMapMapper) -> LabelMapMapper:
-    mapper.network = frozen(mapper.network)
-    return mapper
+def _if_trained(
+    build: Callable[[PackConfig], _Around], config: PackConfig, folder: Path, name: str
+) -> _Around | None:
+    if not weights_path(folder, name).exists():
+        return None
+    return _folded(load_weights(build(config), folder, name))
+
+
+def _folded(around: _Around) -> _Around:
+    around.network = frozen(around.network)
+    return around
+
+
+def _likeliest(logits: Tensor) -> Tensor:
+    return logits.argmax(1)

@@ -162,7 +162,7 @@ def _save(trainer: Trainer, step: int, checkpoint: Path) -> None:
 
 
 def mixed_precision(device: torch.device) -> torch.autocast:
-    """Autocast to bfloat16 where there are instructions for it; elsewhere it would cost ten times the time."""
+    """Autocast to bfloat16 where there are instructions for it; elsewhere it takes ten times as long."""
     capable = device.type != "cpu" or bool(torch.cpu.get_capabilities().get("avx512_bf16"))
     return torch.autocast(device.type, torch.bfloat16, enabled=capable)
 

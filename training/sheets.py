@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from training.data.samples import to_uint8
+from training.mapper import NOT_DRAWN
 from training.palette import Palette
 
 CELL = 96
@@ -50,3 +51,17 @@ def paint_labels(labels: Tensor | NDArray[np.uint8], palette: Palette) -> NDArra
     ids = labels.cpu().numpy() if isinstance(labels, torch.Tensor) else labels
     painted: NDArray[np.uint8] = palette.colors()[ids]
     return painted
+
+
+def paint_scribbles(scribbles: Tensor | NDArray[np.uint8], palette: Palette) -> NDArray[np.uint8]:
+    """Scribbles `[N, H, W]` in the palette's colours on white: uint8 `[N, H, W, 3]`."""
+    ids = scribbles.cpu().numpy() if isinstance(scribbles, torch.Tensor) else scribbles
+    painted = paint_labels(np.where(ids == NOT_DRAWN, 0, ids), palette)
+    painted[ids == NOT_DRAWN] = 255
+    return painted
+
+
+def paint_sketches(sketches: Tensor | NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Sketches `[N, H, W]`, ink from 0 to 255, as black on white: uint8 `[N, H, W, 3]`."""
+    ink = sketches.cpu().numpy() if isinstance(sketches, torch.Tensor) else sketches
+    return np.repeat(255 - ink[..., None], 3, axis=3)

@@ -19,6 +19,8 @@ from training.loops.label_segmenter import LabelSegmenterTrainer
 from training.loops.mapper import MapperTrainer
 from training.loops.proxy_segmenter import ProxySegmenterTrainer
 from training.loops.rearranger import RearrangerTrainer
+from training.loops.scribble import ScribbleTrainer
+from training.loops.sketch import SketchCycleTrainer, SketchTrainer
 from training.networks import (
     inverter,
     label_map_mapper,
@@ -26,8 +28,11 @@ from training.networks import (
     pretrained_generator,
     proxy_segmenter,
     rearranger,
+    scribble_completer,
+    sketch_mapper,
 )
 from training.pack import Network, averaged_weights, load_weights, save_weights
+from training.pipeline import MAPPER_SKETCH, SCRIBBLE_COMPLETER
 from training.runs import RunOptions, Trainer, place, train
 from training.unet import UNet, frozen
 
@@ -100,10 +105,39 @@ def train_inversion(config: PackConfig, folder: Path, options: RunOptions) -> No
     _finish(inverter(config, generator), "inverter", folder, options)
 
 
+def train_sketch(config: PackConfig, folder: Path, options: RunOptions) -> None:
+    """Train the mapper for sketches, then tune it through the frozen rest; writes `mapper_sketch`."""
+    device = torch.device(options.device)
+    generator = _generator(config, device)
+    segmenter = _fast(load_weights(proxy_segmenter(config), folder, "proxy_segmenter"), device)
+    judge = _fast(load_weights(label_segmenter(config), folder, "label_segmenter"), device)
+    samples = load_split(config, generator, "train")
+
+    torch.manual_seed(options.seed)
+    _run(SketchTrainer(config, generator, segmenter, samples, device), options)
+    networks = (
+        averaged_weights(sketch_mapper(config), options.folder / "sketch" / "checkpoint.pt"),
+        load_weights(rearranger(config, generator), folder, "rearranger_tuned"),
+        load_weights(SegmenterDiscriminator(segmenter), folder, "discriminator"),
+    )
+    _run(SketchCycleTrainer(config, generator, Judges(segmenter, judge), networks, samples, device), options)
+    _finish(sketch_mapper(config), "sketch_cycle", folder, options, MAPPER_SKETCH)
+
+
+def train_scribble(config: PackConfig, folder: Path, options: RunOptions) -> None:
+    """Train what completes scribbles; writes `scribble_completer`."""
+    samples = load_split(config, pretrained_generator(config), "train")
+    torch.manual_seed(options.seed)
+    _run(ScribbleTrainer(config, samples, torch.device(options.device)), options)
+    _finish(scribble_completer(config), "scribble_completer", folder, options, SCRIBBLE_COMPLETER)
+
+
 STAGES: dict[str, Callable[[PackConfig, Path, RunOptions], None]] = {
     "proxies": train_proxies,
     "rearranger": train_rearranger,
     "mapper": train_mapper,
+    "sketch": train_sketch,
+    "scribble": train_scribble,
     "inversion": train_inversion,
 }
 

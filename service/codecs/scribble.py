@@ -97,8 +97,8 @@ def _commonest(ids: NDArray[np.uint8], rows: int, columns: int) -> NDArray[np.ui
     classes, first = np.unique(drawn[order], return_index=True)
     reduced = np.full(rows * columns, NOT_DRAWN, np.uint8)
     most = np.zeros(rows * columns, np.intp)
-    # Class by class, so that the memory does not grow with the number of classes.
-    for class_id, of_class in zip(classes, np.split(cells[order], first[1:]), strict=True):
+    # Class by class, so that the memory does not grow with the number of classes. Split, nothing is one part.
+    for class_id, of_class in zip(classes, np.split(cells[order], first[1:]), strict=False):
         counts = np.bincount(of_class, minlength=reduced.size)
         more = counts > most
         reduced[more] = class_id

@@ -119,9 +119,11 @@ def _open(
             return image
     except UnidentifiedImageError:
         _refuse(field, f"{len(data)} bytes that start with {data[:8].hex(' ') or 'nothing'}", allowed)
+    except _TOO_LARGE:
+        _refuse(field, "a picture that is far too large", f"at most {limits.max_pixels} pixels")
     # Pillow's readers raise what they please for a damaged file.
-    except (OSError, SyntaxError, ValueError, EOFError, *_TOO_LARGE):
-        _refuse(field, "a picture that is damaged, cut off or far too large", _WHOLE)
+    except (OSError, SyntaxError, ValueError, EOFError):
+        _refuse(field, "a picture that is damaged or cut off", _WHOLE)
 
 
 def _verify(data: bytes) -> None:

@@ -19,7 +19,6 @@ from service.synthesis.edit_requests import EditRequest
 from service.synthesis.editing import Editor
 from service.synthesis.request import FirstSeed, Latents, Origin, PictureFile, RawPicture
 
-
 EDIT = "edit"
 """What images are counted as that an edit made, where others have their kind of condition."""
 

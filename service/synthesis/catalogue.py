@@ -109,4 +109,6 @@ def _merge(known: Model, more: Model) -> Model:
         raise OfferError(
             [Fault(f'parameters["{PREFIX}*"]', f"differ from those of {other}", "the same in all of a pack")]
         )
-    return replace(known, conditions=MappingProxyType({**known.conditions, kind: support}))
+    both = {**known.conditions, kind: support}
+    ordered = {each: both[each] for each in ConditionKind if each in both}
+    return replace(known, conditions=MappingProxyType(ordered))

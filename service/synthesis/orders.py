@@ -103,8 +103,8 @@ def check_style_strength(value: float | None, support: ConditionSupport, model: 
     allowed = support.style_strength
     if allowed is None:
         if value is not None:
-            where = f"{model.name} from a {support.kind.value}"
-            raise InvalidArgument("style_strength", f"{value:g}", f"unset for {where}, which has none")
+            where = f"{model.name} and the condition {support.kind.value}"
+            raise InvalidArgument("style_strength", f"{value:g}", f"unset for {where}, which have none")
         return None
     if value is None:
         return allowed.default

@@ -50,6 +50,28 @@ ENSEMBLE = ModelInfo(
 """An ensemble as the engine describes it."""
 
 
+def _other(kind: str, inputs: tuple[TensorSpec, ...], **parameters: str) -> ModelInfo:
+    kept = {
+        key: value
+        for key, value in ENSEMBLE.parameters.items()
+        if key != "maskweave.style_strength" or ENSEMBLE.inputs[2] in inputs
+    }
+    kept["maskweave.condition"] = kind
+    kept |= {f"maskweave.{key}": value for key, value in parameters.items()}
+    return replace(ENSEMBLE, name=f"tiny_{kind}", inputs=inputs, parameters=kept)
+
+
+SKETCH = _other("sketch", (TensorSpec("SKETCH", UINT8, (2, 2)), *ENSEMBLE.inputs[1:]))
+SCRIBBLE = _other("scribble", (TensorSpec("SCRIBBLE", UINT8, (2, 2)), *ENSEMBLE.inputs[1:]))
+PROXY_MASK = _other(
+    "proxy_mask",
+    (TensorSpec("TARGET_PROXY_MASK", UINT8, (2, 3)), ENSEMBLE.inputs[1]),
+    proxy_clusters="5",
+)
+EXEMPLAR = _other("exemplar", (TensorSpec("PICTURE", UINT8, (2, 2, 3)), ENSEMBLE.inputs[1]))
+OTHER_CONDITIONS = (SKETCH, SCRIBBLE, PROXY_MASK, EXEMPLAR)
+"""The ensembles of the same pack for every other kind of condition."""
+
 CODES = (2, 3)
 STYLED = ModelInfo(
     name="dolls_label_map",

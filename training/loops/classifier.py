@@ -10,7 +10,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.config import ClassifierSection
-from training.runs import Metrics, Stateful, moving_average, place, set_learning_rate, warm_cosine
+from training.runs import (
+    Metrics,
+    Stateful,
+    mixed_precision,
+    moving_average,
+    place,
+    set_learning_rate,
+    warm_cosine,
+)
 
 WEIGHT_DECAY = 1e-4
 
@@ -45,7 +53,7 @@ class ClassifierTrainer(ABC):
         """One batch."""
         set_learning_rate(self.optimizer, self.rate * warm_cosine(step, self.steps))
         self.network.train()
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with mixed_precision(self.device):
             logits, classes = self.answer(generator)
         loss = F.cross_entropy(logits.float(), classes.long())
         self.optimizer.zero_grad(set_to_none=True)
