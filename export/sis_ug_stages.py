@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from export.stages import from_picture, image
+from training.mapper import proxy_histogram
 from training.pipeline import SynthesisPipeline
 
 ToTarget = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -59,6 +60,25 @@ class ProxySegmenter(_OfPipeline):
     def forward(self, picture: Tensor) -> Tensor:
         """See `Stage`."""
         return self.pipeline.read(from_picture(picture)).to(torch.uint8)
+
+
+class Inverter(_OfPipeline):
+    """Picture, uint8 and channels last, and its proxy mask to features, and the mask's histogram."""
+
+    def forward(self, picture: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
+        """See `Stage`."""
+        histogram = proxy_histogram(mask, self.pipeline.clusters)
+        return (*self.pipeline.invert(from_picture(picture)).values(), histogram)
+
+
+class FusedEdit(_OfPipeline):
+    """Picture, label map and style strength to a uint8 picture, channels last; see `FusedMapping`."""
+
+    def forward(self, picture: Tensor, label_map: Tensor, strength: Tensor) -> Tensor:
+        """See `Stage`."""
+        source = self.pipeline.source_of(from_picture(picture))
+        target = self.pipeline.map_labels(label_map, source.histogram, strength)
+        return image(self.pipeline.shape(source, target))
 
 
 class Rearranger(_OfPipeline):

@@ -43,7 +43,10 @@ class Inverter(nn.Module):
         self.decode = nn.ModuleDict({str(i): conv_block(widths[i], widths[i]) for i in up})
         self.head = nn.ModuleDict(
             {
-                str(r): nn.Conv2d(widths[self.resolutions.index(r)], count, 3, 1, 1)
+                # Coarse features have many channels, and blocks enough before them.
+                str(r): nn.Conv2d(widths[self.resolutions.index(r)], count, 1)
+                if r == min(channels)
+                else nn.Conv2d(widths[self.resolutions.index(r)], count, 3, 1, 1)
                 for r, count in channels.items()
             }
         )

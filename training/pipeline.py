@@ -12,8 +12,10 @@ from torch import Tensor, nn
 
 from training.config import PackConfig
 from training.generators.base import FeaturePyramid, Generator
+from training.inverter import Inverter
 from training.mapper import LabelMapMapper, ScribbleCompleter, SketchMapper, proxy_histogram
 from training.networks import (
+    inverter,
     label_map_mapper,
     pretrained_generator,
     proxy_segmenter,
@@ -27,6 +29,7 @@ from training.unet import UNet, frozen, one_hot
 
 MAPPER_SKETCH = "mapper_sketch"
 SCRIBBLE_COMPLETER = "scribble_completer"
+INVERTER = "inverter"
 _Around = TypeVar("_Around", SketchMapper, ScribbleCompleter, LabelMapMapper)
 
 
@@ -58,6 +61,7 @@ class SynthesisPipeline(nn.Module):
         mapper: for label maps.
         sketches: the mapper for sketches; None while it is not trained.
         completer: for scribbles; None while it is not trained.
+        inverter: for edits of pictures; None while it is not trained.
     """
 
     def __init__(
@@ -69,10 +73,12 @@ class SynthesisPipeline(nn.Module):
         mapper: LabelMapMapper,
         sketches: SketchMapper | None = None,
         completer: ScribbleCompleter | None = None,
+        inverter: Inverter | None = None,
     ) -> None:
         super().__init__()
         self.generator, self.segmenter, self.rearranger = generator, segmenter, arranger
         self.mapper, self.sketch_mapper, self.completer = mapper, sketches, completer
+        self.inverter = inverter
         self.clusters = config.proxies.clusters
         self.cut = config.rearranger.cut
         self.attended = tuple(level.resolution for level in config.rearranger.levels)
@@ -84,6 +90,17 @@ class SynthesisPipeline(nn.Module):
         return Source(
             {r: pyramid[r] for r in self.attended}, mask, proxy_histogram(mask, self.clusters), pictures
         )
+
+    def invert(self, pictures: Tensor) -> FeaturePyramid:
+        """Stage inverter: features at the attended resolutions, of pictures `[B, 3, H, W]` in [-1, 1]."""
+        assert self.inverter is not None, "the inverter is not trained"
+        pyramid: FeaturePyramid = self.inverter(pictures)
+        return pyramid
+
+    def source_of(self, pictures: Tensor) -> Source:
+        """What pictures `[B, 3, H, W]` in [-1, 1] bring, in place of a latent."""
+        mask = self.read(pictures)
+        return Source(self.invert(pictures), mask, proxy_histogram(mask, self.clusters), pictures)
 
     def map_labels(self, labels: Tensor, histogram: Tensor, strength: Tensor) -> Tensor:
         """Stage mapper: target proxy masks, int64 `[B, m, m]`; see `LabelMapMapper`."""
@@ -127,7 +144,9 @@ class SynthesisPipeline(nn.Module):
 
 
 def load_pipeline(config: PackConfig, folder: Path) -> SynthesisPipeline:
-    """The pipeline of a trained pack, on the CPU; what sketches and scribbles need only once it is trained.
+    """The pipeline of a trained pack, on the CPU.
+
+    What sketches, scribbles and edits of pictures need is there once it is trained.
 
     Raises:
         FileNotFoundError: if another network has not been trained or the generator is not installed.
@@ -141,6 +160,7 @@ def load_pipeline(config: PackConfig, folder: Path) -> SynthesisPipeline:
         _folded(load_weights(label_map_mapper(config), folder, "mapper_label_map")),
         _if_trained(sketch_mapper, config, folder, MAPPER_SKETCH),
         _if_trained(scribble_completer, config, folder, SCRIBBLE_COMPLETER),
+        _inverter_if_trained(config, generator, folder),
     ).eval()
 
 
@@ -150,6 +170,13 @@ def _if_trained(
     if not weights_path(folder, name).exists():
         return None
     return _folded(load_weights(build(config), folder, name))
+
+
+def _inverter_if_trained(config: PackConfig, generator: Generator, folder: Path) -> Inverter | None:
+    """Folded, and rounded to half precision once more: exported graphs then hold it in half the space."""
+    if not weights_path(folder, INVERTER).exists():
+        return None
+    return frozen(load_weights(inverter(config, generator), folder, INVERTER)).half().float()
 
 
 def _folded(around: _Around) -> _Around:

@@ -32,7 +32,7 @@ from training.networks import (
     sketch_mapper,
 )
 from training.pack import Network, averaged_weights, load_weights, save_weights
-from training.pipeline import MAPPER_SKETCH, SCRIBBLE_COMPLETER
+from training.pipeline import INVERTER, MAPPER_SKETCH, SCRIBBLE_COMPLETER
 from training.runs import RunOptions, Trainer, place, train
 from training.unet import UNet, frozen
 
@@ -102,7 +102,7 @@ def train_inversion(config: PackConfig, folder: Path, options: RunOptions) -> No
     arranger = place(load_weights(rearranger(config, generator), folder, "rearranger_tuned"), device)
     torch.manual_seed(options.seed)
     _run(InversionTrainer(config, generator, start, arranger, device), options)
-    _finish(inverter(config, generator), "inverter", folder, options)
+    _finish(inverter(config, generator), INVERTER, folder, options)
 
 
 def train_sketch(config: PackConfig, folder: Path, options: RunOptions) -> None:

@@ -18,7 +18,6 @@ from torch.nn import functional as F
 from training.config import PackConfig, inversion_section
 from training.distortion import distorted
 from training.generators.base import FeaturePyramid, Generator
-from training.inverter import Inverter
 from training.losses import feature_loss
 from training.networks import inverter
 from training.rearranger import Rearranger
@@ -64,8 +63,9 @@ class InversionTrainer:
         self.plain = section.plain_samples
         self.finest = config.rearranger.levels[-1].resolution
         network = inverter(config, generator)
-        start = {key: value for key, value in segmenter.state_dict().items() if fits(network, key, value)}
-        network.load_state_dict(start, strict=False)
+        mine = network.state_dict()
+        known = {k: v for k, v in segmenter.state_dict().items() if k in mine and mine[k].shape == v.shape}
+        network.load_state_dict(known, strict=False)
         self.network = place(network.requires_grad_(True), device)
         self.average = moving_average(self.network, EMA_DECAY)
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=section.learning_rate)
@@ -137,12 +137,6 @@ class InversionTrainer:
         cut = self.config.rearranger.cut
         arranged = self.rearranger(self.generator, found, mask, mask)
         return self.generator.tail(arranged[cut], cut).float()
-
-
-def fits(network: Inverter, key: str, value: Tensor) -> bool:
-    """Whether a tensor of the proxy segmenter can be the inverter's tensor of the same name."""
-    mine = network.state_dict().get(key)
-    return mine is not None and mine.shape == value.shape and not key.startswith(("lift", "decode"))
 
 
 @torch.no_grad()
