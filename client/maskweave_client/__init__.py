@@ -29,7 +29,7 @@ from maskweave_client._errors import (
     Unauthenticated,
     Unavailable,
 )
-from maskweave_client._models import Condition, Limits, Model, StyleStrength, StyleSupport
+from maskweave_client._models import Condition, EditSupport, Limits, Model, StyleStrength, StyleSupport
 from maskweave_client._paint import PaintSession
 from maskweave_client._paint_requests import Stroke
 from maskweave_client._palette import Palette, PaletteEntry
@@ -54,6 +54,7 @@ __all__ = [
     "Client",
     "Condition",
     "DeadlineExceeded",
+    "EditSupport",
     "FieldViolation",
     "Frame",
     "ImageFormat",

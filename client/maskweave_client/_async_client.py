@@ -8,6 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from maskweave.v1 import synthesis_pb2 as pb
+from maskweave_client._async_edit_calls import AsyncEditCalls
 from maskweave_client._async_paint import AsyncPaintSession
 from maskweave_client._async_style_calls import AsyncStyleCalls
 from maskweave_client._channel import metadata
@@ -21,7 +22,7 @@ from maskweave_client._styles import Style, styles_to_proto
 from maskweave_client._synthesis_requests import synthesize_request
 
 
-class AsyncClient(AsyncStyleCalls):
+class AsyncClient(AsyncStyleCalls, AsyncEditCalls):
     """Talks to a Maskweave service from one event loop. Close it, or use it in an `async with`.
 
     Args:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from maskweave.v1 import synthesis_pb2 as pb
 from maskweave_client._channel import metadata
 from maskweave_client._conditions import Conditions, ProxyMask, Scribble, Sketch
+from maskweave_client._edit_calls import EditCalls
 from maskweave_client._models import Model, model_from_proto
 from maskweave_client._paint import PaintSession
 from maskweave_client._paint_requests import paint_start
@@ -21,7 +22,7 @@ from maskweave_client._styles import Style, styles_to_proto
 from maskweave_client._synthesis_requests import synthesize_request
 
 
-class Client(StyleCalls):
+class Client(StyleCalls, EditCalls):
     """Talks to a Maskweave service. Safe to share between threads; close it, or use it in a `with`.
 
     Args:

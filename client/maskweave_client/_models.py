@@ -60,6 +60,21 @@ class StyleSupport:
 
 
 @dataclass(frozen=True)
+class EditSupport:
+    """What `Client.edit` takes for a model.
+
+    Attributes:
+        pictures: Whether pictures can be edited; what comes from a seed always can.
+        default_blend_width: Width of the soft edge when none is given, in pixels of the picture.
+        max_blend_width: The greatest that is allowed.
+    """
+
+    pictures: bool
+    default_blend_width: float
+    max_blend_width: float
+
+
+@dataclass(frozen=True)
 class Limits:
     """The largest requests that the service accepts, limits included.
 
@@ -121,6 +136,7 @@ class Model:
         limits: The largest requests.
         method: How it makes pictures, `sis-ug` or `groupdnet`; `unknown` for what this client does not know.
         styles: Its styles; None for models without.
+        editing: What can be edited; None for models that cannot be.
     """
 
     name: str
@@ -136,6 +152,7 @@ class Model:
     limits: Limits
     method: str
     styles: StyleSupport | None
+    editing: EditSupport | None
 
 
 _METHODS = {pb.METHOD_SIS_UG: "sis-ug", pb.METHOD_GROUPDNET: "groupdnet"}
@@ -183,6 +200,7 @@ def model_from_proto(message: pb.Model) -> Model:
         ),
         method=_METHODS.get(message.method, "unknown"),
         styles=_styles(message.styles) if message.HasField("styles") else None,
+        editing=_editing(message.editing) if message.HasField("editing") else None,
     )
 
 
@@ -203,3 +221,7 @@ def _condition(message: pb.ConditionSupport) -> Condition:
 
 def _styles(message: pb.StyleSupport) -> StyleSupport:
     return StyleSupport(message.style_size, tuple(tuple(each.class_ids) for each in message.styles))
+
+
+def _editing(message: pb.EditSupport) -> EditSupport:
+    return EditSupport(message.pictures, message.default_blend_width, message.max_blend_width)

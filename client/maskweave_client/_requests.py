@@ -40,6 +40,7 @@ _NUMBERS = {
     "seed": ("seed", SEEDS),
     "number_of_images": ("number_of_images", "an integer of 32 bits"),
     "style_strength": ("style_strength", "a number"),
+    "blend_width": ("blend_width", "a number"),
     "quality": ("image_quality", "an integer of 32 bits"),
 }
 """Field and allowed values by argument, for the arguments that are one number."""
@@ -84,14 +85,14 @@ def naming(argument: str, value: object, allowed: str) -> Iterator[None]:
         raise type(error)(f"{argument}: got {found}; allowed: {allowed}") from error
 
 
-def label_map_to_proto(label_map: LabelMap) -> pb.LabelMap:
-    """Encode a label map.
+def label_map_to_proto(label_map: LabelMap, argument: str = "label_map") -> pb.LabelMap:
+    """Encode a label map; `argument` is for messages.
 
     Raises:
         TypeError: It is of none of the types allowed.
         ValueError: Its shape, mode or values cannot be class ids.
     """
-    ids = ids_of("label_map", label_map)
+    ids = ids_of(argument, label_map)
     return pb.LabelMap(png=ids) if isinstance(ids, bytes) else pb.LabelMap(raw=ids)
 
 
