@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.support.faces64_conditions import write_conditions
+from tests.support.faces64_editing import write_editor
 from tests.support.faces64_networks import head, mapper, rearranger, tail
 from tests.support.model_repository import RepositoryWriter, step_text, tensor_text
 from tests.support.slow_pack import write_slow
@@ -16,10 +17,11 @@ from tests.support.small_pack import LATENT_SIZE, pack_parameters
 
 
 def write_repository(root: Path) -> None:
-    """Write both packs into `root`, `faces64` with every kind of condition."""
+    """Write both packs into `root`, `faces64` with every kind of condition and with edits of pictures."""
     writer = RepositoryWriter(root)
     write_faces64(writer)
     write_conditions(writer)
+    write_editor(writer)
     write_slow(writer)
 
 
