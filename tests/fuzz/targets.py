@@ -30,15 +30,17 @@ from service.core.limits import LIMITS, Limits
 from service.core.metrics import Metrics
 from service.core.statuses import describe
 from service.rpc.calls import Call
+from service.rpc.edit_servicer import EditServicer
 from service.rpc.paint import PaintSessions
 from service.rpc.servicer import SynthesisServicer
 from service.rpc.status import rich_status
 from service.rpc.style_servicer import StyleServicer
 from service.synthesis.catalogue import build_catalogue
+from service.synthesis.editing import Editor
 from service.synthesis.painting import Painting
 from service.synthesis.style_encoding import StyleEncoder
 from service.synthesis.synthesizer import Synthesizer
-from tests.support.fake_engine import ENSEMBLE, OTHER_CONDITIONS, WITH_STYLES, FakeEngine
+from tests.support.fake_engine import EDITOR, ENSEMBLE, OTHER_CONDITIONS, WITH_STYLES, FakeEngine
 
 Parsed = TypeVar("Parsed", bound=Message)
 Target = Callable[[bytes], None]
@@ -183,6 +185,14 @@ def morph(data: bytes) -> None:
         assert [reply.index for reply in replies] == list(range(request.number_of_frames))
 
 
+def edit(data: bytes) -> None:
+    """The bytes of an `EditRequest`."""
+    request = _parsed(pb.EditRequest, data)
+    if request is not None:
+        reply = _answer(lambda call: _edits().edit(request, call))
+        assert reply is None or reply.image.data
+
+
 def list_models(data: bytes) -> None:
     """The bytes of a `ListModelsRequest`."""
     request = _parsed(pb.ListModelsRequest, data)
@@ -216,6 +226,7 @@ TARGETS: Mapping[str, Target] = MappingProxyType(
             paint,
             encode_styles,
             morph,
+            edit,
             list_models,
             get_model,
         )
@@ -326,7 +337,7 @@ def _loop() -> asyncio.AbstractEventLoop:
 
 @cache
 def _engine() -> FakeEngine:
-    return FakeEngine(infos=(ENSEMBLE, *OTHER_CONDITIONS, *WITH_STYLES))
+    return FakeEngine(infos=(ENSEMBLE, *OTHER_CONDITIONS, EDITOR, *WITH_STYLES))
 
 
 @cache
@@ -345,6 +356,13 @@ def _styles() -> StyleServicer:
     catalogue = build_catalogue(_engine().models())
     encoder = StyleEncoder(_engine(), catalogue, _AtOnce(), Admission(slots=4, room=64), _SMALL)
     return StyleServicer(encoder, _synthesizer(), Metrics())
+
+
+@cache
+def _edits() -> EditServicer:
+    catalogue = build_catalogue(_engine().models())
+    editor = Editor(_engine(), catalogue, _AtOnce(), Admission(slots=4, room=64), _SMALL)
+    return EditServicer(editor, Metrics())
 
 
 @cache

@@ -115,6 +115,20 @@ PRIOR = ModelInfo(
     parameters={},
     steps=(),
 )
+EDITOR = ModelInfo(
+    name="tiny_edit",
+    version=1,
+    max_batch_size=4,
+    inputs=(
+        TensorSpec("PICTURE", UINT8, (2, 2, 3)),
+        TensorSpec("LABEL_MAP", UINT8, (2, 2)),
+        TensorSpec("STYLE_STRENGTH", FLOAT32, (1,)),
+    ),
+    outputs=(TensorSpec("IMAGE", UINT8, (2, 2, 3)),),
+    parameters={"maskweave.edits": "tiny"},
+    steps=("stage",),
+)
+"""What edits pictures of the ensemble's pack."""
 WITH_STYLES = (STYLED, ENCODER, PRIOR)
 """The ensemble with styles and what stands beside it."""
 
@@ -176,6 +190,6 @@ class FakeEngine:
                 await self._behaviour(inputs)
         finally:
             self.running -= 1
-        first = np.clip(inputs["LATENT"][0, 0], 0, 255) if "IMAGE" in outputs else 1
+        first = np.clip(inputs["LATENT"][0, 0], 0, 255) if "IMAGE" in outputs and "LATENT" in inputs else 1
         arrays = {spec.name: np.full((1, *spec.shape), first, spec.dtype) for spec in info.outputs}
         return InferenceResult(arrays, (StageTiming(f"{model}_stage", 0.001, 0.002, False),))
