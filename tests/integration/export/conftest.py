@@ -24,6 +24,7 @@ from training.groupdnet.network import GroupDNet
 from training.groupdnet.pack_config import StylesConfig
 from training.groupdnet.prior import StylePrior
 from training.networks import (
+    inverter,
     label_map_mapper,
     pretrained_generator,
     proxy_segmenter,
@@ -54,6 +55,7 @@ def weights(config: PackConfig, tmp_path_factory: pytest.TempPathFactory) -> Pat
         "mapper_label_map": mapper,
         "mapper_sketch": sketches,
         "scribble_completer": completer,
+        "inverter": inverter(config, pretrained_generator(config)),
     }
     with torch.no_grad():
         for network in networks.values():
