@@ -53,7 +53,7 @@ def build_catalogue(models: Mapping[str, ModelInfo], layout: Layout | None = Non
         except OfferError as error:
             problems += error.problems(_support(offer).served_by)
     if not problems:
-        catalogue = with_editing(catalogue, models, problems)
+        catalogue = with_editing(catalogue, models, layout, problems)
     if problems:
         raise RepositoryError(problems)
     return MappingProxyType(dict(sorted(catalogue.items())))

@@ -15,44 +15,54 @@ from service.core.errors import RepositoryProblem
 from service.engine.base import ModelInfo
 from service.synthesis import tensors
 from service.synthesis.faults import Fault, OfferError, Shapes
-from service.synthesis.models import ConditionKind, EditSupport, Method, Model
+from service.synthesis.models import ConditionKind, EditSupport, Layout, Method, Model
 from service.synthesis.offers import PREFIX
 
 EDITS = PREFIX + "edits"
 
 
 def with_editing(
-    catalogue: Mapping[str, Model], models: Mapping[str, ModelInfo], problems: list[RepositoryProblem]
+    catalogue: Mapping[str, Model],
+    models: Mapping[str, ModelInfo],
+    layout: Layout | None,
+    problems: list[RepositoryProblem],
 ) -> dict[str, Model]:
     """Say of each model whether it can be edited, and by what.
 
     Args:
         catalogue: The models on offer, by name.
         models: The ready models, by their names in the repository.
+        layout: The layout to serve; None for ensembles, and fused graphs where there is no ensemble.
         problems: What is wrong with those that edit pictures is added here.
     """
-    editors: dict[str, str] = {}
+    editors: dict[str, dict[Layout, str]] = {}
     for info in models.values():
         if EDITS in info.parameters:
             try:
-                pack = _checked(info, catalogue)
-                if pack in editors:
-                    raise OfferError(
-                        [
-                            Fault(
-                                f'parameters["{EDITS}"]',
-                                f"got {pack!r}, which {editors[pack]} edits already",
-                                "one model per pack",
-                            )
-                        ]
-                    )
-                editors[pack] = info.name
+                of_pack = editors.setdefault(_checked(info, catalogue), {})
+                _add(of_pack, info)
             except OfferError as error:
                 problems += error.problems(info.name)
     return {
-        name: replace(model, editing=EditSupport(editors.get(name))) if _can_be_edited(model) else model
+        name: replace(model, editing=EditSupport(_chosen(editors.get(name, {}), layout)))
+        if _can_be_edited(model)
+        else model
         for name, model in catalogue.items()
     }
+
+
+def _chosen(editors: Mapping[Layout, str], layout: Layout | None) -> str | None:
+    if layout is not None:
+        return editors.get(layout)
+    return editors.get(Layout.ENSEMBLE, editors.get(Layout.FUSED))
+
+
+def _add(editors: dict[Layout, str], info: ModelInfo) -> None:
+    layout = Layout.ENSEMBLE if info.steps else Layout.FUSED
+    if layout in editors:
+        found = f"got {info.parameters[EDITS]!r}, which {editors[layout]} edits already"
+        raise OfferError([Fault(f'parameters["{EDITS}"]', found, "one model per pack and layout")])
+    editors[layout] = info.name
 
 
 def _can_be_edited(model: Model) -> bool:
