@@ -5,7 +5,7 @@ Uses nothing but the client, NumPy and Pillow. With a service that offers a mode
     python client/examples/edit.py --address localhost:50051 --output edit.png
 
 By default it edits the face of a seed, and then the same face again as a picture, which the service has never
-seen. With `--picture` and `--picture-map` it edits yours: of the model's size, its face aligned as the model's.
+seen. With `--picture` and `--picture-map` it edits yours, of the model's size and aligned as its faces are.
 """
 
 from __future__ import annotations
