@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from training.mapper import NOT_DRAWN
+from training.readers import NOT_DRAWN
 
 Labels = NDArray[np.uint8]
 Region = NDArray[np.bool_]

@@ -1,4 +1,4 @@
-"""Sketches drawn from pictures and label maps: what their mapper trains on, and what it is measured with.
+"""Sketches drawn from pictures and label maps: what their reader trains on, and what it is measured with.
 
 Ink runs from 0 to 1 here, and from 0 to 255 at the edge. Three ways to draw: lines where a picture is darker
 or brighter than its surroundings (difference of Gaussians), thin lines along its edges (Canny's
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.mapper import FULL_INK
+from training.readers import FULL_INK
 
 SCALE = 1.0
 """Standard deviation in pixels of the narrower Gaussian."""
