@@ -21,6 +21,7 @@ from training.config import PackConfig
 from training.data.samples import from_uint8, to_uint8
 from training.drawn_by_hand import hand_scribbles, hand_sketches
 from training.pipeline import SynthesisPipeline
+from training.readers import NOT_DRAWN
 from training.scribbles import CAREFUL, SLOPPY, scribbles
 from training.sheets import contact_sheet, paint_labels, paint_scribbles, paint_sketches
 from training.sketches import as_sketches, difference_of_gaussians, outlines
@@ -68,7 +69,7 @@ def held_out_conditions(
     if pipeline.completer is not None:
         for hand in (CAREFUL, SLOPPY):
             cut = scribbles(labels, hand, np.random.default_rng(seed))
-            share = round(100 * float((paint_scribbles(cut, palette) != 255).any(-1).mean()))
+            share = round(100 * float((cut != NOT_DRAWN).mean()))
             name = f"scribble, {'careful' if hand is CAREFUL else 'sloppy'}, {share} % drawn"
             read = _chunked(pipeline.complete, torch.from_numpy(cut))
             found.append(Asked(name, paint_scribbles(cut, palette), read))

@@ -107,10 +107,9 @@ class Evaluator:
         asked = held_out_conditions(self.config, self.pipeline, self.wanted, self.givers)
         made = [pictures_for(self.pipeline, one, self.latents, strength) for one in asked]
         rows = {one.name: self._row(pictures) for one, pictures in zip(asked, made, strict=True)}
-        sheets = {
-            "conditions": conditions_sheet(self.config, asked, made, self.sources),
-            "by_hand": by_hand_sheet(self.config, self.pipeline, self.latents, strength),
-        }
+        sheets = {"conditions": conditions_sheet(self.config, asked, made, self.sources)}
+        if self.pipeline.reader is not None or self.pipeline.completer is not None:
+            sheets["by_hand"] = by_hand_sheet(self.config, self.pipeline, self.latents, strength)
         return Evaluation(self.pairs, rows), sheets
 
     def synthesize(self, strength: float) -> NDArray[np.uint8]:

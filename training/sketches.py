@@ -159,10 +159,6 @@ def _gaps(ink: Tensor, noise: Tensor, share: Tensor) -> Tensor:
     """Smooth spots, 0 or 1, that cover about a share `[B]` of `[B, H, W]`; half of all sketches have none."""
     spots = F.interpolate(noise, size=ink.shape[1:], mode="bicubic", align_corners=True)[:, 0]
     wanted = (2 * share - MOST_GAPS).clamp(min=0)
-    edges_of_spots = torch.stack(
-        [
-            torch.quantile(one.flatten(), float(one_share))
-            for one, one_share in zip(spots, wanted, strict=True)
-        ]
-    )
-    return (spots < edges_of_spots[:, None, None]).float()
+    cells = noise.flatten(1)
+    bounds = [torch.quantile(one, float(part)) for one, part in zip(cells, wanted, strict=True)]
+    return (spots < torch.stack(bounds)[:, None, None]).float()
