@@ -1,10 +1,10 @@
 """A pack of the method SIS-UG: head, rearranger and tail, and before them what each kind of condition needs.
 
-    label map            -> mapper ─┐
-    sketch               -> mapper ─┤
-    scribble -> label map -> mapper ├─> rearranger -> tail -> picture
-    proxy mask ─────────────────────┤
-    exemplar   -> proxy segmenter ──┘
+    sketch   -> reader ────┐
+    scribble -> completer ─┤
+    label map ─────────────┴─> mapper ─┐
+    proxy mask ────────────────────────┼─> rearranger -> tail -> picture
+    exemplar -> proxy segmenter ───────┘
 
 Sketches, scribbles and edits of pictures are served once they are trained. Edits have an inverter in place of
 the head, and the picture that is edited in place of the latent.
@@ -32,7 +32,8 @@ from export.sis_ug_stages import (
     ProxySegmenter,
     Rearranger,
     ScribbleCompleter,
-    SketchMapper,
+    SketchReader,
+    ToTarget,
 )
 from export.stages import (
     IMAGE,
@@ -51,10 +52,10 @@ from export.stages import (
     normal,
     shares_of_one,
 )
-from training.config import PackConfig, StyleStrengthSection, load_config, pack_folder, sketch_section
+from training.config import PackConfig, StyleStrengthSection, load_config, pack_folder
 from training.data.samples import to_uint8
-from training.mapper import NOT_DRAWN
 from training.pipeline import SynthesisPipeline, load_pipeline
+from training.readers import NOT_DRAWN
 from training.scribbles import CAREFUL, scribbles
 from training.sketches import as_sketches, outlines
 
@@ -108,10 +109,6 @@ class _Parts:
         self.strength = TensorSpec(STYLE_STRENGTH, torch.float32, (1,))
         self.image = TensorSpec(IMAGE, torch.uint8, (size, size, 3))
 
-        def mapper(condition: str, module: torch.nn.Module, given: TensorSpec) -> Stage:
-            inputs = (given, histogram, self.strength)
-            return Stage(f"{pack}_mapper_{condition}", module, inputs, (self.target_mask,))
-
         self.head = Stage(
             f"{pack}_generator_head",
             GeneratorHead(pipeline),
@@ -119,8 +116,15 @@ class _Parts:
             (*features, source_mask, histogram),
             cached=True,
         )
-        self.mapper = mapper(LABEL_MAP_CONDITION, Mapper(pipeline), self.label_map)
-        self.sketch_mapper = mapper(SKETCH_CONDITION, SketchMapper(pipeline), self.sketch)
+        self.mapper = Stage(
+            f"{pack}_mapper_label_map",
+            Mapper(pipeline),
+            (self.label_map, histogram, self.strength),
+            (self.target_mask,),
+        )
+        self.reader = Stage(
+            f"{pack}_sketch_reader", SketchReader(pipeline), (self.sketch,), (self.label_map,)
+        )
         self.completer = Stage(
             f"{pack}_scribble_completer", ScribbleCompleter(pipeline), (self.scribble,), (self.label_map,)
         )
@@ -235,15 +239,15 @@ def sis_ug_pack(config: PackConfig, pipeline: SynthesisPipeline) -> ExportedPack
             strength,
         )
     ]
-    if pipeline.sketch_mapper is not None:
+    if pipeline.reader is not None:
         conditions.append(
             parts.served(
                 SKETCH_CONDITION,
-                (parts.sketch_mapper,),
-                FusedMapping(pipeline, pipeline.map_sketches),
+                (parts.reader, parts.mapper),
+                FusedMapping(pipeline, _after(pipeline, pipeline.read_sketches)),
                 parts.sketch,
                 lambda labels, latents: as_sketches(outlines(torch.from_numpy(labels))).numpy(),
-                sketch_section(config).style_strength,
+                strength,
             )
         )
     if pipeline.completer is not None:
@@ -251,12 +255,7 @@ def sis_ug_pack(config: PackConfig, pipeline: SynthesisPipeline) -> ExportedPack
             parts.served(
                 SCRIBBLE_CONDITION,
                 (parts.completer, parts.mapper),
-                FusedMapping(
-                    pipeline,
-                    lambda drawn, histogram, strength: pipeline.map_labels(
-                        pipeline.complete(drawn), histogram, strength
-                    ),
-                ),
+                FusedMapping(pipeline, _after(pipeline, pipeline.complete)),
                 parts.scribble,
                 lambda labels, latents: scribbles(labels, CAREFUL, np.random.default_rng(0)),
                 strength,
@@ -274,7 +273,7 @@ def sis_ug_pack(config: PackConfig, pipeline: SynthesisPipeline) -> ExportedPack
         parts.served(
             EXEMPLAR_CONDITION,
             (parts.segmenter,),
-            FusedShape(pipeline, lambda picture: pipeline.read(from_picture(picture))),
+            FusedShape(pipeline, lambda picture: pipeline.segment(from_picture(picture))),
             parts.picture,
             lambda labels, latents: to_uint8(_neighbours(pipeline, latents)),
         ),
@@ -292,6 +291,11 @@ def sis_ug_pack(config: PackConfig, pipeline: SynthesisPipeline) -> ExportedPack
     )
 
 
+def _after(pipeline: SynthesisPipeline, to_labels: Callable[[Tensor], Tensor]) -> ToTarget:
+    """The mapper of label maps behind what reads drawings."""
+    return lambda drawing, histogram, strength: pipeline.map_labels(to_labels(drawing), histogram, strength)
+
+
 @torch.inference_mode()
 def _neighbours(pipeline: SynthesisPipeline, latents: Array) -> Tensor:
     """For each latent the generator's own picture of the one before it."""
@@ -301,7 +305,7 @@ def _neighbours(pipeline: SynthesisPipeline, latents: Array) -> Tensor:
 @torch.inference_mode()
 def _proxy_masks(pipeline: SynthesisPipeline, labels: Array, latents: Array) -> Array:
     """Proxy masks of each latent's neighbour, uint8; `labels` say nothing about them."""
-    return pipeline.read(_neighbours(pipeline, latents)).to(torch.uint8).numpy()
+    return pipeline.segment(_neighbours(pipeline, latents)).to(torch.uint8).numpy()
 
 
 def load_sis_ug(name: str) -> ExportedPack:

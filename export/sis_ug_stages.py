@@ -38,12 +38,12 @@ class Mapper(_OfPipeline):
         return self.pipeline.map_labels(label_map, histogram, strength).to(torch.uint8)
 
 
-class SketchMapper(_OfPipeline):
-    """Sketch, source histogram and style strength to the target proxy mask."""
+class SketchReader(_OfPipeline):
+    """Sketch to label map."""
 
-    def forward(self, sketch: Tensor, histogram: Tensor, strength: Tensor) -> Tensor:
+    def forward(self, sketch: Tensor) -> Tensor:
         """See `Stage`."""
-        return self.pipeline.map_sketches(sketch, histogram, strength).to(torch.uint8)
+        return self.pipeline.read_sketches(sketch).to(torch.uint8)
 
 
 class ScribbleCompleter(_OfPipeline):
@@ -59,7 +59,7 @@ class ProxySegmenter(_OfPipeline):
 
     def forward(self, picture: Tensor) -> Tensor:
         """See `Stage`."""
-        return self.pipeline.read(from_picture(picture)).to(torch.uint8)
+        return self.pipeline.segment(from_picture(picture)).to(torch.uint8)
 
 
 class Inverter(_OfPipeline):

@@ -213,33 +213,8 @@ class MapperSection(Section):
     style_strength: StyleStrengthSection
 
 
-class SketchCycleWeights(Section):
-    """Weights of the losses of the sketch mapper's cycle."""
-
-    proxy: Weight
-    label: Weight
-    style: Weight
-    adversarial: Weight
-    mask: Weight
-
-
-class SketchCycleSection(ClassifierSection):
-    """The sketch mapper through the frozen rearranger and generator, to the label segmenter."""
-
-    weights: SketchCycleWeights
-
-
-class SketchSection(Section):
-    """The semantic mapper for sketches and its training."""
-
-    widths: Widths
-    supervised: SupervisedSection
-    cycle: SketchCycleSection
-    style_strength: StyleStrengthSection
-
-
-class ScribbleSection(ClassifierSection):
-    """What completes scribbles to label maps, and its training."""
+class ReaderSection(ClassifierSection):
+    """What reads drawings as label maps, and its training."""
 
     widths: Widths
 
@@ -289,8 +264,8 @@ class PackConfig(Section):
     proxies: ProxiesSection
     rearranger: RearrangerSection
     mapper: MapperSection
-    sketch: SketchSection | None = None
-    scribble: ScribbleSection | None = None
+    sketch: ReaderSection | None = None
+    scribble: ReaderSection | None = None
     inversion: InversionSection | None = None
 
     @model_validator(mode="after")
@@ -320,26 +295,16 @@ class PackConfig(Section):
         return self
 
 
-def sketch_section(config: PackConfig) -> SketchSection:
-    """The pack's section for sketches.
+def reader_section(config: PackConfig, name: str) -> ReaderSection:
+    """The pack's section "sketch" or "scribble".
 
     Raises:
         ValueError: if it has none.
     """
-    if config.sketch is None:
-        raise ValueError(f"pack {config.pack.name!r}: its configuration has no section [sketch]")
-    return config.sketch
-
-
-def scribble_section(config: PackConfig) -> ScribbleSection:
-    """The pack's section for scribbles.
-
-    Raises:
-        ValueError: if it has none.
-    """
-    if config.scribble is None:
-        raise ValueError(f"pack {config.pack.name!r}: its configuration has no section [scribble]")
-    return config.scribble
+    section: ReaderSection | None = getattr(config, name)
+    if section is None:
+        raise ValueError(f"pack {config.pack.name!r}: its configuration has no section [{name}]")
+    return section
 
 
 def inversion_section(config: PackConfig) -> InversionSection:

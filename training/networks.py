@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from training.config import PackConfig, inversion_section, scribble_section, sketch_section
+from training.config import PackConfig, inversion_section, reader_section
 from training.generators.base import Generator
 from training.generators.dcgan import load_generator
 from training.inverter import Inverter
-from training.mapper import LabelMapMapper, ScribbleCompleter, SketchMapper
+from training.mapper import LabelMapMapper
+from training.readers import ScribbleCompleter, SketchReader
 from training.rearranger import AttentionLevel, Rearranger
 from training.unet import UNet
 
@@ -57,22 +58,22 @@ def label_map_mapper(config: PackConfig) -> LabelMapMapper:
     return LabelMapMapper(len(config.palette), config.proxies.clusters, config.mapper.widths)
 
 
-def sketch_mapper(config: PackConfig) -> SketchMapper:
-    """The semantic mapper for sketches.
+def sketch_reader(config: PackConfig) -> SketchReader:
+    """What reads sketches as label maps.
 
     Raises:
         ValueError: if the pack's configuration has none.
     """
-    return SketchMapper(config.proxies.clusters, sketch_section(config).widths)
+    return SketchReader(len(config.palette), reader_section(config, "sketch").widths)
 
 
 def scribble_completer(config: PackConfig) -> ScribbleCompleter:
-    """What turns scribbles into label maps.
+    """What completes scribbles to label maps.
 
     Raises:
         ValueError: if the pack's configuration has none.
     """
-    return ScribbleCompleter(len(config.palette), scribble_section(config).widths)
+    return ScribbleCompleter(len(config.palette), reader_section(config, "scribble").widths)
 
 
 def inverter(config: PackConfig, generator: Generator) -> Inverter:

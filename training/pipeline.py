@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from training.config import PackConfig
 from training.generators.base import FeaturePyramid, Generator
 from training.inverter import Inverter
-from training.mapper import LabelMapMapper, ScribbleCompleter, SketchMapper, proxy_histogram
+from training.mapper import LabelMapMapper, proxy_histogram
 from training.networks import (
     inverter,
     label_map_mapper,
@@ -21,16 +21,15 @@ from training.networks import (
     proxy_segmenter,
     rearranger,
     scribble_completer,
-    sketch_mapper,
+    sketch_reader,
 )
 from training.pack import load_weights, weights_path
+from training.readers import ScribbleCompleter, SketchReader
 from training.rearranger import Rearranger
 from training.unet import UNet, frozen, one_hot
 
-MAPPER_SKETCH = "mapper_sketch"
-SCRIBBLE_COMPLETER = "scribble_completer"
 INVERTER = "inverter"
-_Around = TypeVar("_Around", SketchMapper, ScribbleCompleter, LabelMapMapper)
+_Around = TypeVar("_Around", SketchReader, ScribbleCompleter, LabelMapMapper)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +58,8 @@ class SynthesisPipeline(nn.Module):
         segmenter: pictures to proxy masks.
         arranger: the rearranger.
         mapper: for label maps.
-        sketches: the mapper for sketches; None while it is not trained.
-        completer: for scribbles; None while it is not trained.
+        reader: of sketches; None while it is not trained.
+        completer: of scribbles; None while it is not trained.
         inverter: for edits of pictures; None while it is not trained.
     """
 
@@ -71,13 +70,13 @@ class SynthesisPipeline(nn.Module):
         segmenter: UNet,
         arranger: Rearranger,
         mapper: LabelMapMapper,
-        sketches: SketchMapper | None = None,
+        reader: SketchReader | None = None,
         completer: ScribbleCompleter | None = None,
         inverter: Inverter | None = None,
     ) -> None:
         super().__init__()
         self.generator, self.segmenter, self.rearranger = generator, segmenter, arranger
-        self.mapper, self.sketch_mapper, self.completer = mapper, sketches, completer
+        self.mapper, self.reader, self.completer = mapper, reader, completer
         self.inverter = inverter
         self.clusters = config.proxies.clusters
         self.cut = config.rearranger.cut
@@ -86,7 +85,7 @@ class SynthesisPipeline(nn.Module):
     def head(self, latents: Tensor) -> Source:
         """Stage generator head: latents `[B, latent_dim]`."""
         pyramid, pictures = self.generator.sample(latents)
-        mask = self.read(pictures)
+        mask = self.segment(pictures)
         return Source(
             {r: pyramid[r] for r in self.attended}, mask, proxy_histogram(mask, self.clusters), pictures
         )
@@ -99,24 +98,24 @@ class SynthesisPipeline(nn.Module):
 
     def source_of(self, pictures: Tensor) -> Source:
         """What pictures `[B, 3, H, W]` in [-1, 1] bring, in place of a latent."""
-        mask = self.read(pictures)
+        mask = self.segment(pictures)
         return Source(self.invert(pictures), mask, proxy_histogram(mask, self.clusters), pictures)
 
     def map_labels(self, labels: Tensor, histogram: Tensor, strength: Tensor) -> Tensor:
         """Stage mapper: target proxy masks, int64 `[B, m, m]`; see `LabelMapMapper`."""
         return _likeliest(self.mapper(labels, histogram, strength))
 
-    def map_sketches(self, sketches: Tensor, histogram: Tensor, strength: Tensor) -> Tensor:
-        """Stage mapper for sketches: target proxy masks, int64 `[B, m, m]`; see `SketchMapper`."""
-        assert self.sketch_mapper is not None, "the mapper for sketches is not trained"
-        return _likeliest(self.sketch_mapper(sketches, histogram, strength))
+    def read_sketches(self, sketches: Tensor) -> Tensor:
+        """Stage sketch reader: label maps, int64 `[B, H, W]`; see `SketchReader`."""
+        assert self.reader is not None, "the reader of sketches is not trained"
+        return _likeliest(self.reader(sketches))
 
     def complete(self, scribbles: Tensor) -> Tensor:
         """Stage scribble completer: label maps, int64 `[B, H, W]`; see `ScribbleCompleter`."""
         assert self.completer is not None, "the completer of scribbles is not trained"
         return _likeliest(self.completer(scribbles))
 
-    def read(self, pictures: Tensor) -> Tensor:
+    def segment(self, pictures: Tensor) -> Tensor:
         """Stage proxy segmenter: proxy masks, int64 `[B, m, m]`, of pictures `[B, 3, H, W]` in [-1, 1]."""
         return _likeliest(self.segmenter(pictures))
 
@@ -158,8 +157,8 @@ def load_pipeline(config: PackConfig, folder: Path) -> SynthesisPipeline:
         frozen(load_weights(proxy_segmenter(config), folder, "proxy_segmenter")),
         load_weights(rearranger(config, generator), folder, "rearranger_tuned"),
         _folded(load_weights(label_map_mapper(config), folder, "mapper_label_map")),
-        _if_trained(sketch_mapper, config, folder, MAPPER_SKETCH),
-        _if_trained(scribble_completer, config, folder, SCRIBBLE_COMPLETER),
+        _if_trained(sketch_reader, config, folder, "sketch_reader"),
+        _if_trained(scribble_completer, config, folder, "scribble_completer"),
         _inverter_if_trained(config, generator, folder),
     ).eval()
 

@@ -12,8 +12,8 @@ from PIL import Image
 from torch import Tensor
 
 from training.data.samples import to_uint8
-from training.mapper import NOT_DRAWN
 from training.palette import Palette
+from training.readers import NOT_DRAWN
 
 CELL = 96
 

@@ -1,4 +1,4 @@
-"""Sketches drawn from pictures and label maps: what their mapper trains on, and what it is measured with.
+"""Sketches drawn from pictures and label maps: what their reader trains on, and what it is measured with.
 
 Ink runs from 0 to 1 here, and from 0 to 255 at the edge. Three ways to draw: lines where a picture is darker
 or brighter than its surroundings (difference of Gaussians), thin lines along its edges (Canny's
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.mapper import FULL_INK
+from training.readers import FULL_INK
 
 SCALE = 1.0
 """Standard deviation in pixels of the narrower Gaussian."""
@@ -159,10 +159,6 @@ def _gaps(ink: Tensor, noise: Tensor, share: Tensor) -> Tensor:
     """Smooth spots, 0 or 1, that cover about a share `[B]` of `[B, H, W]`; half of all sketches have none."""
     spots = F.interpolate(noise, size=ink.shape[1:], mode="bicubic", align_corners=True)[:, 0]
     wanted = (2 * share - MOST_GAPS).clamp(min=0)
-    edges_of_spots = torch.stack(
-        [
-            torch.quantile(one.flatten(), float(one_share))
-            for one, one_share in zip(spots, wanted, strict=True)
-        ]
-    )
-    return (spots < edges_of_spots[:, None, None]).float()
+    cells = noise.flatten(1)
+    bounds = [torch.quantile(one, float(part)) for one, part in zip(cells, wanted, strict=True)]
+    return (spots < torch.stack(bounds)[:, None, None]).float()

@@ -20,7 +20,7 @@ from training.loops.mapper import MapperTrainer
 from training.loops.proxy_segmenter import ProxySegmenterTrainer
 from training.loops.rearranger import RearrangerTrainer
 from training.loops.scribble import ScribbleTrainer
-from training.loops.sketch import SketchCycleTrainer, SketchTrainer
+from training.loops.sketch import SketchTrainer
 from training.networks import (
     inverter,
     label_map_mapper,
@@ -29,10 +29,10 @@ from training.networks import (
     proxy_segmenter,
     rearranger,
     scribble_completer,
-    sketch_mapper,
+    sketch_reader,
 )
 from training.pack import Network, averaged_weights, load_weights, save_weights
-from training.pipeline import INVERTER, MAPPER_SKETCH, SCRIBBLE_COMPLETER
+from training.pipeline import INVERTER
 from training.runs import RunOptions, Trainer, place, train
 from training.unet import UNet, frozen
 
@@ -106,22 +106,13 @@ def train_inversion(config: PackConfig, folder: Path, options: RunOptions) -> No
 
 
 def train_sketch(config: PackConfig, folder: Path, options: RunOptions) -> None:
-    """Train the mapper for sketches, then tune it through the frozen rest; writes `mapper_sketch`."""
+    """Train what reads sketches; writes `sketch_reader`."""
     device = torch.device(options.device)
     generator = _generator(config, device)
-    segmenter = _fast(load_weights(proxy_segmenter(config), folder, "proxy_segmenter"), device)
-    judge = _fast(load_weights(label_segmenter(config), folder, "label_segmenter"), device)
     samples = load_split(config, generator, "train")
-
     torch.manual_seed(options.seed)
-    _run(SketchTrainer(config, generator, segmenter, samples, device), options)
-    networks = (
-        averaged_weights(sketch_mapper(config), options.folder / "sketch" / "checkpoint.pt"),
-        load_weights(rearranger(config, generator), folder, "rearranger_tuned"),
-        load_weights(SegmenterDiscriminator(segmenter), folder, "discriminator"),
-    )
-    _run(SketchCycleTrainer(config, generator, Judges(segmenter, judge), networks, samples, device), options)
-    _finish(sketch_mapper(config), "sketch_cycle", folder, options, MAPPER_SKETCH)
+    _run(SketchTrainer(config, generator, samples, device), options)
+    _finish(sketch_reader(config), "sketch_reader", folder, options)
 
 
 def train_scribble(config: PackConfig, folder: Path, options: RunOptions) -> None:
@@ -129,7 +120,7 @@ def train_scribble(config: PackConfig, folder: Path, options: RunOptions) -> Non
     samples = load_split(config, pretrained_generator(config), "train")
     torch.manual_seed(options.seed)
     _run(ScribbleTrainer(config, samples, torch.device(options.device)), options)
-    _finish(scribble_completer(config), "scribble_completer", folder, options, SCRIBBLE_COMPLETER)
+    _finish(scribble_completer(config), "scribble_completer", folder, options)
 
 
 STAGES: dict[str, Callable[[PackConfig, Path, RunOptions], None]] = {

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.codecs.label_map import check_ids, listed, resize_nearest
-from service.codecs.reduction import cell_of_pixels
+from service.codecs.reduction import cell_of_pixels, first_of_cells
 from service.codecs.size import check_size
 from service.codecs.strokes import Stroke, check_stroke_pixels, check_strokes, draw_strokes
 from service.core.errors import InvalidArgument
@@ -17,6 +18,7 @@ from service.core.limits import LIMITS, Limits
 
 NOT_DRAWN = 255
 """Id of the pixels that are not drawn."""
+_IDS = 256
 
 
 def check_scribble(ids: NDArray[np.uint8], palette_ids: Sequence[int], *, field: str) -> None:
@@ -90,20 +92,14 @@ def resize_scribble(ids: NDArray[np.uint8], width: int, height: int) -> NDArray[
 
 def _commonest(ids: NDArray[np.uint8], rows: int, columns: int) -> NDArray[np.uint8]:
     """The commonest drawn id of each cell, uint8 `[rows, columns]`; the lowest of several."""
-    y, x = np.nonzero(ids != NOT_DRAWN)
-    cells = (cell_of_pixels(ids.shape[0], rows) * columns)[y] + cell_of_pixels(ids.shape[1], columns)[x]
-    drawn = ids[y, x]
-    order = np.argsort(drawn, kind="stable")
-    classes, first = np.unique(drawn[order], return_index=True)
-    reduced = np.full(rows * columns, NOT_DRAWN, np.uint8)
-    most = np.zeros(rows * columns, np.intp)
-    # Class by class, so that the memory does not grow with the number of classes. Split, nothing is one part.
-    for class_id, of_class in zip(classes, np.split(cells[order], first[1:]), strict=False):
-        counts = np.bincount(of_class, minlength=reduced.size)
-        more = counts > most
-        reduced[more] = class_id
-        most[more] = counts[more]
-    return reduced.reshape(rows, columns)
+    reduced = np.empty((rows, columns), np.uint8)
+    slots = cell_of_pixels(ids.shape[1], columns) * _IDS
+    # Row by row of cells, so that a large picture takes little memory.
+    for row, (top, bottom) in enumerate(pairwise((*first_of_cells(ids.shape[0], rows), ids.shape[0]))):
+        counts = np.bincount((slots + ids[top:bottom]).ravel(), minlength=columns * _IDS)
+        drawn = counts.reshape(columns, _IDS)[:, :NOT_DRAWN]
+        reduced[row] = np.where(drawn.any(axis=1), drawn.argmax(axis=1), NOT_DRAWN)
+    return reduced
 
 
 def _scaled(stroke: Stroke, across: float, down: float) -> Stroke:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
@@ -23,6 +25,18 @@ _PNG_DEPTH_AT = 24
 _WHOLE = "a complete PNG or JPEG file"
 _RGB = 3
 _TOO_LARGE = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+# Pillow's readers raise what they please for a damaged file.
+_DAMAGED = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    struct.error,
+    zlib.error,
+)
 
 
 def decode_picture(
@@ -47,7 +61,7 @@ def decode_picture(
     def fits(size: tuple[int, int]) -> None:
         _check_exact(size, width, height, field)
 
-    return np.asarray(_open(data, fits, field, limits).convert("RGB"))
+    return _read(data, fits, _rgb_of, field, limits)
 
 
 def decode_any_picture(data: bytes, *, field: str, limits: Limits = LIMITS) -> NDArray[np.uint8]:
@@ -64,7 +78,7 @@ def decode_any_picture(data: bytes, *, field: str, limits: Limits = LIMITS) -> N
     Raises:
         InvalidArgument: Not a PNG or JPEG, damaged, too large, or with other channels.
     """
-    return np.asarray(_open(data, _within(field, limits), field, limits).convert("RGB"))
+    return _read(data, _within(field, limits), _rgb_of, field, limits)
 
 
 def decode_on_white(data: bytes, *, field: str, limits: Limits = LIMITS) -> NDArray[np.uint8]:
@@ -81,11 +95,18 @@ def decode_on_white(data: bytes, *, field: str, limits: Limits = LIMITS) -> NDAr
     Raises:
         InvalidArgument: Not a PNG or JPEG, damaged, too large, or with other channels.
     """
-    image = _open(data, _within(field, limits), field, limits, _ANY_MODES, _ANY)
+    return _read(data, _within(field, limits), _on_white, field, limits, _ANY_MODES, _ANY)
+
+
+def _rgb_of(image: Image.Image) -> Image.Image:
+    return image.convert("RGB")
+
+
+def _on_white(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), layer)
-    return np.asarray(image.convert("L"))
+    return image.convert("L")
 
 
 def _within(field: str, limits: Limits) -> Callable[[tuple[int, int]], None]:
@@ -95,14 +116,15 @@ def _within(field: str, limits: Limits) -> Callable[[tuple[int, int]], None]:
     return fits
 
 
-def _open(
+def _read(
     data: bytes,
     fits: Callable[[tuple[int, int]], None],
+    converted: Callable[[Image.Image], Image.Image],
     field: str,
     limits: Limits,
     modes: Sequence[str] = _OPAQUE_MODES,
     allowed: str = _OPAQUE,
-) -> Image.Image:
+) -> NDArray[np.uint8]:
     if len(data) > limits.max_encoded_bytes:
         raise InvalidArgument(field, f"{len(data)} bytes", f"at most {limits.max_encoded_bytes} bytes")
     try:
@@ -116,13 +138,12 @@ def _open(
                     _refuse(field, f"a PNG with {data[_PNG_DEPTH_AT]} bits per channel", allowed)
                 _verify(data)
             image.load()
-            return image
+            return np.asarray(converted(image))
     except UnidentifiedImageError:
         _refuse(field, f"{len(data)} bytes that start with {data[:8].hex(' ') or 'nothing'}", allowed)
     except _TOO_LARGE:
         _refuse(field, "a picture that is far too large", f"at most {limits.max_pixels} pixels")
-    # Pillow's readers raise what they please for a damaged file.
-    except (OSError, SyntaxError, ValueError, EOFError):
+    except _DAMAGED:
         _refuse(field, "a picture that is damaged or cut off", _WHOLE)
 
 

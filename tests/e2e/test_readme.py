@@ -9,10 +9,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from maskweave_client import Client, blend
+from maskweave_client import Client, Scribble, Stroke, blend
 from tests.support.dolls_pack import HAIR, LABEL_MAP
 from tests.support.dolls_pictures import HERS, HIS, seen
 from tests.support.gateway_process import GatewayProcess
@@ -34,11 +35,17 @@ def block(language: str, containing: str) -> str:
 
 def test_a_face_in_five_lines(gateway: GatewayProcess, tmp_path: Path) -> None:
     (tmp_path / "client").symlink_to(ROOT / "client")
-    program = block("python", "Image.open").replace("localhost:50051", gateway.address)
+    program = block("python", "face.png").replace("localhost:50051", gateway.address)
     assert len([line for line in program.splitlines() if line]) == 5
     subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
     with Image.open(tmp_path / "face.png") as face:
         assert face.size == (64, 64)
+
+
+def test_a_sketch_a_few_strokes_a_picture(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    names = {"client": client, "Image": Image, "np": np, "Scribble": Scribble, "Stroke": Stroke}
+    exec(block("python", "sketch="), names)
 
 
 def test_grpcurl_line(gateway: GatewayProcess) -> None:

@@ -6,8 +6,6 @@ histogram is left out (style strength 0), so that it also knows the commonest an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from PIL import Image
 from torch import Tensor
@@ -23,33 +21,6 @@ from training.sheets import contact_sheet, paint_clusters, paint_labels
 from training.unet import UNet
 
 EMA_DECAY = 0.998
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Labelled samples: pictures `[B, 3, H, W]`, label maps `[B, H, W]`, proxy masks `[B, m, m]`."""
-
-    pictures: Tensor
-    labels: Tensor
-    masks: Tensor
-
-
-@torch.no_grad()
-def draw_batch(
-    generator: Generator, segmenter: UNet, samples: LabelledSamples, chosen: Tensor, mirrored: int
-) -> Batch:
-    """The samples chosen, the last `mirrored` of them mirrored (clusters know where light is from)."""
-    source = draw_samples(generator, segmenter, samples.latents[chosen].to(generator.device))
-    labels = samples.labels[chosen].to(generator.device)
-    if not mirrored:
-        return Batch(source.pictures, labels, source.masks)
-    plain = len(chosen) - mirrored
-    flipped = source.pictures[plain:].flip(3)
-    return Batch(
-        torch.cat([source.pictures[:plain], flipped]),
-        torch.cat([labels[:plain], labels[plain:].flip(2)]),
-        torch.cat([source.masks[:plain], segmenter(flipped).argmax(1)]),
-    )
 
 
 class MapperTrainer(ClassifierTrainer):
@@ -78,19 +49,29 @@ class MapperTrainer(ClassifierTrainer):
         """Labelled samples; half of them mirrored."""
         chosen = torch.randint(len(self.samples), (self.batch,), generator=generator)
         kept = torch.rand(self.batch, 1, generator=generator) >= self.dropout
-        batch = self._batch(chosen, mirrored=self.batch // 2)
-        histogram = proxy_histogram(batch.masks, self.clusters)
-        return self.network(batch.labels, histogram, kept.float().to(self.device)), batch.masks
+        labels, masks = self._pairs(chosen, mirrored=self.batch // 2)
+        histogram = proxy_histogram(masks, self.clusters)
+        return self.network(labels, histogram, kept.float().to(self.device)), masks
 
     @torch.no_grad()
     def sheet(self) -> Image.Image:
         """Label maps, their samples' proxy masks, the mapper's, and the mapper's without a histogram."""
-        batch = self._batch(torch.arange(16), mirrored=0)
-        histogram = proxy_histogram(batch.masks, self.clusters)
+        labels, masks = self._pairs(torch.arange(16), mirrored=0)
+        histogram = proxy_histogram(masks, self.clusters)
         strength = torch.ones(16, 1, device=self.device)
-        rows = [self.average(batch.labels, histogram, strength * s).argmax(1) for s in (1.0, 0.0)]
-        painted = [paint_clusters(row) for row in (batch.masks, *rows)]
-        return contact_sheet([paint_labels(batch.labels, self.palette), *painted])
+        rows = [self.average(labels, histogram, strength * s).argmax(1) for s in (1.0, 0.0)]
+        painted = [paint_clusters(row) for row in (masks, *rows)]
+        return contact_sheet([paint_labels(labels, self.palette), *painted])
 
-    def _batch(self, chosen: Tensor, mirrored: int) -> Batch:
-        return draw_batch(self.generator, self.segmenter, self.samples, chosen, mirrored)
+    @torch.no_grad()
+    def _pairs(self, chosen: Tensor, mirrored: int) -> tuple[Tensor, Tensor]:
+        """Label maps and proxy masks, the last `mirrored` mirrored (clusters know where light is from)."""
+        source = draw_samples(self.generator, self.segmenter, self.samples.latents[chosen].to(self.device))
+        labels = self.samples.labels[chosen].to(self.device)
+        plain = len(chosen) - mirrored
+        if not mirrored:
+            return labels, source.masks
+        mirrored_masks = self.segmenter(source.pictures[plain:].flip(3)).argmax(1)
+        return torch.cat([labels[:plain], labels[plain:].flip(2)]), torch.cat(
+            [source.masks[:plain], mirrored_masks]
+        )

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from training.config import PackConfig, scribble_section
+from training.config import PackConfig, reader_section
 from training.data.labelled import LabelledSamples
 from training.loops.classifier import ClassifierTrainer
 from training.networks import scribble_completer
@@ -23,7 +23,7 @@ class ScribbleTrainer(ClassifierTrainer):
     name = "scribble_completer"
 
     def __init__(self, config: PackConfig, samples: LabelledSamples, device: torch.device) -> None:
-        super().__init__(scribble_completer(config), scribble_section(config), EMA_DECAY, device)
+        super().__init__(scribble_completer(config), reader_section(config, "scribble"), EMA_DECAY, device)
         self.palette, self.samples = config.palette, samples
 
     def answer(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from maskweave_client import Client, Frame
-from tests.support.shipped import LABEL_MAPS, assert_same, opened
+from tests.support.shipped import KINDS, LABEL_MAPS, assert_same, condition, opened, samples
 from tests.support.triton_process import TritonProcess
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -29,6 +29,17 @@ def test_synthesize(shipped_client: Client, shipped_by_triton: Client, file: Pat
         )
         assert ours.model_version == theirs.model_version
         assert_same(ours.pictures[0], theirs.pictures[0])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_condition(shipped_client: Client, shipped_by_triton: Client, kind: str) -> None:
+    for file in samples(kind):
+        ours, theirs = (
+            client.synthesize("faces64", seeds=[5, 6], image_format="raw", **condition(kind, file))
+            for client in (shipped_client, shipped_by_triton)
+        )
+        for one, other in zip(ours.pictures, theirs.pictures, strict=True):
+            assert_same(one, other)
 
 
 def test_synthesize_many_at_once_in_batches(shipped_client: Client, shipped_by_triton: Client) -> None:

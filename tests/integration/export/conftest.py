@@ -30,7 +30,7 @@ from training.networks import (
     proxy_segmenter,
     rearranger,
     scribble_completer,
-    sketch_mapper,
+    sketch_reader,
 )
 from training.pack import save_weights
 from training.pipeline import SynthesisPipeline, load_pipeline
@@ -48,12 +48,12 @@ def weights(config: PackConfig, tmp_path_factory: pytest.TempPathFactory) -> Pat
     folder = tmp_path_factory.mktemp("pack")
     segmenter, mapper = proxy_segmenter(config), label_map_mapper(config)
     arranger = rearranger(config, pretrained_generator(config))
-    sketches, completer = sketch_mapper(config), scribble_completer(config)
+    reader, completer = sketch_reader(config), scribble_completer(config)
     networks = {
         "proxy_segmenter": segmenter,
         "rearranger_tuned": arranger,
         "mapper_label_map": mapper,
-        "mapper_sketch": sketches,
+        "sketch_reader": reader,
         "scribble_completer": completer,
         "inverter": inverter(config, pretrained_generator(config)),
     }
@@ -64,7 +64,7 @@ def weights(config: PackConfig, tmp_path_factory: pytest.TempPathFactory) -> Pat
         for network in (
             segmenter,
             mapper.network,
-            sketches.network,
+            reader.network,
             completer.network,
         ):  # all clusters shall occur in their answers
             network.get_parameter("stem.0.weight").mul_(10)

@@ -22,7 +22,7 @@ from training.pipeline import SynthesisPipeline, load_pipeline
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 BEFORE_THE_REARRANGER = {
     "label_map": ["mapper_label_map"],
-    "sketch": ["mapper_sketch"],
+    "sketch": ["sketch_reader", "mapper_label_map"],
     "scribble": ["scribble_completer", "mapper_label_map"],
     "proxy_mask": [],
     "exemplar": ["proxy_segmenter"],
@@ -30,14 +30,14 @@ BEFORE_THE_REARRANGER = {
 DECISIONS = {
     "generator_head": 1,
     "mapper_label_map": 1,
-    "mapper_sketch": 1,
+    "sketch_reader": 1,
     "scribble_completer": 1,
     "proxy_segmenter": 1,
     "inverter": 0,
     "rearranger": 0,
     "generator_tail": 1,
     "label_map_fused": 3,
-    "sketch_fused": 3,
+    "sketch_fused": 4,
     "scribble_fused": 4,
     "proxy_mask_fused": 2,
     "exemplar_fused": 3,
@@ -129,7 +129,7 @@ async def test_model_gives_the_pictures_pytorch_gives(
             target = pipeline.map_labels(given, source.histogram, strength)
         elif kind == "sketch":
             name, given = "SKETCH", below(256, 64, 64)
-            target = pipeline.map_sketches(given, source.histogram, strength)
+            target = pipeline.map_labels(pipeline.read_sketches(given), source.histogram, strength)
         elif kind == "scribble":
             name, given = "SCRIBBLE", below(len(config.palette), 64, 64)
             given[below(3, 64, 64) > 0] = 255
@@ -139,7 +139,7 @@ async def test_model_gives_the_pictures_pytorch_gives(
             target = given
         else:
             name, given = "PICTURE", below(256, 64, 64, 3)
-            target = pipeline.read(from_uint8(given.numpy()))
+            target = pipeline.segment(from_uint8(given.numpy()))
         expected = to_uint8(pipeline.shape(source, target))
 
     engine = EmbeddedEngine(repository, threads=2, cache_bytes=1 << 20)

@@ -31,10 +31,10 @@ def test_command_writes_a_whole_repository_and_says_how_exact_it_is(tmp_path: Pa
         "faces64_generator_tail",
         "faces64_inverter",
         "faces64_mapper_label_map",
-        "faces64_mapper_sketch",
         "faces64_proxy_segmenter",
         "faces64_rearranger",
         "faces64_scribble_completer",
+        "faces64_sketch_reader",
     ]
     ensembles = [
         f"faces64_{kind}" for kind in ("label_map", "sketch", "scribble", "proxy_mask", "exemplar", "edit")

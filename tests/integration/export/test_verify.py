@@ -85,7 +85,9 @@ def test_repository_of_each_target_is_run_in_both_layouts(
     result = verify(of_target[target], "--label-maps", str(one_map))
     found = [(row[0], row[1]) for row in rows(result)]
     precision = "fp32" if target == "cpu" else "fp16"
-    assert found == [("faces64_label_map", precision), ("faces64_label_map_fused", precision)]
+    kinds = ("label_map", "sketch", "scribble", "proxy_mask", "exemplar")
+    models = [f"faces64_{kind}{layout}" for kind in kinds for layout in ("", "_fused")]
+    assert found == [(model, precision) for model in models]
     if target == "cpu":  # an untrained pack decides by chance what FP16 makes of its masks
         assert result.exit_code == 0, result.output
 

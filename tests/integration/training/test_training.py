@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.support.tiny_pack import checkpoint_step
 from training import stages
-from training.config import PackConfig, inversion_section
+from training.config import PackConfig, inversion_section, reader_section
 from training.networks import pretrained_generator
 from training.pack import load_weights
 from training.pipeline import load_pipeline
@@ -34,6 +34,8 @@ def metrics(trained: Path, run: str) -> list[dict[str, float]]:
         ("label_segmenter", "loss"),
         ("mapper", "loss"),
         ("cycle", "total"),
+        ("sketch_reader", "loss"),
+        ("scribble_completer", "loss"),
         ("inverter", "total"),
         ("inverter", "image"),
     ],
@@ -45,7 +47,17 @@ def test_losses_fall(trained: Path, run: str, loss: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "run", ["proxy_segmenter", "rearranger", "label_segmenter", "mapper", "cycle", "inverter"]
+    "run",
+    [
+        "proxy_segmenter",
+        "rearranger",
+        "label_segmenter",
+        "mapper",
+        "cycle",
+        "sketch_reader",
+        "scribble_completer",
+        "inverter",
+    ],
 )
 def test_every_run_leaves_its_last_sheet_and_checkpoint(trained: Path, config: PackConfig, run: str) -> None:
     steps = {
@@ -54,6 +66,8 @@ def test_every_run_leaves_its_last_sheet_and_checkpoint(trained: Path, config: P
         "label_segmenter": config.mapper.label_segmenter.steps,
         "mapper": config.mapper.supervised.steps,
         "cycle": config.mapper.cycle.steps,
+        "sketch_reader": reader_section(config, "sketch").steps,
+        "scribble_completer": reader_section(config, "scribble").steps,
         "inverter": inversion_section(config).steps,
     }[run]
     assert checkpoint_step(trained / "runs", run) == steps
@@ -68,6 +82,17 @@ def test_pack_holds_every_network_that_serves(trained: Path, config: PackConfig)
     pictures = pipeline(labels, torch.randn(2, 100), torch.full((2, 1), 0.5))
     assert pictures.shape == (2, 3, 64, 64)
     assert pictures.abs().max() <= 1
+
+
+def test_pack_without_readers_of_drawings_says_so(
+    trained: Path, config: PackConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(trained)
+    without = config.model_copy(update={"sketch": None, "scribble": None})
+    options = RunOptions(trained / "runs", show_progress=False)
+    for stage in ("sketch", "scribble"):
+        with pytest.raises(ValueError, match=rf"pack 'faces64': .* has no section \[{stage}\]"):
+            stages.STAGES[stage](without, trained / "pack", options)
 
 
 def test_missing_weights_name_the_file(config: PackConfig, tmp_path: Path) -> None:

@@ -119,6 +119,11 @@ def test_a_picture_that_is_cut_off_is_refused() -> None:
         assert "damaged or cut off" in refusal(data[: len(data) - 20])
 
 
+def test_a_png_without_pixel_data_is_refused() -> None:
+    """Pillow fails over it with an IndexError."""
+    assert "damaged or cut off" in refusal(header(4, 3, 8, COLOUR) + chunk(b"IEND"))
+
+
 def test_pixels_must_fill_the_size_exactly() -> None:
     found = decode_pixels(RGB.tobytes(), (4, 3), 4, 3, field="f")
     np.testing.assert_array_equal(found, RGB)
