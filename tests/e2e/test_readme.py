@@ -48,6 +48,15 @@ def test_a_sketch_a_few_strokes_a_picture(client: Client, monkeypatch: pytest.Mo
     exec(block("python", "sketch="), names)
 
 
+def test_an_edit_of_a_seed_and_of_a_picture(client: Client) -> None:
+    label_map = np.zeros((64, 64), np.uint8)
+    new_label_map, picture = label_map.copy(), np.full((64, 64, 3), 90, np.uint8)
+    new_label_map[:8] = HAIR
+    names = {"client": client, "label_map": label_map, "new_label_map": new_label_map, "picture": picture}
+    exec(block("python", "client.edit("), names)
+    np.testing.assert_array_equal(names["after"].to_numpy()[16:], picture[16:])  # type: ignore[attr-defined]
+
+
 def test_grpcurl_line(gateway: GatewayProcess) -> None:
     line = block("sh", "grpcurl").replace("localhost:50051", gateway.address)
     line = line.replace("grpcurl", str(Path(sys.executable).with_name("grpcurl")), 1)
