@@ -269,6 +269,15 @@ class PackConfig(Section):
     inversion: InversionSection | None = None
 
     @model_validator(mode="after")
+    def _masks_reach_the_cut(self) -> PackConfig:
+        if self.rearranger.cut > self.proxies.resolution:
+            raise ValueError(
+                f"rearranger.cut: {self.rearranger.cut} is finer than proxies.resolution, "
+                f"{self.proxies.resolution}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _inverter_reaches_the_levels(self) -> PackConfig:
         if self.inversion is not None:
             attended = [level.resolution for level in self.rearranger.levels]
@@ -283,15 +292,6 @@ class PackConfig(Section):
                 raise ValueError(
                     f"inversion.weights.features: can have the resolutions {attended}, found {found}"
                 )
-        return self
-
-    @model_validator(mode="after")
-    def _masks_reach_the_cut(self) -> PackConfig:
-        if self.rearranger.cut > self.proxies.resolution:
-            raise ValueError(
-                f"rearranger.cut: {self.rearranger.cut} is finer than proxies.resolution, "
-                f"{self.proxies.resolution}"
-            )
         return self
 
 
