@@ -21,12 +21,14 @@ STAGES = {
         "mapper_label_map",
         "rearranger",
         "generator_tail",
+        "sketch_reader",
+        "scribble_completer",
         "proxy_segmenter",
     ),
     "faces64_styles": ("prior", "decoder", "encoder"),
 }
 CONDITIONS = {
-    "faces64": ("label_map", "proxy_mask", "exemplar"),
+    "faces64": ("label_map", "sketch", "scribble", "proxy_mask", "exemplar"),
     "faces64_styles": ("label_map",),
 }
 GRAPHS = [(pack, f"{pack}_{stage}") for pack, stages in STAGES.items() for stage in stages]
