@@ -13,7 +13,6 @@ from PIL import Image
 
 from maskweave_client import Client
 from tests.support.gateway_process import GatewayProcess
-from tests.support.shipped import KINDS
 from tests.support.small_pack import PALETTE
 
 EXAMPLES = Path(__file__).parents[2] / "client" / "examples"
@@ -55,7 +54,7 @@ def test_the_example_writes_its_sheet(
     assert len(tiles_of(pixels, 0, HEADER, pictures)) == pictures
 
 
-@pytest.mark.parametrize(("name", "pictures"), [each for each in PICTURES if each[0] in KINDS])
+@pytest.mark.parametrize(("name", "pictures"), PICTURES)
 def test_the_example_runs_as_it_is_on_the_shipped_pack(
     shipped: GatewayProcess, shipped_client: Client, tmp_path: Path, name: str, pictures: int
 ) -> None:
@@ -69,9 +68,8 @@ def test_the_demo_has_a_row_for_each_sample(
     request: pytest.FixtureRequest, tmp_path: Path, where: str
 ) -> None:
     sheet = tmp_path / "demo_conditions.png"
-    kinds = [kind for kind in SAMPLES if where == "gateway" or kind in KINDS]
-    rows = sum(len(list((EXAMPLES / SAMPLES[kind]).glob("*.png"))) for kind in kinds)
-    rows += "scribble" in kinds  # one of strokes
+    files = sum(len(list((EXAMPLES / folder).glob("*.png"))) for folder in SAMPLES.values())
+    rows = files + 1  # and one of strokes
     printed = run("demo_conditions", request.getfixturevalue(where), sheet)
     assert printed == f"{rows * 5} pictures of {rows} conditions: {sheet}\n"
     page = np.asarray(Image.open(sheet))

@@ -46,7 +46,6 @@ def test_the_picture_follows_the_condition(shipped_client: Client, kind: str) ->
     assert np.abs(plain - turned[:, ::-1]).mean() < np.abs(plain - turned).mean()
 
 
-@pytest.mark.skipif("sketch" not in KINDS, reason="the pack has no model for sketches")
 def test_the_size_of_a_sketch_hardly_matters(shipped_client: Client) -> None:
     with Image.open(samples("sketch")[0]) as opened:
         sketch = opened.convert("L")

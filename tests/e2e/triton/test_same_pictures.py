@@ -129,7 +129,8 @@ def test_a_repeated_seed_is_answered_by_the_response_cache(
 def test_every_stage_was_warmed_up_before_triton_was_ready(shipped_triton: TritonProcess) -> None:
     ready = shipped_triton.output.index("Started GRPCInferenceService")
     parts = ("generator_head", "mapper_label_map", "rearranger", "generator_tail")
+    readers = ("sketch_reader", "scribble_completer", "proxy_segmenter")
     styles = ("styles_encoder", "styles_prior", "styles_decoder")
-    for stage in (*parts, *styles):
+    for stage in (*parts, *readers, *styles):
         warm_up = f"instance faces64_{stage}_0_0 is running warmup sample 'zeros'"
         assert 0 < shipped_triton.output.find(warm_up) < ready, stage

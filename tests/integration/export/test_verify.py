@@ -17,7 +17,7 @@ from tests.support.wrong_graphs import put_nan, shift_picture
 
 ROOT = Path(__file__).parents[3]
 COMMITTED = ROOT / "model_repository"
-CONDITIONS = ("label_map", "proxy_mask", "exemplar")
+CONDITIONS = ("label_map", "sketch", "scribble", "proxy_mask", "exemplar")
 
 
 def verify(repository: Path, *options: str) -> Result:
@@ -85,8 +85,7 @@ def test_repository_of_each_target_is_run_in_both_layouts(
     result = verify(of_target[target], "--label-maps", str(one_map))
     found = [(row[0], row[1]) for row in rows(result)]
     precision = "fp32" if target == "cpu" else "fp16"
-    kinds = ("label_map", "sketch", "scribble", "proxy_mask", "exemplar")
-    models = [f"faces64_{kind}{layout}" for kind in kinds for layout in ("", "_fused")]
+    models = [f"faces64_{kind}{layout}" for kind in CONDITIONS for layout in ("", "_fused")]
     assert found == [(model, precision) for model in models]
     if target == "cpu":  # an untrained pack decides by chance what FP16 makes of its masks
         assert result.exit_code == 0, result.output
