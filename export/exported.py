@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from export.stages import IMAGE, Stage, ensemble_name
+from export.stages import IMAGE, Stage
 from training.palette import Palette
 
 Array = NDArray[Any]
@@ -36,6 +36,28 @@ for: some multiple of B, in whole batches."""
 
 
 @dataclass(frozen=True, slots=True)
+class ServedCondition:
+    """How one kind of condition is served.
+
+    Attributes:
+        name: of the ensemble.
+        stages: what the ensemble runs, one after the other.
+        fused: the stages as one graph; what it takes and gives is what the ensemble takes and gives.
+        parameters: what callers and the gateway are told; lists and objects as JSON.
+        walk: how pictures are compared.
+        renamed: what tensors of a stage are called in the ensemble, by stage and tensor, where it is
+            something else.
+    """
+
+    name: str
+    stages: tuple[Stage, ...]
+    fused: Stage
+    parameters: Mapping[str, str]
+    walk: Walk
+    renamed: Mapping[tuple[str, str], str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class ExportedPack:
     """What a pack's method exports.
 
@@ -45,11 +67,8 @@ class ExportedPack:
         image_side: pixels per side of label maps and pictures.
         latent_size: numbers of a latent.
         latent_scale: latents are drawn from N(0, latent_scale^2).
-        stages: what the ensemble runs, one after the other.
+        conditions: what is served.
         aside: what the gateway asks by itself, stages or not; they belong to every layout.
-        fused: the stages as one graph; what it takes and gives is what the ensemble takes and gives.
-        parameters: what callers and the gateway are told; lists and objects as JSON.
-        walk: how pictures are compared.
     """
 
     name: str
@@ -57,28 +76,21 @@ class ExportedPack:
     image_side: int
     latent_size: int
     latent_scale: float
-    stages: tuple[Stage, ...]
+    conditions: tuple[ServedCondition, ...]
     aside: tuple[Stage, ...]
-    fused: Stage
-    parameters: Mapping[str, str]
-    walk: Walk
-
-    @property
-    def ensemble(self) -> str:
-        """Name of the ensemble."""
-        return ensemble_name(self.name)
 
     @property
     def graphs(self) -> tuple[Stage, ...]:
-        """What the ensemble's layout has: the stages, and what is asked beside them."""
-        return (*self.stages, *(stage for stage in self.aside if stage not in self.stages))
+        """What the ensembles' layout has, each once: the stages, and what is asked beside them."""
+        stages = [stage for condition in self.conditions for stage in condition.stages]
+        return tuple({stage.name: stage for stage in (*stages, *self.aside)}.values())
 
 
 class InPyTorch:
-    """A pack's models in PyTorch: the reference."""
+    """A pack's models for a condition in PyTorch: the reference."""
 
-    def __init__(self, pack: ExportedPack) -> None:
-        self._fused, self._aside = pack.fused, {stage.name: stage for stage in pack.aside}
+    def __init__(self, pack: ExportedPack, condition: ServedCondition) -> None:
+        self._fused, self._aside = condition.fused, {stage.name: stage for stage in pack.aside}
 
     def __call__(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         """Outputs of the model that gives pictures."""

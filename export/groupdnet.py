@@ -13,15 +13,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from export.exported import Array, ExportedPack, Models, Pictures, image_of
+from export.exported import Array, ExportedPack, Models, Pictures, ServedCondition, image_of
 from export.stages import (
     IMAGE,
     LABEL_MAP,
     LABEL_MAP_CONDITION,
     LATENT,
+    LEVELS,
+    PICTURE,
     Stage,
     TensorSpec,
     below,
+    ensemble_name,
+    from_picture,
     fused_name,
     image,
     normal,
@@ -36,14 +40,12 @@ from training.groupdnet.pack_config import StylesConfig, load_styles_config
 from training.groupdnet.prior import StylePrior
 from training.unet import one_hot
 
-PICTURE = "PICTURE"
 STYLE_MEAN = "STYLE_MEAN"
 STYLE_LOG_VARIANCE = "STYLE_LOG_VARIANCE"
 JOINT_STYLES = "JOINT_STYLES"
 SINGLE_STYLES = "SINGLE_STYLES"
 GIVEN_STYLES = "GIVEN_STYLES"
 STYLE_GIVEN = "STYLE_GIVEN"
-COLORS = 256
 
 
 class StyleEncoder(nn.Module):
@@ -55,8 +57,7 @@ class StyleEncoder(nn.Module):
 
     def forward(self, picture: Tensor, label_map: Tensor) -> tuple[Tensor, Tensor]:
         """See `Stage`."""
-        scaled = picture.permute(0, 3, 1, 2).float() / 127.5 - 1
-        return self.network.encode(scaled, one_hot(label_map, self.classes))
+        return self.network.encode(from_picture(picture), one_hot(label_map, self.classes))
 
 
 class StyleDecoder(nn.Module):
@@ -105,7 +106,7 @@ def groupdnet_pack(trained: TrainedStyles) -> ExportedPack:
         for tensor in (JOINT_STYLES, SINGLE_STYLES, GIVEN_STYLES, STYLE_MEAN, STYLE_LOG_VARIANCE)
     )
     is_given = TensorSpec(STYLE_GIVEN, torch.uint8, codes[:1], below(2))
-    picture = TensorSpec(PICTURE, torch.uint8, (side, side, 3), below(COLORS))
+    picture = TensorSpec(PICTURE, torch.uint8, (side, side, 3), below(LEVELS))
     made = (TensorSpec(IMAGE, torch.uint8, (side, side, 3)),)
     encoder = Stage(
         f"{name}_encoder", StyleEncoder(network, classes), (picture, label_map), (mean, log_variance)
@@ -114,14 +115,9 @@ def groupdnet_pack(trained: TrainedStyles) -> ExportedPack:
         Stage(f"{name}_prior", prior, (latent,), (joint, single)),
         Stage(f"{name}_decoder", decoder, (label_map, joint, given, is_given), made),
     )
-    return ExportedPack(
-        name=name,
-        palette=config.palette,
-        image_side=side,
-        latent_size=section.code_numbers,
-        latent_scale=1.0,
+    condition = ServedCondition(
+        name=ensemble_name(name),
         stages=stages,
-        aside=(encoder, stages[0]),
         fused=Stage(
             fused_name(name), FusedStyles(prior, decoder), (label_map, latent, given, is_given), made
         ),
@@ -140,6 +136,15 @@ def groupdnet_pack(trained: TrainedStyles) -> ExportedPack:
             "style_size": str(section.code),
         },
         walk=lambda models, labels, latents: walk(models, (encoder.name, stages[0].name), labels, latents),
+    )
+    return ExportedPack(
+        name=name,
+        palette=config.palette,
+        image_side=side,
+        latent_size=section.code_numbers,
+        latent_scale=1.0,
+        conditions=(condition,),
+        aside=(encoder, stages[0]),
     )
 
 

@@ -9,7 +9,7 @@ from tritonclient.grpc import model_config_pb2 as triton
 
 from export.accelerator import add_accelerator
 from export.config_file import rendered
-from export.exported import ExportedPack
+from export.exported import ServedCondition
 from export.stages import Stage, TensorSpec
 from export.targets import CPU, MAX_BATCH_SIZE, PRECISION_PARAMETER, Target
 
@@ -65,25 +65,29 @@ def stage_config(
     return rendered(config)
 
 
-def ensemble_config(pack: ExportedPack) -> str:
-    """The configuration of the ensemble that runs a pack's stages one after the other.
+def ensemble_config(condition: ServedCondition) -> str:
+    """The configuration of the ensemble that runs a condition's stages one after the other.
 
-    Tensors of the same name are the same tensor, so every map is the identity. What nobody reads is not
-    mapped: it would be carried along for nothing.
+    Tensors of the same name are the same tensor, so every map is the identity but for what the condition
+    renames. What nobody reads is not mapped: it would be carried along for nothing.
     """
-    ensemble = triton.ModelConfig(name=pack.ensemble, platform="ensemble", max_batch_size=MAX_BATCH_SIZE)
-    _add_tensors(ensemble, pack.fused.inputs, pack.fused.outputs)
+
+    def called(stage: Stage, spec: TensorSpec) -> str:
+        return condition.renamed.get((stage.name, spec.name), spec.name)
+
+    ensemble = triton.ModelConfig(name=condition.name, platform="ensemble", max_batch_size=MAX_BATCH_SIZE)
+    _add_tensors(ensemble, condition.fused.inputs, condition.fused.outputs)
     ensemble.version_policy.latest.num_versions = 1
-    read = {spec.name for stage in pack.stages for spec in stage.inputs}
-    read |= {spec.name for spec in pack.fused.outputs}
-    for stage in pack.stages:
+    read = {called(stage, spec) for stage in condition.stages for spec in stage.inputs}
+    read |= {spec.name for spec in condition.fused.outputs}
+    for stage in condition.stages:
         step = ensemble.ensemble_scheduling.step.add(model_name=stage.name, model_version=-1)
         for spec in stage.inputs:
-            step.input_map[spec.name] = spec.name
+            step.input_map[spec.name] = called(stage, spec)
         for spec in stage.outputs:
-            if spec.name in read:
-                step.output_map[spec.name] = spec.name
-    _add_parameters(ensemble, pack.parameters)
+            if called(stage, spec) in read:
+                step.output_map[spec.name] = called(stage, spec)
+    _add_parameters(ensemble, condition.parameters)
     return rendered(ensemble)
 
 

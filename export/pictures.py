@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
-from export.exported import ExportedPack, InPyTorch, Models, Pictures
+from export.exported import ExportedPack, InPyTorch, Models, Pictures, ServedCondition
 from export.runners import Runner
 from training.data.samples import latents_of
 from training.palette import Palette
@@ -122,15 +122,16 @@ def load_samples(pack: ExportedPack, folder: Path = LABEL_MAPS) -> Samples:
     return Samples(np.repeat(maps, len(SEEDS), axis=0), np.tile(latents, (len(maps), 1)))
 
 
-def reference_pictures(pack: ExportedPack, samples: Samples) -> Pictures:
+def reference_pictures(pack: ExportedPack, condition: ServedCondition, samples: Samples) -> Pictures:
     """PyTorch's pictures in FP32, as `pictures_of` orders them."""
-    return pictures_of(pack, InPyTorch(pack), samples)
+    return pictures_of(condition, InPyTorch(pack, condition), samples)
 
 
-def pictures_of(pack: ExportedPack, models: Models, samples: Samples) -> Pictures:
+def pictures_of(condition: ServedCondition, models: Models, samples: Samples) -> Pictures:
     """Models' pictures, uint8 `[N, H, W, 3]`: for each label map all its seeds, once for each way to ask."""
     parts = (slice(start, start + len(SEEDS)) for start in range(0, len(samples.labels), len(SEEDS)))
-    return np.concatenate([pack.walk(models, samples.labels[part], samples.latents[part]) for part in parts])
+    walks = [condition.walk(models, samples.labels[part], samples.latents[part]) for part in parts]
+    return np.concatenate(walks)
 
 
 def compare(model: str, runner: Runner, pictures: Pictures, reference: Pictures) -> Verdict:

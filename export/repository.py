@@ -10,7 +10,8 @@ from pathlib import Path
 import onnx
 
 from export.config_file import CONFIG
-from export.exported import ExportedPack
+from export.exported import ExportedPack, ServedCondition
+from export.halved_weights import with_halved_weights
 from export.mixed_precision import in_precision
 from export.model_config import ensemble_config, stage_config
 from export.onnx_graph import EXPORT_BATCH, write_onnx
@@ -61,10 +62,11 @@ def write_repository(
         writer = _Writer(pack, Path(scratch), target, precision, report)
         for stage in pack.graphs if "ensemble" in layouts else pack.aside:
             writer.stage(stage)
-        if "ensemble" in layouts:
-            writer.ensemble()
-        if "fused" in layouts:
-            writer.fused()
+        for condition in pack.conditions:
+            if "ensemble" in layouts:
+                writer.ensemble(condition)
+            if "fused" in layouts:
+                writer.fused(condition)
         for file in [path for path in sorted(writer.folder.rglob("*")) if path.is_file()]:
             place = repository / file.relative_to(writer.folder)
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -81,24 +83,26 @@ class _Writer:
         self.folder, self.written = folder, list[str]()
         self._pack, self._target, self._precision, self._report = pack, target, precision, report
 
-    def ensemble(self) -> None:
-        name = self._pack.ensemble
+    def ensemble(self, condition: ServedCondition) -> None:
+        name = condition.name
         version = self.folder / name / VERSION
         version.mkdir(parents=True)
         (version / ".gitkeep").touch()  # Triton wants the folder, git keeps no empty ones
-        (self.folder / name / CONFIG).write_text(ensemble_config(self._pack))
+        (self.folder / name / CONFIG).write_text(ensemble_config(condition))
         self._labels(name)
         self.written.append(name)
 
-    def fused(self) -> None:
-        self.stage(self._pack.fused, self._pack.parameters)
-        self._labels(self._pack.fused.name)
+    def fused(self, condition: ServedCondition) -> None:
+        self.stage(condition.fused, condition.parameters)
+        self._labels(condition.fused.name)
 
     def stage(self, stage: Stage, parameters: Mapping[str, str] | None = None) -> None:
         file = self.folder / stage.name / VERSION / ONNX_FILE
         write_onnx(stage, example_inputs(stage, EXPORT_BATCH), file)
         if self._target.gpu:
             onnx.save(with_uint8_at_edges(onnx.load(file)), file)
+        elif stage.halved and self._precision == "fp32":
+            onnx.save(with_halved_weights(onnx.load(file)), file)
         self._prove(stage, file)
         if self._precision != "fp32":
             onnx.save(in_precision(onnx.load(file), self._precision), file)

@@ -15,6 +15,9 @@ from torch import Tensor, nn
 LABEL_MAP = "LABEL_MAP"
 LATENT = "LATENT"
 IMAGE = "IMAGE"
+PICTURE = "PICTURE"
+LEVELS = 256
+"""Of a colour, or of ink."""
 LABEL_MAP_CONDITION = "label_map"
 
 Examples = Callable[[tuple[int, ...], torch.Generator], Tensor]
@@ -40,6 +43,17 @@ def normal(scale: float) -> Examples:
 def below(count: int) -> Examples:
     """Integers from 0 to one below `count`, uint8."""
     return lambda shape, generator: torch.randint(count, shape, generator=generator).to(torch.uint8)
+
+
+def below_or(count: int, other: int) -> Examples:
+    """Integers from 0 to one below `count`, uint8, half of them replaced by `other`."""
+
+    def examples(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        ids = torch.randint(count, shape, generator=generator)
+        kept = torch.rand(shape, generator=generator) < 0.5
+        return torch.where(kept, ids, other).to(torch.uint8)
+
+    return examples
 
 
 def regions(count: int, side: int = 4) -> Examples:
@@ -80,6 +94,7 @@ class Stage:
         inputs: what it takes.
         outputs: what it gives.
         cached: whether the server shall remember its answers.
+        halved: whether its graph keeps in half precision what that holds exactly; it computes as before.
     """
 
     name: str
@@ -87,6 +102,7 @@ class Stage:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     cached: bool = False
+    halved: bool = False
 
 
 def ensemble_name(pack: str, condition: str = LABEL_MAP_CONDITION) -> str:
@@ -109,3 +125,8 @@ def image(picture: Tensor) -> Tensor:
     """Pictures `[B, 3, H, W]` in [-1, 1] to uint8, channels last: what every last stage ends with."""
     scaled = picture * 127.5 + 127.5
     return scaled.clamp(0, 255).permute(0, 2, 3, 1).round().to(torch.uint8)
+
+
+def from_picture(picture: Tensor) -> Tensor:
+    """Pictures uint8 `[B, H, W, 3]` to `[B, 3, H, W]` in [-1, 1]: what stages that take one begin with."""
+    return picture.permute(0, 3, 1, 2).float() / 127.5 - 1

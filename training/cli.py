@@ -70,7 +70,9 @@ def train(
     checkpoint_every: int,
     sheet_every: int,
 ) -> None:
-    """Train one STAGE of a pack: proxies, then rearranger, then mapper; styles for packs of GroupDNet.
+    """Train one STAGE of a pack: proxies, then rearranger, then mapper; sketch and scribble by themselves.
+
+    Packs of GroupDNet have the stage styles.
 
     Metrics, contact sheets and checkpoints go to runs/PACK/, the finished weights into the pack's folder. A
     run that was stopped goes on from its last checkpoint.
@@ -147,7 +149,9 @@ def _evaluate(pack: str, pairs: int, strengths: tuple[float, ...], features: dic
     default = config.mapper.style_strength.default
     evaluator = Evaluator(config, load_pipeline(config, pack_folder(pack)), pairs, features=features)
     result = evaluator.evaluate(list(strengths) or [default])
-    sheets = {"sheet": evaluator.sheet(default), "worst": evaluator.worst(default), "dial": evaluator.dial()}
+    others, sheets = evaluator.evaluate_conditions(default)
+    result.rows.update(others.rows)
+    sheets |= {"sheet": evaluator.sheet(default), "worst": evaluator.worst(default), "dial": evaluator.dial()}
     return as_markdown(result, config), result.as_dict(), sheets
 
 

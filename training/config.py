@@ -213,6 +213,47 @@ class MapperSection(Section):
     style_strength: StyleStrengthSection
 
 
+class ReaderSection(ClassifierSection):
+    """What reads drawings as label maps, and its training."""
+
+    widths: Widths
+
+
+class InversionWeights(Section):
+    """Weights of the inverter's losses."""
+
+    image: Weight
+    features: dict[int, Weight]
+    kept: Weight
+
+
+class InversionSection(Section):
+    """The inverter, picture to features, and its training."""
+
+    widths: Widths
+    depth: Positive
+    steps: Positive
+    batch: Positive
+    plain_fraction: float = Field(gt=0, lt=1)
+    kept_samples: Positive
+    learning_rate: Rate
+    weights: InversionWeights
+
+    @property
+    def plain_samples(self) -> int:
+        """Samples of a batch that are not distorted."""
+        return round(self.batch * self.plain_fraction)
+
+    @model_validator(mode="after")
+    def _batch_has_both_kinds(self) -> InversionSection:
+        if not 1 <= self.plain_samples <= self.batch - 1:
+            raise ValueError(
+                f"plain_fraction: {self.plain_fraction} of a batch of {self.batch} are {self.plain_samples} "
+                "samples; there must be at least 1, and at least 1 other"
+            )
+        return self
+
+
 class PackConfig(Section):
     """Everything that defines a pack."""
 
@@ -223,6 +264,9 @@ class PackConfig(Section):
     proxies: ProxiesSection
     rearranger: RearrangerSection
     mapper: MapperSection
+    sketch: ReaderSection | None = None
+    scribble: ReaderSection | None = None
+    inversion: InversionSection | None = None
 
     @model_validator(mode="after")
     def _masks_reach_the_cut(self) -> PackConfig:
@@ -232,6 +276,46 @@ class PackConfig(Section):
                 f"{self.proxies.resolution}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _inverter_reaches_the_levels(self) -> PackConfig:
+        if self.inversion is not None:
+            attended = [level.resolution for level in self.rearranger.levels]
+            levels = (self.proxies.resolution // attended[0]).bit_length()
+            if len(self.inversion.widths) != levels:
+                raise ValueError(
+                    f"inversion.widths: needs {levels} numbers, for {self.proxies.resolution} cells a side "
+                    f"down to {attended[0]}, found {len(self.inversion.widths)}"
+                )
+            if not set(self.inversion.weights.features) <= set(attended):
+                found = sorted(self.inversion.weights.features)
+                raise ValueError(
+                    f"inversion.weights.features: can have the resolutions {attended}, found {found}"
+                )
+        return self
+
+
+def reader_section(config: PackConfig, name: str) -> ReaderSection:
+    """The pack's section "sketch" or "scribble".
+
+    Raises:
+        ValueError: if it has none.
+    """
+    section: ReaderSection | None = getattr(config, name)
+    if section is None:
+        raise ValueError(f"pack {config.pack.name!r}: its configuration has no section [{name}]")
+    return section
+
+
+def inversion_section(config: PackConfig) -> InversionSection:
+    """The pack's section for inversion.
+
+    Raises:
+        ValueError: if it has none.
+    """
+    if config.inversion is None:
+        raise ValueError(f"pack {config.pack.name!r}: its configuration has no section [inversion]")
+    return config.inversion
 
 
 def available_packs() -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from training.conditions import by_hand_sheet, conditions_sheet, held_out_conditions, pictures_for
 from training.config import PackConfig
 from training.data.labelled import load_split, run_labeller
 from training.data.samples import from_uint8, to_uint8
@@ -103,7 +104,7 @@ class Evaluator:
         self.features = {PROXY_SEGMENTER: network_features(pipeline.segmenter), **features}
 
     def evaluate(self, strengths: list[float], seed: int = 0) -> Evaluation:
-        """Evaluate at each style strength, with chance and upper bound."""
+        """Evaluate label maps at each style strength, with chance and upper bound."""
         noise = np.random.default_rng(seed).normal(0, NOISE_LEVELS, self.givers.shape)
         noised = (self.givers + noise).round().clip(0, 255).astype(np.uint8)
         # Rolled by two: neither the sample the mask comes from nor the style's source.
@@ -114,6 +115,17 @@ class Evaluator:
         results = {f"style strength {strength:g}": self.synthesize(strength) for strength in strengths}
         rows |= {name: self._row(pictures) for name, pictures in results.items()}
         return Evaluation(self.pairs, rows, measure(self.sources, results, self.features))
+
+    def evaluate_conditions(self, strength: float) -> tuple[Evaluation, dict[str, Image.Image]]:
+        """Evaluate every other kind of condition; with sheets of these and of drawings made by hand."""
+        asked = held_out_conditions(self.config, self.pipeline, self.wanted, self.givers)
+        made = [pictures_for(self.pipeline, one, self.latents, strength) for one in asked]
+        results = dict(zip((one.name for one in asked), made, strict=True))
+        rows = {name: self._row(pictures) for name, pictures in results.items()}
+        sheets = {"conditions": conditions_sheet(self.config, asked, made, self.sources)}
+        if self.pipeline.reader is not None or self.pipeline.completer is not None:
+            sheets["by_hand"] = by_hand_sheet(self.config, self.pipeline, self.latents, strength)
+        return Evaluation(self.pairs, rows, measure(self.sources, results, self.features)), sheets
 
     def synthesize(self, strength: float) -> NDArray[np.uint8]:
         """Pictures of all pairs, uint8 `[pairs, H, W, 3]`."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from training.config import PackConfig
+from training.config import PackConfig, inversion_section, reader_section
 from training.generators.base import Generator
 from training.generators.dcgan import load_generator
+from training.inverter import Inverter
 from training.mapper import LabelMapMapper
+from training.readers import ScribbleCompleter, SketchReader
 from training.rearranger import AttentionLevel, Rearranger
 from training.unet import UNet
 
@@ -54,3 +56,37 @@ def rearranger(config: PackConfig, generator: Generator) -> Rearranger:
 def label_map_mapper(config: PackConfig) -> LabelMapMapper:
     """The semantic mapper for label maps."""
     return LabelMapMapper(len(config.palette), config.proxies.clusters, config.mapper.widths)
+
+
+def sketch_reader(config: PackConfig) -> SketchReader:
+    """What reads sketches as label maps.
+
+    Raises:
+        ValueError: if the pack's configuration has none.
+    """
+    return SketchReader(len(config.palette), reader_section(config, "sketch").widths)
+
+
+def scribble_completer(config: PackConfig) -> ScribbleCompleter:
+    """What completes scribbles to label maps.
+
+    Raises:
+        ValueError: if the pack's configuration has none.
+    """
+    return ScribbleCompleter(len(config.palette), reader_section(config, "scribble").widths)
+
+
+def inverter(config: PackConfig, generator: Generator) -> Inverter:
+    """The inverter: pictures `[B, 3, 2m, 2m]` in [-1, 1] -> features at the attended resolutions.
+
+    Raises:
+        ValueError: if the pack has none.
+    """
+    section = inversion_section(config)
+    attended = (level.resolution for level in config.rearranger.levels)
+    return Inverter(
+        {r: generator.channels[r] for r in attended},
+        config.proxies.resolution,
+        section.widths,
+        section.depth,
+    )

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from training.config import PackConfig
 from training.generators.base import FeaturePyramid, Generator
+from training.inverter import Inverter
 from training.mapper import LabelMapMapper, proxy_histogram
-from training.networks import label_map_mapper, pretrained_generator, proxy_segmenter, rearranger
-from training.pack import load_weights
+from training.networks import (
+    inverter,
+    label_map_mapper,
+    pretrained_generator,
+    proxy_segmenter,
+    rearranger,
+    scribble_completer,
+    sketch_reader,
+)
+from training.pack import load_weights, weights_path
+from training.readers import ScribbleCompleter, SketchReader
 from training.rearranger import Rearranger
 from training.unet import UNet, frozen, one_hot
+
+INVERTER = "inverter"
+_Around = TypeVar("_Around", SketchReader, ScribbleCompleter, LabelMapMapper)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +50,18 @@ class Source:
 
 
 class SynthesisPipeline(nn.Module):
-    """Label map and latent to picture, through all four stages."""
+    """Condition and latent to picture, through all stages.
+
+    Args:
+        config: of the pack.
+        generator: frozen.
+        segmenter: pictures to proxy masks.
+        arranger: the rearranger.
+        mapper: for label maps.
+        reader: of sketches; None while it is not trained.
+        completer: of scribbles; None while it is not trained.
+        inverter: for edits of pictures; None while it is not trained.
+    """
 
     def __init__(
         self,
@@ -44,10 +70,14 @@ class SynthesisPipeline(nn.Module):
         segmenter: UNet,
         arranger: Rearranger,
         mapper: LabelMapMapper,
+        reader: SketchReader | None = None,
+        completer: ScribbleCompleter | None = None,
+        inverter: Inverter | None = None,
     ) -> None:
         super().__init__()
         self.generator, self.segmenter, self.rearranger = generator, segmenter, arranger
-        self.mapper = mapper
+        self.mapper, self.reader, self.completer = mapper, reader, completer
+        self.inverter = inverter
         self.clusters = config.proxies.clusters
         self.cut = config.rearranger.cut
         self.attended = tuple(level.resolution for level in config.rearranger.levels)
@@ -55,15 +85,39 @@ class SynthesisPipeline(nn.Module):
     def head(self, latents: Tensor) -> Source:
         """Stage generator head: latents `[B, latent_dim]`."""
         pyramid, pictures = self.generator.sample(latents)
-        mask = self.segmenter(pictures).argmax(1)
+        mask = self.segment(pictures)
         return Source(
             {r: pyramid[r] for r in self.attended}, mask, proxy_histogram(mask, self.clusters), pictures
         )
 
+    def invert(self, pictures: Tensor) -> FeaturePyramid:
+        """Stage inverter: features at the attended resolutions, of pictures `[B, 3, H, W]` in [-1, 1]."""
+        assert self.inverter is not None, "the inverter is not trained"
+        pyramid: FeaturePyramid = self.inverter(pictures)
+        return pyramid
+
+    def source_of(self, pictures: Tensor) -> Source:
+        """What pictures `[B, 3, H, W]` in [-1, 1] bring, in place of a latent."""
+        mask = self.segment(pictures)
+        return Source(self.invert(pictures), mask, proxy_histogram(mask, self.clusters), pictures)
+
     def map_labels(self, labels: Tensor, histogram: Tensor, strength: Tensor) -> Tensor:
         """Stage mapper: target proxy masks, int64 `[B, m, m]`; see `LabelMapMapper`."""
-        logits: Tensor = self.mapper(labels, histogram, strength)
-        return logits.argmax(1)
+        return _likeliest(self.mapper(labels, histogram, strength))
+
+    def read_sketches(self, sketches: Tensor) -> Tensor:
+        """Stage sketch reader: label maps, int64 `[B, H, W]`; see `SketchReader`."""
+        assert self.reader is not None, "the reader of sketches is not trained"
+        return _likeliest(self.reader(sketches))
+
+    def complete(self, scribbles: Tensor) -> Tensor:
+        """Stage scribble completer: label maps, int64 `[B, H, W]`; see `ScribbleCompleter`."""
+        assert self.completer is not None, "the completer of scribbles is not trained"
+        return _likeliest(self.completer(scribbles))
+
+    def segment(self, pictures: Tensor) -> Tensor:
+        """Stage proxy segmenter: proxy masks, int64 `[B, m, m]`, of pictures `[B, 3, H, W]` in [-1, 1]."""
+        return _likeliest(self.segmenter(pictures))
 
     def rearrange(self, pyramid: FeaturePyramid, source_mask: Tensor, target_mask: Tensor) -> Tensor:
         """Stage rearranger: features at the cut, of the source's pyramid and both proxy masks `[B, m, m]`."""
@@ -81,15 +135,20 @@ class SynthesisPipeline(nn.Module):
     def forward(self, labels: Tensor, latents: Tensor, strength: Tensor) -> Tensor:
         """Pictures `[B, 3, H, W]` in [-1, 1] of label maps `[B, H, W]`, latents, style strengths `[B, 1]`."""
         source = self.head(latents)
-        target = self.map_labels(labels, source.histogram, strength)
-        return self.tail(self.rearrange(source.pyramid, source.mask, target))
+        return self.shape(source, self.map_labels(labels, source.histogram, strength))
+
+    def shape(self, source: Source, target_mask: Tensor) -> Tensor:
+        """Pictures `[B, 3, H, W]` in [-1, 1] of a source in the shape of proxy masks `[B, m, m]`."""
+        return self.tail(self.rearrange(source.pyramid, source.mask, target_mask))
 
 
 def load_pipeline(config: PackConfig, folder: Path) -> SynthesisPipeline:
     """The pipeline of a trained pack, on the CPU.
 
+    What sketches, scribbles and edits of pictures need is there once it is trained.
+
     Raises:
-        FileNotFoundError: if a network has not been trained or the generator is not installed.
+        FileNotFoundError: if another network has not been trained or the generator is not installed.
     """
     generator = pretrained_generator(config)
     return SynthesisPipeline(
@@ -98,9 +157,31 @@ def load_pipeline(config: PackConfig, folder: Path) -> SynthesisPipeline:
         frozen(load_weights(proxy_segmenter(config), folder, "proxy_segmenter")),
         load_weights(rearranger(config, generator), folder, "rearranger_tuned"),
         _folded(load_weights(label_map_mapper(config), folder, "mapper_label_map")),
+        _if_trained(sketch_reader, config, folder, "sketch_reader"),
+        _if_trained(scribble_completer, config, folder, "scribble_completer"),
+        _inverter_if_trained(config, generator, folder),
     ).eval()
 
 
-def _folded(mapper: LabelMapMapper) -> LabelMapMapper:
-    mapper.network = frozen(mapper.network)
-    return mapper
+def _if_trained(
+    build: Callable[[PackConfig], _Around], config: PackConfig, folder: Path, name: str
+) -> _Around | None:
+    if not weights_path(folder, name).exists():
+        return None
+    return _folded(load_weights(build(config), folder, name))
+
+
+def _inverter_if_trained(config: PackConfig, generator: Generator, folder: Path) -> Inverter | None:
+    """Folded, and rounded to half precision once more: exported graphs then hold it in half the space."""
+    if not weights_path(folder, INVERTER).exists():
+        return None
+    return frozen(load_weights(inverter(config, generator), folder, INVERTER)).half().float()
+
+
+def _folded(around: _Around) -> _Around:
+    around.network = frozen(around.network)
+    return around
+
+
+def _likeliest(logits: Tensor) -> Tensor:
+    return logits.argmax(1)

@@ -161,6 +161,12 @@ def _save(trainer: Trainer, step: int, checkpoint: Path) -> None:
     partial.replace(checkpoint)
 
 
+def mixed_precision(device: torch.device) -> torch.autocast:
+    """Autocast to bfloat16 where there are instructions for it; elsewhere it takes ten times as long."""
+    capable = device.type != "cpu" or bool(torch.cpu.get_capabilities().get("avx512_bf16"))
+    return torch.autocast(device.type, torch.bfloat16, enabled=capable)
+
+
 def place(network: Network, device: torch.device) -> Network:
     """Move a network to where it trains, in the memory layout convolutions are fastest in."""
     network.to(device)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from training.data.samples import to_uint8
 from training.palette import IGNORED, Palette
+from training.readers import NOT_DRAWN
 
 CELL = 96
 
@@ -52,3 +53,17 @@ def paint_labels(labels: Tensor | NDArray[np.uint8], palette: Palette) -> NDArra
     colors[: len(palette)] = palette.colors()
     painted: NDArray[np.uint8] = colors[ids]
     return painted
+
+
+def paint_scribbles(scribbles: Tensor | NDArray[np.uint8], palette: Palette) -> NDArray[np.uint8]:
+    """Scribbles `[N, H, W]` in the palette's colours on white: uint8 `[N, H, W, 3]`."""
+    ids = scribbles.cpu().numpy() if isinstance(scribbles, torch.Tensor) else scribbles
+    painted = paint_labels(np.where(ids == NOT_DRAWN, 0, ids), palette)
+    painted[ids == NOT_DRAWN] = 255
+    return painted
+
+
+def paint_sketches(sketches: Tensor | NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Sketches `[N, H, W]`, ink from 0 to 255, as black on white: uint8 `[N, H, W, 3]`."""
+    ink = sketches.cpu().numpy() if isinstance(sketches, torch.Tensor) else sketches
+    return np.repeat(255 - ink[..., None], 3, axis=3)

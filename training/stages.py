@@ -14,18 +14,25 @@ from training.data.labelled import load_split
 from training.discriminator import SegmenterDiscriminator
 from training.generators.base import Generator
 from training.loops.cycle import CycleTrainer, Judges
+from training.loops.inversion import InversionTrainer
 from training.loops.label_segmenter import LabelSegmenterTrainer
 from training.loops.mapper import MapperTrainer
 from training.loops.proxy_segmenter import ProxySegmenterTrainer
 from training.loops.rearranger import RearrangerTrainer
+from training.loops.scribble import ScribbleTrainer
+from training.loops.sketch import SketchTrainer
 from training.networks import (
+    inverter,
     label_map_mapper,
     label_segmenter,
     pretrained_generator,
     proxy_segmenter,
     rearranger,
+    scribble_completer,
+    sketch_reader,
 )
 from training.pack import Network, averaged_weights, load_weights, save_weights
+from training.pipeline import INVERTER
 from training.runs import RunOptions, Trainer, place, train
 from training.unet import UNet, frozen
 
@@ -87,10 +94,42 @@ def train_mapper(config: PackConfig, folder: Path, options: RunOptions) -> None:
     _finish(rearranger(config, generator), "cycle", folder, options, "rearranger_tuned", "rearranger_average")
 
 
+def train_inversion(config: PackConfig, folder: Path, options: RunOptions) -> None:
+    """Train the inverter against the rearranger that is served; writes `inverter`."""
+    device = torch.device(options.device)
+    generator = _generator(config, device)
+    start = load_weights(proxy_segmenter(config), folder, "proxy_segmenter")
+    arranger = place(load_weights(rearranger(config, generator), folder, "rearranger_tuned"), device)
+    torch.manual_seed(options.seed)
+    _run(InversionTrainer(config, generator, start, arranger, device), options)
+    _finish(inverter(config, generator), INVERTER, folder, options)
+
+
+def train_sketch(config: PackConfig, folder: Path, options: RunOptions) -> None:
+    """Train what reads sketches; writes `sketch_reader`."""
+    device = torch.device(options.device)
+    generator = _generator(config, device)
+    samples = load_split(config, generator, "train")
+    torch.manual_seed(options.seed)
+    _run(SketchTrainer(config, generator, samples, device), options)
+    _finish(sketch_reader(config), "sketch_reader", folder, options)
+
+
+def train_scribble(config: PackConfig, folder: Path, options: RunOptions) -> None:
+    """Train what completes scribbles; writes `scribble_completer`."""
+    samples = load_split(config, pretrained_generator(config), "train")
+    torch.manual_seed(options.seed)
+    _run(ScribbleTrainer(config, samples, torch.device(options.device)), options)
+    _finish(scribble_completer(config), "scribble_completer", folder, options)
+
+
 STAGES: dict[str, Callable[[PackConfig, Path, RunOptions], None]] = {
     "proxies": train_proxies,
     "rearranger": train_rearranger,
     "mapper": train_mapper,
+    "sketch": train_sketch,
+    "scribble": train_scribble,
+    "inversion": train_inversion,
 }
 
 

@@ -7,6 +7,7 @@ channels first (pixel unshuffle), which halves the cost of a 64 px network and l
 from __future__ import annotations
 
 import copy
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -27,8 +28,11 @@ def conv_block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     )
 
 
-def frozen(network: UNet) -> UNet:
-    """A copy for inference: weights frozen, batch norms folded into the convolutions (exact and faster)."""
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def frozen(network: Network) -> Network:
+    """A copy for inference: weights frozen, batch norms of `conv_block`s folded in (exact and faster)."""
     copied = copy.deepcopy(network).eval().requires_grad_(False)
     for block in copied.modules():
         if isinstance(block, nn.Sequential) and isinstance(block[1], nn.BatchNorm2d):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from pathlib import Path
 
 import click
 
 from export.config_file import CONFIG
-from export.exported import ExportedPack
+from export.exported import ExportedPack, ServedCondition
 from export.methods import load_pack
 from export.mixed_precision import LOW_TYPES
 from export.pictures import (
@@ -70,27 +71,33 @@ def _verify(
     pack: ExportedPack, repository: Path, precisions: tuple[str, ...], label_maps: Path, sheet: Path | None
 ) -> bool:
     samples = load_samples(pack, label_maps)
-    reference = reference_pictures(pack, samples)
     aside = tuple(stage.name for stage in pack.aside)
     verdicts = []
-    for model in _models(pack, repository):
-        for precision in precisions or (None,):
+    compared = 0
+    for condition, models in _models(pack, repository):
+        reference = reference_pictures(pack, condition, samples)
+        compared += len(reference)
+        for model, precision in itertools.product(models, precisions or (None,)):
             runner = Runner(repository, model, precision, aside)
-            pictures = pictures_of(pack, runner, samples)
+            pictures = pictures_of(condition, runner, samples)
             verdicts.append(compare(model, runner, pictures, reference))
             if sheet is not None:
                 file = sheet.with_stem(f"{sheet.stem}-{model}-{runner.precision}")
                 worst_sheet(verdicts[-1], samples, pictures, reference, pack.palette).save(file)
                 click.echo(f"{file}: label maps, PyTorch's pictures, these pictures, their difference")
     maps = len(samples.labels) // len(SEEDS)
-    click.echo(f"{len(reference)} pictures, {maps} label maps by {len(SEEDS)} seeds, against PyTorch in FP32")
+    click.echo(f"{compared} pictures, {maps} label maps by {len(SEEDS)} seeds, against PyTorch in FP32")
     click.echo(as_table(verdicts))
     return all(verdict.passed for verdict in verdicts)
 
 
-def _models(pack: ExportedPack, repository: Path) -> list[str]:
-    names = (pack.ensemble, pack.fused.name)
-    found = [name for name in names if (repository / name / CONFIG).is_file()]
-    if not found:
-        raise FileNotFoundError(f"{repository}: holds neither {names[0]} nor {names[1]}")
+def _models(pack: ExportedPack, repository: Path) -> list[tuple[ServedCondition, list[str]]]:
+    """Each condition with those of its models that the repository holds, of either layout."""
+    found = []
+    for condition in pack.conditions:
+        names = (condition.name, condition.fused.name)
+        present = [name for name in names if (repository / name / CONFIG).is_file()]
+        if not present:
+            raise FileNotFoundError(f"{repository}: holds neither {names[0]} nor {names[1]}")
+        found.append((condition, present))
     return found

@@ -11,7 +11,15 @@ from torch.nn import functional as F
 
 from training.config import ClassifierSection
 from training.palette import IGNORED
-from training.runs import Metrics, Stateful, moving_average, place, set_learning_rate, warm_cosine
+from training.runs import (
+    Metrics,
+    Stateful,
+    mixed_precision,
+    moving_average,
+    place,
+    set_learning_rate,
+    warm_cosine,
+)
 
 WEIGHT_DECAY = 1e-4
 
@@ -46,7 +54,7 @@ class ClassifierTrainer(ABC):
         """One batch."""
         set_learning_rate(self.optimizer, self.rate * warm_cosine(step, self.steps))
         self.network.train()
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with mixed_precision(self.device):
             logits, classes = self.answer(generator)
         loss = F.cross_entropy(logits.float(), classes.long(), ignore_index=IGNORED)
         self.optimizer.zero_grad(set_to_none=True)

@@ -34,7 +34,15 @@ from training.loops.rearranger import (
 from training.losses import adversarial_loss, style_loss
 from training.mapper import LabelMapMapper, proxy_histogram, straight_through_argmax
 from training.rearranger import Rearranger
-from training.runs import Metrics, Stateful, moving_average, place, set_learning_rate, warm_cosine
+from training.runs import (
+    Metrics,
+    Stateful,
+    mixed_precision,
+    moving_average,
+    place,
+    set_learning_rate,
+    warm_cosine,
+)
 from training.sheets import contact_sheet, paint_labels
 from training.unet import UNet, one_hot
 
@@ -111,7 +119,7 @@ class CycleTrainer:
         labels = self.samples.labels[chosen].to(self.device)
         wanted = labels.roll(1, 0)
         own = slice(None, max(1, self.section.self_samples))
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with mixed_precision(self.device):
             source = self._draw(chosen)
             histogram = proxy_histogram(source.masks, self.clusters)
             supervised = self.mapper(labels, histogram, strength).float()

@@ -26,7 +26,15 @@ from training.losses import (
     style_loss,
 )
 from training.networks import rearranger
-from training.runs import Metrics, Stateful, moving_average, place, set_learning_rate, warm_cosine
+from training.runs import (
+    Metrics,
+    Stateful,
+    mixed_precision,
+    moving_average,
+    place,
+    set_learning_rate,
+    warm_cosine,
+)
 from training.sheets import contact_sheet, paint_clusters
 from training.unet import UNet, one_hot
 
@@ -127,7 +135,7 @@ class RearrangerTrainer:
         noise = torch.randn(
             self.batch, 3, self.generator.image_size, self.generator.image_size, generator=generator
         )
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with mixed_precision(self.device):
             source = draw_samples(
                 self.generator, self.segmenter, latents.to(self.device) * self.config.latent.scale
             )

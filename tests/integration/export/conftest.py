@@ -24,7 +24,15 @@ from training.groupdnet.expectation import CodeExpectation, RelativeGroupDNet
 from training.groupdnet.network import GroupDNet
 from training.groupdnet.pack_config import StylesConfig
 from training.groupdnet.prior import StylePrior
-from training.networks import label_map_mapper, pretrained_generator, proxy_segmenter, rearranger
+from training.networks import (
+    inverter,
+    label_map_mapper,
+    pretrained_generator,
+    proxy_segmenter,
+    rearranger,
+    scribble_completer,
+    sketch_reader,
+)
 from training.pack import save_weights
 from training.pipeline import SynthesisPipeline, load_pipeline
 
@@ -41,12 +49,25 @@ def weights(config: PackConfig, tmp_path_factory: pytest.TempPathFactory) -> Pat
     folder = tmp_path_factory.mktemp("pack")
     segmenter, mapper = proxy_segmenter(config), label_map_mapper(config)
     arranger = rearranger(config, pretrained_generator(config))
-    networks = {"proxy_segmenter": segmenter, "rearranger_tuned": arranger, "mapper_label_map": mapper}
+    reader, completer = sketch_reader(config), scribble_completer(config)
+    networks = {
+        "proxy_segmenter": segmenter,
+        "rearranger_tuned": arranger,
+        "mapper_label_map": mapper,
+        "sketch_reader": reader,
+        "scribble_completer": completer,
+        "inverter": inverter(config, pretrained_generator(config)),
+    }
     with torch.no_grad():
         for network in networks.values():
             for parameter in network.parameters():
                 parameter.add_(0.02 * torch.randn_like(parameter))
-        for network in (segmenter, mapper.network):  # all clusters shall occur in their answers
+        for network in (
+            segmenter,
+            mapper.network,
+            reader.network,
+            completer.network,
+        ):  # all clusters shall occur in their answers
             network.get_parameter("stem.0.weight").mul_(10)
             weight = network.get_parameter("classify.weight")
             weight.sub_(weight.mean(1, keepdim=True))
@@ -68,8 +89,9 @@ def pack(config: PackConfig, pipeline: SynthesisPipeline) -> ExportedPack:
 
 @pytest.fixture(scope="session")
 def stages(pack: ExportedPack) -> dict[str, Stage]:
-    """By name without the pack's, the fused one last."""
-    return {stage.name.removeprefix("faces64_"): stage for stage in (*pack.graphs, pack.fused)}
+    """By name without the pack's, the fused ones last."""
+    fused = [condition.fused for condition in pack.conditions]
+    return {stage.name.removeprefix("faces64_"): stage for stage in (*pack.graphs, *fused)}
 
 
 @pytest.fixture(scope="session", autouse=True)

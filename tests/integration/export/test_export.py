@@ -1,5 +1,6 @@
 """A pack becomes a model repository: same graphs, complete configs, same pictures end to end."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,23 +10,42 @@ import torch
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+from export.halved_weights import with_halved_weights, with_whole_weights
 from export.parity import parity_errors
+from export.sis_ug import sis_ug_pack
 from export.stages import Stage, example_inputs
 from service.engine.embedded.engine import EmbeddedEngine
 from training.config import PackConfig
-from training.data.samples import to_uint8
-from training.pipeline import SynthesisPipeline
+from training.data.samples import from_uint8, to_uint8
+from training.pipeline import SynthesisPipeline, load_pipeline
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-STAGES = ["generator_head", "mapper_label_map", "rearranger", "generator_tail"]
-GRAPHS = [*STAGES, "label_map_fused"]
+BEFORE_THE_REARRANGER = {
+    "label_map": ["mapper_label_map"],
+    "sketch": ["sketch_reader", "mapper_label_map"],
+    "scribble": ["scribble_completer", "mapper_label_map"],
+    "proxy_mask": [],
+    "exemplar": ["proxy_segmenter"],
+}
 DECISIONS = {
     "generator_head": 1,
     "mapper_label_map": 1,
+    "sketch_reader": 1,
+    "scribble_completer": 1,
+    "proxy_segmenter": 1,
+    "inverter": 0,
     "rearranger": 0,
     "generator_tail": 1,
     "label_map_fused": 3,
+    "sketch_fused": 4,
+    "scribble_fused": 4,
+    "proxy_mask_fused": 2,
+    "exemplar_fused": 3,
+    "edit_fused": 3,
 }
+GRAPHS = list(DECISIONS)
+EDIT = "edit"
+BEFORE_AN_EDIT = ["proxy_segmenter", "inverter", "mapper_label_map"]
 
 
 @pytest.mark.parametrize("batch", [1, 5])
@@ -61,7 +81,7 @@ def test_graphs_hold_no_path_of_the_machine_that_made_them(repository: Path) -> 
         assert here not in path.read_bytes()
 
 
-@pytest.mark.parametrize("name", [*GRAPHS, "label_map"])
+@pytest.mark.parametrize("name", [*GRAPHS, *BEFORE_THE_REARRANGER, EDIT])
 def test_config_is_complete(name: str, repository: Path) -> None:
     model = f"faces64_{name}"
     text = (repository / model / "config.pbtxt").read_text()
@@ -71,10 +91,12 @@ def test_config_is_complete(name: str, repository: Path) -> None:
     assert parsed.input
     assert parsed.output
     assert parsed.version_policy.latest.num_versions == 1
-    if name == "label_map":
+    if name == EDIT or name in BEFORE_THE_REARRANGER:
         assert parsed.platform == "ensemble"
+        first = ["generator_head", *BEFORE_THE_REARRANGER[name]] if name != EDIT else BEFORE_AN_EDIT
+        stages = [*first, "rearranger", "generator_tail"]
         assert [step.model_name for step in parsed.ensemble_scheduling.step] == [
-            f"faces64_{s}" for s in STAGES
+            f"faces64_{stage}" for stage in stages
         ]
     else:
         assert parsed.backend == "onnxruntime"
@@ -85,26 +107,123 @@ def test_config_is_complete(name: str, repository: Path) -> None:
         assert parsed.HasField("dynamic_batching")
         assert parsed.dynamic_batching.max_queue_delay_microseconds == 0
         assert [set(warmup.inputs) for warmup in parsed.model_warmup] == [{i.name for i in parsed.input}]
-        assert parsed.response_cache.enable == (name == "generator_head")
+        assert parsed.response_cache.enable == (name in ("generator_head", "inverter"))
 
 
-@pytest.mark.parametrize("model", ["faces64_label_map", "faces64_label_map_fused"])
+@pytest.mark.parametrize("layout", ["", "_fused"])
+@pytest.mark.parametrize("kind", list(BEFORE_THE_REARRANGER))
 async def test_model_gives_the_pictures_pytorch_gives(
-    model: str, repository: Path, pipeline: SynthesisPipeline, config: PackConfig
+    kind: str, layout: str, repository: Path, pipeline: SynthesisPipeline, config: PackConfig
 ) -> None:
     generator = torch.Generator().manual_seed(1)
-    labels = torch.randint(len(config.palette), (3, 64, 64), generator=generator).to(torch.uint8)
+
+    def below(count: int, *shape: int) -> torch.Tensor:
+        return torch.randint(count, (3, *shape), generator=generator).to(torch.uint8)
+
     latents = torch.randn(3, 100, generator=generator)
     strength = torch.tensor([[0.0], [0.5], [1.0]])
-    expected = to_uint8(pipeline(labels, latents, strength))
+    with torch.inference_mode():
+        source = pipeline.head(latents)
+        if kind == "label_map":
+            name, given = "LABEL_MAP", below(len(config.palette), 64, 64)
+            target = pipeline.map_labels(given, source.histogram, strength)
+        elif kind == "sketch":
+            name, given = "SKETCH", below(256, 64, 64)
+            target = pipeline.map_labels(pipeline.read_sketches(given), source.histogram, strength)
+        elif kind == "scribble":
+            name, given = "SCRIBBLE", below(len(config.palette), 64, 64)
+            given[below(3, 64, 64) > 0] = 255
+            target = pipeline.map_labels(pipeline.complete(given), source.histogram, strength)
+        elif kind == "proxy_mask":
+            name, given = "TARGET_PROXY_MASK", below(config.proxies.clusters, 32, 32)
+            target = given
+        else:
+            name, given = "PICTURE", below(256, 64, 64, 3)
+            target = pipeline.segment(from_uint8(given.numpy()))
+        expected = to_uint8(pipeline.shape(source, target))
 
     engine = EmbeddedEngine(repository, threads=2, cache_bytes=1 << 20)
     await engine.start()
     try:
-        inputs = {"LABEL_MAP": labels.numpy(), "LATENT": latents.numpy(), "STYLE_STRENGTH": strength.numpy()}
-        result = await engine.infer(model, inputs)
+        inputs = {name: given.numpy(), "LATENT": latents.numpy()}
+        if kind in ("label_map", "sketch", "scribble"):
+            inputs["STYLE_STRENGTH"] = strength.numpy()
+        result = await engine.infer(f"faces64_{kind}{layout}", inputs)
     finally:
         await engine.close()
     difference = np.abs(result.outputs["IMAGE"].astype(int) - expected.astype(int))
     assert difference.max() <= 1  # a value exactly between two levels may round either way
     assert (difference > 0).mean() < 1e-3
+
+
+@pytest.mark.parametrize("layout", ["", "_fused"])
+async def test_edits_give_the_pictures_pytorch_gives(
+    layout: str, repository: Path, pipeline: SynthesisPipeline, config: PackConfig
+) -> None:
+    generator = torch.Generator().manual_seed(2)
+    pictures = torch.randint(256, (3, 64, 64, 3), generator=generator).to(torch.uint8)
+    labels = torch.randint(len(config.palette), (3, 64, 64), generator=generator).to(torch.uint8)
+    strength = torch.tensor([[0.0], [0.5], [1.0]])
+    with torch.inference_mode():
+        source = pipeline.source_of(from_uint8(pictures.numpy()))
+        expected = to_uint8(pipeline.shape(source, pipeline.map_labels(labels, source.histogram, strength)))
+
+    engine = EmbeddedEngine(repository, threads=2, cache_bytes=1 << 20)
+    await engine.start()
+    try:
+        inputs = {"PICTURE": pictures, "LABEL_MAP": labels, "STYLE_STRENGTH": strength}
+        result = await engine.infer(
+            f"faces64_edit{layout}", {key: each.numpy() for key, each in inputs.items()}
+        )
+    finally:
+        await engine.close()
+    difference = np.abs(result.outputs["IMAGE"].astype(int) - expected.astype(int))
+    assert difference.max() <= 1
+    assert (difference > 0).mean() < 1e-3
+
+
+def test_what_edits_pictures_is_no_condition(repository: Path) -> None:
+    text = (repository / "faces64_edit" / "config.pbtxt").read_text()
+    parameters = text_format.Parse(text, model_config_pb2.ModelConfig()).parameters
+    assert parameters["maskweave.edits"].string_value == "faces64"
+    assert "maskweave.pack" not in parameters
+
+
+def test_the_inverter_is_kept_in_half_the_space(repository: Path) -> None:
+    kept = onnx.load(repository / "faces64_inverter" / "1" / "model.onnx")
+    large = [weight for weight in kept.graph.initializer if np.prod(weight.dims) >= 1024]
+    assert large
+    assert {weight.data_type for weight in large} == {onnx.TensorProto.FLOAT16}
+    whole = with_whole_weights(kept)
+    assert {weight.data_type for weight in whole.graph.initializer} <= {
+        onnx.TensorProto.FLOAT,
+        onnx.TensorProto.INT64,
+        onnx.TensorProto.INT32,
+    }
+    assert with_halved_weights(whole).SerializeToString() == kept.SerializeToString()
+
+
+def test_conditions_tell_callers_the_same_but_for_what_is_theirs(repository: Path) -> None:
+    told = {}
+    for kind in BEFORE_THE_REARRANGER:
+        text = (repository / f"faces64_{kind}" / "config.pbtxt").read_text()
+        parameters = text_format.Parse(text, model_config_pb2.ModelConfig()).parameters
+        told[kind] = {key.removeprefix("maskweave."): one.string_value for key, one in parameters.items()}
+        assert told[kind].pop("condition") == kind
+        assert ("style_strength" in told[kind]) == (kind in ("label_map", "sketch", "scribble"))
+        told[kind].pop("style_strength", None)
+    assert told["proxy_mask"].pop("proxy_clusters") == "6"
+    assert all(parameters == told["label_map"] for parameters in told.values())
+
+
+def test_conditions_that_are_not_trained_are_left_out(
+    config: PackConfig, weights: Path, tmp_path: Path
+) -> None:
+    for name in ("proxy_segmenter", "rearranger_tuned", "mapper_label_map"):
+        shutil.copy(weights / f"{name}.safetensors", tmp_path)
+    pack = sis_ug_pack(config, load_pipeline(config, tmp_path))
+    assert [one.name for one in pack.conditions] == [
+        "faces64_label_map",
+        "faces64_proxy_mask",
+        "faces64_exemplar",
+    ]

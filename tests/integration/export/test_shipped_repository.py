@@ -16,8 +16,21 @@ ROOT = Path(__file__).parents[3]
 REPOSITORY = ROOT / "model_repository"
 MAX_BINARY_BYTES = 80_000_000
 STAGES = {
-    "faces64": ("generator_head", "mapper_label_map", "rearranger", "generator_tail"),
+    "faces64": (
+        "generator_head",
+        "mapper_label_map",
+        "rearranger",
+        "generator_tail",
+        "sketch_reader",
+        "scribble_completer",
+        "proxy_segmenter",
+        "inverter",
+    ),
     "faces64_styles": ("prior", "decoder", "encoder"),
+}
+CONDITIONS = {
+    "faces64": ("label_map", "sketch", "scribble", "proxy_mask", "exemplar", "edit"),
+    "faces64_styles": ("label_map",),
 }
 GRAPHS = [(pack, f"{pack}_{stage}") for pack, stages in STAGES.items() for stage in stages]
 
@@ -51,12 +64,17 @@ def test_configs_are_what_the_exporter_writes(name: str, packs: dict[str, Export
     assert [stage.name for stage in pack.graphs] == [f"{name}_{stage}" for stage in STAGES[name]]
     for stage in pack.graphs:
         assert (REPOSITORY / stage.name / "config.pbtxt").read_text() == stage_config(stage)
-    assert (REPOSITORY / pack.ensemble / "config.pbtxt").read_text() == ensemble_config(pack)
-    assert (REPOSITORY / pack.ensemble / "labels.txt").read_text().split() == list(pack.palette.names)
+    assert [one.name for one in pack.conditions] == [f"{name}_{kind}" for kind in CONDITIONS[name]]
+    for condition in pack.conditions:
+        folder = REPOSITORY / condition.name
+        assert (folder / "config.pbtxt").read_text() == ensemble_config(condition)
+        assert (folder / "labels.txt").read_text().split() == list(pack.palette.names)
 
 
 def test_nothing_else_is_committed() -> None:
-    expected = {name for _, name in GRAPHS} | {f"{pack}_label_map" for pack in STAGES}
+    expected = {name for _, name in GRAPHS} | {
+        f"{pack}_{kind}" for pack, kinds in CONDITIONS.items() for kind in kinds
+    }
     assert {path.parent.name for path in REPOSITORY.glob("*/config.pbtxt")} == expected
 
 

@@ -74,7 +74,7 @@ EDGES = {
 @pytest.fixture(scope="module")
 def stages(styles_pack: ExportedPack) -> dict[str, Stage]:
     """By name without the pack's, the fused one last."""
-    graphs = (*styles_pack.graphs, styles_pack.fused)
+    graphs = (*styles_pack.graphs, styles_pack.conditions[0].fused)
     return {stage.name.removeprefix("faces64_styles_"): stage for stage in graphs}
 
 

@@ -13,11 +13,20 @@ from export.operators import operator_findings
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 STAGES = [
+    "faces64_edit_fused",
+    "faces64_exemplar_fused",
     "faces64_generator_head",
     "faces64_generator_tail",
+    "faces64_inverter",
     "faces64_label_map_fused",
     "faces64_mapper_label_map",
+    "faces64_proxy_mask_fused",
+    "faces64_proxy_segmenter",
     "faces64_rearranger",
+    "faces64_scribble_completer",
+    "faces64_scribble_fused",
+    "faces64_sketch_fused",
+    "faces64_sketch_reader",
 ]
 GPU_TARGETS = ["gpu-onnx", "gpu-plan"]
 CPU_ONLY = {"intra_op_thread_count", "inter_op_thread_count", "execution_mode"}

@@ -17,6 +17,7 @@ from tests.support.wrong_graphs import put_nan, shift_picture
 
 ROOT = Path(__file__).parents[3]
 COMMITTED = ROOT / "model_repository"
+CONDITIONS = ("label_map", "sketch", "scribble", "proxy_mask", "exemplar")
 
 
 def verify(repository: Path, *options: str) -> Result:
@@ -45,15 +46,19 @@ def test_committed_pack_passes_in_every_precision(tmp_path: Path) -> None:
     options = ("--precision", "fp32", "--precision", "fp16", "--precision", "bf16", "--sheet", str(sheet))
     result = verify(COMMITTED, *options)
     assert result.exit_code == 0, result.output
-    assert "64 pictures, 8 label maps by 8 seeds" in result.output
-    assert [row[1] for row in rows(result)] == ["fp32", "fp16", "bf16"]
-    assert [row[2].endswith("emulated") for row in rows(result)] == [False, True, True]
+    models = [f"faces64_{kind}" for kind in CONDITIONS]
+    assert f"{64 * len(models)} pictures, 8 label maps by 8 seeds" in result.output
+    assert [row[0] for row in rows(result)] == [model for model in models for _ in range(3)]
     assert {row[-1] for row in rows(result)} == {"passed"}
-    means = [float(row[3].split()[0]) for row in rows(result)]
-    assert means == sorted(means, reverse=True)
-    for precision in ("fp32", "fp16", "bf16"):
-        with Image.open(tmp_path / f"worst-faces64_label_map-{precision}.png") as drawn:
-            assert drawn.size == (8 * 128, 4 * 128)
+    for start, model in zip(range(0, 3 * len(models), 3), models, strict=True):
+        three = rows(result)[start : start + 3]
+        assert [row[1] for row in three] == ["fp32", "fp16", "bf16"]
+        assert [row[2].endswith("emulated") for row in three] == [False, True, True]
+        means = [float(row[3].split()[0]) for row in three]
+        assert means == sorted(means, reverse=True)
+        for precision in ("fp32", "fp16", "bf16"):
+            with Image.open(tmp_path / f"worst-{model}-{precision}.png") as drawn:
+                assert drawn.size == (8 * 128, 4 * 128)
 
 
 @pytest.mark.slow
@@ -66,7 +71,7 @@ def test_wrong_pictures_fail_the_command(
     spoil(repository / "faces64_generator_tail" / "1" / "model.onnx")
     result = verify(repository, "--precision", "bf16", "--label-maps", str(one_map))
     assert result.exit_code == 1
-    assert [row[-1] for row in rows(result)] == ["FAILED"]
+    assert [row[-1] for row in rows(result)] == ["FAILED"] * len(CONDITIONS)
     assert result.output.endswith("Error: pictures differ by more than their precision's gate allows\n")
 
 
@@ -80,7 +85,8 @@ def test_repository_of_each_target_is_run_in_both_layouts(
     result = verify(of_target[target], "--label-maps", str(one_map))
     found = [(row[0], row[1]) for row in rows(result)]
     precision = "fp32" if target == "cpu" else "fp16"
-    assert found == [("faces64_label_map", precision), ("faces64_label_map_fused", precision)]
+    models = [f"faces64_{kind}{layout}" for kind in CONDITIONS for layout in ("", "_fused")]
+    assert found == [(model, precision) for model in models]
     if target == "cpu":  # an untrained pack decides by chance what FP16 makes of its masks
         assert result.exit_code == 0, result.output
 

@@ -8,6 +8,7 @@ import pytest
 
 from training.config import PackConfig
 from training.data.labelled import LabellerError, run_labeller
+from training.drawn_by_hand import hand_scribbles, hand_sketches
 from training.evaluate import Evaluator, as_markdown
 from training.pipeline import load_pipeline
 
@@ -36,6 +37,16 @@ def test_table_shows_every_row_and_class(evaluator: Evaluator, config: PackConfi
     assert all(
         name in table for name in ("chance", "upper bound", "style strength 0.5", *config.palette.names)
     )
+
+
+def test_every_other_condition_has_a_row_and_a_place_on_the_sheet(evaluator: Evaluator) -> None:
+    result, sheets = evaluator.evaluate_conditions(0.25)
+    kinds = [name.split(",")[0] for name in result.rows]
+    assert kinds == ["sketch", "sketch", "scribble", "scribble", "exemplar"]
+    assert all(0 <= row.agreement.accuracy <= 1 for row in result.rows.values())
+    assert set(sheets) == {"conditions", "by_hand"}
+    drawings, cell = len(hand_sketches()) + len(hand_scribbles(evaluator.config.palette)), 96
+    assert sheets["by_hand"].height == drawings * cell
 
 
 def test_strength_changes_the_pictures(evaluator: Evaluator) -> None:

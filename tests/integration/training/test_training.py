@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.support.tiny_pack import checkpoint_step
 from training import stages
-from training.config import PackConfig
+from training.config import PackConfig, inversion_section, reader_section
 from training.networks import pretrained_generator
 from training.pack import load_weights
 from training.pipeline import load_pipeline
@@ -34,6 +34,10 @@ def metrics(trained: Path, run: str) -> list[dict[str, float]]:
         ("label_segmenter", "loss"),
         ("mapper", "loss"),
         ("cycle", "total"),
+        ("sketch_reader", "loss"),
+        ("scribble_completer", "loss"),
+        ("inverter", "total"),
+        ("inverter", "image"),
     ],
 )
 def test_losses_fall(trained: Path, run: str, loss: str) -> None:
@@ -42,7 +46,19 @@ def test_losses_fall(trained: Path, run: str, loss: str) -> None:
     assert sum(values[-third:]) < 0.99 * sum(values[:third])
 
 
-@pytest.mark.parametrize("run", ["proxy_segmenter", "rearranger", "label_segmenter", "mapper", "cycle"])
+@pytest.mark.parametrize(
+    "run",
+    [
+        "proxy_segmenter",
+        "rearranger",
+        "label_segmenter",
+        "mapper",
+        "cycle",
+        "sketch_reader",
+        "scribble_completer",
+        "inverter",
+    ],
+)
 def test_every_run_leaves_its_last_sheet_and_checkpoint(trained: Path, config: PackConfig, run: str) -> None:
     steps = {
         "proxy_segmenter": config.proxies.segmenter.steps,
@@ -50,6 +66,9 @@ def test_every_run_leaves_its_last_sheet_and_checkpoint(trained: Path, config: P
         "label_segmenter": config.mapper.label_segmenter.steps,
         "mapper": config.mapper.supervised.steps,
         "cycle": config.mapper.cycle.steps,
+        "sketch_reader": reader_section(config, "sketch").steps,
+        "scribble_completer": reader_section(config, "scribble").steps,
+        "inverter": inversion_section(config).steps,
     }[run]
     assert checkpoint_step(trained / "runs", run) == steps
     assert metrics(trained, run)[-1]["step"] == steps
@@ -63,6 +82,17 @@ def test_pack_holds_every_network_that_serves(trained: Path, config: PackConfig)
     pictures = pipeline(labels, torch.randn(2, 100), torch.full((2, 1), 0.5))
     assert pictures.shape == (2, 3, 64, 64)
     assert pictures.abs().max() <= 1
+
+
+def test_pack_without_readers_of_drawings_says_so(
+    trained: Path, config: PackConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(trained)
+    without = config.model_copy(update={"sketch": None, "scribble": None})
+    options = RunOptions(trained / "runs", show_progress=False)
+    for stage in ("sketch", "scribble"):
+        with pytest.raises(ValueError, match=rf"pack 'faces64': .* has no section \[{stage}\]"):
+            stages.STAGES[stage](without, trained / "pack", options)
 
 
 def test_missing_weights_name_the_file(config: PackConfig, tmp_path: Path) -> None:
@@ -114,3 +144,16 @@ def test_stopped_run_goes_on_as_if_never_stopped(trained: Path, config: PackConf
     assert first.keys() == second.keys()
     for name, tensor in first.items():
         assert torch.equal(second[name], tensor), name
+
+
+def test_the_inverter_gives_back_more_of_a_picture_than_its_mean(trained: Path, config: PackConfig) -> None:
+    pipeline = load_pipeline(config, trained / "pack")
+    with torch.inference_mode():
+        source = pipeline.head(torch.randn(16, 100, generator=torch.Generator().manual_seed(3)) * 0.9)
+        found = pipeline.source_of(source.pictures)
+        again = pipeline.generator.tail(found.pyramid[16], 16)
+    assert {r: f.shape for r, f in found.pyramid.items()} == {r: f.shape for r, f in source.pyramid.items()}
+    assert torch.equal(found.mask, source.mask)
+    assert torch.equal(found.histogram, source.histogram)
+    error = (again - source.pictures).square().mean()
+    assert error < (source.pictures - source.pictures.mean((2, 3), keepdim=True)).square().mean()

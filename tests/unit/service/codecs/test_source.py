@@ -11,10 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from service.codecs.source import decode_picture, decode_pixels
+from service.codecs.source import (
+    decode_any_picture,
+    decode_any_pixels,
+    decode_on_white,
+    decode_picture,
+    decode_pixels,
+)
 from service.core.errors import InvalidArgument
 from service.core.limits import LIMITS
-from tests.support.png import chunk, header
+from tests.support.png import GREY, GREY_ALPHA, RGBA, chunk, header
+from tests.support.png import RGB as COLOUR
 from tests.support.turned import ORIENTATIONS, exif_of, lying, turned_file
 
 RGB = np.arange(4 * 3 * 3, dtype=np.uint8).reshape(3, 4, 3)
@@ -114,6 +121,42 @@ def test_transparent_palettes_and_cmyk_are_refused() -> None:
     assert "mode CMYK" in refusal(written(Image.new("CMYK", (4, 3)), "JPEG"))
 
 
+@pytest.mark.parametrize("colour", [GREY, COLOUR, GREY_ALPHA, RGBA])
+def test_sixteen_bits_are_refused_by_the_header(colour: int) -> None:
+    deep = header(4, 3, 16, colour) + chunk(b"IDAT") + chunk(b"IEND")
+    for decode in (decode_any_picture, decode_on_white):
+        with pytest.raises(InvalidArgument, match=r"16 bits per channel|mode I;16|mode RGBA|mode LA"):
+            decode(deep, field="f")
+
+
+def test_pictures_of_any_size_keep_to_the_limits() -> None:
+    found = decode_any_picture(written(Image.fromarray(RGB)), field="f")
+    np.testing.assert_array_equal(found, RGB)
+    np.testing.assert_array_equal(decode_any_pixels(RGB.tobytes(), 4, 3, field="f"), RGB)
+    for width, height in ((4097, 1), (4096, 4096)):
+        large = header(width, height, 8, COLOUR) + chunk(b"IDAT", bytes(9)) + chunk(b"IEND")
+        with pytest.raises(InvalidArgument, match=f"f: got {width} x {height} pixels; allowed: 1 to 4096"):
+            decode_any_picture(large, field="f")
+        with pytest.raises(InvalidArgument, match=f"f: got {width} x {height} pixels; allowed: 1 to 4096"):
+            decode_any_pixels(b"", width, height, field="f")
+    with pytest.raises(InvalidArgument, match=r"f\.data: got 35 bytes; allowed: exactly 36"):
+        decode_any_pixels(RGB.tobytes()[:-1], 4, 3, field="f")
+
+
+def test_what_is_transparent_is_white() -> None:
+    layer = np.zeros((1, 4, 4), np.uint8)
+    layer[0, :, 3] = [0, 255, 51, 255]
+    layer[0, 3, :3] = [255, 0, 0]
+    wanted = [255, 0, 204, 76]
+    assert decode_on_white(written(Image.fromarray(layer)), field="f")[0].tolist() == wanted
+    palette = Image.fromarray(np.array([[0, 1]], np.uint8))
+    palette.putpalette([0, 0, 0, 9, 9, 9])
+    assert decode_on_white(written(palette, transparency=0), field="f").tolist() == [[255, 9]]
+    grey = Image.fromarray(np.array([[7, 8]], np.uint8))
+    assert decode_on_white(written(grey, transparency=8), field="f").tolist() == [[7, 255]]
+    assert decode_on_white(written(grey.convert("1")), field="f").shape == (1, 2)
+
+
 @pytest.mark.parametrize("kind", ["GIF", "BMP", "TIFF", "WEBP"])
 def test_other_formats_are_refused(kind: str) -> None:
     assert "allowed: a PNG or JPEG" in refusal(written(Image.new("RGB", (4, 3)), kind))
@@ -130,7 +173,12 @@ def test_a_bomb_is_refused_by_its_header() -> None:
 def test_a_picture_that_is_cut_off_is_refused() -> None:
     for kind in ("PNG", "JPEG"):
         data = written(Image.effect_noise((4, 3), 90).convert("RGB"), kind)
-        assert "damaged, cut off" in refusal(data[: len(data) - 20])
+        assert "damaged or cut off" in refusal(data[: len(data) - 20])
+
+
+def test_a_png_without_pixel_data_is_refused() -> None:
+    """Pillow fails over it with an IndexError."""
+    assert "damaged or cut off" in refusal(header(4, 3, 8, COLOUR) + chunk(b"IEND"))
 
 
 def test_pixels_must_fill_the_size_exactly() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from maskweave.v1 import synthesis_pb2 as pb
 from service.engine.base import Priority
-from service.rpc.messages import request_from_proto
+from service.rpc.synthesis_messages import request_from_proto
 from service.synthesis.request import Latents
 
 LABEL_MAP = pb.LabelMap(raw=pb.RawLabelMap(data=b"\0", width=1, height=1))

@@ -1,0 +1,134 @@
+"""What the stages of a pack of SIS-UG compute, and the graphs that fuse them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from export.stages import from_picture, image
+from training.mapper import proxy_histogram
+from training.pipeline import SynthesisPipeline
+
+ToTarget = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Condition, source histogram and style strength to target proxy masks, int64 `[B, m, m]`."""
+
+
+class _OfPipeline(nn.Module):
+    def __init__(self, pipeline: SynthesisPipeline) -> None:
+        super().__init__()
+        self.pipeline = pipeline
+
+
+class GeneratorHead(_OfPipeline):
+    """Latent to features at the attended resolutions, source proxy mask and its histogram."""
+
+    def forward(self, latent: Tensor) -> tuple[Tensor, ...]:
+        """See `Stage`."""
+        source = self.pipeline.head(latent)
+        return (*source.pyramid.values(), source.mask.to(torch.uint8), source.histogram)
+
+
+class Mapper(_OfPipeline):
+    """Label map, source histogram and style strength to the target proxy mask."""
+
+    def forward(self, label_map: Tensor, histogram: Tensor, strength: Tensor) -> Tensor:
+        """See `Stage`."""
+        return self.pipeline.map_labels(label_map, histogram, strength).to(torch.uint8)
+
+
+class SketchReader(_OfPipeline):
+    """Sketch to label map."""
+
+    def forward(self, sketch: Tensor) -> Tensor:
+        """See `Stage`."""
+        return self.pipeline.read_sketches(sketch).to(torch.uint8)
+
+
+class ScribbleCompleter(_OfPipeline):
+    """Scribble to label map."""
+
+    def forward(self, scribble: Tensor) -> Tensor:
+        """See `Stage`."""
+        return self.pipeline.complete(scribble).to(torch.uint8)
+
+
+class ProxySegmenter(_OfPipeline):
+    """Picture, uint8 and channels last, to its proxy mask."""
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """See `Stage`."""
+        return self.pipeline.segment(from_picture(picture)).to(torch.uint8)
+
+
+class Inverter(_OfPipeline):
+    """Picture, uint8 and channels last, and its proxy mask to features, and the mask's histogram."""
+
+    def forward(self, picture: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
+        """See `Stage`."""
+        histogram = proxy_histogram(mask, self.pipeline.clusters)
+        return (*self.pipeline.invert(from_picture(picture)).values(), histogram)
+
+
+class FusedEdit(_OfPipeline):
+    """Picture, label map and style strength to a uint8 picture, channels last; see `FusedMapping`."""
+
+    def forward(self, picture: Tensor, label_map: Tensor, strength: Tensor) -> Tensor:
+        """See `Stage`."""
+        source = self.pipeline.source_of(from_picture(picture))
+        target = self.pipeline.map_labels(label_map, source.histogram, strength)
+        return image(self.pipeline.shape(source, target))
+
+
+class Rearranger(_OfPipeline):
+    """Source features and both proxy masks to features at the cut."""
+
+    def forward(self, *tensors: Tensor) -> Tensor:
+        """See `Stage`."""
+        *features, source_mask, target_mask = tensors
+        pyramid = dict(zip(self.pipeline.attended, features, strict=True))
+        return self.pipeline.rearrange(pyramid, source_mask, target_mask)
+
+
+class GeneratorTail(_OfPipeline):
+    """Features at the cut to a uint8 picture, channels last."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """See `Stage`."""
+        return image(self.pipeline.tail(features))
+
+
+class FusedMapping(_OfPipeline):
+    """Condition, latent and style strength to a uint8 picture, channels last.
+
+    It calls what the stages call. Only their edges are left out: masks stay integers between the networks,
+    since TensorRT takes uint8 at the edges of a network and nowhere else.
+    """
+
+    def __init__(self, pipeline: SynthesisPipeline, to_target: ToTarget) -> None:
+        super().__init__(pipeline)
+        self.to_target = to_target
+
+    def forward(self, condition: Tensor, latent: Tensor, strength: Tensor) -> Tensor:
+        """See `Stage`."""
+        source = self.pipeline.head(latent)
+        target = self.to_target(condition, source.histogram, strength)
+        return image(self.pipeline.shape(source, target))
+
+
+class FusedShape(_OfPipeline):
+    """Condition that is a shape by itself, and latent, to a uint8 picture, channels last.
+
+    Args:
+        pipeline: of the pack.
+        to_target: condition to target proxy masks, integers `[B, m, m]`.
+    """
+
+    def __init__(self, pipeline: SynthesisPipeline, to_target: Callable[[Tensor], Tensor]) -> None:
+        super().__init__(pipeline)
+        self.to_target = to_target
+
+    def forward(self, condition: Tensor, latent: Tensor) -> Tensor:
+        """See `Stage`."""
+        return image(self.pipeline.shape(self.pipeline.head(latent), self.to_target(condition)))

@@ -1,0 +1,56 @@
+"""Drawings made by hand, kept as lines: no label map ever looked like them."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from training.palette import Palette
+from training.readers import FULL_INK, NOT_DRAWN
+
+FILE = Path(__file__).parent / "data" / "drawn_by_hand.toml"
+CANVAS = 64
+"""Pixels per side of the canvas that the lines were drawn on."""
+SUPERSAMPLING = 4
+"""A sketch's lines are drawn at this many times the size and averaged: anti-aliased ink."""
+
+
+def hand_scribbles(palette: Palette) -> NDArray[np.uint8]:
+    """Scribbles, class ids and `NOT_DRAWN`, uint8 `[N, 64, 64]`.
+
+    Raises:
+        ValueError: if the palette lacks a class that they name.
+    """
+    drawings = []
+    for one in _drawings("scribbles"):
+        canvas = Image.new("L", (CANVAS, CANVAS), NOT_DRAWN)
+        for stroke in one["strokes"]:
+            _line(canvas, stroke, palette.names.index(stroke["class"]), 1)
+        drawings.append(np.asarray(canvas))
+    return np.stack(drawings)
+
+
+def hand_sketches() -> NDArray[np.uint8]:
+    """Sketches, ink from 0 to 255, uint8 `[N, 64, 64]`."""
+    drawings = []
+    for one in _drawings("sketches"):
+        canvas = Image.new("L", (CANVAS * SUPERSAMPLING, CANVAS * SUPERSAMPLING))
+        for stroke in one["strokes"]:
+            _line(canvas, stroke, FULL_INK, SUPERSAMPLING)
+        drawings.append(np.asarray(canvas.resize((CANVAS, CANVAS), Image.Resampling.BOX)))
+    return np.stack(drawings)
+
+
+def _drawings(kind: str) -> list[dict[str, Any]]:
+    drawings: list[dict[str, Any]] = tomllib.loads(FILE.read_text())[kind]
+    return drawings
+
+
+def _line(canvas: Image.Image, stroke: dict[str, Any], value: int, scale: int) -> None:
+    points = [(x * scale, y * scale) for x, y in stroke["points"]]
+    ImageDraw.Draw(canvas).line(points, fill=value, width=stroke["width"] * scale, joint="curve")
