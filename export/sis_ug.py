@@ -30,10 +30,11 @@ SOURCE_HISTOGRAM = "SOURCE_HISTOGRAM"
 SOURCE_PROXY_MASK = "SOURCE_PROXY_MASK"
 TARGET_PROXY_MASK = "TARGET_PROXY_MASK"
 REARRANGED_FEATURES = "REARRANGED_FEATURES"
+LAYER_STYLES = "LAYER_STYLES"
 
 
 class GeneratorHead(nn.Module):
-    """Latent to features at the attended resolutions, source proxy mask and its histogram."""
+    """Latent to features at the attended resolutions, source proxy mask, histogram, layer styles if any."""
 
     def __init__(self, pipeline: SynthesisPipeline) -> None:
         super().__init__()
@@ -42,7 +43,8 @@ class GeneratorHead(nn.Module):
     def forward(self, latent: Tensor) -> tuple[Tensor, ...]:
         """See `Stage`."""
         source = self.pipeline.head(latent)
-        return (*source.pyramid.values(), source.mask.to(torch.uint8), source.histogram)
+        styles = () if source.styles is None else (source.styles,)
+        return (*source.pyramid.values(), source.mask.to(torch.uint8), source.histogram, *styles)
 
 
 class Mapper(nn.Module):
@@ -58,7 +60,7 @@ class Mapper(nn.Module):
 
 
 class Rearranger(nn.Module):
-    """Source features and both proxy masks to features at the cut."""
+    """Source features, both proxy masks, and layer styles if any, to features at the cut."""
 
     def __init__(self, pipeline: SynthesisPipeline) -> None:
         super().__init__()
@@ -66,21 +68,21 @@ class Rearranger(nn.Module):
 
     def forward(self, *tensors: Tensor) -> Tensor:
         """See `Stage`."""
-        *features, source_mask, target_mask = tensors
-        pyramid = dict(zip(self.pipeline.attended, features, strict=True))
-        return self.pipeline.rearrange(pyramid, source_mask, target_mask)
+        levels = len(self.pipeline.attended)
+        pyramid = dict(zip(self.pipeline.attended, tensors[:levels], strict=True))
+        return self.pipeline.rearrange(pyramid, *tensors[levels:])
 
 
 class GeneratorTail(nn.Module):
-    """Features at the cut to a uint8 picture, channels last."""
+    """Features at the cut, and layer styles if any, to a uint8 picture, channels last."""
 
     def __init__(self, pipeline: SynthesisPipeline) -> None:
         super().__init__()
         self.pipeline = pipeline
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, *tensors: Tensor) -> Tensor:
         """See `Stage`."""
-        return image(self.pipeline.tail(features))
+        return image(self.pipeline.tail(*tensors))
 
 
 class FusedSynthesis(nn.Module):
@@ -99,7 +101,8 @@ class FusedSynthesis(nn.Module):
         """See `Stage`."""
         source = self.pipeline.head(latent)
         target = self.pipeline.map_labels(label_map, source.histogram, strength)
-        picture: Tensor = self.tail(self.pipeline.rearrange(source.pyramid, source.mask, target))
+        features = self.pipeline.rearrange(source.pyramid, source.mask, target, source.styles)
+        picture: Tensor = self.tail(features, source.styles)
         return picture
 
 
@@ -122,6 +125,8 @@ def sis_ug_stages(config: PackConfig, pipeline: SynthesisPipeline) -> tuple[Stag
     rearranged = TensorSpec(
         REARRANGED_FEATURES, torch.float32, (channels[pipeline.cut], pipeline.cut, pipeline.cut)
     )
+    shape = pipeline.generator.styles_shape
+    styles = () if shape is None else (TensorSpec(LAYER_STYLES, torch.float32, shape),)
     return (
         Stage(
             f"{pack}_generator_head",
@@ -131,7 +136,7 @@ def sis_ug_stages(config: PackConfig, pipeline: SynthesisPipeline) -> tuple[Stag
                     LATENT, torch.float32, (pipeline.generator.latent_dim,), normal(config.latent.scale)
                 ),
             ),
-            (*features, source_mask, histogram),
+            (*features, source_mask, histogram, *styles),
             cached=True,
         ),
         Stage(
@@ -147,13 +152,13 @@ def sis_ug_stages(config: PackConfig, pipeline: SynthesisPipeline) -> tuple[Stag
         Stage(
             f"{pack}_rearranger",
             Rearranger(pipeline),
-            (*features, source_mask, target_mask),
+            (*features, source_mask, target_mask, *styles),
             (rearranged,),
         ),
         Stage(
             f"{pack}_generator_tail",
             GeneratorTail(pipeline),
-            (rearranged,),
+            (rearranged, *styles),
             (TensorSpec(IMAGE, torch.uint8, (size, size, 3)),),
         ),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -13,6 +13,8 @@ from training.palette import Palette
 
 PACKS = Path(__file__).parent / "packs"
 SIS_UG = "sis-ug"
+STYLEGAN2 = "stylegan2"
+FOLDS = (2, 4, 8, 16, 32)
 
 Positive = Annotated[int, Field(gt=0)]
 Weight = Annotated[float, Field(ge=0)]
@@ -39,6 +41,18 @@ class PackSection(Section):
     title: str
     description: str
     generator: str
+
+
+class StyleGan2Section(Section):
+    """An imported StyleGAN2, and how it is run."""
+
+    weights: Path = Path("stylegan2.safetensors")
+    """Written by `maskweave import stylegan2`; relative to the pack's folder."""
+    resolution: Positive
+    truncation: float = Field(ge=0, le=1)
+    truncated_layers: Positive | None = None
+    """How many layers, from the coarsest on; all if left out."""
+    noise: Literal["const", "none"]
 
 
 class LatentSection(Section):
@@ -217,6 +231,7 @@ class PackConfig(Section):
     """Everything that defines a pack."""
 
     pack: PackSection
+    stylegan2: StyleGan2Section | None = None
     palette: Palette
     latent: LatentSection
     data: DataSection
@@ -232,6 +247,29 @@ class PackConfig(Section):
                 f"{self.proxies.resolution}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _generator_is_described(self) -> PackConfig:
+        if (self.pack.generator == STYLEGAN2) != (self.stylegan2 is not None):
+            raise ValueError(
+                f"stylegan2: this section belongs to pack.generator = {STYLEGAN2!r}, which needs it; found "
+                f"{self.pack.generator!r} {'without' if self.stylegan2 is None else 'with'} it"
+            )
+        if self.stylegan2 and (
+            self.fold not in FOLDS or self.fold * self.proxies.resolution != self.stylegan2.resolution
+        ):
+            raise ValueError(
+                f"proxies.resolution: must be stylegan2.resolution, {self.stylegan2.resolution}, divided by "
+                f"one of {', '.join(map(str, FOLDS))}, found {self.proxies.resolution}"
+            )
+        return self
+
+    @property
+    def fold(self) -> int:
+        """Pixels per side of a picture for each cell of a proxy mask."""
+        if self.stylegan2 is None:
+            return min(FOLDS)
+        return self.stylegan2.resolution // self.proxies.resolution
 
 
 def available_packs() -> tuple[str, ...]:

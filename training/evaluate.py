@@ -19,7 +19,7 @@ from torch import Tensor
 
 from training.config import PackConfig
 from training.data.labelled import load_split, run_labeller
-from training.data.samples import from_uint8, to_uint8
+from training.data.samples import chunk_size, from_uint8, to_uint8
 from training.metrics import Agreement, agreement, frechet_distance, style_error
 from training.pipeline import SynthesisPipeline
 from training.sheets import contact_sheet, paint_labels
@@ -79,11 +79,14 @@ class Evaluator:
             )
         self.config, self.pipeline, self.pairs, self.python = config, pipeline, pairs, python
         self.samples = samples
+        self.chunk = chunk_size(pipeline.generator.image_size, CHUNK)
         self.wanted = samples.labels[1 : pairs + 1].numpy()
         self.latents = samples.latents[:pairs]
         self.source_labels = samples.labels[:pairs].numpy()
         with torch.inference_mode():
-            pictures = [pipeline.head(chunk).pictures for chunk in samples.latents[: pairs + 1].split(CHUNK)]
+            pictures = [
+                pipeline.head(chunk).pictures for chunk in samples.latents[: pairs + 1].split(self.chunk)
+            ]
         everything = to_uint8(torch.cat(pictures))
         self.sources, self.givers = everything[:pairs], everything[1:]
         self.source_features = self._features(self.sources)
@@ -148,7 +151,7 @@ class Evaluator:
     def _features(self, pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
         """The proxy segmenter's bottleneck, averaged over cells: float64 `[N, D]`."""
         with torch.inference_mode():
-            chunks = from_uint8(pictures).split(CHUNK)
+            chunks = from_uint8(pictures).split(self.chunk)
             means = [self.pipeline.segmenter.encode_features(chunk)[-1].mean((2, 3)) for chunk in chunks]
         return torch.cat(means).double().numpy()
 
@@ -157,9 +160,10 @@ def synthesize(
     pipeline: SynthesisPipeline, labels: Tensor, latents: Tensor, strength: float
 ) -> NDArray[np.uint8]:
     """Pictures, uint8 `[N, H, W, 3]`, for label maps `[N, H, W]` and latents `[N, latent_dim]`."""
+    chunk = chunk_size(pipeline.generator.image_size, CHUNK)
     chunks = [
         to_uint8(pipeline(some_labels, some_latents, torch.full((len(some_latents), 1), strength)))
-        for some_labels, some_latents in zip(labels.split(CHUNK), latents.split(CHUNK), strict=True)
+        for some_labels, some_latents in zip(labels.split(chunk), latents.split(chunk), strict=True)
     ]
     return np.concatenate(chunks)
 

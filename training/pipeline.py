@@ -26,12 +26,14 @@ class Source:
         mask: int64 `[B, m, m]`.
         histogram: float `[B, K]`.
         pictures: the generator's own pictures, float `[B, 3, H, W]` in [-1, 1].
+        styles: its layer styles, if the generator has such.
     """
 
     pyramid: FeaturePyramid
     mask: Tensor
     histogram: Tensor
     pictures: Tensor
+    styles: Tensor | None
 
 
 class SynthesisPipeline(nn.Module):
@@ -54,10 +56,15 @@ class SynthesisPipeline(nn.Module):
 
     def head(self, latents: Tensor) -> Source:
         """Stage generator head: latents `[B, latent_dim]`."""
-        pyramid, pictures = self.generator.sample(latents)
+        styles = self.generator.styles(latents)
+        pyramid, pictures = self.generator.sample(latents, styles)
         mask = self.segmenter(pictures).argmax(1)
         return Source(
-            {r: pyramid[r] for r in self.attended}, mask, proxy_histogram(mask, self.clusters), pictures
+            {r: pyramid[r] for r in self.attended},
+            mask,
+            proxy_histogram(mask, self.clusters),
+            pictures,
+            styles,
         )
 
     def map_labels(self, labels: Tensor, histogram: Tensor, strength: Tensor) -> Tensor:
@@ -65,24 +72,35 @@ class SynthesisPipeline(nn.Module):
         logits: Tensor = self.mapper(labels, histogram, strength)
         return logits.argmax(1)
 
-    def rearrange(self, pyramid: FeaturePyramid, source_mask: Tensor, target_mask: Tensor) -> Tensor:
+    def rearrange(
+        self,
+        pyramid: FeaturePyramid,
+        source_mask: Tensor,
+        target_mask: Tensor,
+        styles: Tensor | None = None,
+    ) -> Tensor:
         """Stage rearranger: features at the cut, of the source's pyramid and both proxy masks `[B, m, m]`."""
         arranged = self.rearranger(
-            self.generator, pyramid, one_hot(source_mask, self.clusters), one_hot(target_mask, self.clusters)
+            self.generator,
+            pyramid,
+            one_hot(source_mask, self.clusters),
+            one_hot(target_mask, self.clusters),
+            styles,
         )
         features: Tensor = arranged[self.cut]
         return features
 
-    def tail(self, features: Tensor) -> Tensor:
+    def tail(self, features: Tensor, styles: Tensor | None = None) -> Tensor:
         """Stage generator tail: pictures `[B, 3, H, W]` in [-1, 1]."""
-        return self.generator.tail(features, self.cut)
+        return self.generator.tail(features, self.cut, styles)
 
     @torch.inference_mode()
     def forward(self, labels: Tensor, latents: Tensor, strength: Tensor) -> Tensor:
         """Pictures `[B, 3, H, W]` in [-1, 1] of label maps `[B, H, W]`, latents, style strengths `[B, 1]`."""
         source = self.head(latents)
         target = self.map_labels(labels, source.histogram, strength)
-        return self.tail(self.rearrange(source.pyramid, source.mask, target))
+        features = self.rearrange(source.pyramid, source.mask, target, source.styles)
+        return self.tail(features, source.styles)
 
 
 def load_pipeline(config: PackConfig, folder: Path) -> SynthesisPipeline:

@@ -11,6 +11,7 @@ import torch
 from training.clustering import ProxyClusters, fit_clusters
 from training.config import PackConfig
 from training.data.labelled import load_split
+from training.data.samples import chunk_size
 from training.discriminator import SegmenterDiscriminator
 from training.generators.base import Generator
 from training.loops.cycle import CycleTrainer, Judges
@@ -106,12 +107,14 @@ def _fast(network: UNet, device: torch.device) -> UNet:
 def _fit(config: PackConfig, generator: Generator, seed: int) -> ProxyClusters:
     section = config.proxies
     top = max(generator.channels)
+    batch = chunk_size(generator.image_size, FIT_BATCH)
     pyramids = []
-    for first in range(0, section.samples, FIT_BATCH):
-        random = torch.Generator().manual_seed(seed + first // FIT_BATCH)
-        count = min(FIT_BATCH, section.samples - first)
+    for first in range(0, section.samples, batch):
+        random = torch.Generator().manual_seed(seed + first // batch)
+        count = min(batch, section.samples - first)
         latents = torch.randn(count, generator.latent_dim, generator=random) * config.latent.scale
-        pyramids.append(generator.head(latents.to(generator.device), top))
+        pyramid = generator.head(latents.to(generator.device), top)
+        pyramids.append(generator.without_skip(pyramid))
     return fit_clusters(
         pyramids,
         count=section.clusters,

@@ -20,6 +20,13 @@ def test_one_hot_marks_each_cells_id() -> None:
     assert one_hot(ids, 3).sum(1).eq(1).all()
 
 
+@pytest.mark.parametrize(("fold", "side"), [(2, 32), (4, 64), (16, 256)])
+def test_unet_folds_larger_pictures_further(fold: int, side: int) -> None:
+    pictures = torch.randn(1, 3, side, side)
+    assert UNet(3, 5, (8, 12, 16), fold=fold)(pictures).shape == (1, 5, 16, 16)
+    assert UNet(3, 5, (8, 12, 16), fold=fold, unfold=True)(pictures).shape == (1, 5, side, side)
+
+
 @pytest.mark.parametrize(("unfold", "side"), [(False, 16), (True, 32)])
 def test_unet_gives_logits_at_half_or_full_resolution(unfold: bool, side: int) -> None:
     network = UNet(3, 5, (8, 12, 16), unfold=unfold)
@@ -79,6 +86,32 @@ def test_attention_moves_values_without_mixing_channels() -> None:
     value[:, 1] = 7.0  # constant over cells: any convex mix of cells keeps it
     moved = attention(torch.randn(1, 3, 4, 4), torch.randn(1, 9, 4, 4), value)
     torch.testing.assert_close(moved, value)
+
+
+def test_attention_moves_the_picture_in_the_making_with_the_features() -> None:
+    attention = CrossAttention(AttentionLevel(4, 2, 8), channels=6 + 3, width=3, skip_channels=3)
+    value = torch.randn(2, 9, 4, 4)
+    value[:, :3] = value[:, 6:]  # the first head's channels say the same as the picture,
+    value[:, 3:6] = value[:, 6:]  # and the second's
+    moved = attention(torch.randn(2, 3, 4, 4), torch.randn(2, 12, 4, 4), value)
+    torch.testing.assert_close(moved[:, 6:], (moved[:, :3] + moved[:, 3:6]) / 2)
+    assert not torch.allclose(moved, value, atol=0.1)
+
+
+def test_attention_that_turns_a_map_turns_its_picture() -> None:
+    attention = CrossAttention(AttentionLevel(4, 2, 16), channels=6 + 3, width=16, skip_channels=3)
+    cells = torch.eye(16).reshape(1, 16, 4, 4)
+    with torch.no_grad():
+        for layer, inputs in ((attention.query, 16), (attention.key, 9 + 16)):
+            layer.weight.zero_()
+            layer.bias.zero_()
+            for head in range(2):
+                layer.weight[16 * head : 16 * head + 16, inputs - 16 :, 0, 0] = 100 * torch.eye(16)
+        attention.query_position.zero_()
+        attention.key_position.zero_()
+    value = torch.randn(1, 9, 4, 4)
+    moved = attention(cells.flip(3), torch.cat([value, cells], dim=1), value)
+    torch.testing.assert_close(moved, value.flip(3))
 
 
 def small_rearranger(generator_channels: dict[int, int]) -> Rearranger:

@@ -83,6 +83,39 @@ def test_settings_that_do_not_go_together_are_refused(
         PackConfig.model_validate(settings)
 
 
+SECTION = {"resolution": 256, "truncation": 0.7, "noise": "const"}
+
+
+@pytest.mark.parametrize(
+    ("generator", "section", "complaint"),
+    [
+        ("stylegan2", None, "belongs to pack.generator = 'stylegan2', which needs it; .* without it"),
+        ("dcgan", SECTION, "found 'dcgan' with it"),
+        (
+            "stylegan2",
+            SECTION | {"resolution": 32},
+            "must be stylegan2.resolution, 32, divided by one of 2, 4",
+        ),
+        ("stylegan2", SECTION | {"truncation": 1.5}, "truncation"),
+        ("stylegan2", SECTION | {"noise": "random"}, "noise"),
+    ],
+)
+def test_section_of_an_imported_generator_must_fit(
+    generator: str, section: dict[str, Any] | None, complaint: str
+) -> None:
+    settings = load_config("faces64").model_dump()
+    settings["pack"]["generator"] = generator
+    with pytest.raises(ValidationError, match=complaint):
+        PackConfig.model_validate(settings | {"stylegan2": section})
+
+
+def test_fold_follows_from_the_pictures_and_the_proxy_masks() -> None:
+    assert load_config("faces64").fold == 2
+    settings = load_config("faces64").model_dump()
+    settings["pack"]["generator"] = "stylegan2"
+    assert PackConfig.model_validate(settings | {"stylegan2": SECTION}).fold == 8
+
+
 def test_weights_of_features_belong_to_rearranged_resolutions() -> None:
     settings = load_config("faces64").model_dump()
     settings["rearranger"]["weights"]["features"] = {4: 1.0, 32: 1.0}
