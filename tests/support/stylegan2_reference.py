@@ -59,7 +59,7 @@ def as_arrays(state: State) -> dict[str, Array]:
 
 def lrelu(x: Array, clamp: float | None) -> Array:
     y = np.where(x > 0, x, 0.2 * x) * np.sqrt(2)
-    return y if clamp is None else np.clip(y, -clamp, clamp)
+    return np.asarray(y) if clamp is None else np.clip(y, -clamp, clamp)
 
 
 def correlate(x: Array, w: Array) -> Array:
@@ -106,7 +106,7 @@ def mapping(state: dict[str, Array], z: Array, rate: float) -> Array:
     x = z / np.sqrt((z**2).mean() + 1e-8)
     for i in range(sum(name.startswith("mapping.fc") for name in state) // 2):
         x = lrelu(dense(state, f"mapping.fc{i}", x, rate), None)
-    return x
+    return np.asarray(x)
 
 
 def convolution(

@@ -56,7 +56,7 @@ class Tail(Whole):
 class WithNoise(Whole):
     """Layer styles and noise to pictures."""
 
-    def forward(self, *tensors: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(self, *tensors: Tensor) -> Tensor:
         styles, *noise = tensors
         maps = iter(noise)
         given = {r: tuple(next(maps) for _ in convolutions(r)) for r in (4, 8, 16, 32)}

@@ -104,6 +104,7 @@ def test_attention_that_turns_a_map_turns_its_picture() -> None:
     with torch.no_grad():
         for layer, inputs in ((attention.query, 16), (attention.key, 9 + 16)):
             layer.weight.zero_()
+            assert layer.bias is not None
             layer.bias.zero_()
             for head in range(2):
                 layer.weight[16 * head : 16 * head + 16, inputs - 16 :, 0, 0] = 100 * torch.eye(16)

@@ -13,16 +13,17 @@ from typing import Annotated
 from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
-from training.config import Rate, Section
+from training.config import Section
 
 RESOLUTIONS = (32, 64, 128, 256, 512, 1024)
 COLORS = 3
 START = 4
 """Cells per side of the learned constant that synthesis begins with."""
-MAX_WIDTH = 2048
+MAX_WIDTH = 1024
 MAX_LAYERS = 32
 
 Width = Annotated[int, Field(gt=0, le=MAX_WIDTH)]
+Gain = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 State = Mapping[str, Tensor]
 
 
@@ -43,9 +44,9 @@ class Architecture(Section):
     latent_size: Width
     style_size: Width
     mapping_layers: Annotated[int, Field(gt=0, le=MAX_LAYERS)]
-    mapping_rate: Rate
+    mapping_rate: Gain
     channels: dict[int, Width]
-    clamp: Rate | None
+    clamp: Gain | None
 
     @field_validator("resolution")
     @classmethod
