@@ -153,10 +153,12 @@ class _Machine:
         self._stack.append(values)
 
     def list_since_mark(self, _: Any) -> None:
-        self._stack.append(self.since_mark())
+        values = self.since_mark()
+        self._stack.append(values)
 
     def tuple_since_mark(self, _: Any) -> None:
-        self._stack.append(tuple(self.since_mark()))
+        values = self.since_mark()
+        self._stack.append(tuple(values))
 
     def dict_since_mark(self, _: Any) -> None:
         values = self.since_mark()
@@ -164,7 +166,8 @@ class _Machine:
         self._put_items(values)
 
     def frozenset_since_mark(self, _: Any) -> None:
-        self._stack.append(frozenset(_key(value) for value in self.since_mark()))
+        values = self.since_mark()
+        self._stack.append(frozenset(_key(value) for value in values))
 
     def append(self, _: Any) -> None:
         value = self._stack.pop()

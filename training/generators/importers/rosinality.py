@@ -54,29 +54,28 @@ def read_rosinality(content: bytes) -> tuple[Architecture, dict[str, Tensor]]:
 
 
 def _loaded(content: bytes) -> object:
-    stream = io.BytesIO(content)
-    if content.startswith(ZIP):
-        if not zipfile.is_zipfile(stream):
-            raise ValueError("is damaged: an archive that was cut off")
-        with zipfile.ZipFile(stream) as archive:
-            entries = archive.infolist()
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries) or sum(
-            entry.file_size for entry in entries
-        ) > len(content):
-            raise ValueError("is a compressed archive, which torch.save does not write")
-    stream.seek(0)
     try:
+        if content.startswith(ZIP) and _grows(content):
+            raise ValueError("is a compressed archive, which torch.save does not write")
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of torch, about files of its own older versions
-            loaded: object = torch.load(stream, map_location="cpu", weights_only=True)
-    except Exception as error:  # unpickling untrusted bytes can fail in any way
+            loaded: object = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:  # reading untrusted bytes can fail in any way
         reason = " ".join(str(error).split())
         named = re.search(r"(?:GLOBAL|global|class|type) (\S+)", reason)
-        shown = f"it names {named[1]}" if named else f"{type(error).__name__}: {reason[:120]}"
+        told = f"it names {named[1][:80]}" if named else f"{type(error).__name__}: {reason[:120]}"
         raise ValueError(
-            f"holds more than tensors and plain values, which alone are allowed, or is damaged ({shown})"
+            f"holds more than tensors and plain values, which alone are allowed, or is damaged ({told})"
         ) from None
     return loaded
+
+
+def _grows(content: bytes) -> bool:
+    """Whether an archive's entries are larger than it is."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        entries = archive.infolist()
+    stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
+    return not stored or sum(entry.file_size for entry in entries) > len(content)
 
 
 def _tensors(state: dict[object, object]) -> dict[str, Tensor]:

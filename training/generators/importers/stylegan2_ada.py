@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -122,9 +123,7 @@ def _sizes(states: dict[str, dict[str, Any]]) -> dict[str, Any]:
     _require(top, "G_ema", "c_dim", 0, "unconditional generators, c_dim = 0")
     _require(top, "G_ema", "img_channels", COLORS, "pictures of 3 colours")
     blocks = sorted(
-        int(name.removeprefix("synthesis.b"))
-        for name in states
-        if name.startswith("synthesis.b") and name.removeprefix("synthesis.b").isdecimal()
+        int(found[1]) for name in states if (found := re.fullmatch(r"synthesis\.b([1-9][0-9]{0,4})", name))
     )
     if START not in blocks:
         raise ValueError(
@@ -133,6 +132,8 @@ def _sizes(states: dict[str, dict[str, Any]]) -> dict[str, Any]:
     for r in blocks:
         _check_block(states, r)
     clamp = states["synthesis.b4.conv1"].get("conv_clamp")
+    if clamp is not None:
+        _positive(states, "synthesis.b4.conv1", "conv_clamp")
     for name in (f"synthesis.b{r}.{layer}" for r in blocks for layer in (*convolutions(r), "torgb")):
         _require(states[name], name, "conv_clamp", clamp, "one for all layers")
     dense = [f"mapping.fc{i}" for i in range(len(states)) if f"mapping.fc{i}" in states]

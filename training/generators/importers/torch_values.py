@@ -53,8 +53,6 @@ MAX_STORAGE_OPCODES = 200
 """Of each of a storage's pickles; some forty are used."""
 MAX_RANK = 8
 MAX_SIZE = 1 << 40
-MAX_ENCODED = 64
-"""Characters of text that stands for bytes: those of one number."""
 MAX_SET = 1000
 NOTHING = Table(calls={})
 STORAGES = Table(calls={}, values=frozenset(STORAGE_TYPES))
@@ -158,13 +156,6 @@ def number_type(code: str, *_: Any) -> NumberType:
     return NumberType(code)
 
 
-def latin_1(text: str, encoding: str) -> bytes:
-    """Of `_codecs.encode`, with which older pickles write bytes."""
-    if type(text) is not str or encoding != "latin1" or len(text) > MAX_ENCODED:
-        raise PickleRefusedError("has bytes written as text, or as text that is longer than a number")
-    return text.encode("latin-1")
-
-
 def load_storage(content: bytes) -> PickledStorage:
     """Of `torch.storage._load_from_bytes`: one storage, as `torch.save` wrote it before 1.6."""
     if type(content) is not bytes:
@@ -233,7 +224,6 @@ CALLS: MappingProxyType[str, Call] = MappingProxyType(
         "numpy.core.multiarray._reconstruct": _ignored,
         "numpy._core.multiarray._reconstruct": _ignored,
         "builtins.set": _set,
-        "_codecs.encode": latin_1,
     }
 )
 VALUES = frozenset(
