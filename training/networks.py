@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from training.config import PACKS, STYLEGAN2, PackConfig
+from training.config import STYLEGAN2, PackConfig, pack_folder
 from training.generators.base import Generator
 from training.generators.dcgan import load_generator
 from training.generators.stylegan2.generator import load_stylegan2
@@ -22,7 +22,7 @@ def _stylegan2(config: PackConfig) -> Generator:
     section = config.stylegan2
     assert section is not None  # the configuration's own check
     return load_stylegan2(
-        PACKS / config.pack.name / section.weights,
+        pack_folder(config.pack.name) / section.weights,
         section,
         coarsest=config.rearranger.levels[0].resolution,
         finest=config.proxies.resolution,

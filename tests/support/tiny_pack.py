@@ -13,8 +13,6 @@ from training.data.labelled import SPLITS, make_split
 from training.groupdnet.pack_config import StylesConfig, load_styles_config
 from training.networks import pretrained_generator
 
-REPLACED = {"hidden", "features"}
-"""Settings by resolution: they are given whole."""
 TINY: dict[str, Any] = {
     "data": {
         "train_samples": 96,
@@ -56,17 +54,19 @@ TINY_STYLES: dict[str, Any] = {
 
 def tiny_config() -> PackConfig:
     """The configuration of faces64 with everything made small."""
-    return PackConfig.model_validate(merged(load_config("faces64").model_dump(), TINY))
+    return PackConfig.model_validate(_merged(load_config("faces64").model_dump(), TINY))
 
 
 def tiny_data_config() -> PackConfig:
     """The configuration of faces64 with few samples: its shipped networks fit."""
-    return PackConfig.model_validate(merged(load_config("faces64").model_dump(), {"data": TINY["data"]}))
+    return PackConfig.model_validate(_merged(load_config("faces64").model_dump(), {"data": TINY["data"]}))
 
 
 def tiny_styles_config() -> StylesConfig:
     """The configuration of faces64_styles with everything made small."""
-    return StylesConfig.model_validate(merged(load_styles_config("faces64_styles").model_dump(), TINY_STYLES))
+    return StylesConfig.model_validate(
+        _merged(load_styles_config("faces64_styles").model_dump(), TINY_STYLES)
+    )
 
 
 def make_labels(config: PackConfig) -> None:
@@ -80,10 +80,9 @@ def checkpoint_step(folder: Path, run: str) -> int:
     return int(torch.load(folder / run / "checkpoint.pt", weights_only=True)["step"])
 
 
-def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Settings with some of them changed, section by section."""
-    result = dict(base)
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
     for key, value in changes.items():
-        nested = isinstance(value, dict) and isinstance(base.get(key), dict) and key not in REPLACED
-        result[key] = merged(base[key], value) if nested else value
-    return result
+        nested = isinstance(value, dict) and isinstance(base.get(key), dict) and key != "hidden"
+        merged[key] = _merged(base[key], value) if nested else value
+    return merged
