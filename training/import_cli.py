@@ -17,7 +17,7 @@ def import_() -> None:
     """Read somebody else's pretrained generator. Nothing that a file brings along is ever run."""
 
 
-@import_.command(help=f"Read a StyleGAN2 checkpoint FILE of {READ}, from 32 to 1024 px.")
+@import_.command(help=f"Read a StyleGAN2 checkpoint FILE, from 32 to 1024 px; formats: {READ}.")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
 @click.option(
     "--output",

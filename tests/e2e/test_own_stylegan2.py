@@ -26,7 +26,7 @@ from training.data.samples import latents_of, to_uint8
 from training.import_cli import import_
 from training.pipeline import SynthesisPipeline, load_pipeline
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 PACK = "mine"
 LABEL_MAP = np.kron(np.arange(8, dtype=np.uint8).reshape(2, 4), np.ones((16, 8), np.uint8))
