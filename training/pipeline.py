@@ -33,7 +33,7 @@ class Source:
     mask: Tensor
     histogram: Tensor
     pictures: Tensor
-    styles: Tensor | None
+    styles: Tensor | None = None
 
 
 class SynthesisPipeline(nn.Module):
