@@ -298,6 +298,28 @@ def test_modules_without_end_are_refused(canary: Path) -> None:
     assert "has more than 1000 modules" in refusal(canary.parent, content)
 
 
+@pytest.mark.parametrize("name", ["", "again"])
+def test_module_within_itself_is_refused(canary: Path, name: str) -> None:
+    """Made by hand: the state is put into a record, and then the record into the state."""
+    pieces = (
+        b"}" + text("G_ema") + b"ctorch_utils.persistence\n_reconstruct_persistent_obj\n",
+        b"}(" + text("class_name") + text("Generator") + text("state"),
+        b"}(" + text("_modules") + b"}q\x01u" + b"u\x85Rq\x02s",  # 1: the modules, 2: the record
+        b"h\x01" + text(name) + b"h\x02s0",
+    )
+    complaint = "has more than 1000 modules" if name else "has a module of the name ''"
+    assert complaint in refusal(canary.parent, hand_made(*pieces))
+
+
+@pytest.mark.parametrize("value", [1 << 2000, -(1 << 80), float("nan"), "1", [1.0], None, True])
+def test_gains_that_are_no_numbers_are_refused(canary: Path, value: Any) -> None:
+    content = with_attribute("mapping.fc0", bias_gain=value)
+    assert "mapping.fc0.bias_gain is " in refusal(canary.parent, content)
+    assert "mapping.fc1.weight_gain is " in refusal(
+        canary.parent, with_attribute("mapping.fc1", weight_gain=value)
+    )
+
+
 @pytest.mark.parametrize("archive", [True, False])
 def test_code_in_a_torch_checkpoint_is_refused(canary: Path, archive: bool) -> None:
     checkpoint = files.converted_checkpoint(STATE) | {"args": Calling(torch.hub.load, "a/b", "c")}

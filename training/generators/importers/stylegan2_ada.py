@@ -11,7 +11,7 @@ import io
 import math
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from torch import Tensor
@@ -31,6 +31,10 @@ MAX_GAIN = 1e6
 MAX_MODULES = 1000
 """A generator of 1024 px has less than a hundred."""
 TAPS = (1, 3, 3, 1)
+
+
+States = dict[str, dict[str, Any]]
+"""Attributes of modules by their path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,50 +83,50 @@ def read_ada(content: bytes) -> tuple[Architecture, dict[str, Tensor]]:
         raise ValueError("'G_ema' is no network")
     states = _modules(generator)
     architecture = Architecture.model_validate(_sizes(states))
-    tensors: dict[str, PickledTensor] = {}
-    for path, state in states.items():
-        tensors |= _own_tensors(path, state)
+    tensors: dict[str, Tensor] = {}
     # Only what is wanted is taken out, and only in the shape that it is wanted in.
-    return architecture, {
-        name: _of_shape(name, tensors[name], shape).tensor()
-        for name, shape in tensor_shapes(architecture).items()
-        if name in tensors
-    }
+    for name, shape in tensor_shapes(architecture).items():
+        found = _tensor(states, name)
+        if found is not None and found.shape != shape:
+            raise ValueError(f"tensor {name!r} has shape {found.shape}, expected {shape}")
+        if found is not None:
+            tensors[name] = found.tensor()
+    return architecture, tensors
 
 
-def _modules(top: Record) -> dict[str, dict[str, Any]]:
-    """The attributes of all modules by their path; one that is reached in two ways counts twice."""
-    found: dict[str, dict[str, Any]] = {}
+def _modules(top: Record) -> States:
+    """The attributes of all modules; objects may refer to each other in circles, so they are counted."""
+    found: States = {}
     waiting = [("", top)]
-    while waiting:
+    for _ in range(MAX_MODULES):
+        if not waiting:
+            return found
         path, record = waiting.pop()
         found[path] = record.state
         children = record.state.get("_modules")
         for name, child in children.items() if type(children) is dict else ():
-            if type(child) is Record:
-                waiting.append((f"{path}.{name}".lstrip("."), child))
-        if len(found) + len(waiting) > MAX_MODULES:
-            raise ValueError(f"has more than {MAX_MODULES} modules")
-    return found
+            if type(child) is not Record:
+                continue
+            if len(waiting) >= MAX_MODULES:
+                break
+            if not re.fullmatch(r"\w{1,64}", str(name)):
+                raise ValueError(f"has a module of the name {shown(name)}; allowed are letters and digits")
+            waiting.append((f"{path}.{name}" if path else str(name), child))
+    raise ValueError(f"has more than {MAX_MODULES} modules")
 
 
-def _own_tensors(path: str, state: dict[str, Any]) -> dict[str, PickledTensor]:
-    found = {}
+def _tensor(states: States, name: str) -> PickledTensor | None:
+    """A module's parameter or buffer by its path; None if there is none."""
+    path, _, own = name.rpartition(".")
     for kind in ("_parameters", "_buffers"):
-        values = state.get(kind)
-        for name, value in values.items() if type(values) is dict else ():
-            if type(value) is PickledTensor:
-                found[f"{path}.{name}".lstrip(".")] = value
-    return found
+        values = states.get(path, {}).get(kind)
+        value = values.get(own) if type(values) is dict else None
+        if type(value) is PickledTensor:
+            return value
+    return None
 
 
-def _of_shape(name: str, tensor: PickledTensor, shape: tuple[int, ...]) -> PickledTensor:
-    if tensor.shape != shape:
-        raise ValueError(f"tensor {name!r} has shape {tensor.shape}, expected {shape}")
-    return tensor
-
-
-def _sizes(states: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _sizes(states: States) -> dict[str, Any]:
     """Sizes, as modules' attributes say; every setting that our network does not have is refused."""
     top = states[""]
     _require(top, "G_ema", "c_dim", 0, "unconditional generators, c_dim = 0")
@@ -160,7 +164,7 @@ def _sizes(states: dict[str, dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _check_block(states: dict[str, dict[str, Any]], resolution: int) -> None:
+def _check_block(states: States, resolution: int) -> None:
     block = f"synthesis.b{resolution}"
     _require(states[block], block, "architecture", "skip", "the architecture with output skips, 'skip'")
     for layer in (*convolutions(resolution), "torgb"):
@@ -180,7 +184,7 @@ def _check_block(states: dict[str, dict[str, Any]], resolution: int) -> None:
             _require_close(states[name], name, "act_gain", math.sqrt(2))
     taps = np.outer(TAPS, TAPS) / sum(TAPS) ** 2
     for path in [block, *(f"{block}.{layer}" for layer in convolutions(resolution))]:
-        kernel = _own_tensors("", states[path]).get("resample_filter")
+        kernel = _tensor(states, f"{path}.resample_filter")
         if kernel is None or kernel.shape != (4, 4) or not np.allclose(kernel.tensor(), taps, atol=1e-6):
             raise ValueError(f"{path}.resample_filter is another than [1, 3, 3, 1], the only one allowed")
 
@@ -193,27 +197,31 @@ def _require(state: dict[str, Any], path: str, attribute: str, wanted: object, a
 
 def _require_close(state: dict[str, Any], path: str, attribute: str, wanted: float) -> None:
     found = state.get(attribute)
-    if not isinstance(found, float | int) or not math.isclose(found, wanted, rel_tol=1e-4):
+    if not _is_number(found) or not math.isclose(found, wanted, rel_tol=1e-4):
         raise ValueError(f"{path}.{attribute} is {shown(found)}; allowed: StyleGAN2's own gain, {wanted:.6g}")
 
 
-def _positive(states: dict[str, dict[str, Any]], path: str, attribute: str) -> float:
+def _positive(states: States, path: str, attribute: str) -> float:
     found = states[path].get(attribute)
-    if not isinstance(found, float | int) or not 0 < found < MAX_GAIN:
+    if not _is_number(found) or not 0 < found < MAX_GAIN:
         raise ValueError(f"{path}.{attribute} is {shown(found)}; allowed: a positive number")
     return float(found)
 
 
-def _inputs(states: dict[str, dict[str, Any]], path: str) -> int:
-    weight = _own_tensors("", states[path]).get("weight")
+def _is_number(value: object) -> TypeGuard[float]:
+    return type(value) is float or (type(value) is int and value.bit_length() < 64)
+
+
+def _inputs(states: States, path: str) -> int:
+    weight = _tensor(states, f"{path}.weight")
     if weight is None or len(weight.shape) < 2 or not weight.shape[1]:
         raise ValueError(f"tensor '{path}.weight' is missing or has no inputs")
     return weight.shape[1]
 
 
-def _channels(states: dict[str, dict[str, Any]], resolution: int) -> int:
+def _channels(states: States, resolution: int) -> int:
     layer = f"synthesis.b{resolution}.conv1"
-    bias = _own_tensors("", states[layer]).get("bias")
+    bias = _tensor(states, f"{layer}.bias")
     if bias is None or len(bias.shape) != 1:
         raise ValueError(f"tensor '{layer}.bias' is missing or no vector")
     return bias.shape[0]
