@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from tests.support.tiny_stylegan2 import tiny_generator
 from training.clustering import ProxyClusters, blur, fit_clusters
 from training.discriminator import SegmenterDiscriminator
 from training.generators.dcgan import load_generator
@@ -135,6 +136,28 @@ def test_rearranger_keeps_shapes_and_stays_within_the_generators_range() -> None
     result = network(generator, source, masks, masks)
     assert {r: f.shape for r, f in result.items()} == {r: f.shape for r, f in source.items()}
     assert all((features >= 0).all() for features in result.values())  # as after the generator's ReLU
+
+
+def test_rearranger_moves_what_an_imported_generator_makes() -> None:
+    generator = tiny_generator()
+    network = Rearranger(
+        channels=generator.channels,
+        skip_channels=generator.skip_channels,
+        clusters=5,
+        levels=(AttentionLevel(8, 4, 8), AttentionLevel(16, 4, 8)),
+        cut=16,
+        mask_resolution=16,
+        width=8,
+        hidden={8: 16, 16: 16},
+    )
+    latents = torch.randn(3, generator.latent_dim)
+    styles, source = generator.styles(latents), generator.head(latents, 16)
+    masks = one_hot(torch.randint(5, (3, 16, 16)), 5)
+    result = network(generator, source, masks, masks, styles)
+    assert {r: f.shape for r, f in result.items()} == {r: f.shape for r, f in source.items()}
+    assert result[16].min() < 0  # unlike the ReLU's
+    with pytest.raises(ValueError, match="needs the layer styles"):
+        network(generator, source, masks, masks)
 
 
 def test_target_mask_steers_the_rearranger_after_one_step() -> None:

@@ -184,6 +184,18 @@ def test_head_and_tail_meet_at_every_cut() -> None:
     assert list(frozen.head(z, 8)) == [8]
 
 
+def test_features_moved_with_their_picture_give_the_moved_picture_and_ghosts_without_it() -> None:
+    """Convolutions do not care where something is: features four cells on are a picture eight pixels on."""
+    frozen = generator(noise="none")
+    z = latents(2)
+    styles, features = frozen.styles(z), frozen.head(z, 16)[16]
+    wanted = frozen.tail(features, 16, styles)[..., 5:19]
+    moved = features.roll(4, dims=3)
+    torch.testing.assert_close(frozen.tail(moved, 16, styles)[..., 13:27], wanted, rtol=1e-3, atol=1e-4)
+    left = torch.cat([moved[:, :-3], features[:, -3:]], dim=1)
+    assert (frozen.tail(left, 16, styles)[..., 13:27] - wanted).abs().mean() > 0.05
+
+
 def test_nothing_learns_and_pictures_depend_on_nothing_but_their_latent() -> None:
     frozen = generator()
     assert not list(frozen.parameters())
