@@ -66,6 +66,7 @@ TARGET_PROXY_MASK = "TARGET_PROXY_MASK"
 REARRANGED_FEATURES = "REARRANGED_FEATURES"
 SKETCH = "SKETCH"
 SCRIBBLE = "SCRIBBLE"
+LAYER_STYLES = "LAYER_STYLES"
 
 SKETCH_CONDITION = "sketch"
 SCRIBBLE_CONDITION = "scribble"
@@ -95,6 +96,8 @@ class _Parts:
         )
         source_mask = TensorSpec(SOURCE_PROXY_MASK, torch.uint8, (side, side), ids)
         histogram = TensorSpec(SOURCE_HISTOGRAM, torch.float32, (clusters,), shares_of_one)
+        shape = pipeline.generator.styles_shape
+        styles = () if shape is None else (TensorSpec(LAYER_STYLES, torch.float32, shape),)
         rearranged = TensorSpec(
             REARRANGED_FEATURES, torch.float32, (channels[pipeline.cut], pipeline.cut, pipeline.cut)
         )
@@ -113,7 +116,7 @@ class _Parts:
             f"{pack}_generator_head",
             GeneratorHead(pipeline),
             (self.latent,),
-            (*features, source_mask, histogram),
+            (*features, source_mask, histogram, *styles),
             cached=True,
         )
         self.mapper = Stage(
@@ -134,10 +137,12 @@ class _Parts:
         self.rearranger = Stage(
             f"{pack}_rearranger",
             Rearranger(pipeline),
-            (*features, source_mask, self.target_mask),
+            (*features, source_mask, self.target_mask, *styles),
             (rearranged,),
         )
-        self.tail = Stage(f"{pack}_generator_tail", GeneratorTail(pipeline), (rearranged,), (self.image,))
+        self.tail = Stage(
+            f"{pack}_generator_tail", GeneratorTail(pipeline), (rearranged, *styles), (self.image,)
+        )
         self.inverter = Stage(
             f"{pack}_inverter",
             Inverter(pipeline),

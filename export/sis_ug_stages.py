@@ -22,12 +22,13 @@ class _OfPipeline(nn.Module):
 
 
 class GeneratorHead(_OfPipeline):
-    """Latent to features at the attended resolutions, source proxy mask and its histogram."""
+    """Latent to features at the attended resolutions, source proxy mask, histogram, layer styles if any."""
 
     def forward(self, latent: Tensor) -> tuple[Tensor, ...]:
         """See `Stage`."""
         source = self.pipeline.head(latent)
-        return (*source.pyramid.values(), source.mask.to(torch.uint8), source.histogram)
+        styles = () if source.styles is None else (source.styles,)
+        return (*source.pyramid.values(), source.mask.to(torch.uint8), source.histogram, *styles)
 
 
 class Mapper(_OfPipeline):
@@ -82,21 +83,21 @@ class FusedEdit(_OfPipeline):
 
 
 class Rearranger(_OfPipeline):
-    """Source features and both proxy masks to features at the cut."""
+    """Source features, both proxy masks, and layer styles if any, to features at the cut."""
 
     def forward(self, *tensors: Tensor) -> Tensor:
         """See `Stage`."""
-        *features, source_mask, target_mask = tensors
-        pyramid = dict(zip(self.pipeline.attended, features, strict=True))
-        return self.pipeline.rearrange(pyramid, source_mask, target_mask)
+        levels = len(self.pipeline.attended)
+        pyramid = dict(zip(self.pipeline.attended, tensors[:levels], strict=True))
+        return self.pipeline.rearrange(pyramid, *tensors[levels:])
 
 
 class GeneratorTail(_OfPipeline):
-    """Features at the cut to a uint8 picture, channels last."""
+    """Features at the cut, and layer styles if any, to a uint8 picture, channels last."""
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, *tensors: Tensor) -> Tensor:
         """See `Stage`."""
-        return image(self.pipeline.tail(features))
+        return image(self.pipeline.tail(*tensors))
 
 
 class FusedMapping(_OfPipeline):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -13,6 +13,8 @@ from training.palette import Palette
 
 PACKS = Path(__file__).parent / "packs"
 SIS_UG = "sis-ug"
+STYLEGAN2 = "stylegan2"
+FOLDS = (2, 4, 8, 16, 32)
 
 Positive = Annotated[int, Field(gt=0)]
 Weight = Annotated[float, Field(ge=0)]
@@ -39,6 +41,18 @@ class PackSection(Section):
     title: str
     description: str
     generator: str
+
+
+class StyleGan2Section(Section):
+    """An imported StyleGAN2, and how it is run."""
+
+    weights: Path = Path("stylegan2.safetensors")
+    """Written by `maskweave import stylegan2`; relative to the pack's folder."""
+    resolution: Positive
+    truncation: float = Field(ge=0, le=1)
+    truncated_layers: Positive | None = None
+    """How many layers, from the coarsest on; all if left out."""
+    noise: Literal["const", "none"]
 
 
 class LatentSection(Section):
@@ -258,6 +272,7 @@ class PackConfig(Section):
     """Everything that defines a pack."""
 
     pack: PackSection
+    stylegan2: StyleGan2Section | None = None
     palette: Palette
     latent: LatentSection
     data: DataSection
@@ -280,6 +295,10 @@ class PackConfig(Section):
     @model_validator(mode="after")
     def _inverter_reaches_the_levels(self) -> PackConfig:
         if self.inversion is not None:
+            if self.stylegan2 is not None:
+                raise ValueError(
+                    f"inversion: pictures give no layer styles, which pack.generator = {STYLEGAN2!r} needs"
+                )
             attended = [level.resolution for level in self.rearranger.levels]
             levels = (self.proxies.resolution // attended[0]).bit_length()
             if len(self.inversion.widths) != levels:
@@ -293,6 +312,29 @@ class PackConfig(Section):
                     f"inversion.weights.features: can have the resolutions {attended}, found {found}"
                 )
         return self
+
+    @model_validator(mode="after")
+    def _generator_is_described(self) -> PackConfig:
+        if (self.pack.generator == STYLEGAN2) != (self.stylegan2 is not None):
+            raise ValueError(
+                f"stylegan2: this section belongs to pack.generator = {STYLEGAN2!r}, which needs it; found "
+                f"{self.pack.generator!r} {'without' if self.stylegan2 is None else 'with'} it"
+            )
+        if self.stylegan2 and (
+            self.fold not in FOLDS or self.fold * self.proxies.resolution != self.stylegan2.resolution
+        ):
+            raise ValueError(
+                f"proxies.resolution: must be stylegan2.resolution, {self.stylegan2.resolution}, divided by "
+                f"one of {', '.join(map(str, FOLDS))}, found {self.proxies.resolution}"
+            )
+        return self
+
+    @property
+    def fold(self) -> int:
+        """Pixels per side of a picture for each cell of a proxy mask."""
+        if self.stylegan2 is None:
+            return min(FOLDS)
+        return self.stylegan2.resolution // self.proxies.resolution
 
 
 def reader_section(config: PackConfig, name: str) -> ReaderSection:

@@ -22,7 +22,7 @@ from torch import Tensor
 from training.conditions import by_hand_sheet, conditions_sheet, held_out_conditions, pictures_for
 from training.config import PackConfig
 from training.data.labelled import load_split, run_labeller
-from training.data.samples import from_uint8, to_uint8
+from training.data.samples import chunk_size, from_uint8, to_uint8
 from training.distances import PROXY_SEGMENTER, Distances, Features, measure, network_features
 from training.distances import as_markdown as distances_as_markdown
 from training.metrics import Agreement, agreement, style_error
@@ -94,11 +94,14 @@ class Evaluator:
             )
         self.config, self.pipeline, self.pairs, self.python = config, pipeline, pairs, python
         self.samples = samples
+        self.chunk = chunk_size(pipeline.generator.image_size, CHUNK)
         self.wanted = samples.labels[1 : pairs + 1].numpy()
         self.latents = samples.latents[:pairs]
         self.source_labels = samples.labels[:pairs].numpy()
         with torch.inference_mode():
-            pictures = [pipeline.head(chunk).pictures for chunk in samples.latents[: pairs + 1].split(CHUNK)]
+            pictures = [
+                pipeline.head(chunk).pictures for chunk in samples.latents[: pairs + 1].split(self.chunk)
+            ]
         everything = to_uint8(torch.cat(pictures))
         self.sources, self.givers = everything[:pairs], everything[1:]
         self.features = {PROXY_SEGMENTER: network_features(pipeline.segmenter), **features}
@@ -175,9 +178,10 @@ def synthesize(
     pipeline: SynthesisPipeline, labels: Tensor, latents: Tensor, strength: float
 ) -> NDArray[np.uint8]:
     """Pictures, uint8 `[N, H, W, 3]`, for label maps `[N, H, W]` and latents `[N, latent_dim]`."""
+    chunk = chunk_size(pipeline.generator.image_size, CHUNK)
     chunks = [
         to_uint8(pipeline(some_labels, some_latents, torch.full((len(some_latents), 1), strength)))
-        for some_labels, some_latents in zip(labels.split(CHUNK), latents.split(CHUNK), strict=True)
+        for some_labels, some_latents in zip(labels.split(chunk), latents.split(chunk), strict=True)
     ]
     return np.concatenate(chunks)
 

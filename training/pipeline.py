@@ -41,12 +41,14 @@ class Source:
         mask: int64 `[B, m, m]`.
         histogram: float `[B, K]`.
         pictures: the generator's own pictures, float `[B, 3, H, W]` in [-1, 1].
+        styles: its layer styles, if the generator has such.
     """
 
     pyramid: FeaturePyramid
     mask: Tensor
     histogram: Tensor
     pictures: Tensor
+    styles: Tensor | None = None
 
 
 class SynthesisPipeline(nn.Module):
@@ -84,10 +86,15 @@ class SynthesisPipeline(nn.Module):
 
     def head(self, latents: Tensor) -> Source:
         """Stage generator head: latents `[B, latent_dim]`."""
-        pyramid, pictures = self.generator.sample(latents)
+        styles = self.generator.styles(latents)
+        pyramid, pictures = self.generator.sample(latents, styles)
         mask = self.segment(pictures)
         return Source(
-            {r: pyramid[r] for r in self.attended}, mask, proxy_histogram(mask, self.clusters), pictures
+            {r: pyramid[r] for r in self.attended},
+            mask,
+            proxy_histogram(mask, self.clusters),
+            pictures,
+            styles,
         )
 
     def invert(self, pictures: Tensor) -> FeaturePyramid:
@@ -119,17 +126,27 @@ class SynthesisPipeline(nn.Module):
         """Stage proxy segmenter: proxy masks, int64 `[B, m, m]`, of pictures `[B, 3, H, W]` in [-1, 1]."""
         return _likeliest(self.segmenter(pictures))
 
-    def rearrange(self, pyramid: FeaturePyramid, source_mask: Tensor, target_mask: Tensor) -> Tensor:
+    def rearrange(
+        self,
+        pyramid: FeaturePyramid,
+        source_mask: Tensor,
+        target_mask: Tensor,
+        styles: Tensor | None = None,
+    ) -> Tensor:
         """Stage rearranger: features at the cut, of the source's pyramid and both proxy masks `[B, m, m]`."""
         arranged = self.rearranger(
-            self.generator, pyramid, one_hot(source_mask, self.clusters), one_hot(target_mask, self.clusters)
+            self.generator,
+            pyramid,
+            one_hot(source_mask, self.clusters),
+            one_hot(target_mask, self.clusters),
+            styles,
         )
         features: Tensor = arranged[self.cut]
         return features
 
-    def tail(self, features: Tensor) -> Tensor:
+    def tail(self, features: Tensor, styles: Tensor | None = None) -> Tensor:
         """Stage generator tail: pictures `[B, 3, H, W]` in [-1, 1]."""
-        return self.generator.tail(features, self.cut)
+        return self.generator.tail(features, self.cut, styles)
 
     @torch.inference_mode()
     def forward(self, labels: Tensor, latents: Tensor, strength: Tensor) -> Tensor:
@@ -139,7 +156,8 @@ class SynthesisPipeline(nn.Module):
 
     def shape(self, source: Source, target_mask: Tensor) -> Tensor:
         """Pictures `[B, 3, H, W]` in [-1, 1] of a source in the shape of proxy masks `[B, m, m]`."""
-        return self.tail(self.rearrange(source.pyramid, source.mask, target_mask))
+        features = self.rearrange(source.pyramid, source.mask, target_mask, source.styles)
+        return self.tail(features, source.styles)
 
 
 def load_pipeline(config: PackConfig, folder: Path) -> SynthesisPipeline:

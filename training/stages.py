@@ -11,8 +11,9 @@ import torch
 from training.clustering import ProxyClusters, fit_clusters
 from training.config import PackConfig
 from training.data.labelled import load_split
+from training.data.samples import chunk_size
 from training.discriminator import SegmenterDiscriminator
-from training.generators.base import Generator
+from training.generators.base import FeaturePyramid, Generator
 from training.loops.cycle import CycleTrainer, Judges
 from training.loops.inversion import InversionTrainer
 from training.loops.label_segmenter import LabelSegmenterTrainer
@@ -145,17 +146,20 @@ def _fast(network: UNet, device: torch.device) -> UNet:
 def _fit(config: PackConfig, generator: Generator, seed: int) -> ProxyClusters:
     section = config.proxies
     top = max(generator.channels)
-    pyramids = []
-    for first in range(0, section.samples, FIT_BATCH):
-        random = torch.Generator().manual_seed(seed + first // FIT_BATCH)
-        count = min(FIT_BATCH, section.samples - first)
+    batch = chunk_size(generator.image_size, FIT_BATCH)
+    firsts = range(0, section.samples, batch)
+
+    def pyramid(first: int) -> FeaturePyramid:
+        random = torch.Generator().manual_seed(seed + first // batch)
+        count = min(batch, section.samples - first)
         latents = torch.randn(count, generator.latent_dim, generator=random) * config.latent.scale
-        pyramids.append(generator.head(latents.to(generator.device), top))
+        return generator.without_skip(generator.head(latents.to(generator.device), top))
+
     return fit_clusters(
-        pyramids,
+        map(pyramid, firsts),
         count=section.clusters,
         components=section.components,
-        cells=section.cells,
+        cells=section.cells // len(firsts),
         resolution=section.resolution,
         seed=seed,
     )
