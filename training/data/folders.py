@@ -96,13 +96,13 @@ def load_folders(
         limit: pairs at most.
 
     Returns:
-        Pictures, uint8 `[N, side, side, 3]`, and label maps, uint8 `[N, side, side]`: class ids, and IGNORED where
-        there is no class.
+        Pictures, uint8 `[N, side, side, 3]`, and label maps, uint8 `[N, side, side]`: class ids, and IGNORED
+        where there is no class.
 
     Raises:
         FileNotFoundError: as `find_pairs`.
-        ValueError: as `find_pairs`, or if a file cannot be read, a map has another shape than its picture, an id
-            or a colour that the palette has not, or no class at all.
+        ValueError: as `find_pairs`, or if a file cannot be read, a map has another shape than its picture, an
+            id or a colour that the palette has not, or no class at all.
     """
     pairs = find_pairs(section, split)[:limit]
     with ThreadPoolExecutor(os.cpu_count()) as threads:  # Pillow decodes without Python's lock
@@ -124,9 +124,10 @@ def load_pair(
     """Read one pair; see `load_folders`."""
     picture, label_map = _open(pair.picture), _open(pair.label_map)
     if picture.mode not in PICTURE_MODES or "transparency" in picture.info:
+        transparency = " with transparency" if "transparency" in picture.info else ""
         _refuse(
             pair.picture,
-            f"a picture of mode {picture.mode}{' with transparency' if 'transparency' in picture.info else ''}",
+            f"a picture of mode {picture.mode}{transparency}",
             "8 bits per channel, without transparency",
         )
     _need_same_shape(pair, picture.size, label_map.size)
@@ -141,13 +142,13 @@ def load_pair(
     read = _ids_of_colors if label_map.mode == "RGB" else _ids
     labels = read(np.asarray(small, np.uint8), palette, ignore, pair.label_map)
     if (labels == IGNORED).all():
-        _refuse(pair.label_map, f"nothing but what data.ignore names, {ignore}", "a pixel of a class at least")
+        _refuse(
+            pair.label_map, f"nothing but what data.ignore names, {ignore}", "a pixel of a class at least"
+        )
     return np.asarray(shown), labels
 
 
-def _ids(
-    values: NDArray[np.uint8], palette: Palette, ignore: int | str | None, file: Path
-) -> Labels:
+def _ids(values: NDArray[np.uint8], palette: Palette, ignore: int | str | None, file: Path) -> Labels:
     labels = values.copy()
     ignored = values == ignore if isinstance(ignore, int) else np.zeros(values.shape, bool)
     labels[ignored] = IGNORED
