@@ -293,6 +293,22 @@ class PackConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _generator_is_described(self) -> PackConfig:
+        if (self.pack.generator == STYLEGAN2) != (self.stylegan2 is not None):
+            raise ValueError(
+                f"stylegan2: this section belongs to pack.generator = {STYLEGAN2!r}, which needs it; found "
+                f"{self.pack.generator!r} {'without' if self.stylegan2 is None else 'with'} it"
+            )
+        if self.stylegan2 and (
+            self.fold not in FOLDS or self.fold * self.proxies.resolution != self.stylegan2.resolution
+        ):
+            raise ValueError(
+                f"proxies.resolution: must be stylegan2.resolution, {self.stylegan2.resolution}, divided by "
+                f"one of {', '.join(map(str, FOLDS))}, found {self.proxies.resolution}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _inverter_reaches_the_levels(self) -> PackConfig:
         if self.inversion is not None:
             if self.stylegan2 is not None:
@@ -311,22 +327,6 @@ class PackConfig(Section):
                 raise ValueError(
                     f"inversion.weights.features: can have the resolutions {attended}, found {found}"
                 )
-        return self
-
-    @model_validator(mode="after")
-    def _generator_is_described(self) -> PackConfig:
-        if (self.pack.generator == STYLEGAN2) != (self.stylegan2 is not None):
-            raise ValueError(
-                f"stylegan2: this section belongs to pack.generator = {STYLEGAN2!r}, which needs it; found "
-                f"{self.pack.generator!r} {'without' if self.stylegan2 is None else 'with'} it"
-            )
-        if self.stylegan2 and (
-            self.fold not in FOLDS or self.fold * self.proxies.resolution != self.stylegan2.resolution
-        ):
-            raise ValueError(
-                f"proxies.resolution: must be stylegan2.resolution, {self.stylegan2.resolution}, divided by "
-                f"one of {', '.join(map(str, FOLDS))}, found {self.proxies.resolution}"
-            )
         return self
 
     @property

@@ -71,6 +71,7 @@ def test_reflection_lists_and_describes_the_service(gateway: GatewayProcess) -> 
         "Paint",
         "EncodeStyles",
         "Morph",
+        "Edit",
     ]
 
 

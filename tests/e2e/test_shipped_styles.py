@@ -95,7 +95,7 @@ def test_the_style_of_a_class_that_is_not_there_hardly_shows(shipped_client: Cli
         made(shipped_client, file, styles, seed)
         for styles, seed in ((codes, 1), (codes, 2), ({**codes, HAIR: Seed(3)}, 1))
     )
-    assert apart(one, other).mean() < 1
+    assert apart(one, other).mean() < 1.5
     assert apart(one, other).mean() < apart(one, other_hair).mean() / 2
 
 

@@ -32,7 +32,9 @@ def test_limits_are_the_readers() -> None:
 
 def test_the_configuration_fits_beside_that_of_faces64() -> None:
     example = tomllib.loads(PAGE.partition("```toml\n")[2].partition("```")[0])
-    config = PackConfig.model_validate(_merged(load_config("faces64").model_dump(), example))
+    faces64 = load_config("faces64").model_dump() | {"inversion": None}
+    assert "`[inversion]`" in PAGE, "it cannot stay, so the page must say so"
+    config = PackConfig.model_validate(_merged(faces64, example))
     assert config.fold == 8
     assert config.stylegan2 is not None
     assert config.stylegan2.weights == Path("stylegan2.safetensors")

@@ -41,7 +41,8 @@ def relu() -> onnx.ModelProto:
 def test_whole_pack_is_looked_at() -> None:
     names = {path.parents[1].name.removeprefix("faces64_") for path in COMMITTED}
     of_styles = {"styles_encoder", "styles_prior", "styles_decoder"}
-    assert names == {"generator_head", "mapper_label_map", "rearranger", "generator_tail", *of_styles}
+    of_conditions = {"mapper_label_map", "sketch_reader", "scribble_completer", "proxy_segmenter", "inverter"}
+    assert names == {"generator_head", "rearranger", "generator_tail", *of_conditions, *of_styles}
 
 
 @pytest.mark.parametrize("form", GPU_FORMS)

@@ -115,6 +115,7 @@ def test_fold_follows_from_the_pictures_and_the_proxy_masks() -> None:
     assert load_config("faces64").fold == 2
     settings = load_config("faces64").model_dump()
     settings["pack"]["generator"] = "stylegan2"
+    settings["inversion"] = None
     assert PackConfig.model_validate(settings | {"stylegan2": SECTION}).fold == 8
 
 
@@ -129,6 +130,7 @@ def test_levels_must_fit_the_generators_features(level: dict[str, int], complain
     settings = load_config("faces64").model_dump()
     settings["rearranger"] |= {"levels": [level], "hidden": {8: 8, 16: 8, 32: 8} | {level["resolution"]: 8}}
     settings["rearranger"]["weights"]["features"] = {}
+    settings["inversion"] = None
     config = PackConfig.model_validate(settings)
     with pytest.raises(ValueError, match=complaint):
         rearranger(config, load_generator())
