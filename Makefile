@@ -30,9 +30,10 @@ TRITON_URL ?= localhost:8001
 
 ##@ First minutes
 .PHONY: demo serve triton
-demo: $(SERVE)  ## Start the gateway, write demo.png and demo_styles.png, print latencies, stop
+demo: $(SERVE)  ## Start the gateway, write demo.png, demo_conditions.png and demo_styles.png, print latencies, stop
 	@.venv/serve/bin/python -m benchmarks.with_service -- \
 	    sh -c '.venv/serve/bin/python client/examples/demo.py --output demo.png \
+	    && .venv/serve/bin/python client/examples/demo_conditions.py --output demo_conditions.png \
 	    && .venv/serve/bin/python client/examples/demo_styles.py --output demo_styles.png'
 
 serve: $(SERVE)  ## Start the gateway on this machine and keep it up (ENGINE=triton: on the Triton of `make triton`)
@@ -114,8 +115,9 @@ train: $(DEV) $(LABELS)  ## Say how a pack is made, with the environments for it
 lock: $(DEV)  ## Resolve requirements/*.txt anew from pyproject.toml, client/pyproject.toml and labels.in
 	@requirements/lock.sh .venv/dev/bin/python
 
-clean:  ## Remove environments, caches and the demo's picture
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo.png demo_styles.png
+clean:  ## Remove environments, caches and the demo's pictures
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -f demo.png demo_conditions.png demo_styles.png
 
 help:  ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \

@@ -17,6 +17,7 @@ SUMMARIES = {
     "serve": "Start the gateway.",
     "health": "Ask a running gateway whether it is ready.",
     "key": "Make an API key for a caller.",
+    "import": "Read somebody else's pretrained generator.",
     "data": "Make the training data of a pack.",
     "train": "Train one network of a pack.",
     "evaluate": "Measure a pack on held-out masks.",

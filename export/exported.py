@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -45,6 +45,8 @@ class ServedCondition:
         fused: the stages as one graph; what it takes and gives is what the ensemble takes and gives.
         parameters: what callers and the gateway are told; lists and objects as JSON.
         walk: how pictures are compared.
+        renamed: what tensors of a stage are called in the ensemble, by stage and tensor, where it is
+            something else.
     """
 
     name: str
@@ -52,6 +54,7 @@ class ServedCondition:
     fused: Stage
     parameters: Mapping[str, str]
     walk: Walk
+    renamed: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ from export.stages import (
 from training.config import pack_folder
 from training.groupdnet.config import NetworkSection
 from training.groupdnet.evaluate import TrainedStyles, load_styles
+from training.groupdnet.expectation import RelativeGroupDNet
 from training.groupdnet.network import GroupDNet
 from training.groupdnet.pack_config import StylesConfig, load_styles_config
 from training.groupdnet.prior import StylePrior
@@ -50,7 +51,7 @@ STYLE_GIVEN = "STYLE_GIVEN"
 class StyleEncoder(nn.Module):
     """Picture and label map to mean and log variance of each style's code."""
 
-    def __init__(self, network: GroupDNet, classes: int) -> None:
+    def __init__(self, network: RelativeGroupDNet, classes: int) -> None:
         super().__init__()
         self.network, self.classes = network, classes
 
@@ -62,7 +63,7 @@ class StyleEncoder(nn.Module):
 class StyleDecoder(nn.Module):
     """Label map and codes to a uint8 picture, channels last; codes that are given win."""
 
-    def __init__(self, network: GroupDNet, classes: int) -> None:
+    def __init__(self, network: RelativeGroupDNet, classes: int) -> None:
         super().__init__()
         self.network, self.classes = network, classes
 
@@ -170,24 +171,25 @@ def walk(models: Models, aside: tuple[str, str], labels: Array, latents: Array) 
     return np.concatenate([own, image_of(models(inputs))])
 
 
-def folded(network: GroupDNet, section: NetworkSection) -> GroupDNet:
+def folded(relative: RelativeGroupDNet, section: NetworkSection) -> RelativeGroupDNet:
     """The same network for inference, with plain weights in the place of spectral-normed ones.
 
     Built anew: taking parametrizations off a copy takes them off the original, whose class it shares.
 
     Args:
-        network: in evaluation mode.
+        relative: in evaluation mode.
         section: what it was built from.
     """
     encoder = section.encoder.model_copy(update={"spectral": False})
     plain = GroupDNet(section.model_copy(update={"spectral": False, "encoder": encoder}))
+    network = relative.network
     state = network.state_dict()
     for name, layer in network.named_modules():
         if isinstance(layer, nn.Conv2d) and parametrize.is_parametrized(layer, "weight"):
             state = {key: value for key, value in state.items() if f"{name}.parametrizations." not in key}
             state[f"{name}.weight"] = layer.weight
     plain.load_state_dict(state)
-    return plain.eval().requires_grad_(False)
+    return RelativeGroupDNet(plain, relative.expectation, section).eval().requires_grad_(False)
 
 
 def _require_servable(config: StylesConfig) -> None:

@@ -68,21 +68,25 @@ def stage_config(
 def ensemble_config(condition: ServedCondition) -> str:
     """The configuration of the ensemble that runs a condition's stages one after the other.
 
-    Tensors of the same name are the same tensor, so every map is the identity. What nobody reads is not
-    mapped: it would be carried along for nothing.
+    Tensors of the same name are the same tensor, so every map is the identity but for what the condition
+    renames. What nobody reads is not mapped: it would be carried along for nothing.
     """
+
+    def called(stage: Stage, spec: TensorSpec) -> str:
+        return condition.renamed.get((stage.name, spec.name), spec.name)
+
     ensemble = triton.ModelConfig(name=condition.name, platform="ensemble", max_batch_size=MAX_BATCH_SIZE)
     _add_tensors(ensemble, condition.fused.inputs, condition.fused.outputs)
     ensemble.version_policy.latest.num_versions = 1
-    read = {spec.name for stage in condition.stages for spec in stage.inputs}
+    read = {called(stage, spec) for stage in condition.stages for spec in stage.inputs}
     read |= {spec.name for spec in condition.fused.outputs}
     for stage in condition.stages:
         step = ensemble.ensemble_scheduling.step.add(model_name=stage.name, model_version=-1)
         for spec in stage.inputs:
-            step.input_map[spec.name] = spec.name
+            step.input_map[spec.name] = called(stage, spec)
         for spec in stage.outputs:
-            if spec.name in read:
-                step.output_map[spec.name] = spec.name
+            if called(stage, spec) in read:
+                step.output_map[spec.name] = called(stage, spec)
     _add_parameters(ensemble, condition.parameters)
     return rendered(ensemble)
 

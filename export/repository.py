@@ -11,6 +11,7 @@ import onnx
 
 from export.config_file import CONFIG
 from export.exported import ExportedPack, ServedCondition
+from export.halved_weights import with_halved_weights
 from export.mixed_precision import in_precision
 from export.model_config import ensemble_config, stage_config
 from export.onnx_graph import EXPORT_BATCH, write_onnx
@@ -100,6 +101,8 @@ class _Writer:
         write_onnx(stage, example_inputs(stage, EXPORT_BATCH), file)
         if self._target.gpu:
             onnx.save(with_uint8_at_edges(onnx.load(file)), file)
+        elif stage.halved and self._precision == "fp32":
+            onnx.save(with_halved_weights(onnx.load(file)), file)
         self._prove(stage, file)
         if self._precision != "fp32":
             onnx.save(in_precision(onnx.load(file), self._precision), file)

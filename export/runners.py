@@ -14,6 +14,7 @@ from tritonclient.grpc import model_config_pb2 as triton
 
 from export.config_file import CONFIG, read_config_file
 from export.emulation import emulated
+from export.halved_weights import with_whole_weights
 from export.mixed_precision import in_precision, precision_of
 from export.plans.check import refusals_of_model
 from export.plans.machine import this_machine
@@ -80,7 +81,7 @@ class Runner:
         config = read_config_file(folder / CONFIG)
         if config.backend == GPU_PLAN.backend and importlib.util.find_spec("tensorrt"):
             return self._plan(folder, config)
-        graph = onnx.load(folder / VERSION / ONNX_FILE)
+        graph = with_whole_weights(onnx.load(folder / VERSION / ONNX_FILE))
         if self._wanted is not None:
             if (found := precision_of(graph)) != "fp32":
                 raise ValueError(

@@ -6,7 +6,8 @@
     proxy mask ────────────────────────┼─> rearranger -> tail -> picture
     exemplar -> proxy segmenter ───────┘
 
-Sketches and scribbles are served once they are trained.
+Sketches, scribbles and edits of pictures are served once they are trained. Edits have an inverter in place of
+the head, and the picture that is edited in place of the latent.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ from torch import Tensor
 
 from export.exported import Array, ExportedPack, Models, Pictures, ServedCondition, Walk, image_of
 from export.sis_ug_stages import (
+    FusedEdit,
     FusedMapping,
     FusedShape,
     GeneratorHead,
     GeneratorTail,
+    Inverter,
     Mapper,
     ProxySegmenter,
     Rearranger,
@@ -63,11 +66,13 @@ TARGET_PROXY_MASK = "TARGET_PROXY_MASK"
 REARRANGED_FEATURES = "REARRANGED_FEATURES"
 SKETCH = "SKETCH"
 SCRIBBLE = "SCRIBBLE"
+LAYER_STYLES = "LAYER_STYLES"
 
 SKETCH_CONDITION = "sketch"
 SCRIBBLE_CONDITION = "scribble"
 PROXY_MASK_CONDITION = "proxy_mask"
 EXEMPLAR_CONDITION = "exemplar"
+EDIT = "edit"
 
 Draw = Callable[[Array, Array], Array]
 """Valid inputs of a condition, made of label maps uint8 `[B, H, W]` and latents `[B, latent_size]`."""
@@ -91,6 +96,8 @@ class _Parts:
         )
         source_mask = TensorSpec(SOURCE_PROXY_MASK, torch.uint8, (side, side), ids)
         histogram = TensorSpec(SOURCE_HISTOGRAM, torch.float32, (clusters,), shares_of_one)
+        shape = pipeline.generator.styles_shape
+        styles = () if shape is None else (TensorSpec(LAYER_STYLES, torch.float32, shape),)
         rearranged = TensorSpec(
             REARRANGED_FEATURES, torch.float32, (channels[pipeline.cut], pipeline.cut, pipeline.cut)
         )
@@ -109,7 +116,7 @@ class _Parts:
             f"{pack}_generator_head",
             GeneratorHead(pipeline),
             (self.latent,),
-            (*features, source_mask, histogram),
+            (*features, source_mask, histogram, *styles),
             cached=True,
         )
         self.mapper = Stage(
@@ -130,10 +137,41 @@ class _Parts:
         self.rearranger = Stage(
             f"{pack}_rearranger",
             Rearranger(pipeline),
-            (*features, source_mask, self.target_mask),
+            (*features, source_mask, self.target_mask, *styles),
             (rearranged,),
         )
-        self.tail = Stage(f"{pack}_generator_tail", GeneratorTail(pipeline), (rearranged,), (self.image,))
+        self.tail = Stage(
+            f"{pack}_generator_tail", GeneratorTail(pipeline), (rearranged, *styles), (self.image,)
+        )
+        self.inverter = Stage(
+            f"{pack}_inverter",
+            Inverter(pipeline),
+            (self.picture, source_mask),
+            (*features, histogram),
+            cached=True,
+            halved=True,
+        )
+
+    def edited(self) -> ServedCondition:
+        """The ensemble that edits pictures: a picture in place of a latent, its shape from a label map."""
+        pack, default = self.config.pack.name, self.config.mapper.style_strength.default
+        inputs = (self.picture, self.label_map, self.strength)
+
+        def walk(models: Models, labels: Array, latents: Array) -> Pictures:
+            pictures = to_uint8(_neighbours(self.pipeline, latents))
+            strengths = np.full((len(labels), 1), default, np.float32)
+            given = {PICTURE: pictures, LABEL_MAP: labels, STYLE_STRENGTH: strengths}
+            return image_of(models(given))
+
+        return ServedCondition(
+            name=ensemble_name(pack, EDIT),
+            stages=(self.segmenter, self.inverter, self.mapper, self.rearranger, self.tail),
+            fused=Stage(fused_name(pack, EDIT), FusedEdit(self.pipeline), inputs, (self.image,)),
+            parameters={"edits": pack, "model_version": self.config.pack.version},
+            walk=walk,
+            # What it reads off a picture is the target of an exemplar, but here the source.
+            renamed={(self.segmenter.name, TARGET_PROXY_MASK): SOURCE_PROXY_MASK},
+        )
 
     def served(
         self,
@@ -245,6 +283,8 @@ def sis_ug_pack(config: PackConfig, pipeline: SynthesisPipeline) -> ExportedPack
             lambda labels, latents: to_uint8(_neighbours(pipeline, latents)),
         ),
     ]
+    if pipeline.inverter is not None:
+        conditions.append(parts.edited())
     return ExportedPack(
         name=config.pack.name,
         palette=config.palette,

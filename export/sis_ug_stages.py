@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from export.stages import from_picture, image
+from training.mapper import proxy_histogram
 from training.pipeline import SynthesisPipeline
 
 ToTarget = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -21,12 +22,13 @@ class _OfPipeline(nn.Module):
 
 
 class GeneratorHead(_OfPipeline):
-    """Latent to features at the attended resolutions, source proxy mask and its histogram."""
+    """Latent to features at the attended resolutions, source proxy mask, histogram, layer styles if any."""
 
     def forward(self, latent: Tensor) -> tuple[Tensor, ...]:
         """See `Stage`."""
         source = self.pipeline.head(latent)
-        return (*source.pyramid.values(), source.mask.to(torch.uint8), source.histogram)
+        styles = () if source.styles is None else (source.styles,)
+        return (*source.pyramid.values(), source.mask.to(torch.uint8), source.histogram, *styles)
 
 
 class Mapper(_OfPipeline):
@@ -61,22 +63,41 @@ class ProxySegmenter(_OfPipeline):
         return self.pipeline.segment(from_picture(picture)).to(torch.uint8)
 
 
+class Inverter(_OfPipeline):
+    """Picture, uint8 and channels last, and its proxy mask to features, and the mask's histogram."""
+
+    def forward(self, picture: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
+        """See `Stage`."""
+        histogram = proxy_histogram(mask, self.pipeline.clusters)
+        return (*self.pipeline.invert(from_picture(picture)).values(), histogram)
+
+
+class FusedEdit(_OfPipeline):
+    """Picture, label map and style strength to a uint8 picture, channels last; see `FusedMapping`."""
+
+    def forward(self, picture: Tensor, label_map: Tensor, strength: Tensor) -> Tensor:
+        """See `Stage`."""
+        source = self.pipeline.source_of(from_picture(picture))
+        target = self.pipeline.map_labels(label_map, source.histogram, strength)
+        return image(self.pipeline.shape(source, target))
+
+
 class Rearranger(_OfPipeline):
-    """Source features and both proxy masks to features at the cut."""
+    """Source features, both proxy masks, and layer styles if any, to features at the cut."""
 
     def forward(self, *tensors: Tensor) -> Tensor:
         """See `Stage`."""
-        *features, source_mask, target_mask = tensors
-        pyramid = dict(zip(self.pipeline.attended, features, strict=True))
-        return self.pipeline.rearrange(pyramid, source_mask, target_mask)
+        levels = len(self.pipeline.attended)
+        pyramid = dict(zip(self.pipeline.attended, tensors[:levels], strict=True))
+        return self.pipeline.rearrange(pyramid, *tensors[levels:])
 
 
 class GeneratorTail(_OfPipeline):
-    """Features at the cut to a uint8 picture, channels last."""
+    """Features at the cut, and layer styles if any, to a uint8 picture, channels last."""
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, *tensors: Tensor) -> Tensor:
         """See `Stage`."""
-        return image(self.pipeline.tail(features))
+        return image(self.pipeline.tail(*tensors))
 
 
 class FusedMapping(_OfPipeline):

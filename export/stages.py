@@ -94,6 +94,7 @@ class Stage:
         inputs: what it takes.
         outputs: what it gives.
         cached: whether the server shall remember its answers.
+        halved: whether its graph keeps in half precision what that holds exactly; it computes as before.
     """
 
     name: str
@@ -101,6 +102,7 @@ class Stage:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     cached: bool = False
+    halved: bool = False
 
 
 def ensemble_name(pack: str, condition: str = LABEL_MAP_CONDITION) -> str:

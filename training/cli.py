@@ -12,11 +12,13 @@ from PIL import Image
 from training import stages
 from training.config import available_packs, load_config, pack_folder, pack_method
 from training.data.labelled import SPLITS, LabellerError, load_split, make_split
+from training.distances import INCEPTION, Features, inception_features
 from training.evaluate import MIN_PAIRS, Evaluator, as_markdown
 from training.groupdnet.evaluate import StylesEvaluator, load_styles
 from training.groupdnet.evaluate import as_markdown as styles_as_markdown
 from training.groupdnet.pack_config import METHOD, load_styles_config
 from training.groupdnet.showcase import Showcase
+from training.groupdnet.sources import source_of
 from training.groupdnet.stage import train_styles
 from training.networks import pretrained_generator
 from training.pipeline import load_pipeline
@@ -108,15 +110,21 @@ def train(
     multiple=True,
     help="Repeatable; the default dial if left out. Not for packs of GroupDNet, which have no dial.",
 )
-def evaluate(pack: str, pairs: int, strengths: tuple[float, ...]) -> None:
+@click.option(
+    "--inception",
+    is_flag=True,
+    help="Distances in Inception's features too (FID, KID), if torch-fidelity and its weights can be had.",
+)
+def evaluate(pack: str, pairs: int, strengths: tuple[float, ...], inception: bool) -> None:
     """Measure a PACK on held-out pairs and draw its contact sheets (runs/PACK/evaluation/)."""
+    features = _inception() if inception else {}
     try:
         if pack_method(pack) == METHOD:
             if strengths:
                 raise click.BadParameter(f"{pack} has no style strength", param_hint="'--strength'")
-            table, figures, sheets = _evaluate_styles(pack, pairs)
+            table, figures, sheets = _evaluate_styles(pack, pairs, features)
         else:
-            table, figures, sheets = _evaluate(pack, pairs, strengths)
+            table, figures, sheets = _evaluate(pack, pairs, strengths, features)
     except EXPECTED as error:
         raise click.ClickException(str(error)) from None
     folder = RUNS / pack / "evaluation"
@@ -128,10 +136,18 @@ def evaluate(pack: str, pairs: int, strengths: tuple[float, ...]) -> None:
     click.echo(f"\nMore in {folder}: metrics.json, {', '.join(f'{name}.png' for name in sheets)}")
 
 
-def _evaluate(pack: str, pairs: int, strengths: tuple[float, ...]) -> Findings:
+def _inception() -> dict[str, Features]:
+    try:
+        return {INCEPTION: inception_features()}
+    except FileNotFoundError as error:
+        click.echo(f"Inception's features are left out: {error}.", err=True)
+        return {}
+
+
+def _evaluate(pack: str, pairs: int, strengths: tuple[float, ...], features: dict[str, Features]) -> Findings:
     config = load_config(pack)
     default = config.mapper.style_strength.default
-    evaluator = Evaluator(config, load_pipeline(config, pack_folder(pack)), pairs)
+    evaluator = Evaluator(config, load_pipeline(config, pack_folder(pack)), pairs, features=features)
     result = evaluator.evaluate(list(strengths) or [default])
     others, sheets = evaluator.evaluate_conditions(default)
     result.rows.update(others.rows)
@@ -139,8 +155,9 @@ def _evaluate(pack: str, pairs: int, strengths: tuple[float, ...]) -> Findings:
     return as_markdown(result, config), result.as_dict(), sheets
 
 
-def _evaluate_styles(pack: str, pairs: int) -> Findings:
-    trained = load_styles(load_styles_config(pack), pack_folder(pack))
-    evaluator = StylesEvaluator(trained, pairs)
+def _evaluate_styles(pack: str, pairs: int, features: dict[str, Features]) -> Findings:
+    config, folder = load_styles_config(pack), pack_folder(pack)
+    trained = load_styles(config, folder)
+    evaluator = StylesEvaluator(trained, source_of(config, folder), pairs, features=features)
     result = evaluator.evaluate()
     return styles_as_markdown(result), result.as_dict(), Showcase(trained, evaluator.pairs).sheets()

@@ -10,6 +10,7 @@ its own).
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -103,7 +104,7 @@ class ProxyClusters(nn.Module):
 
 
 def fit_clusters(
-    pyramids: list[FeaturePyramid],
+    pyramids: Iterable[FeaturePyramid],
     *,
     count: int,
     components: int,
@@ -114,20 +115,20 @@ def fit_clusters(
     """Fit PCA and k-means on randomly chosen cells.
 
     Args:
-        pyramids: feature pyramids of random samples, in batches.
+        pyramids: feature pyramids of random samples, in batches; they are taken one after the other, so that
+            they need not be in memory together.
         count: number of clusters K.
         components: PCA dimensions.
-        cells: cells drawn over all samples.
+        cells: cells drawn from each batch.
         resolution: cells per side of the proxy mask.
         seed: of the draw and of k-means.
     """
     generator = np.random.default_rng(seed)
-    per_batch = cells // len(pyramids)
     drawn: list[NDArray[np.float32]] = []
     for pyramid in pyramids:
         inside = hypercolumn(pyramid, resolution)[:, :, MARGIN:-MARGIN, MARGIN:-MARGIN]
         cells_inside = inside.movedim(1, -1).flatten(0, 2)
-        chosen = generator.choice(len(cells_inside), min(per_batch, len(cells_inside)), replace=False)
+        chosen = generator.choice(len(cells_inside), min(cells, len(cells_inside)), replace=False)
         drawn.append(cells_inside[torch.from_numpy(chosen)].float().cpu().numpy())
     columns = np.concatenate(drawn)
     pca = PCA(components, random_state=seed).fit(columns)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -13,6 +13,8 @@ from training.palette import Palette
 
 PACKS = Path(__file__).parent / "packs"
 SIS_UG = "sis-ug"
+STYLEGAN2 = "stylegan2"
+FOLDS = (2, 4, 8, 16, 32)
 
 Positive = Annotated[int, Field(gt=0)]
 Weight = Annotated[float, Field(ge=0)]
@@ -39,6 +41,18 @@ class PackSection(Section):
     title: str
     description: str
     generator: str
+
+
+class StyleGan2Section(Section):
+    """An imported StyleGAN2, and how it is run."""
+
+    weights: Path = Path("stylegan2.safetensors")
+    """Written by `maskweave import stylegan2`; relative to the pack's folder."""
+    resolution: Positive
+    truncation: float = Field(ge=0, le=1)
+    truncated_layers: Positive | None = None
+    """How many layers, from the coarsest on; all if left out."""
+    noise: Literal["const", "none"]
 
 
 class LatentSection(Section):
@@ -219,10 +233,46 @@ class ReaderSection(ClassifierSection):
     widths: Widths
 
 
+class InversionWeights(Section):
+    """Weights of the inverter's losses."""
+
+    image: Weight
+    features: dict[int, Weight]
+    kept: Weight
+
+
+class InversionSection(Section):
+    """The inverter, picture to features, and its training."""
+
+    widths: Widths
+    depth: Positive
+    steps: Positive
+    batch: Positive
+    plain_fraction: float = Field(gt=0, lt=1)
+    kept_samples: Positive
+    learning_rate: Rate
+    weights: InversionWeights
+
+    @property
+    def plain_samples(self) -> int:
+        """Samples of a batch that are not distorted."""
+        return round(self.batch * self.plain_fraction)
+
+    @model_validator(mode="after")
+    def _batch_has_both_kinds(self) -> InversionSection:
+        if not 1 <= self.plain_samples <= self.batch - 1:
+            raise ValueError(
+                f"plain_fraction: {self.plain_fraction} of a batch of {self.batch} are {self.plain_samples} "
+                "samples; there must be at least 1, and at least 1 other"
+            )
+        return self
+
+
 class PackConfig(Section):
     """Everything that defines a pack."""
 
     pack: PackSection
+    stylegan2: StyleGan2Section | None = None
     palette: Palette
     latent: LatentSection
     data: DataSection
@@ -231,6 +281,7 @@ class PackConfig(Section):
     mapper: MapperSection
     sketch: ReaderSection | None = None
     scribble: ReaderSection | None = None
+    inversion: InversionSection | None = None
 
     @model_validator(mode="after")
     def _masks_reach_the_cut(self) -> PackConfig:
@@ -240,6 +291,50 @@ class PackConfig(Section):
                 f"{self.proxies.resolution}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _inverter_reaches_the_levels(self) -> PackConfig:
+        if self.inversion is not None:
+            if self.stylegan2 is not None:
+                raise ValueError(
+                    f"inversion: pictures give no layer styles, which pack.generator = {STYLEGAN2!r} needs"
+                )
+            attended = [level.resolution for level in self.rearranger.levels]
+            levels = (self.proxies.resolution // attended[0]).bit_length()
+            if len(self.inversion.widths) != levels:
+                raise ValueError(
+                    f"inversion.widths: needs {levels} numbers, for {self.proxies.resolution} cells a side "
+                    f"down to {attended[0]}, found {len(self.inversion.widths)}"
+                )
+            if not set(self.inversion.weights.features) <= set(attended):
+                found = sorted(self.inversion.weights.features)
+                raise ValueError(
+                    f"inversion.weights.features: can have the resolutions {attended}, found {found}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _generator_is_described(self) -> PackConfig:
+        if (self.pack.generator == STYLEGAN2) != (self.stylegan2 is not None):
+            raise ValueError(
+                f"stylegan2: this section belongs to pack.generator = {STYLEGAN2!r}, which needs it; found "
+                f"{self.pack.generator!r} {'without' if self.stylegan2 is None else 'with'} it"
+            )
+        if self.stylegan2 and (
+            self.fold not in FOLDS or self.fold * self.proxies.resolution != self.stylegan2.resolution
+        ):
+            raise ValueError(
+                f"proxies.resolution: must be stylegan2.resolution, {self.stylegan2.resolution}, divided by "
+                f"one of {', '.join(map(str, FOLDS))}, found {self.proxies.resolution}"
+            )
+        return self
+
+    @property
+    def fold(self) -> int:
+        """Pixels per side of a picture for each cell of a proxy mask."""
+        if self.stylegan2 is None:
+            return min(FOLDS)
+        return self.stylegan2.resolution // self.proxies.resolution
 
 
 def reader_section(config: PackConfig, name: str) -> ReaderSection:
@@ -252,6 +347,17 @@ def reader_section(config: PackConfig, name: str) -> ReaderSection:
     if section is None:
         raise ValueError(f"pack {config.pack.name!r}: its configuration has no section [{name}]")
     return section
+
+
+def inversion_section(config: PackConfig) -> InversionSection:
+    """The pack's section for inversion.
+
+    Raises:
+        ValueError: if it has none.
+    """
+    if config.inversion is None:
+        raise ValueError(f"pack {config.pack.name!r}: its configuration has no section [inversion]")
+    return config.inversion
 
 
 def available_packs() -> tuple[str, ...]:

@@ -8,8 +8,10 @@ slightly noised: how well the labeller agrees with itself).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -20,16 +22,18 @@ from torch import Tensor
 from training.conditions import by_hand_sheet, conditions_sheet, held_out_conditions, pictures_for
 from training.config import PackConfig
 from training.data.labelled import load_split, run_labeller
-from training.data.samples import from_uint8, to_uint8
-from training.metrics import Agreement, agreement, frechet_distance, style_error
+from training.data.samples import chunk_size, from_uint8, to_uint8
+from training.distances import PROXY_SEGMENTER, Distances, Features, measure, network_features
+from training.distances import as_markdown as distances_as_markdown
+from training.metrics import Agreement, agreement, style_error
 from training.pipeline import SynthesisPipeline
 from training.sheets import contact_sheet, paint_labels
 
 CHUNK = 50
 NOISE_LEVELS = 2.0
 """Standard deviation, in 0-255, of the noise on pictures of the upper bound."""
-MIN_PAIRS = 3
-"""With fewer, chance could not be another sample than both the label map's and the style's."""
+MIN_PAIRS = 4
+"""With fewer, distances could not be taken between halves."""
 SHEET_MASKS = 6
 SHEET_STYLES = 9
 SHEET_WORST = 10
@@ -44,23 +48,20 @@ class Row:
         detected: share of pictures in which the labeller finds a face.
         agreement: with the wanted label maps; pictures without a face are wrong at every pixel.
         style_error: against the style's source, 0-255.
-        frechet: distance to the generator's own pictures of the same latents, in the proxy segmenter's
-            features. Chance and upper bound are nearly those pictures themselves: theirs is near 0, which
-            is no bound for pictures of other samples.
     """
 
     detected: float
     agreement: Agreement
     style_error: float
-    frechet: float
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Rows by name, over the same pairs."""
+    """Rows by name, over the same pairs, and the results' distances to the generator's own pictures."""
 
     pairs: int
     rows: dict[str, Row]
+    distances: Distances
 
     def as_dict(self) -> dict[str, object]:
         """Plain values, for JSON."""
@@ -68,10 +69,23 @@ class Evaluation:
 
 
 class Evaluator:
-    """Holds the pairs: style of sample i, label map of sample i + 1."""
+    """Holds the pairs: style of sample i, label map of sample i + 1.
+
+    Args:
+        config: the pack's.
+        pipeline: the trained pack.
+        pairs: how many.
+        python: as for `run_labeller`.
+        features: further ones, by name, to take distances in.
+    """
 
     def __init__(
-        self, config: PackConfig, pipeline: SynthesisPipeline, pairs: int, python: Path | None = None
+        self,
+        config: PackConfig,
+        pipeline: SynthesisPipeline,
+        pairs: int,
+        python: Path | None = None,
+        features: Mapping[str, Features] = MappingProxyType({}),
     ) -> None:
         samples = load_split(config, pipeline.generator, "heldout")
         if len(samples) < pairs + 1:
@@ -80,14 +94,17 @@ class Evaluator:
             )
         self.config, self.pipeline, self.pairs, self.python = config, pipeline, pairs, python
         self.samples = samples
+        self.chunk = chunk_size(pipeline.generator.image_size, CHUNK)
         self.wanted = samples.labels[1 : pairs + 1].numpy()
         self.latents = samples.latents[:pairs]
         self.source_labels = samples.labels[:pairs].numpy()
         with torch.inference_mode():
-            pictures = [pipeline.head(chunk).pictures for chunk in samples.latents[: pairs + 1].split(CHUNK)]
+            pictures = [
+                pipeline.head(chunk).pictures for chunk in samples.latents[: pairs + 1].split(self.chunk)
+            ]
         everything = to_uint8(torch.cat(pictures))
         self.sources, self.givers = everything[:pairs], everything[1:]
-        self.source_features = self._features(self.sources)
+        self.features = {PROXY_SEGMENTER: network_features(pipeline.segmenter), **features}
 
     def evaluate(self, strengths: list[float], seed: int = 0) -> Evaluation:
         """Evaluate label maps at each style strength, with chance and upper bound."""
@@ -98,19 +115,20 @@ class Evaluator:
             "chance": self._row(np.roll(self.givers, 2, axis=0)),
             "upper bound": self._row(noised),
         }
-        for strength in strengths:
-            rows[f"style strength {strength:g}"] = self._row(self.synthesize(strength))
-        return Evaluation(self.pairs, rows)
+        results = {f"style strength {strength:g}": self.synthesize(strength) for strength in strengths}
+        rows |= {name: self._row(pictures) for name, pictures in results.items()}
+        return Evaluation(self.pairs, rows, measure(self.sources, results, self.features))
 
     def evaluate_conditions(self, strength: float) -> tuple[Evaluation, dict[str, Image.Image]]:
         """Evaluate every other kind of condition; with sheets of these and of drawings made by hand."""
         asked = held_out_conditions(self.config, self.pipeline, self.wanted, self.givers)
         made = [pictures_for(self.pipeline, one, self.latents, strength) for one in asked]
-        rows = {one.name: self._row(pictures) for one, pictures in zip(asked, made, strict=True)}
+        results = dict(zip((one.name for one in asked), made, strict=True))
+        rows = {name: self._row(pictures) for name, pictures in results.items()}
         sheets = {"conditions": conditions_sheet(self.config, asked, made, self.sources)}
         if self.pipeline.reader is not None or self.pipeline.completer is not None:
             sheets["by_hand"] = by_hand_sheet(self.config, self.pipeline, self.latents, strength)
-        return Evaluation(self.pairs, rows), sheets
+        return Evaluation(self.pairs, rows, measure(self.sources, results, self.features)), sheets
 
     def synthesize(self, strength: float) -> NDArray[np.uint8]:
         """Pictures of all pairs, uint8 `[pairs, H, W, 3]`."""
@@ -153,41 +171,34 @@ class Evaluator:
         error = style_error(
             self.sources[detected], self.source_labels[detected], pictures[detected], read[detected], classes
         )
-        distance = frechet_distance(self.source_features, self._features(pictures))
-        return Row(float(detected.mean()), agreement(self.wanted, read, classes, detected), error, distance)
-
-    def _features(self, pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """The proxy segmenter's bottleneck, averaged over cells: float64 `[N, D]`."""
-        with torch.inference_mode():
-            chunks = from_uint8(pictures).split(CHUNK)
-            means = [self.pipeline.segmenter.encode_features(chunk)[-1].mean((2, 3)) for chunk in chunks]
-        return torch.cat(means).double().numpy()
+        return Row(float(detected.mean()), agreement(self.wanted, read, classes, detected), error)
 
 
 def synthesize(
     pipeline: SynthesisPipeline, labels: Tensor, latents: Tensor, strength: float
 ) -> NDArray[np.uint8]:
     """Pictures, uint8 `[N, H, W, 3]`, for label maps `[N, H, W]` and latents `[N, latent_dim]`."""
+    chunk = chunk_size(pipeline.generator.image_size, CHUNK)
     chunks = [
         to_uint8(pipeline(some_labels, some_latents, torch.full((len(some_latents), 1), strength)))
-        for some_labels, some_latents in zip(labels.split(CHUNK), latents.split(CHUNK), strict=True)
+        for some_labels, some_latents in zip(labels.split(chunk), latents.split(chunk), strict=True)
     ]
     return np.concatenate(chunks)
 
 
 def as_markdown(evaluation: Evaluation, config: PackConfig) -> str:
-    """The evaluation as two Markdown tables."""
+    """The evaluation as Markdown tables."""
     lines = [
         f"{evaluation.pairs} held-out pairs.",
         "",
-        "| | faces found | accuracy | mIoU | style error (0-255) | Fréchet |",
-        "|---|---|---|---|---|---|",
+        "| | faces found | accuracy | mIoU | style error (0-255) |",
+        "|---|---|---|---|---|",
     ]
     for name, row in evaluation.rows.items():
         quality = row.agreement
         lines.append(
             f"| {name} | {row.detected:.3f} | {quality.accuracy:.3f} | {quality.miou:.3f} "
-            f"| {row.style_error:.1f} | {row.frechet:.2f} |"
+            f"| {row.style_error:.1f} |"
         )
     lines += [
         "",
@@ -198,4 +209,5 @@ def as_markdown(evaluation: Evaluation, config: PackConfig) -> str:
     ]
     for name, row in evaluation.rows.items():
         lines.append(f"| {name} | {' | '.join(f'{value:.2f}' for value in row.agreement.iou)} |")
+    lines.append(distances_as_markdown(evaluation.distances))
     return "\n".join(lines)

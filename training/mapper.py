@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from training.unet import UNet, one_hot
+from training.unet import FOLD, UNet, one_hot
 
 HISTOGRAM_GAIN = 2.0
 
@@ -21,19 +21,20 @@ class LabelMapMapper(nn.Module):
     Args:
         classes: number of label classes.
         clusters: number of proxy clusters K.
-        widths: channels of the U-Net's levels, from half the label map's resolution on.
+        widths: channels of the U-Net's levels.
+        fold: pixels per side of a label map for each cell of a proxy mask.
     """
 
-    def __init__(self, classes: int, clusters: int, widths: tuple[int, ...]) -> None:
+    def __init__(self, classes: int, clusters: int, widths: tuple[int, ...], fold: int = FOLD) -> None:
         super().__init__()
         self.classes = classes
-        self.network = UNet(classes, clusters, widths, context=clusters)
+        self.network = UNet(classes, clusters, widths, context=clusters, fold=fold)
 
     def forward(self, labels: Tensor, histogram: Tensor, strength: Tensor) -> Tensor:
         """Proxy logits `[B, K, m, m]`.
 
         Args:
-            labels: class ids `[B, 2m, 2m]`, any integer dtype.
+            labels: class ids `[B, fold*m, fold*m]`, any integer dtype.
             histogram: share of each cluster in the source's proxy mask, float `[B, K]`, rows summing to 1.
             strength: style strength, float `[B, 1]` in [0, 1].
         """

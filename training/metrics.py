@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import sqrtm
+
+from training.palette import IGNORED
 
 Labels = NDArray[np.uint8]
 Pictures = NDArray[np.uint8]
@@ -35,19 +36,23 @@ def agreement(
     """Compare label maps `[N, H, W]`.
 
     Args:
-        wanted: what the pictures were to show.
+        wanted: what the pictures were to show; pixels that are to be of no class (IGNORED) do not count.
         read: what the labeller reads off them.
         classes: number of classes.
         detected: `[N]`; pictures in which no face was found count as wrong at every pixel. None: all found.
     """
     found = np.ones(len(wanted), bool) if detected is None else detected
-    codes = wanted[found].astype(np.int64) * classes + read[found]
-    confusion = np.bincount(codes.ravel(), minlength=classes * classes).reshape(classes, classes)
-    lost = np.bincount(wanted[~found].ravel(), minlength=classes)
+    counts = wanted != IGNORED
+    seen, unseen = counts & found[:, None, None], counts & ~found[:, None, None]
+    codes = wanted[seen].astype(np.int64) * classes + read[seen]
+    confusion = np.bincount(codes, minlength=classes * classes).reshape(classes, classes)
+    lost = np.bincount(wanted[unseen], minlength=classes)
     hits = confusion.diagonal()
     union = confusion.sum(0) + confusion.sum(1) + lost - hits
     iou = hits / np.maximum(union, 1)
-    return Agreement(float(hits.sum() / wanted.size), float(iou.mean()), tuple(float(value) for value in iou))
+    return Agreement(
+        float(hits.sum() / counts.sum()), float(iou.mean()), tuple(float(value) for value in iou)
+    )
 
 
 def style_error(
@@ -82,14 +87,3 @@ def _class_colors(
     counts = members.sum(2)
     colors = members @ pictures.reshape(len(pictures), -1, 3).astype(np.float64)
     return colors / np.maximum(counts, 1)[:, :, None], counts >= MIN_PIXELS
-
-
-def frechet_distance(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    """Fréchet distance between Gaussians fitted to two sets of feature vectors `[N, D]` and `[M, D]`.
-
-    Heusel et al., "GANs Trained by a Two Time-Scale Update Rule" (2017), on whatever features are given.
-    """
-    difference = first.mean(0) - second.mean(0)
-    covariances = np.cov(first, rowvar=False), np.cov(second, rowvar=False)
-    root = np.real(sqrtm(covariances[0] @ covariances[1]))
-    return float(difference @ difference + np.trace(covariances[0] + covariances[1] - 2 * root))

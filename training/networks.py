@@ -2,45 +2,78 @@
 
 from __future__ import annotations
 
-from training.config import PackConfig, reader_section
+from collections.abc import Callable
+
+from training.config import STYLEGAN2, PackConfig, inversion_section, pack_folder, reader_section
 from training.generators.base import Generator
 from training.generators.dcgan import load_generator
+from training.generators.stylegan2.generator import load_stylegan2
+from training.inverter import Inverter
 from training.mapper import LabelMapMapper
 from training.readers import ScribbleCompleter, SketchReader
 from training.rearranger import AttentionLevel, Rearranger
 from training.unet import UNet
 
-GENERATORS = {"dcgan": load_generator}
+
+def _dcgan(config: PackConfig) -> Generator:
+    del config
+    return load_generator()
+
+
+def _stylegan2(config: PackConfig) -> Generator:
+    section = config.stylegan2
+    assert section is not None  # the configuration's own check
+    return load_stylegan2(
+        pack_folder(config.pack.name) / section.weights,
+        section,
+        coarsest=config.rearranger.levels[0].resolution,
+        finest=config.proxies.resolution,
+    )
+
+
+GENERATORS: dict[str, Callable[[PackConfig], Generator]] = {"dcgan": _dcgan, STYLEGAN2: _stylegan2}
 
 
 def pretrained_generator(config: PackConfig) -> Generator:
     """The pack's frozen generator.
 
     Raises:
-        ValueError: if the configuration names an unknown one, or its weights are not those pinned.
-        FileNotFoundError: if its weights are not installed.
+        ValueError: if the configuration names an unknown one, or its weights do not fit.
+        FileNotFoundError: if its weights are not installed or have not been imported.
     """
     name = config.pack.generator
     if name not in GENERATORS:
         raise ValueError(f"pack.generator: {name!r} is unknown; available: {', '.join(GENERATORS)}")
-    return GENERATORS[name]()
+    return GENERATORS[name](config)
 
 
 def proxy_segmenter(config: PackConfig) -> UNet:
-    """S: pictures `[B, 3, 2m, 2m]` in [-1, 1] -> proxy logits `[B, K, m, m]`."""
-    return UNet(3, config.proxies.clusters, config.proxies.segmenter.widths)
+    """S: pictures `[B, 3, H, W]` in [-1, 1] -> proxy logits `[B, K, m, m]`."""
+    return UNet(3, config.proxies.clusters, config.proxies.segmenter.widths, fold=config.fold)
 
 
 def label_segmenter(config: PackConfig) -> UNet:
     """Pictures `[B, 3, H, W]` in [-1, 1] -> label logits `[B, classes, H, W]`."""
-    return UNet(3, len(config.palette), config.proxies.segmenter.widths, unfold=True)
+    return UNet(3, len(config.palette), config.proxies.segmenter.widths, unfold=True, fold=config.fold)
 
 
 def rearranger(config: PackConfig, generator: Generator) -> Rearranger:
-    """The rearranger for a generator."""
+    """The rearranger for a generator.
+
+    Raises:
+        ValueError: if the generator's features do not go with the configuration.
+    """
     section = config.rearranger
+    for level in section.levels:
+        features = generator.channels.get(level.resolution, 0) - generator.skip_channels
+        if features < 1 or features % level.heads:
+            raise ValueError(
+                f"rearranger.levels: {level.heads} heads at {level.resolution}x{level.resolution}, where the "
+                f"generator has {max(features, 0)} channels; they must divide by the heads"
+            )
     return Rearranger(
         channels=generator.channels,
+        skip_channels=generator.skip_channels,
         clusters=config.proxies.clusters,
         levels=tuple(
             AttentionLevel(level.resolution, level.heads, level.head_dim) for level in section.levels
@@ -54,7 +87,9 @@ def rearranger(config: PackConfig, generator: Generator) -> Rearranger:
 
 def label_map_mapper(config: PackConfig) -> LabelMapMapper:
     """The semantic mapper for label maps."""
-    return LabelMapMapper(len(config.palette), config.proxies.clusters, config.mapper.widths)
+    return LabelMapMapper(
+        len(config.palette), config.proxies.clusters, config.mapper.widths, fold=config.fold
+    )
 
 
 def sketch_reader(config: PackConfig) -> SketchReader:
@@ -73,3 +108,19 @@ def scribble_completer(config: PackConfig) -> ScribbleCompleter:
         ValueError: if the pack's configuration has none.
     """
     return ScribbleCompleter(len(config.palette), reader_section(config, "scribble").widths)
+
+
+def inverter(config: PackConfig, generator: Generator) -> Inverter:
+    """The inverter: pictures `[B, 3, 2m, 2m]` in [-1, 1] -> features at the attended resolutions.
+
+    Raises:
+        ValueError: if the pack has none.
+    """
+    section = inversion_section(config)
+    attended = (level.resolution for level in config.rearranger.levels)
+    return Inverter(
+        {r: generator.channels[r] for r in attended},
+        config.proxies.resolution,
+        section.widths,
+        section.depth,
+    )

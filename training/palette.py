@@ -10,6 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+IGNORED = 255
+"""In label maps: a pixel of no class. Ids end at 254."""
+
 
 class ClassEntry(BaseModel):
     """One class of a palette."""

@@ -12,8 +12,10 @@ from torch import Tensor, nn
 
 from training.config import PackConfig
 from training.generators.base import FeaturePyramid, Generator
+from training.inverter import Inverter
 from training.mapper import LabelMapMapper, proxy_histogram
 from training.networks import (
+    inverter,
     label_map_mapper,
     pretrained_generator,
     proxy_segmenter,
@@ -26,6 +28,7 @@ from training.readers import ScribbleCompleter, SketchReader
 from training.rearranger import Rearranger
 from training.unet import UNet, frozen, one_hot
 
+INVERTER = "inverter"
 _Around = TypeVar("_Around", SketchReader, ScribbleCompleter, LabelMapMapper)
 
 
@@ -38,12 +41,14 @@ class Source:
         mask: int64 `[B, m, m]`.
         histogram: float `[B, K]`.
         pictures: the generator's own pictures, float `[B, 3, H, W]` in [-1, 1].
+        styles: its layer styles, if the generator has such.
     """
 
     pyramid: FeaturePyramid
     mask: Tensor
     histogram: Tensor
     pictures: Tensor
+    styles: Tensor | None = None
 
 
 class SynthesisPipeline(nn.Module):
@@ -57,6 +62,7 @@ class SynthesisPipeline(nn.Module):
         mapper: for label maps.
         reader: of sketches; None while it is not trained.
         completer: of scribbles; None while it is not trained.
+        inverter: for edits of pictures; None while it is not trained.
     """
 
     def __init__(
@@ -68,21 +74,39 @@ class SynthesisPipeline(nn.Module):
         mapper: LabelMapMapper,
         reader: SketchReader | None = None,
         completer: ScribbleCompleter | None = None,
+        inverter: Inverter | None = None,
     ) -> None:
         super().__init__()
         self.generator, self.segmenter, self.rearranger = generator, segmenter, arranger
         self.mapper, self.reader, self.completer = mapper, reader, completer
+        self.inverter = inverter
         self.clusters = config.proxies.clusters
         self.cut = config.rearranger.cut
         self.attended = tuple(level.resolution for level in config.rearranger.levels)
 
     def head(self, latents: Tensor) -> Source:
         """Stage generator head: latents `[B, latent_dim]`."""
-        pyramid, pictures = self.generator.sample(latents)
+        styles = self.generator.styles(latents)
+        pyramid, pictures = self.generator.sample(latents, styles)
         mask = self.segment(pictures)
         return Source(
-            {r: pyramid[r] for r in self.attended}, mask, proxy_histogram(mask, self.clusters), pictures
+            {r: pyramid[r] for r in self.attended},
+            mask,
+            proxy_histogram(mask, self.clusters),
+            pictures,
+            styles,
         )
+
+    def invert(self, pictures: Tensor) -> FeaturePyramid:
+        """Stage inverter: features at the attended resolutions, of pictures `[B, 3, H, W]` in [-1, 1]."""
+        assert self.inverter is not None, "the inverter is not trained"
+        pyramid: FeaturePyramid = self.inverter(pictures)
+        return pyramid
+
+    def source_of(self, pictures: Tensor) -> Source:
+        """What pictures `[B, 3, H, W]` in [-1, 1] bring, in place of a latent."""
+        mask = self.segment(pictures)
+        return Source(self.invert(pictures), mask, proxy_histogram(mask, self.clusters), pictures)
 
     def map_labels(self, labels: Tensor, histogram: Tensor, strength: Tensor) -> Tensor:
         """Stage mapper: target proxy masks, int64 `[B, m, m]`; see `LabelMapMapper`."""
@@ -102,17 +126,27 @@ class SynthesisPipeline(nn.Module):
         """Stage proxy segmenter: proxy masks, int64 `[B, m, m]`, of pictures `[B, 3, H, W]` in [-1, 1]."""
         return _likeliest(self.segmenter(pictures))
 
-    def rearrange(self, pyramid: FeaturePyramid, source_mask: Tensor, target_mask: Tensor) -> Tensor:
+    def rearrange(
+        self,
+        pyramid: FeaturePyramid,
+        source_mask: Tensor,
+        target_mask: Tensor,
+        styles: Tensor | None = None,
+    ) -> Tensor:
         """Stage rearranger: features at the cut, of the source's pyramid and both proxy masks `[B, m, m]`."""
         arranged = self.rearranger(
-            self.generator, pyramid, one_hot(source_mask, self.clusters), one_hot(target_mask, self.clusters)
+            self.generator,
+            pyramid,
+            one_hot(source_mask, self.clusters),
+            one_hot(target_mask, self.clusters),
+            styles,
         )
         features: Tensor = arranged[self.cut]
         return features
 
-    def tail(self, features: Tensor) -> Tensor:
+    def tail(self, features: Tensor, styles: Tensor | None = None) -> Tensor:
         """Stage generator tail: pictures `[B, 3, H, W]` in [-1, 1]."""
-        return self.generator.tail(features, self.cut)
+        return self.generator.tail(features, self.cut, styles)
 
     @torch.inference_mode()
     def forward(self, labels: Tensor, latents: Tensor, strength: Tensor) -> Tensor:
@@ -122,11 +156,14 @@ class SynthesisPipeline(nn.Module):
 
     def shape(self, source: Source, target_mask: Tensor) -> Tensor:
         """Pictures `[B, 3, H, W]` in [-1, 1] of a source in the shape of proxy masks `[B, m, m]`."""
-        return self.tail(self.rearrange(source.pyramid, source.mask, target_mask))
+        features = self.rearrange(source.pyramid, source.mask, target_mask, source.styles)
+        return self.tail(features, source.styles)
 
 
 def load_pipeline(config: PackConfig, folder: Path) -> SynthesisPipeline:
-    """The pipeline of a trained pack, on the CPU; what sketches and scribbles need only once it is trained.
+    """The pipeline of a trained pack, on the CPU.
+
+    What sketches, scribbles and edits of pictures need is there once it is trained.
 
     Raises:
         FileNotFoundError: if another network has not been trained or the generator is not installed.
@@ -140,6 +177,7 @@ def load_pipeline(config: PackConfig, folder: Path) -> SynthesisPipeline:
         _folded(load_weights(label_map_mapper(config), folder, "mapper_label_map")),
         _if_trained(sketch_reader, config, folder, "sketch_reader"),
         _if_trained(scribble_completer, config, folder, "scribble_completer"),
+        _inverter_if_trained(config, generator, folder),
     ).eval()
 
 
@@ -149,6 +187,13 @@ def _if_trained(
     if not weights_path(folder, name).exists():
         return None
     return _folded(load_weights(build(config), folder, name))
+
+
+def _inverter_if_trained(config: PackConfig, generator: Generator, folder: Path) -> Inverter | None:
+    """Folded, and rounded to half precision once more: exported graphs then hold it in half the space."""
+    if not weights_path(folder, INVERTER).exists():
+        return None
+    return frozen(load_weights(inverter(config, generator), folder, INVERTER)).half().float()
 
 
 def _folded(around: _Around) -> _Around:

@@ -65,12 +65,13 @@ class CrossAttention(nn.Module):
     """Multi-head attention over cells whose values are the features themselves.
 
     Shapes at resolution r, with N = r*r cells: query `[B, E, r, r]`, key input `[B, C+E, r, r]`, value `[B,
-    C, r, r]` -> `[B, C, r, r]`. Each head moves its own slice of C/heads channels.
+    C, r, r]` -> `[B, C, r, r]`. Each head moves its own slice of the channels; the last `skip_channels`, the
+    picture in the making, are moved by all heads alike, by the mean of their attention.
     """
 
-    def __init__(self, level: AttentionLevel, channels: int, width: int) -> None:
+    def __init__(self, level: AttentionLevel, channels: int, width: int, skip_channels: int = 0) -> None:
         super().__init__()
-        self.heads, self.head_dim = level.heads, level.head_dim
+        self.heads, self.head_dim, self.skip_channels = level.heads, level.head_dim, skip_channels
         inner = level.heads * level.head_dim
         self.query = nn.Conv2d(width, inner, 1)
         self.key = nn.Conv2d(channels + width, inner, 1)
@@ -83,8 +84,21 @@ class CrossAttention(nn.Module):
         """Attend: `target` asks, `source` answers, `value` moves."""
         query = self._split(self.query(target) + self.query_position)
         key = self._split(self.key(source) + self.key_position)
-        moved = F.scaled_dot_product_attention(query, key, self._split(value))
-        return moved.transpose(2, 3).reshape(value.shape)
+        if not self.skip_channels:
+            moved = F.scaled_dot_product_attention(query, key, self._split(value))
+            return moved.transpose(2, 3).reshape(value.shape)
+        own, shared = value[:, : -self.skip_channels], value[:, -self.skip_channels :]
+        for_every_head = shared.flatten(2).transpose(1, 2)[:, None].expand(-1, self.heads, -1, -1)
+        values = torch.cat([self._split(own), for_every_head], dim=3)
+        moved = F.scaled_dot_product_attention(query, key, values)
+        features, picture = moved[..., : -self.skip_channels], moved[..., -self.skip_channels :].mean(1)
+        return torch.cat(
+            [
+                features.transpose(2, 3).reshape(own.shape),
+                picture.transpose(1, 2).reshape(shared.shape),
+            ],
+            dim=1,
+        )
 
     def _split(self, maps: Tensor) -> Tensor:
         """`[B, heads*d, r, r]` to `[B, heads, r*r, d]`, contiguous as the fused CPU kernel wants it."""
@@ -124,6 +138,7 @@ class Rearranger(nn.Module):
         mask_resolution: cells per side of the proxy masks.
         width: channels E of the mask embeddings.
         hidden: channels inside the residuals by resolution.
+        skip_channels: how many of the channels, the last, are the picture in the making.
     """
 
     def __init__(
@@ -136,6 +151,7 @@ class Rearranger(nn.Module):
         mask_resolution: int,
         width: int,
         hidden: dict[int, int],
+        skip_channels: int = 0,
     ) -> None:
         super().__init__()
         self.levels, self.cut = levels, cut
@@ -143,7 +159,7 @@ class Rearranger(nn.Module):
         self.embed_source = MaskEmbedding(clusters, width, mask_resolution, levels[0].resolution)
         self.attention = nn.ModuleDict(
             {
-                str(level.resolution): CrossAttention(level, channels[level.resolution], width)
+                str(level.resolution): CrossAttention(level, channels[level.resolution], width, skip_channels)
                 for level in levels
             }
         )
@@ -164,7 +180,12 @@ class Rearranger(nn.Module):
         )
 
     def forward(
-        self, generator: Generator, source: FeaturePyramid, source_mask: Tensor, target_mask: Tensor
+        self,
+        generator: Generator,
+        source: FeaturePyramid,
+        source_mask: Tensor,
+        target_mask: Tensor,
+        styles: Tensor | None = None,
     ) -> FeaturePyramid:
         """Rearrange.
 
@@ -173,6 +194,7 @@ class Rearranger(nn.Module):
             source: its features at the attended resolutions, float `[B, C_r, r, r]`.
             source_mask: proxy mask of the source, one-hot float `[B, K, m, m]`.
             target_mask: proxy mask to match, one-hot float `[B, K, m, m]`.
+            styles: the source's layer styles, if the generator has such.
 
         Returns:
             The rearranged features at every resolution from the coarsest attended one to the cut.
@@ -187,13 +209,13 @@ class Rearranger(nn.Module):
             moved = self.attention[str(r)](asked[r], keys, source[r])
             if features is not None:
                 gate = torch.sigmoid(self.gate[str(r)])[:, None, None]
-                moved = gate * moved + (1 - gate) * generator.block(features, r)
-            features = F.relu(moved + self.residual[str(r)](moved, asked[r]))
+                moved = gate * moved + (1 - gate) * generator.block(features, r, styles)
+            features = generator.in_range(moved + self.residual[str(r)](moved, asked[r]))
             result[r] = features
         assert features is not None
         for r in self._above():
-            grown = generator.block(features, r)
-            features = F.relu(grown + self.residual[str(r)](grown, asked[r]))
+            grown = generator.block(features, r, styles)
+            features = generator.in_range(grown + self.residual[str(r)](grown, asked[r]))
             result[r] = features
         return result
 

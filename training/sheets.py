@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from training.data.samples import to_uint8
-from training.palette import Palette
+from training.palette import IGNORED, Palette
 from training.readers import NOT_DRAWN
 
 CELL = 96
@@ -47,9 +47,11 @@ def paint_clusters(masks: Tensor) -> NDArray[np.uint8]:
 
 
 def paint_labels(labels: Tensor | NDArray[np.uint8], palette: Palette) -> NDArray[np.uint8]:
-    """Label maps `[N, H, W]` in the palette's colours: uint8 `[N, H, W, 3]`."""
+    """Label maps `[N, H, W]` in the palette's colours, black where IGNORED: uint8 `[N, H, W, 3]`."""
     ids = labels.cpu().numpy() if isinstance(labels, torch.Tensor) else labels
-    painted: NDArray[np.uint8] = palette.colors()[ids]
+    colors = np.zeros((IGNORED + 1, 3), np.uint8)
+    colors[: len(palette)] = palette.colors()
+    painted: NDArray[np.uint8] = colors[ids]
     return painted
 
 

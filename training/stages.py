@@ -11,9 +11,11 @@ import torch
 from training.clustering import ProxyClusters, fit_clusters
 from training.config import PackConfig
 from training.data.labelled import load_split
+from training.data.samples import chunk_size
 from training.discriminator import SegmenterDiscriminator
-from training.generators.base import Generator
+from training.generators.base import FeaturePyramid, Generator
 from training.loops.cycle import CycleTrainer, Judges
+from training.loops.inversion import InversionTrainer
 from training.loops.label_segmenter import LabelSegmenterTrainer
 from training.loops.mapper import MapperTrainer
 from training.loops.proxy_segmenter import ProxySegmenterTrainer
@@ -21,6 +23,7 @@ from training.loops.rearranger import RearrangerTrainer
 from training.loops.scribble import ScribbleTrainer
 from training.loops.sketch import SketchTrainer
 from training.networks import (
+    inverter,
     label_map_mapper,
     label_segmenter,
     pretrained_generator,
@@ -30,6 +33,7 @@ from training.networks import (
     sketch_reader,
 )
 from training.pack import Network, averaged_weights, load_weights, save_weights
+from training.pipeline import INVERTER
 from training.runs import RunOptions, Trainer, place, train
 from training.unet import UNet, frozen
 
@@ -91,6 +95,17 @@ def train_mapper(config: PackConfig, folder: Path, options: RunOptions) -> None:
     _finish(rearranger(config, generator), "cycle", folder, options, "rearranger_tuned", "rearranger_average")
 
 
+def train_inversion(config: PackConfig, folder: Path, options: RunOptions) -> None:
+    """Train the inverter against the rearranger that is served; writes `inverter`."""
+    device = torch.device(options.device)
+    generator = _generator(config, device)
+    start = load_weights(proxy_segmenter(config), folder, "proxy_segmenter")
+    arranger = place(load_weights(rearranger(config, generator), folder, "rearranger_tuned"), device)
+    torch.manual_seed(options.seed)
+    _run(InversionTrainer(config, generator, start, arranger, device), options)
+    _finish(inverter(config, generator), INVERTER, folder, options)
+
+
 def train_sketch(config: PackConfig, folder: Path, options: RunOptions) -> None:
     """Train what reads sketches; writes `sketch_reader`."""
     device = torch.device(options.device)
@@ -115,6 +130,7 @@ STAGES: dict[str, Callable[[PackConfig, Path, RunOptions], None]] = {
     "mapper": train_mapper,
     "sketch": train_sketch,
     "scribble": train_scribble,
+    "inversion": train_inversion,
 }
 
 
@@ -130,17 +146,20 @@ def _fast(network: UNet, device: torch.device) -> UNet:
 def _fit(config: PackConfig, generator: Generator, seed: int) -> ProxyClusters:
     section = config.proxies
     top = max(generator.channels)
-    pyramids = []
-    for first in range(0, section.samples, FIT_BATCH):
-        random = torch.Generator().manual_seed(seed + first // FIT_BATCH)
-        count = min(FIT_BATCH, section.samples - first)
+    batch = chunk_size(generator.image_size, FIT_BATCH)
+    firsts = range(0, section.samples, batch)
+
+    def pyramid(first: int) -> FeaturePyramid:
+        random = torch.Generator().manual_seed(seed + first // batch)
+        count = min(batch, section.samples - first)
         latents = torch.randn(count, generator.latent_dim, generator=random) * config.latent.scale
-        pyramids.append(generator.head(latents.to(generator.device), top))
+        return generator.without_skip(generator.head(latents.to(generator.device), top))
+
     return fit_clusters(
-        pyramids,
+        map(pyramid, firsts),
         count=section.clusters,
         components=section.components,
-        cells=section.cells,
+        cells=section.cells // len(firsts),
         resolution=section.resolution,
         seed=seed,
     )

@@ -1,17 +1,21 @@
 """The one convolutional backbone of segmenters, mappers and the discriminator.
 
-A U-Net with additive skips whose finest level is half the picture's resolution: the input is folded 2x2 into
-channels first (pixel unshuffle), which halves the cost of a 64 px network and loses nothing.
+A U-Net with additive skips whose finest level is coarser than the picture: pixels are folded into channels
+first (pixel unshuffle), 2x2 of them at 64 px, more in larger pictures. That loses nothing, and costs what a
+small picture costs.
 """
 
 from __future__ import annotations
 
 import copy
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from training.palette import IGNORED
 
 FOLD = 2
 
@@ -25,8 +29,11 @@ def conv_block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     )
 
 
-def frozen(network: UNet) -> UNet:
-    """A copy for inference: weights frozen, batch norms folded into the convolutions (exact and faster)."""
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def frozen(network: Network) -> Network:
+    """A copy for inference: weights frozen, batch norms of `conv_block`s folded in (exact and faster)."""
     copied = copy.deepcopy(network).eval().requires_grad_(False)
     for block in copied.modules():
         if isinstance(block, nn.Sequential) and isinstance(block[1], nn.BatchNorm2d):
@@ -41,35 +48,42 @@ class UNet(nn.Module):
     """U-Net over folded pixels.
 
     Args:
-        inputs: channels of the input `[B, inputs, 2r, 2r]`.
+        inputs: channels of the input `[B, inputs, fold*r, fold*r]`.
         outputs: channels of the output.
         widths: channels at r, r/2, r/4, ...
         context: length of an optional vector `[B, context]` that shifts the features of every level (0:
             none).
-        unfold: if true the output is `[B, outputs, 2r, 2r]`, else `[B, outputs, r, r]`.
+        unfold: if true the output is `[B, outputs, fold*r, fold*r]`, else `[B, outputs, r, r]`.
+        fold: pixels per side of the input for each cell of the finest level.
     """
 
     def __init__(
-        self, inputs: int, outputs: int, widths: tuple[int, ...], context: int = 0, unfold: bool = False
+        self,
+        inputs: int,
+        outputs: int,
+        widths: tuple[int, ...],
+        context: int = 0,
+        unfold: bool = False,
+        fold: int = FOLD,
     ) -> None:
         super().__init__()
-        self.widths, self.unfold = widths, unfold
-        self.stem = conv_block(inputs * FOLD * FOLD, widths[0])
+        self.widths, self.unfold, self.fold = widths, unfold, fold
+        self.stem = conv_block(inputs * fold * fold, widths[0])
         levels = range(len(widths) - 1)
         self.encode = nn.ModuleList(conv_block(width, width) for width in widths)
         self.down = nn.ModuleList(conv_block(widths[i], widths[i + 1], stride=2) for i in levels)
         self.lift = nn.ModuleList(nn.Conv2d(widths[i + 1], widths[i], 1) for i in levels)
         self.decode = nn.ModuleList(conv_block(widths[i], widths[i]) for i in levels)
         self.context = nn.ModuleList(nn.Linear(context, width) for width in widths) if context else None
-        self.classify = nn.Conv2d(widths[0], outputs * (FOLD * FOLD if unfold else 1), 1)
+        self.classify = nn.Conv2d(widths[0], outputs * (fold * fold if unfold else 1), 1)
 
     def forward(self, pixels: Tensor, context: Tensor | None = None) -> Tensor:
-        """Logits `[B, outputs, r, r]` (unfolded `[B, outputs, 2r, 2r]`) for pixels `[B, inputs, 2r, 2r]`."""
+        """Logits, at r or unfolded, for pixels `[B, inputs, fold*r, fold*r]`."""
         return self.decode_features(self.encode_features(pixels, context))
 
     def encode_features(self, pixels: Tensor, context: Tensor | None = None) -> list[Tensor]:
         """Features of every level, finest first; the last is the bottleneck."""
-        features = self.stem(F.pixel_unshuffle(pixels, FOLD))
+        features = self.stem(F.pixel_unshuffle(pixels, self.fold))
         levels: list[Tensor] = []
         for i, block in enumerate(self.encode):
             if i:
@@ -87,9 +101,14 @@ class UNet(nn.Module):
             lifted = F.interpolate(self.lift[i](features), scale_factor=2.0, mode="nearest")
             features = self.decode[i](levels[i] + lifted)
         logits: Tensor = self.classify(features)
-        return F.pixel_shuffle(logits, FOLD) if self.unfold else logits
+        return F.pixel_shuffle(logits, self.fold) if self.unfold else logits
 
 
 def one_hot(ids: Tensor, classes: int) -> Tensor:
-    """Class ids `[B, H, W]` to float `[B, classes, H, W]`."""
+    """Class ids `[B, H, W]` to float `[B, classes, H, W]`; all zero where an id is none of them."""
     return (ids[:, None].long() == torch.arange(classes, device=ids.device)[None, :, None, None]).float()
+
+
+def class_ids(maps: Tensor) -> Tensor:
+    """Maps `[B, classes, H, W]`, as of `one_hot`, to class ids `[B, H, W]`, IGNORED where there is none."""
+    return torch.where(maps.sum(1) > 0, maps.argmax(1), IGNORED)

@@ -1,4 +1,4 @@
-"""Client of the Maskweave service: a label map goes in, pictures come out.
+"""Client of the Maskweave service: a label map, a sketch or a scribble goes in, pictures come out.
 
 ```python
 from maskweave_client import Client
@@ -15,6 +15,7 @@ methods as coroutines. Every failure of a call is a `MaskweaveError`.
 from maskweave_client._async_client import AsyncClient
 from maskweave_client._async_paint import AsyncPaintSession
 from maskweave_client._client import Client
+from maskweave_client._conditions import ProxyMask, Scribble, Sketch
 from maskweave_client._errors import (
     Cancelled,
     DeadlineExceeded,
@@ -28,7 +29,7 @@ from maskweave_client._errors import (
     Unauthenticated,
     Unavailable,
 )
-from maskweave_client._models import Condition, Limits, Model, StyleStrength, StyleSupport
+from maskweave_client._models import Condition, EditSupport, Limits, Model, StyleStrength, StyleSupport
 from maskweave_client._paint import PaintSession
 from maskweave_client._paint_requests import Stroke
 from maskweave_client._palette import Palette, PaletteEntry
@@ -53,6 +54,7 @@ __all__ = [
     "Client",
     "Condition",
     "DeadlineExceeded",
+    "EditSupport",
     "FieldViolation",
     "Frame",
     "ImageFormat",
@@ -71,9 +73,12 @@ __all__ = [
     "PermissionDenied",
     "Picture",
     "Priority",
+    "ProxyMask",
     "Result",
+    "Scribble",
     "Seed",
     "ServiceFailure",
+    "Sketch",
     "SourcePicture",
     "StageTiming",
     "StreamedPicture",

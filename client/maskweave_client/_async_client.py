@@ -8,17 +8,21 @@ from typing import Any
 from numpy.typing import NDArray
 
 from maskweave.v1 import synthesis_pb2 as pb
+from maskweave_client._async_edit_calls import AsyncEditCalls
 from maskweave_client._async_paint import AsyncPaintSession
 from maskweave_client._async_style_calls import AsyncStyleCalls
 from maskweave_client._channel import metadata
+from maskweave_client._conditions import Conditions, ProxyMask, Scribble, Sketch
 from maskweave_client._models import Model, model_from_proto
 from maskweave_client._paint_requests import paint_start
-from maskweave_client._requests import ImageFormat, LabelMap, Priority, synthesize_request
+from maskweave_client._requests import ImageFormat, LabelMap, Priority
 from maskweave_client._results import Result, StreamedPicture, result_from_proto, streamed_from_proto
+from maskweave_client._style_requests import SourcePicture
 from maskweave_client._styles import Style, styles_to_proto
+from maskweave_client._synthesis_requests import synthesize_request
 
 
-class AsyncClient(AsyncStyleCalls):
+class AsyncClient(AsyncStyleCalls, AsyncEditCalls):
     """Talks to a Maskweave service from one event loop. Close it, or use it in an `async with`.
 
     Args:
@@ -67,8 +71,12 @@ class AsyncClient(AsyncStyleCalls):
     async def synthesize(
         self,
         model: str,
-        label_map: LabelMap,
+        label_map: LabelMap | None = None,
         *,
+        sketch: Sketch | None = None,
+        scribble: Scribble | LabelMap | None = None,
+        proxy_mask: ProxyMask | None = None,
+        exemplar: SourcePicture | None = None,
         seed: int | None = None,
         seeds: Sequence[int] | None = None,
         latents: NDArray[Any] | Sequence[Sequence[float]] | None = None,
@@ -81,16 +89,22 @@ class AsyncClient(AsyncStyleCalls):
         timeout: float | None = None,  # noqa: ASYNC109 - becomes the call's deadline
         request_id: str | None = None,
     ) -> Result:
-        """Make pictures that follow a label map.
+        """Make pictures that follow a condition: a label map, or another kind that the model accepts.
 
         Args:
             model: Name of the model, for example `faces64`.
             label_map: A 2-D array of class ids, an image of mode P, L or 1, or the bytes of a PNG.
+            sketch: Dark ink on a light or transparent ground: greys `[height, width]` (0 is full ink), RGB or
+                RGBA, an image, or the bytes of a PNG or JPEG.
+            scribble: Strokes, or a label map in which 255 stands for what is not drawn.
+            proxy_mask: Cluster ids, of exactly the size of the model's proxy masks; otherwise as `label_map`.
+            exemplar: A picture whose structure is taken over: RGB, uint8 `[height, width, 3]`, an image
+                without transparency, or the bytes of a PNG or JPEG.
             seed: Seed of the first picture; further ones count up from it. Random when no start is given.
             seeds: One seed per picture.
             latents: One latent per picture, float `[pictures, latent_size]`.
             number_of_images: How many pictures; 1, or one per seed or latent, when None.
-            style_strength: Weight of the start's style against the label map; the model's default when None.
+            style_strength: Weight of the start's style against the condition; the model's default when None.
             image_format: Format in which the pictures travel.
             quality: 1 to 100, for jpeg and webp.
             priority: `interactive` goes first when the service is busy; `batch` for what nobody waits for.
@@ -103,12 +117,12 @@ class AsyncClient(AsyncStyleCalls):
 
         Raises:
             MaskweaveError: The call failed; see its subclasses.
-            ValueError: An argument cannot be what it is meant to be.
-            TypeError: The label map is of none of the types allowed, or something else is not a number.
+            ValueError: An argument cannot be what it is meant to be, or there is not exactly one condition.
+            TypeError: The condition is of none of the types allowed, or something else is not a number.
         """
         request = synthesize_request(
             model,
-            label_map,
+            Conditions(label_map, sketch, scribble, proxy_mask, exemplar),
             seed=seed,
             seeds=seeds,
             latents=latents,
@@ -124,8 +138,12 @@ class AsyncClient(AsyncStyleCalls):
     def synthesize_stream(
         self,
         model: str,
-        label_map: LabelMap,
+        label_map: LabelMap | None = None,
         *,
+        sketch: Sketch | None = None,
+        scribble: Scribble | LabelMap | None = None,
+        proxy_mask: ProxyMask | None = None,
+        exemplar: SourcePicture | None = None,
         seed: int | None = None,
         seeds: Sequence[int] | None = None,
         latents: NDArray[Any] | Sequence[Sequence[float]] | None = None,
@@ -145,11 +163,17 @@ class AsyncClient(AsyncStyleCalls):
         Args:
             model: Name of the model, for example `faces64`.
             label_map: A 2-D array of class ids, an image of mode P, L or 1, or the bytes of a PNG.
+            sketch: Dark ink on a light or transparent ground: greys `[height, width]` (0 is full ink), RGB or
+                RGBA, an image, or the bytes of a PNG or JPEG.
+            scribble: Strokes, or a label map in which 255 stands for what is not drawn.
+            proxy_mask: Cluster ids, of exactly the size of the model's proxy masks; otherwise as `label_map`.
+            exemplar: A picture whose structure is taken over: RGB, uint8 `[height, width, 3]`, an image
+                without transparency, or the bytes of a PNG or JPEG.
             seed: Seed of the first picture; further ones count up from it. Random when no start is given.
             seeds: One seed per picture.
             latents: One latent per picture, float `[pictures, latent_size]`.
             number_of_images: How many pictures; 1, or one per seed or latent, when None.
-            style_strength: Weight of the start's style against the label map; the model's default when None.
+            style_strength: Weight of the start's style against the condition; the model's default when None.
             image_format: Format in which the pictures travel.
             quality: 1 to 100, for jpeg and webp.
             priority: `interactive` goes first when the service is busy; `batch` for what nobody waits for.
@@ -162,12 +186,12 @@ class AsyncClient(AsyncStyleCalls):
 
         Raises:
             MaskweaveError: The call failed; see its subclasses.
-            ValueError: An argument cannot be what it is meant to be.
-            TypeError: The label map is of none of the types allowed, or something else is not a number.
+            ValueError: An argument cannot be what it is meant to be, or there is not exactly one condition.
+            TypeError: The condition is of none of the types allowed, or something else is not a number.
         """
         request = synthesize_request(
             model,
-            label_map,
+            Conditions(label_map, sketch, scribble, proxy_mask, exemplar),
             seed=seed,
             seeds=seeds,
             latents=latents,

@@ -9,16 +9,20 @@ from numpy.typing import NDArray
 
 from maskweave.v1 import synthesis_pb2 as pb
 from maskweave_client._channel import metadata
+from maskweave_client._conditions import Conditions, ProxyMask, Scribble, Sketch
+from maskweave_client._edit_calls import EditCalls
 from maskweave_client._models import Model, model_from_proto
 from maskweave_client._paint import PaintSession
 from maskweave_client._paint_requests import paint_start
-from maskweave_client._requests import ImageFormat, LabelMap, Priority, synthesize_request
+from maskweave_client._requests import ImageFormat, LabelMap, Priority
 from maskweave_client._results import Result, StreamedPicture, result_from_proto, streamed_from_proto
 from maskweave_client._style_calls import StyleCalls
+from maskweave_client._style_requests import SourcePicture
 from maskweave_client._styles import Style, styles_to_proto
+from maskweave_client._synthesis_requests import synthesize_request
 
 
-class Client(StyleCalls):
+class Client(StyleCalls, EditCalls):
     """Talks to a Maskweave service. Safe to share between threads; close it, or use it in a `with`.
 
     Args:
@@ -66,8 +70,12 @@ class Client(StyleCalls):
     def synthesize(
         self,
         model: str,
-        label_map: LabelMap,
+        label_map: LabelMap | None = None,
         *,
+        sketch: Sketch | None = None,
+        scribble: Scribble | LabelMap | None = None,
+        proxy_mask: ProxyMask | None = None,
+        exemplar: SourcePicture | None = None,
         seed: int | None = None,
         seeds: Sequence[int] | None = None,
         latents: NDArray[Any] | Sequence[Sequence[float]] | None = None,
@@ -80,16 +88,22 @@ class Client(StyleCalls):
         timeout: float | None = None,
         request_id: str | None = None,
     ) -> Result:
-        """Make pictures that follow a label map.
+        """Make pictures that follow a condition: a label map, or another kind that the model accepts.
 
         Args:
             model: Name of the model, for example `faces64`.
             label_map: A 2-D array of class ids, an image of mode P, L or 1, or the bytes of a PNG.
+            sketch: Dark ink on a light or transparent ground: greys `[height, width]` (0 is full ink), RGB or
+                RGBA, an image, or the bytes of a PNG or JPEG.
+            scribble: Strokes, or a label map in which 255 stands for what is not drawn.
+            proxy_mask: Cluster ids, of exactly the size of the model's proxy masks; otherwise as `label_map`.
+            exemplar: A picture whose structure is taken over: RGB, uint8 `[height, width, 3]`, an image
+                without transparency, or the bytes of a PNG or JPEG.
             seed: Seed of the first picture; further ones count up from it. Random when no start is given.
             seeds: One seed per picture.
             latents: One latent per picture, float `[pictures, latent_size]`.
             number_of_images: How many pictures; 1, or one per seed or latent, when None.
-            style_strength: Weight of the start's style against the label map; the model's default when None.
+            style_strength: Weight of the start's style against the condition; the model's default when None.
             image_format: Format in which the pictures travel.
             quality: 1 to 100, for jpeg and webp.
             priority: `interactive` goes first when the service is busy; `batch` for what nobody waits for.
@@ -102,12 +116,12 @@ class Client(StyleCalls):
 
         Raises:
             MaskweaveError: The call failed; see its subclasses.
-            ValueError: An argument cannot be what it is meant to be.
-            TypeError: The label map is of none of the types allowed, or something else is not a number.
+            ValueError: An argument cannot be what it is meant to be, or there is not exactly one condition.
+            TypeError: The condition is of none of the types allowed, or something else is not a number.
         """
         request = synthesize_request(
             model,
-            label_map,
+            Conditions(label_map, sketch, scribble, proxy_mask, exemplar),
             seed=seed,
             seeds=seeds,
             latents=latents,
@@ -123,8 +137,12 @@ class Client(StyleCalls):
     def synthesize_stream(
         self,
         model: str,
-        label_map: LabelMap,
+        label_map: LabelMap | None = None,
         *,
+        sketch: Sketch | None = None,
+        scribble: Scribble | LabelMap | None = None,
+        proxy_mask: ProxyMask | None = None,
+        exemplar: SourcePicture | None = None,
         seed: int | None = None,
         seeds: Sequence[int] | None = None,
         latents: NDArray[Any] | Sequence[Sequence[float]] | None = None,
@@ -144,11 +162,17 @@ class Client(StyleCalls):
         Args:
             model: Name of the model, for example `faces64`.
             label_map: A 2-D array of class ids, an image of mode P, L or 1, or the bytes of a PNG.
+            sketch: Dark ink on a light or transparent ground: greys `[height, width]` (0 is full ink), RGB or
+                RGBA, an image, or the bytes of a PNG or JPEG.
+            scribble: Strokes, or a label map in which 255 stands for what is not drawn.
+            proxy_mask: Cluster ids, of exactly the size of the model's proxy masks; otherwise as `label_map`.
+            exemplar: A picture whose structure is taken over: RGB, uint8 `[height, width, 3]`, an image
+                without transparency, or the bytes of a PNG or JPEG.
             seed: Seed of the first picture; further ones count up from it. Random when no start is given.
             seeds: One seed per picture.
             latents: One latent per picture, float `[pictures, latent_size]`.
             number_of_images: How many pictures; 1, or one per seed or latent, when None.
-            style_strength: Weight of the start's style against the label map; the model's default when None.
+            style_strength: Weight of the start's style against the condition; the model's default when None.
             image_format: Format in which the pictures travel.
             quality: 1 to 100, for jpeg and webp.
             priority: `interactive` goes first when the service is busy; `batch` for what nobody waits for.
@@ -161,12 +185,12 @@ class Client(StyleCalls):
 
         Raises:
             MaskweaveError: The call failed; see its subclasses.
-            ValueError: An argument cannot be what it is meant to be.
-            TypeError: The label map is of none of the types allowed, or something else is not a number.
+            ValueError: An argument cannot be what it is meant to be, or there is not exactly one condition.
+            TypeError: The condition is of none of the types allowed, or something else is not a number.
         """
         request = synthesize_request(
             model,
-            label_map,
+            Conditions(label_map, sketch, scribble, proxy_mask, exemplar),
             seed=seed,
             seeds=seeds,
             latents=latents,

@@ -28,16 +28,22 @@ class Condition:
     """A kind of condition that a model accepts.
 
     Attributes:
-        kind: For example `label_map`.
-        width: Width at which the model reads it, in pixels; other sizes are resized.
-        height: Height at which the model reads it, in pixels; other sizes are resized.
-        style_strength: What the style strength may be for it; None for models that have none.
+        kind: `label_map`, `sketch`, `scribble`, `proxy_mask` or `exemplar`.
+        width: Width at which the model reads it, in pixels; other sizes are resized, but not a proxy mask.
+        height: Height at which the model reads it, in pixels; other sizes are resized, but not a proxy mask.
+        style_strength: What the style strength may be for it; None for models and kinds that have none.
+        proxy_clusters: For `proxy_mask`, how many clusters there are; 0 for other kinds.
+        min_sketch_ink: For `sketch`, the least ink of its darkest pixel, of 255; 0 for other kinds.
+        max_mean_sketch_ink: For `sketch`, the most ink of its pixels on average, of 255; 0 for other kinds.
     """
 
     kind: str
     width: int
     height: int
     style_strength: StyleStrength | None
+    proxy_clusters: int = 0
+    min_sketch_ink: int = 0
+    max_mean_sketch_ink: int = 0
 
 
 @dataclass(frozen=True)
@@ -54,22 +60,37 @@ class StyleSupport:
 
 
 @dataclass(frozen=True)
+class EditSupport:
+    """What `Client.edit` takes for a model.
+
+    Attributes:
+        pictures: Whether pictures can be edited; what comes from a seed always can.
+        default_blend_width: Width of the soft edge when none is given, in pixels of the picture.
+        max_blend_width: The greatest that is allowed.
+    """
+
+    pictures: bool
+    default_blend_width: float
+    max_blend_width: float
+
+
+@dataclass(frozen=True)
 class Limits:
     """The largest requests that the service accepts, limits included.
 
     Attributes:
         max_images: Pictures in one request.
-        max_label_map_width: Width of a label map in pixels.
-        max_label_map_height: Height of a label map in pixels.
-        max_label_map_pixels: Width times height of a label map.
+        max_label_map_width: Width of a label map, sketch, scribble or exemplar in pixels.
+        max_label_map_height: Height of a label map, sketch, scribble or exemplar in pixels.
+        max_label_map_pixels: Width times height of a label map, sketch, scribble or exemplar.
         max_png_bytes: Size of a PNG file in bytes.
         max_request_bytes: Size of a request message in bytes.
-        max_strokes: Strokes in one update of a painting.
+        max_strokes: Strokes in one update of a painting, or in one scribble.
         max_stroke_points: Points of these strokes together.
         max_stroke_width: Width of a stroke in pixels of the canvas; the least is 1.
         max_stroke_pixels: Pixels of the canvas that these strokes may go over together: for each segment its
             bounding box, widened by the stroke's width.
-        max_picture_bytes: Size of a picture file that is encoded in bytes.
+        max_picture_bytes: Size of a picture file (encoded, a sketch or an exemplar) in bytes.
         max_morph_frames: Frames of one morph.
         max_morph_position: How far from 0 the position of a frame may lie, either way.
         max_blend_styles: Styles in one blend.
@@ -115,6 +136,7 @@ class Model:
         limits: The largest requests.
         method: How it makes pictures, `sis-ug` or `groupdnet`; `unknown` for what this client does not know.
         styles: Its styles; None for models without.
+        editing: What can be edited; None for models that cannot be.
     """
 
     name: str
@@ -130,10 +152,17 @@ class Model:
     limits: Limits
     method: str
     styles: StyleSupport | None
+    editing: EditSupport | None
 
 
 _METHODS = {pb.METHOD_SIS_UG: "sis-ug", pb.METHOD_GROUPDNET: "groupdnet"}
-_KINDS = {pb.CONDITION_KIND_LABEL_MAP: "label_map"}
+_KINDS = {
+    pb.CONDITION_KIND_LABEL_MAP: "label_map",
+    pb.CONDITION_KIND_SKETCH: "sketch",
+    pb.CONDITION_KIND_SCRIBBLE: "scribble",
+    pb.CONDITION_KIND_PROXY_MASK: "proxy_mask",
+    pb.CONDITION_KIND_EXEMPLAR: "exemplar",
+}
 
 
 def model_from_proto(message: pb.Model) -> Model:
@@ -171,6 +200,7 @@ def model_from_proto(message: pb.Model) -> Model:
         ),
         method=_METHODS.get(message.method, "unknown"),
         styles=_styles(message.styles) if message.HasField("styles") else None,
+        editing=_editing(message.editing) if message.HasField("editing") else None,
     )
 
 
@@ -183,8 +213,15 @@ def _condition(message: pb.ConditionSupport) -> Condition:
         style_strength=StyleStrength(allowed.min, allowed.max, allowed.default_value)
         if message.HasField("style_strength")
         else None,
+        proxy_clusters=message.proxy_clusters,
+        min_sketch_ink=message.min_sketch_ink,
+        max_mean_sketch_ink=message.max_mean_sketch_ink,
     )
 
 
 def _styles(message: pb.StyleSupport) -> StyleSupport:
     return StyleSupport(message.style_size, tuple(tuple(each.class_ids) for each in message.styles))
+
+
+def _editing(message: pb.EditSupport) -> EditSupport:
+    return EditSupport(message.pictures, message.default_blend_width, message.max_blend_width)

@@ -93,7 +93,7 @@ def paint_update(
     if label_map is not None:
         update.label_map.CopyFrom(label_map_to_proto(label_map))
     if strokes is not None:
-        update.strokes.CopyFrom(pb.StrokeList(strokes=map(_stroke, strokes)))
+        update.strokes.CopyFrom(pb.StrokeList(strokes=map(stroke_to_proto, strokes)))
     _set_latent(update, seed, latent)
     set_numbers(update, {"seed": seed, "style_strength": style_strength})
     return pb.PaintRequest(update=update)
@@ -112,7 +112,13 @@ def _set_latent(
         message.latent.CopyFrom(pb.Latent(values=latent))
 
 
-def _stroke(stroke: Stroke) -> pb.Stroke:
+def stroke_to_proto(stroke: Stroke) -> pb.Stroke:
+    """Encode a stroke.
+
+    Raises:
+        TypeError: Something is not a number.
+        ValueError: A number does not fit its field.
+    """
     message = pb.Stroke()
     with naming("class_id", stroke.class_id, UINT32):
         message.class_id = stroke.class_id

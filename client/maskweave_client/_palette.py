@@ -9,6 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+_NOT_DRAWN = 255
+_HALF_OPAQUE = 128
+
 
 @dataclass(frozen=True)
 class PaletteEntry:
@@ -76,11 +79,32 @@ class Palette:
         rgb = np.asarray(picture.convert("RGB") if isinstance(picture, Image.Image) else picture)
         if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
             raise ValueError(f"picture: got {rgb.dtype} {rgb.shape}; allowed: uint8 [height, width, 3]")
+        return self._ids(rgb, np.ones(rgb.shape[:2], np.bool_))
+
+    def scribble(self, picture: Image.Image | NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Read a picture in which only some pixels are painted, in the palette's colours.
+
+        Args:
+            picture: An image, or RGBA uint8 `[height, width, 4]`. Every pixel has exactly the colour of a
+                class, or is more transparent than not, which stands for not painted.
+
+        Returns:
+            Class ids, and 255 where nothing is painted, uint8 `[height, width]`: a scribble.
+
+        Raises:
+            ValueError: A painted pixel has another colour, or the shape is wrong.
+        """
+        rgba = np.asarray(picture.convert("RGBA") if isinstance(picture, Image.Image) else picture)
+        if rgba.dtype != np.uint8 or rgba.ndim != 3 or rgba.shape[2] != 4:
+            raise ValueError(f"picture: got {rgba.dtype} {rgba.shape}; allowed: uint8 [height, width, 4]")
+        return self._ids(rgba[..., :3], rgba[..., 3] >= _HALF_OPAQUE)
+
+    def _ids(self, rgb: NDArray[np.uint8], painted: NDArray[np.bool_]) -> NDArray[np.uint8]:
         codes = _codes(rgb)
         entries = sorted(self, key=lambda entry: int(_codes(np.array(entry.rgb, np.uint8))))
         known = np.array([int(_codes(np.array(entry.rgb, np.uint8))) for entry in entries])
         nearest = np.minimum(np.searchsorted(known, codes), len(known) - 1)
-        fits = known[nearest] == codes
+        fits = (known[nearest] == codes) | ~painted
         if not fits.all():
             y, x = np.unravel_index(int(fits.argmin()), fits.shape)
             red, green, blue = (int(value) for value in rgb[y, x])
@@ -88,7 +112,9 @@ class Palette:
             raise ValueError(
                 f"picture: got #{red:02x}{green:02x}{blue:02x} at pixel (x={x}, y={y}); allowed: {allowed}"
             )
-        return np.array([entry.id for entry in entries], np.uint8)[nearest]
+        ids = np.array([entry.id for entry in entries], np.uint8)[nearest]
+        ids[~painted] = _NOT_DRAWN
+        return ids
 
     def color_picture(self, label_map: NDArray[np.uint8]) -> Image.Image:
         """Show a label map in the palette's colours.

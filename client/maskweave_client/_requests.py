@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import io
 import reprlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
 from google.protobuf.message import Message
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from maskweave.v1 import synthesis_pb2 as pb
 
 LabelMap = NDArray[Any] | Image.Image | bytes
-"""A 2-D array of class ids, an image of mode P, L or 1 (its indices or greys are the ids), or a PNG file."""
+"""A 2-D array of class ids, an image of mode P, L or 1 (its indices or greys are the ids), or a PNG file.
+
+Images and files are taken as they are shown, turned as their Exif orientation says.
+"""
 
 ImageFormat = Literal["png", "jpeg", "webp", "raw"]
 
@@ -35,65 +38,18 @@ PRIORITY_VALUES: dict[Priority, pb.Priority.ValueType] = {
 }
 
 UINT32 = "an integer from 0 to 4294967295"
-_SEED = "integers from 0 to 4294967295"
+SEEDS = "integers from 0 to 4294967295"
 _NUMBERS = {
-    "seed": ("seed", _SEED),
+    "seed": ("seed", SEEDS),
     "number_of_images": ("number_of_images", "an integer of 32 bits"),
     "style_strength": ("style_strength", "a number"),
+    "blend_width": ("blend_width", "a number"),
     "quality": ("image_quality", "an integer of 32 bits"),
 }
 """Field and allowed values by argument, for the arguments that are one number."""
 
-# Larger maps are worth the time of compressing them.
-_MAX_RAW_PIXELS = 256 * 256
-
-
-def synthesize_request(
-    model: str,
-    label_map: LabelMap,
-    *,
-    seed: int | None,
-    seeds: Sequence[int] | None,
-    latents: NDArray[Any] | Sequence[Sequence[float]] | None,
-    number_of_images: int | None,
-    style_strength: float | None,
-    image_format: ImageFormat,
-    quality: int | None,
-    priority: Priority,
-    styles: Mapping[int, pb.Style] | None = None,
-) -> pb.SynthesizeRequest:
-    """Build a request; the service checks its values.
-
-    Raises:
-        TypeError: The label map is of none of the types allowed, or something else is not a number.
-        ValueError: The label map's shape, mode or values cannot be class ids, a number does not fit its
-            field, the format or the priority is unknown, or more than one of seed, seeds and latents is
-            given.
-    """
-    if sum(start is not None for start in (seed, seeds, latents)) > 1:
-        raise ValueError("seed, seeds, latents: got more than one; allowed: one of them, or none")
-    check_choices(image_format, priority)
-    request = pb.SynthesizeRequest(
-        model=model,
-        label_map=label_map_to_proto(label_map),
-        image_format=FORMAT_VALUES[image_format],
-        priority=PRIORITY_VALUES[priority],
-        styles=styles,
-    )
-    numbers = {
-        "seed": seed,
-        "number_of_images": number_of_images,
-        "style_strength": style_strength,
-        "quality": quality,
-    }
-    set_numbers(request, numbers)
-    if seeds is not None:
-        with naming("seeds", seeds, f"a sequence of {_SEED}"):
-            request.seeds.CopyFrom(pb.SeedList(values=seeds))
-    if latents is not None:
-        with naming("latents", latents, "numbers [pictures, latent_size]"):
-            request.latents.CopyFrom(pb.LatentList(latents=[pb.Latent(values=values) for values in latents]))
-    return request
+MAX_RAW_PIXELS = 256 * 256
+"""Larger pictures of one channel are worth the time of compressing them."""
 
 
 def check_choices(image_format: ImageFormat, priority: Priority) -> None:
@@ -132,41 +88,61 @@ def naming(argument: str, value: object, allowed: str) -> Iterator[None]:
         raise type(error)(f"{argument}: got {found}; allowed: {allowed}") from error
 
 
-def label_map_to_proto(label_map: LabelMap) -> pb.LabelMap:
-    """Encode a label map.
+def upright(image: Image.Image) -> Image.Image:
+    """An image as it is shown, turned as its Exif orientation says; the service does so with files."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # Pillow raises what it pleases for a damaged block, which then says nothing
+        return image
+
+
+def label_map_to_proto(label_map: LabelMap, argument: str = "label_map") -> pb.LabelMap:
+    """Encode a label map; `argument` is for messages.
 
     Raises:
         TypeError: It is of none of the types allowed.
         ValueError: Its shape, mode or values cannot be class ids.
     """
-    if isinstance(label_map, bytes):
-        return pb.LabelMap(png=label_map)
-    if isinstance(label_map, Image.Image):
-        if label_map.mode not in ("P", "L", "1"):
+    ids = ids_of(argument, label_map)
+    return pb.LabelMap(png=ids) if isinstance(ids, bytes) else pb.LabelMap(raw=ids)
+
+
+def ids_of(argument: str, ids: LabelMap) -> pb.RawLabelMap | bytes:
+    """Encode a map of ids: bare, or as a PNG file when it is large.
+
+    Raises:
+        TypeError: It is of none of the types allowed.
+        ValueError: Its shape, mode or values cannot be ids.
+    """
+    if isinstance(ids, bytes):
+        return ids
+    if isinstance(ids, Image.Image):
+        if ids.mode not in ("P", "L", "1"):
             raise ValueError(
-                f"label_map: got an image of mode {label_map.mode}; allowed: P, L or 1, whose values are "
-                "class ids (for a picture painted in the palette's colours, see Palette.label_map)"
+                f"{argument}: got an image of mode {ids.mode}; allowed: P, L or 1, whose values are ids (for "
+                "a picture painted in the palette's colours, see Palette.label_map and Palette.scribble)"
             )
-        return _encode(np.asarray(label_map, np.uint8))
-    if isinstance(label_map, np.ndarray):
-        if label_map.ndim != 2 or label_map.dtype.kind not in "uib":
-            raise ValueError(
-                f"label_map: got {label_map.dtype} {label_map.shape}; allowed: integers [height, width]"
-            )
-        if label_map.size and not 0 <= int(label_map.min()) <= int(label_map.max()) <= 255:
-            raise ValueError(
-                f"label_map: got ids from {label_map.min()} to {label_map.max()}; allowed: 0 to 255"
-            )
-        return _encode(label_map.astype(np.uint8))
+        return _encode(np.asarray(upright(ids), np.uint8))
+    if isinstance(ids, np.ndarray):
+        if ids.ndim != 2 or ids.dtype.kind not in "uib":
+            raise ValueError(f"{argument}: got {ids.dtype} {ids.shape}; allowed: integers [height, width]")
+        if ids.size and not 0 <= int(ids.min()) <= int(ids.max()) <= 255:
+            raise ValueError(f"{argument}: got ids from {ids.min()} to {ids.max()}; allowed: 0 to 255")
+        return _encode(ids.astype(np.uint8))
     raise TypeError(
-        f"label_map: got {type(label_map).__name__}; allowed: a 2-D array, a PIL image, or the bytes of a PNG"
+        f"{argument}: got {type(ids).__name__}; allowed: a 2-D array, a PIL image, or the bytes of a PNG"
     )
 
 
-def _encode(ids: NDArray[np.uint8]) -> pb.LabelMap:
-    height, width = ids.shape
-    if ids.size <= _MAX_RAW_PIXELS:
-        return pb.LabelMap(raw=pb.RawLabelMap(data=ids.tobytes(), width=width, height=height))
+def png_of(image: Image.Image) -> bytes:
+    """Write a PNG file."""
     file = io.BytesIO()
-    Image.fromarray(ids).save(file, "PNG")
-    return pb.LabelMap(png=file.getvalue())
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+def _encode(ids: NDArray[np.uint8]) -> pb.RawLabelMap | bytes:
+    height, width = ids.shape
+    if ids.size <= MAX_RAW_PIXELS:
+        return pb.RawLabelMap(data=ids.tobytes(), width=width, height=height)
+    return png_of(Image.fromarray(ids))

@@ -168,6 +168,11 @@ def result_from_proto(message: pb.SynthesizeResponse) -> Result:
     )
 
 
+def edit_result_from_proto(message: pb.EditResponse) -> Result:
+    """Read the reply to an edit."""
+    return Result((_picture(message.image),), message.model_version, _timings(message.timings))
+
+
 def streamed_from_proto(message: pb.SynthesizeStreamResponse) -> StreamedPicture:
     """Read one message of a stream."""
     return StreamedPicture(

@@ -21,11 +21,15 @@ from maskweave_client._requests import (
     label_map_to_proto,
     naming,
     set_numbers,
+    upright,
 )
 from maskweave_client._styles import Style, styles_to_proto
 
 SourcePicture = NDArray[np.uint8] | Image.Image | bytes
-"""RGB, uint8 `[height, width, 3]`, an image without transparency, or a PNG or JPEG file."""
+"""RGB, uint8 `[height, width, 3]`, an image without transparency, or a PNG or JPEG file.
+
+Images and files are taken as they are shown, turned as their Exif orientation says.
+"""
 
 MorphPath = Literal["linear", "spherical"]
 
@@ -49,7 +53,7 @@ def encode_styles_request(
     check_choices("png", priority)
     request = pb.EncodeStylesRequest(
         model=model,
-        picture=_picture(picture),
+        picture=picture_to_proto("picture", picture),
         label_map=label_map_to_proto(label_map),
         priority=PRIORITY_VALUES[priority],
     )
@@ -108,24 +112,30 @@ def morph_request(
     return request
 
 
-def _picture(picture: SourcePicture) -> pb.SourcePicture:
+def picture_to_proto(argument: str, picture: SourcePicture) -> pb.SourcePicture:
+    """Encode a picture.
+
+    Raises:
+        TypeError: It is of none of the types allowed.
+        ValueError: It has other channels.
+    """
     if isinstance(picture, bytes):
         return pb.SourcePicture(file=picture)
     if isinstance(picture, Image.Image):
         if picture.mode not in _OPAQUE_MODES or "transparency" in picture.info:
             raise ValueError(
-                f"picture: got an image of mode {picture.mode}; allowed: {', '.join(_OPAQUE_MODES)}, "
+                f"{argument}: got an image of mode {picture.mode}; allowed: {', '.join(_OPAQUE_MODES)}, "
                 "without transparency"
             )
-        return _raw(np.asarray(picture.convert("RGB")))
+        return _raw(np.asarray(upright(picture).convert("RGB")))
     if isinstance(picture, np.ndarray):
         if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
             raise ValueError(
-                f"picture: got {picture.dtype} {picture.shape}; allowed: uint8 [height, width, 3]"
+                f"{argument}: got {picture.dtype} {picture.shape}; allowed: uint8 [height, width, 3]"
             )
         return _raw(picture)
     raise TypeError(
-        f"picture: got {type(picture).__name__}; allowed: a 3-D array, a PIL image, or a PNG or JPEG file"
+        f"{argument}: got {type(picture).__name__}; allowed: a 3-D array, a PIL image, or a PNG or JPEG file"
     )
 
 

@@ -25,11 +25,13 @@ from service.engine.base import Engine
 from service.engine.embedded.engine import EmbeddedEngine
 from service.engine.triton.engine import TritonEngine
 from service.rpc.calls import Calls
+from service.rpc.edit_servicer import EditServicer
 from service.rpc.handlers import SERVICE_NAME
 from service.rpc.paint import PaintSessions
 from service.rpc.servicer import SynthesisServicer
 from service.rpc.style_servicer import StyleServicer
 from service.synthesis.catalogue import build_catalogue
+from service.synthesis.editing import Editor
 from service.synthesis.models import Layout, Model
 from service.synthesis.painting import Painting
 from service.synthesis.style_encoding import StyleEncoder
@@ -99,12 +101,15 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         encoder = StyleEncoder(engine, catalogue, codecs, admission)
         await synthesizer.warm_up()
         await encoder.warm_up()
+        editor = Editor(engine, catalogue, codecs, admission)
+        await editor.warm_up()
         metrics.serving(
             version("maskweave"), {name: model.version for name, model in engine.models().items()}
         )
 
         servicer = SynthesisServicer(synthesizer, metrics, max_message_bytes=settings.max_message_bytes)
         styles = StyleServicer(encoder, synthesizer, metrics)
+        edits = EditServicer(editor, metrics)
         sessions = PaintSessions(
             partial(Painting.begin, synthesizer=synthesizer, codecs=codecs),
             metrics,
@@ -117,7 +122,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             default_timeout_seconds=settings.default_timeout_seconds,
             access=access,
         )
-        server = build_server(settings, servicer, styles, sessions, calls, health, access, metrics)
+        server = build_server(settings, servicer, styles, edits, sessions, calls, health, access, metrics)
         grpc_port = listen(server, settings.grpc_host, settings.grpc_port, certificates)
         await server.start()
         stack.push_async_callback(stop_server, server, calls, settings.stop_grace_seconds)

@@ -11,6 +11,7 @@ import click
 from service.app.example import grpcurl_line
 from service.app.gateway import Gateway, running_gateway
 from service.core.settings import Settings
+from service.synthesis.models import ConditionKind
 
 _logger = logging.getLogger(__name__)
 
@@ -59,13 +60,13 @@ async def _serve(settings: Settings, up: asyncio.Event, told_to_stop: asyncio.Ev
 
 
 def _greeting(gateway: Gateway, settings: Settings) -> str:
-    model = next(iter(gateway.models.values()))
-    return "\n".join(
-        (
-            f"gRPC     {gateway.grpc_address}",
-            f"metrics  http://{gateway.http_address}/metrics",
-            f"health   http://{gateway.http_address}/healthz",
-            f"models   {', '.join(gateway.models)}",
-            f"try      {grpcurl_line(gateway.grpc_address, model, settings)}",
-        )
-    )
+    lines = [
+        f"gRPC     {gateway.grpc_address}",
+        f"metrics  http://{gateway.http_address}/metrics",
+        f"health   http://{gateway.http_address}/healthz",
+        f"models   {', '.join(gateway.models)}",
+    ]
+    drawable = (model for model in gateway.models.values() if ConditionKind.LABEL_MAP in model.conditions)
+    if (model := next(drawable, None)) is not None:
+        lines.append(f"try      {grpcurl_line(gateway.grpc_address, model, settings)}")
+    return "\n".join(lines)

@@ -13,6 +13,7 @@ from service.core.metrics import Metrics
 from service.core.settings import Settings
 from service.rpc.access import Access, ClosedServices
 from service.rpc.calls import Calls
+from service.rpc.edit_servicer import EditServicer
 from service.rpc.handlers import SERVICE_NAME, add_synthesis_service
 from service.rpc.paint import PaintSessions
 from service.rpc.servicer import SynthesisServicer
@@ -31,6 +32,7 @@ def build_server(
     settings: Settings,
     servicer: SynthesisServicer,
     styles: StyleServicer,
+    edits: EditServicer,
     sessions: PaintSessions,
     calls: Calls,
     health: GatewayHealth,
@@ -60,7 +62,7 @@ def build_server(
             ),
         ],
     )
-    add_synthesis_service(server, servicer, styles, sessions, calls)
+    add_synthesis_service(server, servicer, styles, edits, sessions, calls)
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     if settings.reflection:
         reflection.enable_server_reflection((SERVICE_NAME, _HEALTH, reflection.SERVICE_NAME), server)

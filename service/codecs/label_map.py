@@ -98,14 +98,30 @@ def check_classes(label_map: NDArray[np.uint8], palette_ids: Sequence[int], *, f
     Raises:
         InvalidArgument: A pixel has another id; names the id and the first such pixel.
     """
+    check_ids(label_map, palette_ids, "class", f"class ids {listed(palette_ids)}", field=field)
+
+
+def check_ids(
+    ids: NDArray[np.uint8], known_ids: Sequence[int], what: str, allowed: str, *, field: str
+) -> None:
+    """Refuse a map with an id that is not one of those known.
+
+    Args:
+        ids: uint8 `[height, width]`.
+        known_ids: The ids that it may have.
+        what: What the ids are of.
+        allowed: The ids that it may have, for people.
+        field: Path of the field the map came in, for the message of a failure.
+
+    Raises:
+        InvalidArgument: A pixel has another id; names the id and the first such pixel.
+    """
     known = np.zeros(_MAX_ID + 1, np.bool_)
-    known[list(palette_ids)] = True
-    fits = known[label_map]
+    known[list(known_ids)] = True
+    fits = known[ids]
     if not fits.all():
         y, x = np.unravel_index(int(fits.argmin()), fits.shape)
-        raise InvalidArgument(
-            field, f"class id {label_map[y, x]} at pixel (x={x}, y={y})", f"class ids {listed(palette_ids)}"
-        )
+        raise InvalidArgument(field, f"{what} id {ids[y, x]} at pixel (x={x}, y={y})", allowed)
 
 
 def resize_nearest(label_map: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:

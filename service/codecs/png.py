@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from service.codecs.orientation import upright
 from service.codecs.size import check_size
 from service.core.errors import InvalidArgument
 from service.core.limits import LIMITS, Limits
@@ -65,7 +66,8 @@ def decode_png(data: bytes, *, field: str, limits: Limits = LIMITS) -> NDArray[n
         limits: Bounds of the file's and the picture's size.
 
     Returns:
-        Class ids, uint8 `[height, width]`: palette indices or grey values as stored.
+        Class ids, uint8 `[height, width]`: palette indices or grey values as stored, turned as the
+        file's Exif orientation says.
 
     Raises:
         InvalidArgument: Not a PNG, damaged, too large, or not of one channel of at most 8 bits.
@@ -73,14 +75,15 @@ def decode_png(data: bytes, *, field: str, limits: Limits = LIMITS) -> NDArray[n
     if len(data) > limits.max_encoded_bytes:
         raise InvalidArgument(field, f"{len(data)} bytes", f"at most {limits.max_encoded_bytes} bytes")
     header = _read_header(data, field, limits)
-    pixels = _read_pixel_data(data, header, field)
+    pixels, exif = _read_pixel_data(data, header, field)
     # Indices and greys are stored alike; as indices, Pillow leaves them as they are at every depth.
     interlace = int(header.interlaced)
     ihdr = struct.pack(">IIBBBBB", header.width, header.height, header.depth, _INDEXED, 0, 0, interlace)
     minimal = _SIGNATURE + _chunk(b"IHDR", ihdr) + _chunk(b"IDAT", pixels) + _chunk(b"IEND", b"")
     try:
         with Image.open(io.BytesIO(minimal), formats=["PNG"]) as image:
-            return np.asarray(image, dtype=np.uint8)
+            image.load()
+            return np.asarray(image if exif is None else upright(image, exif), dtype=np.uint8)
     except (OSError, SyntaxError, ValueError):  # what is left to be wrong: a row's filter type
         _refuse(field, "pixel data that cannot be decoded", _WHOLE)
 
@@ -108,9 +111,14 @@ def _read_header(data: bytes, field: str, limits: Limits) -> _Header:
     return _Header(width, height, depth, interlaced=bool(interlace))
 
 
-def _read_pixel_data(data: bytes, header: _Header, field: str) -> bytes:
-    """Walk the chunks, checking each checksum, and return IDAT's contents, known to inflate whole."""
+def _read_pixel_data(data: bytes, header: _Header, field: str) -> tuple[bytes, bytes | None]:
+    """Walk the chunks, checking each checksum.
+
+    Returns:
+        IDAT's contents, known to inflate whole, and the Exif block, None if there is none.
+    """
     compressed = bytearray()
+    exif: bytes | None = None
     position = len(_SIGNATURE)
     kind = b""
     while kind != b"IEND":
@@ -126,6 +134,8 @@ def _read_pixel_data(data: bytes, header: _Header, field: str) -> bytes:
             _refuse(field, "an animated PNG", _ALLOWED)
         if kind == b"IDAT":
             compressed += data[position + 8 : end]
+        if kind == b"eXIf":
+            exif = data[position + 8 : end]
         position = end + 4
     expected = header.inflated_bytes
     try:
@@ -136,7 +146,7 @@ def _read_pixel_data(data: bytes, header: _Header, field: str) -> bytes:
     if inflated != expected:
         found = "more" if inflated > expected else f"{inflated}"
         _refuse(field, f"a PNG with {found} bytes of pixel data where its size asks for {expected}", _WHOLE)
-    return bytes(compressed)
+    return bytes(compressed), exif
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:

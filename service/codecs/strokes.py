@@ -54,10 +54,28 @@ def check_strokes(
     points = sum(len(stroke.points) for stroke in strokes)
     if points > limits.max_stroke_points:
         raise InvalidArgument(field, f"{points} points", f"at most {limits.max_stroke_points} points in all")
-    pixels = 0
     for index, stroke in enumerate(strokes):
         _check_stroke(stroke, palette_ids, f"{field}[{index}]", limits)
-        pixels += sum(_area(_window(segment, stroke.width, size)) for segment in _segments(stroke))
+    check_stroke_pixels(strokes, size, field=field, limits=limits)
+
+
+def check_stroke_pixels(
+    strokes: Sequence[Stroke], size: tuple[int, int], *, field: str, limits: Limits = LIMITS
+) -> None:
+    """Refuse strokes that would take too long to draw.
+
+    Args:
+        strokes: The strokes; each could be drawn.
+        size: Height and width of the canvas.
+        field: Path of the list of strokes, for the message of a failure.
+        limits: The bounds.
+
+    Raises:
+        InvalidArgument: They go over too many pixels.
+    """
+    pixels = sum(
+        _area(_window(segment, stroke.width, size)) for stroke in strokes for segment in _segments(stroke)
+    )
     if pixels > limits.max_stroke_pixels:
         raise InvalidArgument(
             field, f"strokes over {pixels} pixels", f"at most {limits.max_stroke_pixels} pixels in all"

@@ -19,18 +19,21 @@ class Limits:
         max_seed: Largest seed; the smallest is 0.
         min_quality: Lowest quality of lossy output formats.
         max_quality: Highest quality of lossy output formats.
-        max_strokes: Most strokes of one update of a painting.
+        max_strokes: Most strokes of one update of a painting, or of one scribble.
         max_stroke_points: Most points of these strokes together.
         min_stroke_width: Narrowest brush, in pixels of the canvas.
         max_stroke_width: Widest brush.
         max_stroke_coordinate: How far from the canvas's corner a point may lie, in pixels, either way.
         max_stroke_pixels: Most pixels that the strokes of one update may go over, together.
+        min_sketch_ink: Least ink, of 255, that a sketch's darkest pixel has; with less it is blank.
+        max_mean_sketch_ink: Most ink, of 255, that a sketch's pixels have on average.
         max_morph_frames: Most frames of one morph.
         max_morph_position: How far from 0 a position between two styles may lie, either way.
         max_blend_styles: Most styles of one blend.
         max_style_weight: Largest weight of a style in a blend, either way.
         max_style_value: Largest number of a style's code, either way.
         max_style_seeds: Most different seeds in the styles of one request.
+        max_blend_width: Widest soft edge of an edit, in pixels of the picture; the smallest is 0.
         max_request_id_chars: Longest request id that a caller may choose.
     """
 
@@ -49,12 +52,15 @@ class Limits:
     max_stroke_width: float = 1024.0
     max_stroke_coordinate: float = 8192.0
     max_stroke_pixels: int = 16 * 2**20
+    min_sketch_ink: int = 32
+    max_mean_sketch_ink: int = 128
     max_morph_frames: int = 64
     max_morph_position: float = 8.0
     max_blend_styles: int = 16
     max_style_weight: float = 16.0
     max_style_value: float = 1000.0
     max_style_seeds: int = 32
+    max_blend_width: float = 64.0
     max_request_id_chars: int = 128
 
 

@@ -81,7 +81,12 @@ _SPECS = (
     ),
     MetricSpec("maskweave_pictures_waiting", "gauge", "Pictures let in that wait for their turn."),
     MetricSpec("maskweave_pictures_running", "gauge", "Pictures being made."),
-    MetricSpec("maskweave_images_total", "counter", "Images made for callers.", ("model", "format")),
+    MetricSpec(
+        "maskweave_images_total",
+        "counter",
+        "Images made for callers, by the kind of condition that they follow.",
+        ("model", "condition", "format"),
+    ),
     MetricSpec(
         "maskweave_paint_dropped_frames_total",
         "counter",
@@ -202,9 +207,9 @@ class Metrics:
         """Publish the number of the event loop's tasks, as it is when it is looked at."""
         self._event_loop_tasks.set_function(tasks)
 
-    def image_made(self, model: str, image_format: str) -> None:
+    def image_made(self, model: str, condition: str, image_format: str) -> None:
         """Count an image made for a caller, whatever becomes of the rest of the request."""
-        self._images.labels(model, image_format).inc()
+        self._images.labels(model, condition, image_format).inc()
 
     def frames_dropped(self, model: str, count: int) -> None:
         """Count updates of a painting that got no frame of their own."""

@@ -31,6 +31,7 @@ METHOD_SCOPES: Mapping[str, frozenset[Scope]] = {
     # What it reads is of use to whoever makes pictures, and to whoever edits theirs.
     "EncodeStyles": frozenset({Scope.SYNTHESIZE, Scope.EDIT}),
     "Morph": frozenset({Scope.SYNTHESIZE}),
+    "Edit": frozenset({Scope.EDIT}),
 }
 """The one place that says which scopes a method of the service needs: one of those listed."""
 

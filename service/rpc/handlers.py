@@ -13,6 +13,7 @@ from maskweave.v1 import synthesis_pb2 as pb
 from service.core.errors import InvalidArgument
 from service.core.metrics import Rpc
 from service.rpc.calls import Call, Calls, Context
+from service.rpc.edit_servicer import EditServicer
 from service.rpc.paint import PaintSessions
 from service.rpc.servicer import SynthesisServicer
 from service.rpc.style_servicer import StyleServicer
@@ -27,6 +28,7 @@ def add_synthesis_service(
     server: grpc.aio.Server,
     servicer: SynthesisServicer,
     styles: StyleServicer,
+    edits: EditServicer,
     sessions: PaintSessions,
     calls: Calls,
 ) -> None:
@@ -45,6 +47,7 @@ def add_synthesis_service(
         "Paint": _session(calls, "Paint", pb.PaintRequest, sessions.paint),
         "EncodeStyles": _unary(calls, "EncodeStyles", pb.EncodeStylesRequest, styles.encode_styles),
         "Morph": _stream(calls, "Morph", pb.MorphRequest, styles.morph),
+        "Edit": _unary(calls, "Edit", pb.EditRequest, edits.edit),
     }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE_NAME, handlers),))
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 from google.protobuf.message import Message
 
 from maskweave.v1 import synthesis_pb2 as pb
@@ -12,7 +9,9 @@ from service.codecs.picture import ImageFormat
 from service.core.errors import InvalidArgument
 from service.core.limits import Limits
 from service.engine.base import Priority
-from service.rpc.style_messages import StylesOfMessage, support_to_proto
+from service.rpc.edit_support import editing_to_proto
+from service.rpc.style_messages import support_to_proto
+from service.synthesis.edit_requests import Edit
 from service.synthesis.jobs import Job, Picture
 from service.synthesis.models import ConditionKind, ConditionSupport, Method, Model
 from service.synthesis.request import (
@@ -22,8 +21,6 @@ from service.synthesis.request import (
     PngLabelMap,
     RawLabelMap,
     RunLengthLabelMap,
-    Seeds,
-    SynthesisRequest,
 )
 
 _FORMATS = {
@@ -40,50 +37,17 @@ _PRIORITIES = {
     pb.PRIORITY_BATCH: Priority.BATCH,
 }
 _METHOD_VALUES = {Method.SIS_UG: pb.METHOD_SIS_UG, Method.GROUPDNET: pb.METHOD_GROUPDNET}
-_CONDITION_VALUES = {ConditionKind.LABEL_MAP: pb.CONDITION_KIND_LABEL_MAP}
+_CONDITION_VALUES = {
+    ConditionKind.LABEL_MAP: pb.CONDITION_KIND_LABEL_MAP,
+    ConditionKind.SKETCH: pb.CONDITION_KIND_SKETCH,
+    ConditionKind.SCRIBBLE: pb.CONDITION_KIND_SCRIBBLE,
+    ConditionKind.PROXY_MASK: pb.CONDITION_KIND_PROXY_MASK,
+    ConditionKind.EXEMPLAR: pb.CONDITION_KIND_EXEMPLAR,
+}
 
 
-class _LatentValues(Sequence[Sequence[float]]):
-    """The values of each latent, taken out of the message one by one.
-
-    A message within the size limit can hold millions of empty latents, which would take seconds and
-    gigabytes to unpack; looked at as a sequence, they are counted and refused first.
-    """
-
-    def __init__(self, latents: Sequence[pb.Latent]) -> None:
-        self._latents = latents
-
-    def __len__(self) -> int:
-        return len(self._latents)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self._latents[index].values
-
-
-def request_from_proto(message: pb.SynthesizeRequest) -> SynthesisRequest:
-    """Read a request; what its values mean is checked later.
-
-    Raises:
-        InvalidArgument: The condition or its encoding is not set, or the format or the priority is not a
-            known one.
-    """
-    if message.WhichOneof("condition") is None:
-        raise InvalidArgument("condition", "no condition", f"one of {_members(message, 'condition')}")
-    return SynthesisRequest(
-        model=message.model,
-        label_map=label_map_from_proto(message.label_map),
-        start=_start(message),
-        number_of_images=message.number_of_images if message.HasField("number_of_images") else None,
-        style_strength=message.style_strength if message.HasField("style_strength") else None,
-        image_format=image_format_from_proto(message.image_format),
-        image_quality=message.image_quality if message.HasField("image_quality") else None,
-        priority=priority_from_proto(message.priority),
-        styles=StylesOfMessage(message.styles),
-    )
-
-
-def label_map_from_proto(label_map: pb.LabelMap) -> LabelMap:
-    """Read a label map without decoding it.
+def label_map_from_proto(label_map: pb.LabelMap, *, field: str = "label_map") -> LabelMap:
+    """Read a label map without decoding it; `field` is where the request has it.
 
     Raises:
         InvalidArgument: Its encoding is not set.
@@ -96,7 +60,7 @@ def label_map_from_proto(label_map: pb.LabelMap) -> LabelMap:
         case "run_length":
             runs = label_map.run_length
             return RunLengthLabelMap(runs.class_ids, runs.lengths, runs.width, runs.height)
-    raise InvalidArgument("label_map", "no encoding", f"one of {_members(label_map, 'encoding')}")
+    raise InvalidArgument(field, "no encoding", f"one of {members(label_map, 'encoding')}")
 
 
 def one_start_from_proto(
@@ -148,7 +112,7 @@ def model_to_proto(model: Model, limits: Limits, max_message_bytes: int) -> pb.M
             pb.PaletteEntry(id=entry.id, name=entry.name, title=entry.title, color=entry.color)
             for entry in model.palette
         ],
-        conditions=[_condition_to_proto(kind, support) for kind, support in model.conditions.items()],
+        conditions=[_condition_to_proto(support, limits) for support in model.conditions.values()],
         image_width=model.image_width,
         image_height=model.image_height,
         latent_size=model.latent_size,
@@ -174,10 +138,11 @@ def model_to_proto(model: Model, limits: Limits, max_message_bytes: int) -> pb.M
         ),
         method=_METHOD_VALUES[model.method],
         styles=support_to_proto(model.styles) if model.styles else None,
+        editing=editing_to_proto(model.editing, limits) if model.editing else None,
     )
 
 
-def image_to_proto(job: Job, picture: Picture) -> pb.Image:
+def image_to_proto(job: Job | Edit, picture: Picture) -> pb.Image:
     """Put a finished picture on the wire."""
     return pb.Image(
         data=picture.data,
@@ -188,28 +153,22 @@ def image_to_proto(job: Job, picture: Picture) -> pb.Image:
     )
 
 
-def _condition_to_proto(kind: ConditionKind, support: ConditionSupport) -> pb.ConditionSupport:
+def _condition_to_proto(support: ConditionSupport, limits: Limits) -> pb.ConditionSupport:
     allowed = support.style_strength
+    sketch = support.kind is ConditionKind.SKETCH
     return pb.ConditionSupport(
-        kind=_CONDITION_VALUES[kind],
+        kind=_CONDITION_VALUES[support.kind],
         width=support.width,
         height=support.height,
         style_strength=None
         if allowed is None
         else pb.StyleStrengthRange(min=allowed.min, max=allowed.max, default_value=allowed.default),
+        proxy_clusters=support.proxy_clusters,
+        min_sketch_ink=limits.min_sketch_ink if sketch else 0,
+        max_mean_sketch_ink=limits.max_mean_sketch_ink if sketch else 0,
     )
 
 
-def _start(message: pb.SynthesizeRequest) -> FirstSeed | Seeds | Latents | None:
-    match message.WhichOneof("start"):
-        case "seed":
-            return FirstSeed(message.seed)
-        case "seeds":
-            return Seeds(message.seeds.values)
-        case "latents":
-            return Latents(_LatentValues(message.latents.latents))
-    return None
-
-
-def _members(message: Message, oneof: str) -> str:
+def members(message: Message, oneof: str) -> str:
+    """The fields of a oneof, for people."""
     return ", ".join(field.name for field in message.DESCRIPTOR.oneofs_by_name[oneof].fields)

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 from maskweave.v1 import synthesis_pb2 as pb
-from service.codecs.strokes import Stroke
 from service.core.errors import InvalidArgument
 from service.rpc.messages import (
     image_format_from_proto,
@@ -15,6 +11,7 @@ from service.rpc.messages import (
     one_start_from_proto,
     priority_from_proto,
 )
+from service.rpc.stroke_messages import StrokesOfMessage
 from service.rpc.timings import timings_to_proto
 from service.synthesis.painting import Frame, Update
 from service.synthesis.request import SynthesisRequest
@@ -31,7 +28,7 @@ def painting_from_proto(message: pb.PaintStart) -> SynthesisRequest:
         raise InvalidArgument("label_map", "no label map", "the canvas to begin with")
     return SynthesisRequest(
         model=message.model,
-        label_map=label_map_from_proto(message.label_map),
+        condition=label_map_from_proto(message.label_map),
         start=one_start_from_proto(message),
         style_strength=message.style_strength if message.HasField("style_strength") else None,
         image_format=image_format_from_proto(message.image_format),
@@ -50,7 +47,7 @@ def update_from_proto(message: pb.PaintUpdate) -> Update:
     return Update(
         sequence=message.sequence,
         label_map=label_map_from_proto(message.label_map) if change == "label_map" else None,
-        strokes=_Strokes(message.strokes.strokes) if change == "strokes" else None,
+        strokes=StrokesOfMessage(message.strokes.strokes) if change == "strokes" else None,
         start=one_start_from_proto(message),
         style_strength=message.style_strength if message.HasField("style_strength") else None,
     )
@@ -66,28 +63,3 @@ def frame_to_proto(frame: Frame) -> pb.PaintResponse:
         model_version=job.model.version,
         timings=timings_to_proto(job, [picture], frame.seconds),
     )
-
-
-class _Strokes(Sequence[Stroke]):
-    """Strokes taken out of the message one by one, so that too many are counted and refused first."""
-
-    def __init__(self, strokes: Sequence[pb.Stroke]) -> None:
-        self._strokes = strokes
-
-    def __len__(self) -> int:
-        return len(self._strokes)
-
-    def __getitem__(self, index: Any) -> Any:
-        stroke = self._strokes[index]
-        return Stroke(stroke.class_id, stroke.width, _Points(stroke.points))
-
-
-class _Points(Sequence[tuple[float, float]]):
-    def __init__(self, points: Sequence[pb.Point]) -> None:
-        self._points = points
-
-    def __len__(self) -> int:
-        return len(self._points)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self._points[index].x, self._points[index].y

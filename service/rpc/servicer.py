@@ -13,7 +13,8 @@ from service.core.errors import InvalidArgument
 from service.core.limits import LIMITS, Limits
 from service.core.metrics import Metrics
 from service.rpc.calls import SERVER_TIMING, Call
-from service.rpc.messages import image_to_proto, model_to_proto, request_from_proto
+from service.rpc.messages import image_to_proto, model_to_proto
+from service.rpc.synthesis_messages import request_from_proto
 from service.rpc.timings import record_decode, record_picture, server_timing, timings_to_proto
 from service.synthesis.jobs import Job, Picture
 from service.synthesis.models import Model

@@ -8,7 +8,8 @@ from typing import Any
 from maskweave.v1 import synthesis_pb2 as pb
 from service.core.errors import InvalidArgument
 from service.synthesis.models import StyleSupport
-from service.synthesis.style_encoding import Encoding, PictureFile, RawPicture
+from service.synthesis.request import PictureFile, RawPicture
+from service.synthesis.style_encoding import Encoding
 from service.synthesis.style_requests import Style, StyleBlend, StyleCode, StyleSeed, WeightedStyle
 
 _PATHS = {

@@ -106,7 +106,7 @@ def _morph_from_proto(message: pb.MorphRequest) -> SynthesisRequest:
         raise InvalidArgument("label_map", "no label map", "what the frames follow")
     return SynthesisRequest(
         model=message.model,
-        label_map=label_map_from_proto(message.label_map),
+        condition=label_map_from_proto(message.label_map),
         start=one_start_from_proto(message),
         image_format=image_format_from_proto(message.image_format),
         image_quality=message.image_quality if message.HasField("image_quality") else None,

@@ -109,7 +109,7 @@ def record_picture(metrics: Metrics, job: Job, picture: Picture) -> None:
     """Feed the metrics with one picture."""
     record_stages(metrics, job.model.name, picture)
     metrics.stage(ENCODE, picture.encode_seconds)
-    metrics.image_made(job.model.name, job.image_format.value)
+    metrics.image_made(job.model.name, job.support.kind.value, job.image_format.value)
 
 
 def record_stages(metrics: Metrics, model: str, made: Made) -> None:

@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 from service.core.errors import RepositoryError, RepositoryProblem
 from service.engine.base import ModelInfo
+from service.synthesis.edit_offers import with_editing
 from service.synthesis.faults import Fault, OfferError
 from service.synthesis.models import ConditionKind, ConditionSupport, Layout, Model
 from service.synthesis.offers import PREFIX, read_offer
@@ -51,6 +52,8 @@ def build_catalogue(models: Mapping[str, ModelInfo], layout: Layout | None = Non
             catalogue[offer.name] = _merge(catalogue[offer.name], offer) if offer.name in catalogue else offer
         except OfferError as error:
             problems += error.problems(_support(offer).served_by)
+    if not problems:
+        catalogue = with_editing(catalogue, models, layout, problems)
     if problems:
         raise RepositoryError(problems)
     return MappingProxyType(dict(sorted(catalogue.items())))
@@ -106,4 +109,6 @@ def _merge(known: Model, more: Model) -> Model:
         raise OfferError(
             [Fault(f'parameters["{PREFIX}*"]', f"differ from those of {other}", "the same in all of a pack")]
         )
-    return replace(known, conditions=MappingProxyType({**known.conditions, kind: support}))
+    both = {**known.conditions, kind: support}
+    ordered = {each: both[each] for each in ConditionKind if each in both}
+    return replace(known, conditions=MappingProxyType(ordered))

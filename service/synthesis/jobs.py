@@ -22,8 +22,8 @@ class Job:
 
     Attributes:
         model: The model that will make the pictures.
-        condition: How the model takes the condition.
-        label_map: uint8 `[height, width]`, of the size the model reads.
+        support: How the model takes the condition.
+        condition: uint8, of the size and the form that the model reads.
         starts: One per picture.
         style_strength: Inside the model's range; None for models without.
         styles: Makes the styles of the pictures; None for models without.
@@ -37,8 +37,8 @@ class Job:
     """
 
     model: Model
-    condition: ConditionSupport
-    label_map: NDArray[np.uint8]
+    support: ConditionSupport
+    condition: NDArray[np.uint8]
     starts: tuple[Start, ...]
     style_strength: float | None
     styles: StyleMixer | None

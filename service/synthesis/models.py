@@ -16,6 +16,15 @@ class ConditionKind(StrEnum):
     """Kinds of condition: what a caller draws or sends."""
 
     LABEL_MAP = "label_map"
+    SKETCH = "sketch"
+    SCRIBBLE = "scribble"
+    PROXY_MASK = "proxy_mask"
+    EXEMPLAR = "exemplar"
+
+    @property
+    def has_style_strength(self) -> bool:
+        """Whether a mapper weighs it against the start: not where the proxy mask is given or read off."""
+        return self not in (ConditionKind.PROXY_MASK, ConditionKind.EXEMPLAR)
 
 
 class Method(StrEnum):
@@ -88,7 +97,9 @@ class ConditionSupport:
         layout: Whether that is an ensemble or a fused graph.
         width: Width at which the ensemble reads it, in pixels.
         height: Height at which the ensemble reads it, in pixels.
-        style_strength: What the style strength may be; None for models that have none.
+        style_strength: What the style strength may be; None for models and kinds that have none.
+        kind: The kind.
+        proxy_clusters: For proxy masks, how many clusters there are; 0 for other kinds.
     """
 
     served_by: str
@@ -96,6 +107,8 @@ class ConditionSupport:
     width: int
     height: int
     style_strength: StyleStrengthRange | None
+    kind: ConditionKind = ConditionKind.LABEL_MAP
+    proxy_clusters: int = 0
 
 
 @dataclass(frozen=True)
@@ -128,6 +141,17 @@ class StyleSupport:
         return max(self.style_of_class.values()) + 1
 
 
+@dataclass(frozen=True, slots=True)
+class EditSupport:
+    """How a model is edited.
+
+    Attributes:
+        editor: Model of the repository that edits pictures; None if only what comes from seeds can be edited.
+    """
+
+    editor: str | None
+
+
 @dataclass(frozen=True)
 class Model:
     """A pack as callers see it.
@@ -145,6 +169,7 @@ class Model:
         latent_scale: Standard deviation of a seed's latent.
         method: How it makes pictures.
         styles: Its styles; None for methods without.
+        editing: How it is edited; None if it cannot be.
     """
 
     name: str
@@ -159,6 +184,7 @@ class Model:
     latent_scale: float
     method: Method = Method.SIS_UG
     styles: StyleSupport | None = None
+    editing: EditSupport | None = None
 
     @cached_property
     def class_ids(self) -> tuple[int, ...]:

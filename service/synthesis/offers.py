@@ -19,6 +19,7 @@ from pydantic import (
     ValidationError,
 )
 
+from service.codecs.scribble import NOT_DRAWN
 from service.engine.base import ModelInfo
 from service.synthesis import tensors
 from service.synthesis.faults import Fault, OfferError, Shapes
@@ -56,7 +57,9 @@ def read_offer(info: ModelInfo, models: Mapping[str, ModelInfo]) -> Model:
         layout=Layout.ENSEMBLE if info.steps else Layout.FUSED,
         height=sizes.condition[0],
         width=sizes.condition[1],
-        style_strength=parameters.style_strength if parameters.method is Method.SIS_UG else None,
+        style_strength=parameters.style_strength if parameters.has_style_strength else None,
+        kind=parameters.condition,
+        proxy_clusters=parameters.proxy_clusters or 0,
     )
     model = Model(
         name=parameters.pack,
@@ -117,7 +120,13 @@ class _Parameters(BaseModel):
     style_prior: _ModelName | None = None
     style_classes: _StyleClasses | None = None
     style_size: Annotated[int, Field(ge=1)] | None = None
+    proxy_clusters: Annotated[int, Field(ge=1, le=256)] | None = None
     model_version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?$")]
+
+    @property
+    def has_style_strength(self) -> bool:
+        """Whether the model takes a style strength."""
+        return self.method is Method.SIS_UG and self.condition.has_style_strength
 
     @property
     def styles(self) -> StyleSupport | None:
@@ -138,19 +147,39 @@ class _Parameters(BaseModel):
         )
 
     def check_method(self) -> Self:
-        """Check that what the method needs is there.
+        """Check that what the method and the condition need is there.
 
         Raises:
-            OfferError: A parameter is missing, or the styles are not one for each class.
+            OfferError: A parameter is missing, the styles are not one for each class, or the condition does
+                not go with the method or the palette.
         """
-        needed = ["style_strength"]
+        method, kind = f"the method {self.method.value}", f"the condition {self.condition.value}"
+        needed = {"style_strength": method} if self.has_style_strength else {}
         if self.method is Method.GROUPDNET:
-            needed = ["style_encoder", "style_prior", "style_classes", "style_size"]
+            needed |= dict.fromkeys(("style_encoder", "style_prior", "style_classes", "style_size"), method)
+        if self.condition is ConditionKind.PROXY_MASK:
+            needed["proxy_clusters"] = kind
         faults = [
-            Fault(f'parameters["{PREFIX}{name}"]', "missing", f"needed for the method {self.method.value}")
-            for name in needed
+            Fault(f'parameters["{PREFIX}{name}"]', "missing", f"needed for {reason}")
+            for name, reason in needed.items()
             if getattr(self, name) is None
         ]
+        if self.method is Method.GROUPDNET and self.condition is not ConditionKind.LABEL_MAP:
+            faults.append(
+                Fault(
+                    f'parameters["{PREFIX}condition"]',
+                    f"got {self.condition.value!r}",
+                    f"{ConditionKind.LABEL_MAP.value!r} for {method}",
+                )
+            )
+        if self.condition is ConditionKind.SCRIBBLE and any(each.id == NOT_DRAWN for each in self.palette):
+            faults.append(
+                Fault(
+                    f'parameters["{PREFIX}palette"]',
+                    f"has the id {NOT_DRAWN}",
+                    f"other ids, for {kind}: {NOT_DRAWN} stands for what is not drawn",
+                )
+            )
         if self.style_classes is not None and len(self.style_classes) != len(self.palette):
             faults.append(
                 Fault(
@@ -192,10 +221,12 @@ class _Tensors:
 
 def _read_tensors(info: ModelInfo, parameters: _Parameters) -> _Tensors:
     shapes = Shapes(info)
-    condition = shapes.input(tensors.LABEL_MAP, np.uint8, "[height, width]")
+    name, dims = tensors.CONDITIONS[parameters.condition]
+    condition = shapes.input(name, np.uint8, dims)
     if parameters.styles is None:
         latent = shapes.input(tensors.LATENT, np.float32, "[latent_size]")
-        shapes.input(tensors.STYLE_STRENGTH, np.float32, "[1]")
+        if parameters.has_style_strength:
+            shapes.input(tensors.STYLE_STRENGTH, np.float32, "[1]")
     else:
         count, size = parameters.styles.count, parameters.styles.size
         latent = shapes.input(tensors.LATENT, np.float32, f"[{count * size}]")

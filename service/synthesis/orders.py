@@ -9,8 +9,8 @@ from service.codecs.picture import ImageFormat
 from service.core.errors import InvalidArgument, NotFound
 from service.core.limits import Limits
 from service.engine.base import Priority
-from service.synthesis.models import ConditionKind, ConditionSupport, Model
-from service.synthesis.request import LabelMap, SynthesisRequest
+from service.synthesis.models import ConditionSupport, Model
+from service.synthesis.request import Condition, SynthesisRequest, kind_of
 from service.synthesis.starts import Start, resolve_starts
 from service.synthesis.style_orders import StyleOrder, check_morph, check_styles
 from service.synthesis.style_requests import MorphStyles
@@ -22,8 +22,8 @@ class Order:
 
     Attributes:
         model: The model that will make the pictures.
-        condition: How the model takes the condition.
-        label_map: As it was sent.
+        support: How the model takes the condition.
+        condition: As it was sent.
         starts: One per picture.
         style_strength: Inside the model's range; None for models without.
         styles: What styles the pictures are given; None for models without.
@@ -33,8 +33,8 @@ class Order:
     """
 
     model: Model
-    condition: ConditionSupport
-    label_map: LabelMap
+    support: ConditionSupport
+    condition: Condition
     starts: tuple[Start, ...]
     style_strength: float | None
     styles: StyleOrder | None
@@ -67,12 +67,13 @@ def check_request(request: SynthesisRequest, catalogue: Mapping[str, Model], lim
         NotFound: There is no such model.
     """
     model = find_model(request.model, catalogue, field="model")
-    condition = model.conditions.get(ConditionKind.LABEL_MAP)
-    if condition is None:
+    kind = kind_of(request.condition)
+    support = model.conditions.get(kind)
+    if support is None:
         accepted = ", ".join(model.conditions)
-        raise InvalidArgument("condition", ConditionKind.LABEL_MAP, f"what {model.name} accepts: {accepted}")
-    style_strength = _check_style_strength(request.style_strength, condition, model)
-    _check_quality(request.image_format, request.image_quality, limits)
+        raise InvalidArgument("condition", kind.value, f"what {model.name} accepts: {accepted}")
+    style_strength = check_style_strength(request.style_strength, support, model)
+    check_quality(request.image_format, request.image_quality, limits)
     starts: tuple[Start, ...]
     if isinstance(request.styles, MorphStyles):
         styles: StyleOrder | None = check_morph(request.styles, model, limits)
@@ -82,8 +83,8 @@ def check_request(request: SynthesisRequest, catalogue: Mapping[str, Model], lim
         starts = resolve_starts(request.start, request.number_of_images, model, limits=limits)
     return Order(
         model=model,
-        condition=condition,
-        label_map=request.label_map,
+        support=support,
+        condition=request.condition,
         starts=starts,
         style_strength=style_strength,
         styles=styles,
@@ -93,11 +94,17 @@ def check_request(request: SynthesisRequest, catalogue: Mapping[str, Model], lim
     )
 
 
-def _check_style_strength(value: float | None, condition: ConditionSupport, model: Model) -> float | None:
-    allowed = condition.style_strength
+def check_style_strength(value: float | None, support: ConditionSupport, model: Model) -> float | None:
+    """The style strength to use: None for what has none.
+
+    Raises:
+        InvalidArgument: It is out of the range, or there is none.
+    """
+    allowed = support.style_strength
     if allowed is None:
         if value is not None:
-            raise InvalidArgument("style_strength", f"{value:g}", f"unset for {model.name}, which has none")
+            where = f"{model.name} and the condition {support.kind.value}"
+            raise InvalidArgument("style_strength", f"{value:g}", f"unset for {where}, which have none")
         return None
     if value is None:
         return allowed.default
@@ -106,7 +113,12 @@ def _check_style_strength(value: float | None, condition: ConditionSupport, mode
     return value
 
 
-def _check_quality(image_format: ImageFormat, quality: int | None, limits: Limits) -> None:
+def check_quality(image_format: ImageFormat, quality: int | None, limits: Limits) -> None:
+    """Check a quality.
+
+    Raises:
+        InvalidArgument: It is out of the range, or the format has none.
+    """
     if quality is None:
         return
     if not image_format.lossy:

@@ -100,7 +100,7 @@ class Painting:
         self._codecs = codecs
         self._limits = limits
         self._canvas = canvas
-        self._request = replace(request, label_map=DecodedLabelMap(canvas))
+        self._request = replace(request, condition=DecodedLabelMap(canvas))
         self._sequence = 0
         self._changes = 1  # the canvas as it is at the beginning
         self._finished = False
@@ -123,7 +123,8 @@ class Painting:
             NotFound: There is no such model.
         """
         order = synthesizer.check(request)
-        decode = partial(decode_label_map, request.label_map, order.model, limits)
+        assert isinstance(request.condition, LabelMap)  # the contract has no other for paintings
+        decode = partial(decode_label_map, request.condition, order.model, limits)
         canvas = await asyncio.get_running_loop().run_in_executor(codecs, decode)
         if request.start is None:
             # Drawn once, or every frame would be another person.
@@ -148,7 +149,7 @@ class Painting:
         self._synthesizer.check(request)
         canvas = await asyncio.get_running_loop().run_in_executor(self._codecs, self._changed, update)
         self._canvas = canvas
-        self._request = replace(request, label_map=DecodedLabelMap(canvas))
+        self._request = replace(request, condition=DecodedLabelMap(canvas))
         self._sequence = update.sequence
         self._changes += 1
         self._news.set()

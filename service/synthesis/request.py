@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.codecs.picture import ImageFormat
+from service.codecs.strokes import Stroke
 from service.engine.base import Priority
+from service.synthesis.models import ConditionKind
 from service.synthesis.style_requests import MorphStyles, Styles
 
 
@@ -52,7 +54,95 @@ class DecodedLabelMap:
     ids: NDArray[np.uint8]
 
 
-LabelMap = PngLabelMap | RawLabelMap | RunLengthLabelMap | DecodedLabelMap
+EncodedIds = PngLabelMap | RawLabelMap | RunLengthLabelMap
+"""A map of ids as it was sent: of classes in a label map or a scribble, of clusters in a proxy mask."""
+
+LabelMap = EncodedIds | DecodedLabelMap
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFile:
+    """A picture as a PNG or JPEG file."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RawPicture:
+    """A picture as RGB, row by row."""
+
+    data: bytes
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class RawSketch:
+    """A sketch as one grey per pixel, row by row, 0 for full ink."""
+
+    data: bytes
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sketch:
+    """Lines in dark ink on a light or transparent ground."""
+
+    encoding: PictureFile | RawSketch
+
+
+@dataclass(frozen=True, slots=True)
+class ScribbleStrokes:
+    """Strokes on an empty canvas.
+
+    Attributes:
+        strokes: In pixels of the canvas.
+        width: Of the canvas in pixels; None for the model's.
+        height: Of the canvas in pixels; None for the model's.
+    """
+
+    strokes: Sequence[Stroke]
+    width: int | None = None
+    height: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scribble:
+    """Some pixels of a label map."""
+
+    encoding: EncodedIds | ScribbleStrokes
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyMask:
+    """The cluster of each cell."""
+
+    encoding: EncodedIds
+
+
+@dataclass(frozen=True, slots=True)
+class Exemplar:
+    """A picture whose structure is taken over."""
+
+    encoding: PictureFile | RawPicture
+
+
+Condition = LabelMap | Sketch | Scribble | ProxyMask | Exemplar
+
+
+def kind_of(condition: Condition) -> ConditionKind:
+    """What kind of condition it is."""
+    match condition:
+        case Sketch():
+            return ConditionKind.SKETCH
+        case Scribble():
+            return ConditionKind.SCRIBBLE
+        case ProxyMask():
+            return ConditionKind.PROXY_MASK
+        case Exemplar():
+            return ConditionKind.EXEMPLAR
+    return ConditionKind.LABEL_MAP
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +189,7 @@ class SynthesisRequest:
 
     Attributes:
         model: Name of the model.
-        label_map: The condition.
+        condition: What the pictures must follow.
         start: What the pictures start from; None for a random first seed.
         number_of_images: How many; None for as many as `start` has, or 1.
         style_strength: None for the model's default.
@@ -110,7 +200,7 @@ class SynthesisRequest:
     """
 
     model: str
-    label_map: LabelMap
+    condition: Condition
     start: FirstSeed | Seeds | Latents | None = None
     number_of_images: int | None = None
     style_strength: float | None = None

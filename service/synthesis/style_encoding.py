@@ -21,7 +21,7 @@ from service.synthesis import tensors
 from service.synthesis.decoding import decode_label_map
 from service.synthesis.models import ConditionKind, Model, StyleSupport
 from service.synthesis.orders import find_model
-from service.synthesis.request import LabelMap, Origin, RawLabelMap
+from service.synthesis.request import LabelMap, Origin, PictureFile, RawLabelMap, RawPicture
 from service.synthesis.runs import run_model
 from service.synthesis.starts import normal_from_seed
 from service.synthesis.style_orders import style_support
@@ -29,22 +29,6 @@ from service.synthesis.style_requests import StyleCode
 
 # The least that a float32 can say of a variance; more would only overflow on the way to what is cut off.
 _MAX_LOG_VARIANCE = 80.0
-
-
-@dataclass(frozen=True, slots=True)
-class PictureFile:
-    """A picture as a PNG or JPEG file."""
-
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class RawPicture:
-    """A picture as RGB, row by row."""
-
-    data: bytes
-    width: int
-    height: int
 
 
 @dataclass(frozen=True, slots=True)

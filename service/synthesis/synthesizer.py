@@ -13,20 +13,19 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from service.codecs.label_map import resize_nearest
 from service.codecs.picture import ImageFormat, encode_picture
 from service.core.admission import Admission, Visit
 from service.core.limits import LIMITS, Limits
 from service.engine.base import Array, Engine, InferenceResult, StageTiming
 from service.synthesis import tensors
-from service.synthesis.decoding import decode_label_map
+from service.synthesis.decoding import decode_condition
 from service.synthesis.jobs import Job, Picture
 from service.synthesis.models import Model
 from service.synthesis.orders import Order, check_request, find_model
-from service.synthesis.request import Latents, Origin, RawLabelMap, SynthesisRequest
+from service.synthesis.request import Latents, Origin, SynthesisRequest
 from service.synthesis.runs import run_model
 from service.synthesis.style_mixing import StyleMixer
-from service.synthesis.style_orders import check_present
+from service.synthesis.warm_up import sample_conditions
 
 
 class Synthesizer:
@@ -78,18 +77,18 @@ class Synthesizer:
         return check_request(request, self._catalogue, self._limits)
 
     async def warm_up(self) -> None:
-        """Make one picture with every model, so that the first caller finds everything in place.
+        """Make a picture from every kind of condition with every model: the first caller finds all in place.
 
         Raises:
             MaskweaveError: A model cannot make pictures; the service is better not started.
         """
         for model in self.models():
-            blank = RawLabelMap(bytes([model.class_ids[0]]), width=1, height=1)
             # A latent that no seed gives, so that nothing a caller asks for is in a cache already.
             start = Latents([[0.0] * model.latent_size])
-            async with self.admitted(SynthesisRequest(model.name, blank, start)) as job:
-                async for _ in self.pictures(job):
-                    pass
+            for condition in sample_conditions(model):
+                async with self.admitted(SynthesisRequest(model.name, condition, start)) as job:
+                    async for _ in self.pictures(job):
+                        pass
 
     @asynccontextmanager
     async def admitted(self, request: SynthesisRequest, origin: Origin = Origin()) -> AsyncIterator[Job]:  # noqa: B008 - frozen
@@ -107,18 +106,18 @@ class Synthesizer:
         order = self.check(request)
         loop = asyncio.get_running_loop()
         with self._admission.enter(
-            order.model.name,
+            order.support.served_by,  # each kind of condition takes its own time
             len(order.starts),
             caller=origin.caller,
             priority=order.priority,
             seconds_left=origin.deadline - loop.time(),
         ) as visit:
             decode = partial(_decode, order, self._limits)
-            label_map, began, ended = await loop.run_in_executor(self._codecs, decode)
+            condition, began, ended = await loop.run_in_executor(self._codecs, decode)
             yield Job(
                 model=order.model,
-                condition=order.condition,
-                label_map=label_map,
+                support=order.support,
+                condition=condition,
                 starts=order.starts,
                 style_strength=order.style_strength,
                 styles=self._mixer(order, visit, origin),
@@ -196,7 +195,7 @@ class Synthesizer:
     async def _infer(self, job: Job, index: int) -> InferenceResult:
         latent = job.starts[index].latent
         inputs: dict[str, Array] = {
-            tensors.LABEL_MAP: job.label_map[np.newaxis],
+            tensors.CONDITIONS[job.support.kind][0]: job.condition[np.newaxis],
             tensors.LATENT: latent[np.newaxis],
         }
         before: tuple[StageTiming, ...] = ()
@@ -209,7 +208,7 @@ class Synthesizer:
             before = mixed.timings
         result = await run_model(
             self._engine,
-            job.condition.served_by,
+            job.support.served_by,
             inputs,
             [tensors.IMAGE],
             origin=job.origin,
@@ -233,14 +232,10 @@ class Synthesizer:
 
 
 def _decode(order: Order, limits: Limits) -> tuple[NDArray[np.uint8], float, float]:
-    """Runs on a codec thread. Returns the map at the model's size, and when this began and ended."""
+    """Runs on a codec thread. Returns the condition as the model reads it, and when this began and ended."""
     began = time.perf_counter()
-    ids = decode_label_map(order.label_map, order.model, limits)
-    if order.styles is not None and order.model.styles is not None:
-        for given in order.styles.ends:
-            check_present(given, ids, order.model.styles)
-    resized = resize_nearest(ids, order.condition.width, order.condition.height)
-    return resized, began, time.perf_counter()
+    condition = decode_condition(order, limits)
+    return condition, began, time.perf_counter()
 
 
 def _encode(pixels: NDArray[np.uint8], image_format: ImageFormat, quality: int | None) -> tuple[bytes, float]:

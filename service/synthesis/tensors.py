@@ -6,8 +6,22 @@ only this layer reads them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from service.synthesis.models import ConditionKind
+
 LABEL_MAP = "LABEL_MAP"
 """Input, uint8 `[height, width]`: class ids."""
+
+SKETCH = "SKETCH"
+"""Input, uint8 `[height, width]`: ink, 0 for none."""
+
+SCRIBBLE = "SCRIBBLE"
+"""Input, uint8 `[height, width]`: class ids, 255 where nothing is drawn."""
+
+TARGET_PROXY_MASK = "TARGET_PROXY_MASK"
+"""Input, uint8 `[height, width]` of the proxy masks: cluster ids."""
 
 LATENT = "LATENT"
 """Input, float32 `[latent_size]`: the generator's random input, already scaled."""
@@ -25,7 +39,18 @@ IMAGE = "IMAGE"
 """Output, uint8 `[height, width, 3]`: RGB."""
 
 PICTURE = "PICTURE"
-"""Input of a style encoder, uint8 `[height, width, 3]`: RGB. Its other input is `LABEL_MAP`."""
+"""Input, uint8 `[height, width, 3]`: RGB. The exemplar; also of a style encoder, beside `LABEL_MAP`."""
+
+CONDITIONS: Mapping[ConditionKind, tuple[str, str]] = MappingProxyType(
+    {
+        ConditionKind.LABEL_MAP: (LABEL_MAP, "[height, width]"),
+        ConditionKind.SKETCH: (SKETCH, "[height, width]"),
+        ConditionKind.SCRIBBLE: (SCRIBBLE, "[height, width]"),
+        ConditionKind.PROXY_MASK: (TARGET_PROXY_MASK, "[height, width]"),
+        ConditionKind.EXEMPLAR: (PICTURE, "[height, width, 3]"),
+    }
+)
+"""The input that takes each kind of condition, and its dims."""
 
 STYLE_MEAN = "STYLE_MEAN"
 """Output of a style encoder, float32 `[styles, style_size]`."""

@@ -12,6 +12,7 @@ from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-unty
 from maskweave.v1 import synthesis_pb2 as pb
 from maskweave.v1 import synthesis_pb2_grpc as pb_grpc
 from maskweave_client import Client, InvalidRequest, NotFound, Overloaded
+from tests.support.bad_conditions import CONDITION_CASES
 from tests.support.bad_requests import CASES, Case, png, request
 from tests.support.gateway_process import GatewayProcess, channel_to
 from tests.support.png import GREY_ALPHA, RGB, RGBA, header
@@ -24,7 +25,7 @@ def rich_status(error: grpc.RpcError) -> status_pb2.Status:
     return status
 
 
-@pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in CASES])
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in (*CASES, *CONDITION_CASES)])
 @pytest.mark.parametrize("method", ["Synthesize", "SynthesizeStream"])
 def test_invalid_argument(stub: pb_grpc.SynthesisServiceStub, case: Case, method: str) -> None:
     def call() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.support.gateway_process import GatewayProcess
+from tests.support.gateway_process import GatewayProcess, gateway_process
 from tests.support.small_pack import PALETTE
 
 ROOT = Path(__file__).parents[2]
@@ -21,12 +21,13 @@ SEEDS = 5
 
 
 @pytest.fixture(scope="module")
-def demo(gateway: GatewayProcess, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
-    """What the demo printed, and the sheet that it wrote."""
+def demo(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """What the demo printed, and the sheet that it wrote, on a gateway that nobody has asked for anything."""
     sheet = tmp_path_factory.mktemp("demo") / "demo.png"
-    command: list[str | Path] = [sys.executable, EXAMPLES / "demo.py"]
-    command += ["--address", gateway.address, "--output", sheet]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    with gateway_process(repository) as fresh:
+        command: list[str | Path] = [sys.executable, EXAMPLES / "demo.py"]
+        command += ["--address", fresh.address, "--output", sheet]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout, sheet
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import grpc
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -46,10 +48,36 @@ label_maps = st.one_of(
     ),
 )
 
+COORDINATES = st.floats(-9, 80, width=32) | st.floats(width=32)
+strokes = st.builds(
+    lambda class_id, width, points: pb.Stroke(
+        class_id=class_id, width=width, points=[pb.Point(x=x, y=y) for x, y in points]
+    ),
+    UINT32,
+    st.floats(1, 30, width=32) | st.floats(width=32),
+    st.lists(st.tuples(COORDINATES, COORDINATES), max_size=5),
+)
+pictures = damaged_pngs() | st.binary(max_size=100)
+conditions = st.one_of(
+    st.fixed_dictionaries({"label_map": label_maps}),
+    st.fixed_dictionaries({"sketch": st.builds(lambda data: pb.Sketch(file=data), pictures)}),
+    st.fixed_dictionaries({"exemplar": st.builds(lambda data: pb.Exemplar(file=data), pictures)}),
+    st.fixed_dictionaries({"proxy_mask": st.builds(lambda data: pb.ProxyMask(png=data), pictures)}),
+    st.fixed_dictionaries(
+        {
+            "scribble": st.builds(
+                lambda drawn, size: pb.Scribble(strokes=pb.ScribbleStrokes(strokes=drawn, **size)),
+                st.lists(strokes, max_size=4),
+                st.fixed_dictionaries({}, optional={"width": INT32, "height": INT32}),
+            )
+        }
+    ),
+)
+
 
 @wire
 @given(
-    label_map=label_maps,
+    condition=conditions,
     seed=UINT32,
     number_of_images=st.none() | st.integers(0, 3) | INT32,
     style_strength=st.none() | st.floats(width=32),
@@ -59,7 +87,7 @@ label_maps = st.one_of(
 def test_any_fields(
     *,
     stub: pb_grpc.SynthesisServiceStub,
-    label_map: pb.LabelMap,
+    condition: dict[str, Any],
     seed: int,
     number_of_images: int | None,
     style_strength: float | None,
@@ -68,7 +96,7 @@ def test_any_fields(
 ) -> None:
     request = pb.SynthesizeRequest(
         model="faces64",
-        label_map=label_map,
+        **condition,
         seed=seed,
         number_of_images=number_of_images,
         style_strength=style_strength,

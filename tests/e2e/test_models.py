@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from maskweave.v1 import synthesis_pb2 as pb
 from maskweave.v1 import synthesis_pb2_grpc as pb_grpc
-from maskweave_client import Client, InvalidRequest, NotFound
+from maskweave_client import Client, Condition, InvalidRequest, NotFound, StyleStrength
 from service.core.limits import LIMITS
 from tests.support.small_pack import LATENT_SCALE, LATENT_SIZE, PALETTE, VERSION
 
@@ -23,10 +23,14 @@ def test_model_describes_itself(client: Client) -> None:
     assert (model.image_width, model.image_height) == (64, 64)
     assert model.latent_size == LATENT_SIZE
     assert model.latent_scale == pytest.approx(LATENT_SCALE)
-    (condition,) = model.conditions
-    assert (condition.kind, condition.width, condition.height) == ("label_map", 64, 64)
-    assert condition.style_strength is not None
-    assert (condition.style_strength.min, condition.style_strength.max) == (0.0, 1.0)
+    strength = StyleStrength(min=0.0, max=1.0, default=0.5)
+    assert model.conditions == (
+        Condition("label_map", 64, 64, strength),
+        Condition("sketch", 64, 64, strength, min_sketch_ink=32, max_mean_sketch_ink=128),
+        Condition("scribble", 64, 64, strength),
+        Condition("proxy_mask", 32, 32, None, proxy_clusters=26),
+        Condition("exemplar", 64, 64, None),
+    )
     assert [(entry.id, entry.name, entry.title, entry.color) for entry in model.palette] == list(PALETTE)
     assert model.limits.max_images == LIMITS.max_images
     assert model.limits.max_label_map_pixels == LIMITS.max_pixels

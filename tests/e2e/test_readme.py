@@ -9,10 +9,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from maskweave_client import Client, blend
+from maskweave_client import Client, Scribble, Stroke, blend
 from tests.support.dolls_pack import HAIR, LABEL_MAP
 from tests.support.dolls_pictures import HERS, HIS, seen
 from tests.support.gateway_process import GatewayProcess
@@ -34,11 +35,26 @@ def block(language: str, containing: str) -> str:
 
 def test_a_face_in_five_lines(gateway: GatewayProcess, tmp_path: Path) -> None:
     (tmp_path / "client").symlink_to(ROOT / "client")
-    program = block("python", "Image.open").replace("localhost:50051", gateway.address)
+    program = block("python", "face.png").replace("localhost:50051", gateway.address)
     assert len([line for line in program.splitlines() if line]) == 5
     subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
     with Image.open(tmp_path / "face.png") as face:
         assert face.size == (64, 64)
+
+
+def test_a_sketch_a_few_strokes_a_picture(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    names = {"client": client, "Image": Image, "np": np, "Scribble": Scribble, "Stroke": Stroke}
+    exec(block("python", "sketch="), names)
+
+
+def test_an_edit_of_a_seed_and_of_a_picture(client: Client) -> None:
+    label_map = np.zeros((64, 64), np.uint8)
+    new_label_map, picture = label_map.copy(), np.full((64, 64, 3), 90, np.uint8)
+    new_label_map[:8] = HAIR
+    names = {"client": client, "label_map": label_map, "new_label_map": new_label_map, "picture": picture}
+    exec(block("python", "client.edit("), names)
+    np.testing.assert_array_equal(names["after"].to_numpy()[16:], picture[16:])  # type: ignore[attr-defined]
 
 
 def test_grpcurl_line(gateway: GatewayProcess) -> None:

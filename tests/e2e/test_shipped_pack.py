@@ -10,7 +10,7 @@ from PIL import Image
 
 from maskweave_client import Client
 from tests.support.gateway_process import gateway_process
-from tests.support.shipped import LABEL_MAPS, REPOSITORY
+from tests.support.shipped import KINDS, LABEL_MAPS, REPOSITORY
 
 CLASSES = ["background", "hair", "skin", "brows", "eyes", "nose", "mouth", "neck"]
 
@@ -20,7 +20,7 @@ def test_the_model_and_its_palette(shipped_client: Client) -> None:
     assert [entry.name for entry in model.palette] == CLASSES
     assert [entry.id for entry in model.palette] == list(range(8))
     assert (model.image_width, model.image_height, model.latent_size) == (64, 64, 100)
-    assert [condition.kind for condition in model.conditions] == ["label_map"]
+    assert [condition.kind for condition in model.conditions] == KINDS
 
 
 @pytest.mark.parametrize("file", LABEL_MAPS, ids=lambda file: file.stem)

@@ -38,6 +38,7 @@ from tests.support.dolls_pack import (
 from tests.support.dolls_pictures import HERS, HIS, latent_of, make, painted, seen
 from tests.support.gateway_process import GatewayProcess
 from tests.support.small_pack import VERSION
+from tests.support.turned import ORIENTATIONS, turned_file
 
 
 def test_the_model_tells_its_method_and_its_styles(dolls_client: Client) -> None:
@@ -80,6 +81,20 @@ def test_codes_say_what_they_are_of(dolls_client: Client) -> None:
 def test_all_codes_of_a_picture_give_it_back(dolls_client: Client) -> None:
     codes = dolls_client.encode_styles("dolls", HERS, LABEL_MAP)
     np.testing.assert_array_equal(make(dolls_client, dict(codes)).to_numpy(), HERS)
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_pictures_and_label_maps_are_turned_as_their_orientation_says(
+    dolls_client: Client, orientation: int
+) -> None:
+    label_map = np.where(np.arange(SIDE) < 3, LABEL_MAP, LABEL_MAP[::-1])  # unlike itself, however turned
+    colors = np.array([(10, 20, 30), (200, 100, 40), (220, 180, 160), (0, 128, 250)], np.uint8)
+    picture = colors[np.array(STYLE_OF_CLASS)[label_map]]
+    expected = dolls_client.encode_styles("dolls", picture, label_map)
+    assert color(expected[HAIR].values) == (200, 100, 40)
+    turned_picture, turned_map = (turned_file(one, orientation) for one in (picture, label_map))
+    assert dolls_client.encode_styles("dolls", turned_picture, label_map) == expected
+    assert dolls_client.encode_styles("dolls", picture, turned_map) == expected
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "image"])

@@ -30,15 +30,17 @@ from service.core.limits import LIMITS, Limits
 from service.core.metrics import Metrics
 from service.core.statuses import describe
 from service.rpc.calls import Call
+from service.rpc.edit_servicer import EditServicer
 from service.rpc.paint import PaintSessions
 from service.rpc.servicer import SynthesisServicer
 from service.rpc.status import rich_status
 from service.rpc.style_servicer import StyleServicer
 from service.synthesis.catalogue import build_catalogue
+from service.synthesis.editing import Editor
 from service.synthesis.painting import Painting
 from service.synthesis.style_encoding import StyleEncoder
 from service.synthesis.synthesizer import Synthesizer
-from tests.support.fake_engine import ENSEMBLE, WITH_STYLES, FakeEngine
+from tests.support.fake_engine import EDITOR, ENSEMBLE, OTHER_CONDITIONS, WITH_STYLES, FakeEngine
 
 Parsed = TypeVar("Parsed", bound=Message)
 Target = Callable[[bytes], None]
@@ -78,14 +80,45 @@ def raw(data: bytes) -> None:
         _refused_or_ids(lambda: decode_raw(message.data, *sizes, field="raw", limits=_SMALL), sizes)
 
 
+def sketch(data: bytes) -> None:
+    """A file that says it is a sketch."""
+    _answered(pb.SynthesizeRequest(model="tiny", seed=1, sketch=pb.Sketch(file=data)))
+
+
+def sketch_repaired(data: bytes) -> None:
+    """The same with every checksum put right."""
+    sketch(repaired(data))
+
+
+def scribble(data: bytes) -> None:
+    """The bytes of a `Scribble`: strokes, or a picture."""
+    message = _parsed(pb.Scribble, data)
+    if message is not None:
+        _answered(pb.SynthesizeRequest(model="tiny", seed=1, scribble=message))
+
+
+def proxy_mask(data: bytes) -> None:
+    """The bytes of a `ProxyMask`."""
+    message = _parsed(pb.ProxyMask, data)
+    if message is not None:
+        _answered(pb.SynthesizeRequest(model="tiny", seed=1, proxy_mask=message))
+
+
+def exemplar(data: bytes) -> None:
+    """A file that says it is an exemplar."""
+    _answered(pb.SynthesizeRequest(model="tiny", seed=1, exemplar=pb.Exemplar(file=data)))
+
+
+def exemplar_repaired(data: bytes) -> None:
+    """The same with every checksum put right."""
+    exemplar(repaired(data))
+
+
 def synthesize(data: bytes) -> None:
     """The bytes of a `SynthesizeRequest` for one answer."""
     request = _parsed(pb.SynthesizeRequest, data)
     if request is not None:
-        reply = _answer(lambda call: _servicer().synthesize(request, call))
-        if reply is not None:
-            assert 1 <= len(reply.images) <= LIMITS.max_images
-            assert all(image.data for image in reply.images)
+        _answered(request)
 
 
 def synthesize_stream(data: bytes) -> None:
@@ -152,6 +185,14 @@ def morph(data: bytes) -> None:
         assert [reply.index for reply in replies] == list(range(request.number_of_frames))
 
 
+def edit(data: bytes) -> None:
+    """The bytes of an `EditRequest`."""
+    request = _parsed(pb.EditRequest, data)
+    if request is not None:
+        reply = _answer(lambda call: _edits().edit(request, call))
+        assert reply is None or reply.image.data
+
+
 def list_models(data: bytes) -> None:
     """The bytes of a `ListModelsRequest`."""
     request = _parsed(pb.ListModelsRequest, data)
@@ -174,11 +215,18 @@ TARGETS: Mapping[str, Target] = MappingProxyType(
             png_repaired,
             run_length,
             raw,
+            sketch,
+            sketch_repaired,
+            scribble,
+            proxy_mask,
+            exemplar,
+            exemplar_repaired,
             synthesize,
             synthesize_stream,
             paint,
             encode_styles,
             morph,
+            edit,
             list_models,
             get_model,
         )
@@ -246,6 +294,14 @@ def _parsed(kind: type[Parsed], data: bytes) -> Parsed | None:
         return None
 
 
+def _answered(request: pb.SynthesizeRequest) -> None:
+    """What the engine is given is of the tensors' shapes and types: the fake one checks."""
+    reply = _answer(lambda call: _servicer().synthesize(request, call))
+    if reply is not None:
+        assert 1 <= len(reply.images) <= LIMITS.max_images
+        assert all(image.data for image in reply.images)
+
+
 def _answer(method: Callable[[Call], Any]) -> Any:
     async def ask() -> Any:
         loop = asyncio.get_running_loop()
@@ -281,7 +337,7 @@ def _loop() -> asyncio.AbstractEventLoop:
 
 @cache
 def _engine() -> FakeEngine:
-    return FakeEngine(infos=(ENSEMBLE, *WITH_STYLES))
+    return FakeEngine(infos=(ENSEMBLE, *OTHER_CONDITIONS, EDITOR, *WITH_STYLES))
 
 
 @cache
@@ -300,6 +356,13 @@ def _styles() -> StyleServicer:
     catalogue = build_catalogue(_engine().models())
     encoder = StyleEncoder(_engine(), catalogue, _AtOnce(), Admission(slots=4, room=64), _SMALL)
     return StyleServicer(encoder, _synthesizer(), Metrics())
+
+
+@cache
+def _edits() -> EditServicer:
+    catalogue = build_catalogue(_engine().models())
+    editor = Editor(_engine(), catalogue, _AtOnce(), Admission(slots=4, room=64), _SMALL)
+    return EditServicer(editor, Metrics())
 
 
 @cache

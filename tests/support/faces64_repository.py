@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.support.faces64_conditions import write_conditions
+from tests.support.faces64_editing import write_editor
 from tests.support.faces64_networks import head, mapper, rearranger, tail
 from tests.support.model_repository import RepositoryWriter, step_text, tensor_text
 from tests.support.slow_pack import write_slow
@@ -15,14 +17,16 @@ from tests.support.small_pack import LATENT_SIZE, pack_parameters
 
 
 def write_repository(root: Path) -> None:
-    """Write both packs into `root`."""
+    """Write both packs into `root`, `faces64` with every kind of condition and with edits of pictures."""
     writer = RepositoryWriter(root)
     write_faces64(writer)
+    write_conditions(writer)
+    write_editor(writer)
     write_slow(writer)
 
 
 def write_faces64(writer: RepositoryWriter) -> None:
-    """Write the pack `faces64`."""
+    """Write the pack `faces64` for label maps."""
     label_map = tensor_text("input", "LABEL_MAP", "TYPE_UINT8", "64, 64")
     strength = tensor_text("input", "STYLE_STRENGTH", "TYPE_FP32", "1")
     latent = tensor_text("input", "LATENT", "TYPE_FP32", str(LATENT_SIZE))

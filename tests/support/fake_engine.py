@@ -50,6 +50,28 @@ ENSEMBLE = ModelInfo(
 """An ensemble as the engine describes it."""
 
 
+def _other(kind: str, inputs: tuple[TensorSpec, ...], **parameters: str) -> ModelInfo:
+    kept = {
+        key: value
+        for key, value in ENSEMBLE.parameters.items()
+        if key != "maskweave.style_strength" or ENSEMBLE.inputs[2] in inputs
+    }
+    kept["maskweave.condition"] = kind
+    kept |= {f"maskweave.{key}": value for key, value in parameters.items()}
+    return replace(ENSEMBLE, name=f"tiny_{kind}", inputs=inputs, parameters=kept)
+
+
+SKETCH = _other("sketch", (TensorSpec("SKETCH", UINT8, (2, 2)), *ENSEMBLE.inputs[1:]))
+SCRIBBLE = _other("scribble", (TensorSpec("SCRIBBLE", UINT8, (2, 2)), *ENSEMBLE.inputs[1:]))
+PROXY_MASK = _other(
+    "proxy_mask",
+    (TensorSpec("TARGET_PROXY_MASK", UINT8, (2, 3)), ENSEMBLE.inputs[1]),
+    proxy_clusters="5",
+)
+EXEMPLAR = _other("exemplar", (TensorSpec("PICTURE", UINT8, (2, 2, 3)), ENSEMBLE.inputs[1]))
+OTHER_CONDITIONS = (SKETCH, SCRIBBLE, PROXY_MASK, EXEMPLAR)
+"""The ensembles of the same pack for every other kind of condition."""
+
 CODES = (2, 3)
 STYLED = ModelInfo(
     name="dolls_label_map",
@@ -93,6 +115,20 @@ PRIOR = ModelInfo(
     parameters={},
     steps=(),
 )
+EDITOR = ModelInfo(
+    name="tiny_edit",
+    version=1,
+    max_batch_size=4,
+    inputs=(
+        TensorSpec("PICTURE", UINT8, (2, 2, 3)),
+        TensorSpec("LABEL_MAP", UINT8, (2, 2)),
+        TensorSpec("STYLE_STRENGTH", FLOAT32, (1,)),
+    ),
+    outputs=(TensorSpec("IMAGE", UINT8, (2, 2, 3)),),
+    parameters={"maskweave.edits": "tiny"},
+    steps=("stage",),
+)
+"""What edits pictures of the ensemble's pack."""
 WITH_STYLES = (STYLED, ENCODER, PRIOR)
 """The ensemble with styles and what stands beside it."""
 
@@ -154,6 +190,6 @@ class FakeEngine:
                 await self._behaviour(inputs)
         finally:
             self.running -= 1
-        first = np.clip(inputs["LATENT"][0, 0], 0, 255) if "IMAGE" in outputs else 1
+        first = np.clip(inputs["LATENT"][0, 0], 0, 255) if "IMAGE" in outputs and "LATENT" in inputs else 1
         arrays = {spec.name: np.full((1, *spec.shape), first, spec.dtype) for spec in info.outputs}
         return InferenceResult(arrays, (StageTiming(f"{model}_stage", 0.001, 0.002, False),))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,8 @@ from service.codecs.label_map import resize_nearest
 ROOT = Path(__file__).parents[2]
 REPOSITORY = ROOT / "model_repository"
 LABEL_MAPS = sorted((ROOT / "client" / "examples" / "label_maps").glob("*.png"))
+KINDS = ["label_map", "sketch", "scribble", "proxy_mask", "exemplar"]
+"""The kinds of condition that `faces64` takes."""
 SIDE = 64
 # What different ways of batching may do to the rounding of a pixel.
 MAX_LEVELS = 1
@@ -24,6 +27,17 @@ def opened(file: Path) -> NDArray[np.uint8]:
     """A sample label map as it is."""
     with Image.open(file) as image:
         return np.asarray(image)
+
+
+def samples(kind: str) -> list[Path]:
+    """The samples of a kind of condition."""
+    folders = {"sketch": "sketches", "scribble": "scribbles"}
+    return sorted((ROOT / "client" / "examples" / folders.get(kind, f"{kind}s")).glob("*.png"))
+
+
+def condition(kind: str, file: Path) -> dict[str, Any]:
+    """A sample as the argument of `Client.synthesize`."""
+    return {kind: file.read_bytes()}
 
 
 def fitted(file: Path) -> NDArray[np.uint8]:

@@ -19,8 +19,8 @@ LATENT_SCALE = 0.9
 VERSION = "1.2.3"
 
 
-def pack_parameters(pack: str, *, strength: str, **other: str) -> str:
-    """The parameters by which an ensemble's config offers a pack to callers."""
+def pack_parameters(pack: str, *, strength: str | None, **other: str) -> str:
+    """The parameters by which an ensemble's config offers a pack to callers; without a strength for None."""
     classes = [{"id": i, "name": name, "title": title, "color": color} for i, name, title, color in PALETTE]
     values = {
         "pack": pack,
@@ -30,8 +30,8 @@ def pack_parameters(pack: str, *, strength: str, **other: str) -> str:
         "description": f"What {pack} makes.",
         "palette": json.dumps(classes),
         "latent_scale": str(LATENT_SCALE),
-        "style_strength": strength,
         "model_version": VERSION,
+        **({} if strength is None else {"style_strength": strength}),
         **other,
     }
     return "".join(

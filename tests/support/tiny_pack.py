@@ -41,6 +41,7 @@ TINY: dict[str, Any] = {
     },
     "sketch": {"widths": (16, 24, 32), "steps": 40, "batch": 16},
     "scribble": {"widths": (16, 24, 32), "steps": 40, "batch": 16},
+    "inversion": {"widths": (16, 24, 32), "depth": 1, "steps": 40, "batch": 6, "kept_samples": 2},
 }
 
 TINY_STYLES: dict[str, Any] = {

@@ -12,6 +12,7 @@ from torch import Tensor
 from training.generators.base import Generator
 
 CHUNK = 256
+"""Of 64 px pictures; fewer of larger ones."""
 
 
 def latents_of(seeds: Iterable[int], latent_dim: int, scale: float) -> Tensor:
@@ -28,8 +29,16 @@ def latents_of(seeds: Iterable[int], latent_dim: int, scale: float) -> Tensor:
 def pictures_of(generator: Generator, latents: Tensor) -> NDArray[np.uint8]:
     """Pictures of latents `[N, latent_dim]`: uint8 `[N, H, W, 3]`."""
     return np.concatenate(
-        [to_uint8(generator.pictures(chunk.to(generator.device))) for chunk in latents.split(CHUNK)]
+        [
+            to_uint8(generator.pictures(chunk.to(generator.device)))
+            for chunk in latents.split(chunk_size(generator.image_size))
+        ]
     )
+
+
+def chunk_size(image_size: int, at_64: int = CHUNK) -> int:
+    """How many pictures of a size take the memory of `at_64` pictures of 64 px."""
+    return max(1, at_64 * 64**2 // max(64, image_size) ** 2)
 
 
 def to_uint8(pictures: Tensor) -> NDArray[np.uint8]:

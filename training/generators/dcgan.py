@@ -12,7 +12,6 @@ import hashlib
 import io
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -40,7 +39,6 @@ class DcganGenerator(Generator):
 
     latent_dim = 100
     image_size = 64
-    channels: ClassVar[dict[int, int]] = {8: 256, 16: 128, 32: 64}
 
     weight_4: Tensor
     bias_4: Tensor
@@ -48,6 +46,7 @@ class DcganGenerator(Generator):
 
     def __init__(self, state: dict[str, Tensor]) -> None:
         super().__init__()
+        self.channels = {8: 256, 16: 128, 32: 64}
         inputs = self.latent_dim
         for index, resolution in enumerate(CHANNELS):
             outputs = CHANNELS[resolution]
@@ -62,7 +61,7 @@ class DcganGenerator(Generator):
             inputs = outputs
         self.register_buffer("weight_image", _tensor(state, "main.12.weight", (inputs, 3, 4, 4)))
 
-    def head(self, latent: Tensor, upto: int) -> FeaturePyramid:
+    def head(self, latent: Tensor, upto: int, styles: Tensor | None = None) -> FeaturePyramid:
         """Latents `[B, 100]` to feature maps at 8, 16, ... `upto` (at most 32); see `Generator.head`."""
         features = F.relu(F.conv_transpose2d(latent[:, :, None, None], self.weight_4, self.bias_4))
         pyramid = {}
@@ -73,18 +72,22 @@ class DcganGenerator(Generator):
             pyramid[resolution] = features
         return pyramid
 
-    def block(self, features: Tensor, resolution: int) -> Tensor:
+    def block(self, features: Tensor, resolution: int, styles: Tensor | None = None) -> Tensor:
         """Features `[B, C, r/2, r/2]` to `[B, C', r, r]` at r = `resolution`, after ReLU."""
         weight = self.get_buffer(f"weight_{resolution}")
         bias = self.get_buffer(f"bias_{resolution}")
         return F.relu(F.conv_transpose2d(features, weight, bias, stride=2, padding=1))
 
-    def tail(self, features: Tensor, resolution: int) -> Tensor:
+    def tail(self, features: Tensor, resolution: int, styles: Tensor | None = None) -> Tensor:
         """Features at `resolution` to pictures `[B, 3, 64, 64]` in [-1, 1]."""
         for finer in self.channels:
             if finer > resolution:
                 features = self.block(features, finer)
         return torch.tanh(F.conv_transpose2d(features, self.weight_image, stride=2, padding=1))
+
+    def in_range(self, features: Tensor) -> Tensor:
+        """As after the blocks' ReLU."""
+        return F.relu(features)
 
 
 def _tensor(state: dict[str, Tensor], key: str, shape: tuple[int, ...]) -> Tensor:

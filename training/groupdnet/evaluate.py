@@ -1,36 +1,37 @@
 """Evaluation of a pack of GroupDNet on held-out label maps.
 
-As for SIS-UG the pictures are read back by the independent labeller. What a code changes is measured as the
-paper's mCSD and mOCD: in its own part (wanted) and elsewhere (not wanted), by L1 and by a distance of
-features in the manner of LPIPS, which the paper uses; the features are those of the proxy segmenter, which
-had no part in this training.
+As for SIS-UG the pictures are read back by the independent labeller, if there is one. What a code changes is
+measured as the paper's mCSD and mOCD: in its own part (wanted) and elsewhere (not wanted), by L1 and by a
+distance of features in the manner of LPIPS, which the paper uses; the features are those of the proxy
+segmenter, which had no part in this training, or what the source has in its place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
-from training.config import load_config, pack_folder
-from training.data.labelled import run_labeller
 from training.data.samples import from_uint8, to_uint8
+from training.distances import Distances, Features, feature_distance, measure, network_features
+from training.distances import as_markdown as distances_as_markdown
 from training.evaluate import CHUNK, NOISE_LEVELS
+from training.groupdnet.expectation import CodeExpectation, RelativeGroupDNet
 from training.groupdnet.network import GroupDNet
 from training.groupdnet.pack_config import StylesConfig
 from training.groupdnet.prior import MIN_PIXELS, StylePrior
-from training.groupdnet.samples import PicturePairs, load_pairs
-from training.groupdnet.stage import NETWORK, PRIOR
+from training.groupdnet.samples import PicturePairs
+from training.groupdnet.sources import Source
+from training.groupdnet.stage import EXPECTATION, NETWORK, PRIOR
 from training.metrics import Agreement, agreement
-from training.networks import pretrained_generator, proxy_segmenter
 from training.pack import load_weights
-from training.unet import UNet, frozen
+from training.unet import frozen
 
 CHANGE_MAPS = 100
 """Maps on which single codes are changed, and diversity is measured."""
@@ -70,10 +71,22 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class StylesEvaluation:
-    """All figures; changes by style, and `mean` over styles: the paper's mCSD and mOCD."""
+    """All figures.
+
+    Attributes:
+        maps: number of held-out label maps.
+        note: of the source; see there.
+        rows: by name.
+        distances: of the rows' pictures to the held-out ones.
+        changes: by style, and `mean` over styles: the paper's mCSD and mOCD.
+        diversity: of two pictures of the same map, L1.
+        diversity_features: the same, feature distance.
+    """
 
     maps: int
+    note: str
     rows: dict[str, StylesRow]
+    distances: Distances
     changes: dict[str, Change]
     diversity: float
     diversity_features: float
@@ -88,7 +101,7 @@ class TrainedStyles:
     """A trained pack."""
 
     config: StylesConfig
-    network: GroupDNet
+    network: RelativeGroupDNet
     prior: StylePrior
 
     def codes(self, pairs: PicturePairs, chosen: Tensor) -> Tensor:
@@ -109,24 +122,39 @@ def load_styles(config: StylesConfig, folder: Path) -> TrainedStyles:
     Raises:
         FileNotFoundError: if it has not been trained.
     """
-    network = load_weights(GroupDNet(config.network), folder, NETWORK)
-    prior = load_weights(StylePrior(config.network.styles, config.network.code), folder, PRIOR)
-    return TrainedStyles(config, network, prior)
+    section = config.network
+    network = load_weights(GroupDNet(section), folder, NETWORK)
+    expectation = load_weights(CodeExpectation(section), folder, EXPECTATION)
+    prior = load_weights(StylePrior(section.styles, section.code_numbers // section.styles), folder, PRIOR)
+    return TrainedStyles(config, RelativeGroupDNet(network, expectation, section).eval(), prior)
 
 
 class StylesEvaluator:
-    """Holds held-out pairs and makes pictures of their label maps."""
+    """Holds held-out pairs and makes pictures of their label maps.
 
-    def __init__(self, trained: TrainedStyles, count: int, python: Path | None = None) -> None:
+    Args:
+        trained: the pack.
+        source: what it is measured by.
+        count: how many pairs.
+        python: as for `run_labeller`.
+        features: further ones, by name, to take distances in.
+    """
+
+    def __init__(
+        self,
+        trained: TrainedStyles,
+        source: Source,
+        count: int,
+        python: Path | None = None,
+        features: Mapping[str, Features] = MappingProxyType({}),
+    ) -> None:
         self.trained, self.python = trained, python
-        source = load_config(trained.config.data.pack)
-        self.pairs = load_pairs(source, pretrained_generator(source), "heldout", count)
+        self.source = source
+        self.pairs = self.source.pairs("heldout", count)
         if len(self.pairs) < count:
             raise ValueError(f"pairs: {count} asked for, the held-out split has {len(self.pairs)}")
-        self.labeller = source.data.labeller
-        self.eyes = frozen(
-            load_weights(proxy_segmenter(source), pack_folder(source.pack.name), "proxy_segmenter")
-        )
+        self.eyes = frozen(self.source.eyes())
+        self.features = {self.source.eyes_name: network_features(self.eyes), **features}
         self.everything = torch.arange(count)
 
     @torch.inference_mode()
@@ -139,14 +167,15 @@ class StylesEvaluator:
         shaken = np.random.default_rng(seed).normal(0, NOISE_LEVELS, originals.shape)
         upper = (originals + shaken).round().clip(0, 255).astype(np.uint8)
         rows = {"upper bound": self._row(upper)}
-        for name, some in {
+        sources = {
             "reconstruction": codes,
             "codes of another picture": codes.roll(1, 0),
             "joint prior": trained.prior.joint(noise),
             "prior of each style": trained.prior.single(noise),
             "N(0, 1), unfitted": noise.unflatten(1, codes.shape[1:]),
-        }.items():
-            made = self.pictures(some, self.everything)
+        }
+        results = {name: self.pictures(some, self.everything) for name, some in sources.items()}
+        for name, made in results.items():
             rows[name] = self._row(made, originals if name == "reconstruction" else None)
         few = self.everything[:CHANGE_MAPS]
         first, second = (
@@ -155,7 +184,9 @@ class StylesEvaluator:
         )
         return StylesEvaluation(
             count,
+            self.source.note,
             rows,
+            measure(originals, results, self.features),
             self._changes(codes[: len(few)], few, seed),
             _l1(first, second, torch.ones_like(first[:, :1])),
             feature_distance(self.eyes, first, second),
@@ -170,7 +201,7 @@ class StylesEvaluator:
         return np.concatenate(made)
 
     def _row(self, pictures: NDArray[np.uint8], target: NDArray[np.uint8] | None = None) -> StylesRow:
-        read, detected = run_labeller(self.labeller, pictures, self.python)
+        read, detected = self.source.read(pictures, self.python)
         quality = agreement(self.pairs.labels.numpy(), read, self.pairs.classes, detected)
         ratio = None
         if target is not None:
@@ -213,20 +244,6 @@ _FIGURES: tuple[Callable[[Change], float], ...] = (
 )
 
 
-def feature_distance(network: UNet, first: Tensor, second: Tensor) -> float:
-    """Distance of pictures `[N, 3, H, W]` in the manner of LPIPS, without learned weights.
-
-    Squared differences of a network's features, each cell's vector at length 1, summed over channels, means
-    over cells, levels and pairs.
-    """
-    terms = []
-    for a, b in zip(first.split(CHUNK), second.split(CHUNK), strict=True):
-        levels = zip(network.encode_features(a), network.encode_features(b), strict=True)
-        apart = [(F.normalize(x) - F.normalize(y)).square().sum(1).mean((1, 2)) for x, y in levels]
-        terms.append(torch.stack(apart).mean(0))
-    return float(torch.cat(terms).mean())
-
-
 def _l1(first: Tensor, second: Tensor, region: Tensor) -> float:
     """L1 in a region `[N, 1, H, W]`, of pictures scaled to 0 ... 1: mean over pairs."""
     apart = ((first - second).abs().mean(1, keepdim=True) * region).sum((1, 2, 3)) / 2
@@ -241,7 +258,7 @@ def _only(pictures: Tensor, region: Tensor) -> Tensor:
 def as_markdown(evaluation: StylesEvaluation) -> str:
     """The evaluation as Markdown tables."""
     lines = [
-        f"{evaluation.maps} held-out label maps.",
+        f"{evaluation.maps} held-out label maps. {evaluation.note}".rstrip(),
         "",
         "| | faces found | accuracy | mIoU | PSNR (dB) |",
         "|---|---|---|---|---|",
@@ -252,6 +269,7 @@ def as_markdown(evaluation: StylesEvaluation) -> str:
         lines.append(
             f"| {name} | {row.detected:.3f} | {quality.accuracy:.3f} | {quality.miou:.3f} | {ratio} |"
         )
+    lines.append(distances_as_markdown(evaluation.distances))
     lines += [
         "",
         "New code of one style: change in its part and elsewhere (L1 of 1; feature distance):",

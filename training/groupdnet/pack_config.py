@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
-from training.config import Positive, Rate, Section, Weight, load_method_config
+from training.config import Positive, Rate, Section, SegmenterSection, Weight, load_method_config
+from training.data.folders import FoldersSection
 from training.groupdnet.config import NetworkSection
 from training.palette import Palette
 
@@ -28,6 +29,21 @@ class SamplesSection(Section):
 
     pack: str
     """A pack of the method SIS-UG: its labelled samples, its generator's pictures, its label segmenter."""
+
+
+def _kind_of_data(data: Any) -> str:
+    """Which of both a [data] section is, so that only the errors of that one are told."""
+    keys = data if isinstance(data, dict) else type(data).model_fields
+    return "pack" if "pack" in keys else "folders"
+
+
+DataSection = Annotated[
+    Annotated[SamplesSection, Tag("pack")] | Annotated[FoldersSection, Tag("folders")],
+    Discriminator(_kind_of_data),
+]
+
+JudgeSection = SegmenterSection
+"""The label segmenter that a pack with folders trains for itself."""
 
 
 class DiscriminatorSection(Section):
@@ -63,6 +79,8 @@ class StylesTrainingSection(Section):
     single_spread: float = Field(gt=0, le=1)
     """The same of codes drawn each for itself."""
     discriminator: DiscriminatorSection
+    judge: JudgeSection | None = None
+    """For packs with folders, which have no other's."""
     weights: StylesWeights
 
 
@@ -71,7 +89,7 @@ class StylesConfig(Section):
 
     pack: StylesPackSection
     palette: Palette
-    data: SamplesSection
+    data: DataSection
     network: NetworkSection
     training: StylesTrainingSection
 
@@ -82,6 +100,23 @@ class StylesConfig(Section):
                 f"network.classes: {self.network.classes}, but the palette has {len(self.palette)} classes"
             )
         return self
+
+    @model_validator(mode="after")
+    def _judge_is_there_when_needed(self) -> StylesConfig:
+        judge, side = self.training.judge, self.network.image_side
+        if isinstance(self.data, SamplesSection):
+            if judge is not None:
+                raise ValueError(f"training.judge: only for folders; pack {self.data.pack!r} brings one")
+        elif judge is None:
+            raise ValueError("training.judge: needed for folders, which bring none")
+        elif side % 2 ** len(judge.widths):
+            raise ValueError(f"training.judge.widths: {len(judge.widths)} levels do not halve {side} pixels")
+        return self
+
+    @property
+    def shown_style(self) -> int:
+        """The style whose single changes contact sheets show: hair, or else the last."""
+        return self.style_names.index("hair") if "hair" in self.style_names else self.network.styles - 1
 
     @property
     def style_names(self) -> tuple[str, ...]:

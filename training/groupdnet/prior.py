@@ -1,8 +1,9 @@
 """The distribution of the codes, fitted after training.
 
 The KL term leaves the codes far from N(0, 1), and drawing them from it gives blotches. Gaussians fitted to
-the codes of the training pictures turn a caller's N(0, 1) noise into codes: one over all styles together for
-whole faces, whose parts then suit each other, and one for each style alone.
+the codes of the training pictures, told as departures from what their maps lead to expect, turn a caller's
+N(0, 1) noise into codes: one over all styles together for whole faces, whose parts then suit each other, and
+one for each style alone.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from training.groupdnet.network import GroupDNet
+from training.groupdnet.expectation import RelativeGroupDNet
 from training.groupdnet.samples import PicturePairs
 
 BATCH = 64
@@ -25,7 +26,7 @@ class StylePrior(nn.Module):
 
     Args:
         styles: number of codes.
-        code: numbers of a code.
+        code: numbers of a code, its cells' together.
     """
 
     def __init__(self, styles: int, code: int) -> None:
@@ -56,7 +57,7 @@ class StylePrior(nn.Module):
 
 @torch.no_grad()
 def fit_prior(
-    network: GroupDNet, pairs: PicturePairs, *, joint_spread: float, single_spread: float
+    network: RelativeGroupDNet, pairs: PicturePairs, *, joint_spread: float, single_spread: float
 ) -> StylePrior:
     """Fit the Gaussians to the codes of all samples.
 
@@ -85,13 +86,13 @@ def fit_prior(
 
 
 @torch.no_grad()
-def encode_all(network: GroupDNet, pairs: PicturePairs) -> tuple[Tensor, Tensor]:
-    """Mean codes `[N, styles, code]` of all samples; whether each style is present, bool `[N, styles]`."""
+def encode_all(network: RelativeGroupDNet, pairs: PicturePairs) -> tuple[Tensor, Tensor]:
+    """Mean codes `[N, styles, numbers]` of all samples; whether each style is present, bool `[N, styles]`."""
     codes, present = [], []
     device = next(network.parameters()).device
     for chosen in torch.arange(len(pairs)).split(BATCH):
         pictures, maps = pairs.batch(chosen, device)
-        codes.append(network.encode(pictures, maps)[0].flatten(2).cpu())
+        codes.append(network.encode(pictures, maps)[0].cpu())
         present.append(network.style_maps(maps).sum((2, 3)).cpu() >= MIN_PIXELS)
     return torch.cat(codes), torch.cat(present)
 

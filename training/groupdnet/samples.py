@@ -20,13 +20,15 @@ class PicturePairs:
 
     Attributes:
         pictures: uint8 `[N, 3, H, W]`: a quarter of the memory that floats take.
-        labels: uint8 `[N, H, W]`.
+        labels: uint8 `[N, H, W]`, class ids or IGNORED.
         classes: number of classes.
+        mirror: whether they may be mirrored in training.
     """
 
     pictures: Tensor
     labels: Tensor
     classes: int
+    mirror: bool = True
 
     def __len__(self) -> int:
         return len(self.labels)

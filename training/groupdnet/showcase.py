@@ -12,13 +12,12 @@ from training.data.samples import from_uint8, to_uint8
 from training.groupdnet.evaluate import TrainedStyles
 from training.groupdnet.samples import PicturePairs
 from training.sheets import contact_sheet, paint_labels
+from training.unet import class_ids
 
 ROWS = 5
 STYLES = 6
 FRAMES = 8
 CELL = 128
-HAIR = 1
-"""The style of the showcase's single changes."""
 
 
 class Showcase:
@@ -26,7 +25,8 @@ class Showcase:
 
     def __init__(self, trained: TrainedStyles, pairs: PicturePairs) -> None:
         self.trained = trained
-        chosen = torch.arange(ROWS)
+        self.rows, self.shown = min(ROWS, len(pairs)), trained.config.shown_style
+        chosen = torch.arange(self.rows)
         self.pictures, self.maps = pairs.batch(chosen, torch.device("cpu"))
         self.codes = trained.codes(pairs, chosen)
 
@@ -35,7 +35,7 @@ class Showcase:
         with torch.inference_mode():
             return {
                 "styles": self._grid(self._styles()),
-                "hair": self._grid(self._hair()),
+                self.trained.config.style_names[self.shown]: self._grid(self._single()),
                 "mixtures": self._grid(self._mixtures()),
                 "manipulation": self._grid(self._manipulation()),
                 "morph": self._grid(self._morph()),
@@ -44,26 +44,29 @@ class Showcase:
     def _styles(self) -> list[NDArray[np.uint8]]:
         """Label map, then six draws from the joint prior."""
         codes = self.trained.prior.joint(self.trained.noise(STYLES, 5))
-        return [self._painted(self.maps), *(self._made(one.expand(ROWS, -1, -1)) for one in codes)]
+        return [self._painted(self.maps), *(self._made(one.expand(self.rows, -1, -1)) for one in codes)]
 
-    def _hair(self) -> list[NDArray[np.uint8]]:
-        """Picture, reconstruction, then only the hair drawn anew."""
+    def _single(self) -> list[NDArray[np.uint8]]:
+        """Picture, reconstruction, then only one style, the hair if there is one, drawn anew."""
         draws = self.trained.prior.single(self.trained.noise(STYLES - 1, 6))
         columns = [to_uint8(self.pictures), self._made(self.codes)]
         for draw in draws:
             codes = self.codes.clone()
-            codes[:, HAIR] = draw[HAIR]
+            codes[:, self.shown] = draw[self.shown]
             columns.append(self._made(codes))
         return columns
 
     def _mixtures(self) -> list[NDArray[np.uint8]]:
-        """Three people, and the first one's map with the second's hair and the rest but skin of the third."""
+        """Three pictures, and the first one's map with the second's hair and the rest but skin of the third.
+
+        Where classes are others, hair is the shown style, and skin the first one.
+        """
         second, third = self.codes.roll(-1, 0), self.codes.roll(-2, 0)
         mixed = third.clone()
-        for style, name in enumerate(self.trained.config.style_names):
-            if "skin" in name:
-                mixed[:, style] = self.codes[:, style]
-        mixed[:, HAIR] = second[:, HAIR]
+        names = self.trained.config.style_names
+        kept = [style for style, name in enumerate(names) if "skin" in name] or [0]
+        mixed[:, kept] = self.codes[:, kept]
+        mixed[:, self.shown] = second[:, self.shown]
         shown = to_uint8(self.pictures)
         people = [shown, np.roll(shown, -1, 0), np.roll(shown, -2, 0)]
         return [self._painted(self.maps), *people, self._made(mixed)]
@@ -83,7 +86,7 @@ class Showcase:
         return to_uint8(self.trained.network(codes, self.maps if maps is None else maps))
 
     def _painted(self, maps: Tensor) -> NDArray[np.uint8]:
-        return paint_labels(maps.argmax(1), self.trained.config.palette)
+        return paint_labels(class_ids(maps), self.trained.config.palette)
 
     def _grid(self, columns: list[NDArray[np.uint8]]) -> Image.Image:
         grid: NDArray[np.uint8] = np.stack(columns, axis=1)

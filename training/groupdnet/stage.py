@@ -1,4 +1,4 @@
-"""The stage `styles`: trains GroupDNet and fits the prior of its codes."""
+"""The stage `styles`: trains GroupDNet, fits what maps lead to expect of its codes, and the codes' prior."""
 
 from __future__ import annotations
 
@@ -8,50 +8,70 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from training.config import load_config, pack_folder
+from training.groupdnet.expectation import CodeExpectation, RelativeGroupDNet, fit_expectation
 from training.groupdnet.network import GroupDNet
 from training.groupdnet.pack_config import StylesConfig
 from training.groupdnet.prior import fit_prior
-from training.groupdnet.samples import PicturePairs, load_pairs
+from training.groupdnet.samples import PicturePairs
+from training.groupdnet.sources import JUDGE, Folders, source_of
+from training.loops.pair_segmenter import PairSegmenterTrainer
 from training.loops.styles import StylesTrainer
-from training.networks import label_segmenter, pretrained_generator
 from training.pack import averaged_weights, load_weights, save_weights
 from training.runs import RunOptions, place, train
-from training.unet import frozen
+from training.unet import UNet, frozen
 
 SETTLING_BATCHES = 60
 SETTLING_BATCH = 64
-NETWORK, PRIOR = "groupdnet", "prior"
+MIN_PAIRS = 2
+NETWORK, EXPECTATION, PRIOR = "groupdnet", "expectation", "prior"
 """Names of the pack's files."""
 
 
 def train_styles(config: StylesConfig, folder: Path, options: RunOptions) -> None:
-    """Train GroupDNet, fit the prior; writes `groupdnet` and `prior`.
+    """Train GroupDNet, then fit what maps lead to expect of its codes, and the codes' prior.
+
+    Writes `groupdnet`, `expectation` and `prior`; for folders `label_segmenter` before.
 
     Raises:
-        FileNotFoundError: if the samples or the label segmenter of the pack they come from are missing.
-        ValueError: if that pack's palette is another.
+        FileNotFoundError: if pictures, or the label segmenter of the pack they come from, are missing.
+        ValueError: if that pack's palette is another, or a file in a folder is not what is allowed.
     """
     device = torch.device(options.device)
-    source = load_config(config.data.pack)
-    if source.palette != config.palette:
-        raise ValueError(
-            f"palette: must be that of pack {source.pack.name!r}, whose label maps are trained on"
-        )
-    judge = load_weights(label_segmenter(source), pack_folder(source.pack.name), "label_segmenter")
-    pairs = load_pairs(source, pretrained_generator(source).to(device), "train")
+    source = source_of(config, folder)
+    pairs = source.pairs("train", device=options.device)
+    if len(pairs) < MIN_PAIRS:
+        raise ValueError(f"{len(pairs)} pictures to train on; at least {MIN_PAIRS} are needed, for the prior")
+    if isinstance(source, Folders):
+        train_judge(config, source.new_judge(), pairs, folder, options)
+    judge = source.judge()
     torch.manual_seed(options.seed)
     torch.backends.cudnn.benchmark = True  # batches are all of one shape
     trainer = StylesTrainer(config, place(frozen(judge), device), pairs, device)
     train(trainer, dataclasses.replace(options, folder=options.folder / trainer.name))
     checkpoint = options.folder / trainer.name / "checkpoint.pt"
     network = place(averaged_weights(GroupDNet(config.network), checkpoint), device)
+    section, spreads = config.network, config.training
     settle(network, pairs)
     save_weights(network, folder, NETWORK)
-    network = place(load_weights(GroupDNet(config.network), folder, NETWORK), device)
-    spreads = config.training
-    prior = fit_prior(network, pairs, joint_spread=spreads.joint_spread, single_spread=spreads.single_spread)
+    network = place(load_weights(GroupDNet(section), folder, NETWORK), device)
+    save_weights(fit_expectation(network, pairs, section), folder, EXPECTATION)
+    expectation = load_weights(CodeExpectation(section), folder, EXPECTATION).to(device)
+    relative = RelativeGroupDNet(network, expectation, section)
+    prior = fit_prior(relative, pairs, joint_spread=spreads.joint_spread, single_spread=spreads.single_spread)
     save_weights(prior, folder, PRIOR)
+
+
+def train_judge(
+    config: StylesConfig, network: UNet, pairs: PicturePairs, folder: Path, options: RunOptions
+) -> None:
+    """Train the label segmenter of a pack with folders; writes `label_segmenter`."""
+    section = config.training.judge
+    assert section is not None  # as the configuration has checked
+    torch.manual_seed(options.seed)
+    trainer = PairSegmenterTrainer(network, section, pairs, config.palette, torch.device(options.device))
+    run = options.folder / trainer.name
+    train(trainer, dataclasses.replace(options, folder=run))
+    save_weights(averaged_weights(network, run / "checkpoint.pt"), folder, JUDGE)
 
 
 @torch.no_grad()
@@ -60,7 +80,8 @@ def settle(network: GroupDNet, pairs: PicturePairs) -> None:
 
     Those gathered in training are of other weights than the averaged ones. What is served are above all codes
     on maps they do not come from, so a third of each batch are a neighbour's codes and a third mixtures: with
-    statistics of reconstructions alone, codes that suit the map badly gave glaring blotches.
+    statistics of reconstructions alone, codes that suit the map badly gave glaring blotches. These codes are
+    taken as they are: with departures from the expectation in their place everything was read back worse.
     """
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.config import ClassifierSection
+from training.palette import IGNORED
 from training.runs import (
     Metrics,
     Stateful,
@@ -55,17 +56,20 @@ class ClassifierTrainer(ABC):
         self.network.train()
         with mixed_precision(self.device):
             logits, classes = self.answer(generator)
-        loss = F.cross_entropy(logits.float(), classes.long())
+        loss = F.cross_entropy(logits.float(), classes.long(), ignore_index=IGNORED)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
         self.average.update_parameters(self.network)
-        accuracy = (logits.argmax(1) == classes).float().mean()
+        accuracy = (logits.argmax(1) == classes)[classes != IGNORED].float().mean()
         return {"loss": loss.item(), "accuracy": accuracy.item()}
 
     @abstractmethod
     def answer(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Draw a batch: the network's logits `[B, K, m, m]` and the right classes, integers `[B, m, m]`."""
+        """Draw a batch: the network's logits `[B, K, m, m]` and the right classes, integers `[B, m, m]`.
+
+        Cells whose class is IGNORED do not count.
+        """
 
     @abstractmethod
     def sheet(self) -> Image.Image:

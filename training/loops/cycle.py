@@ -184,9 +184,11 @@ class CycleTrainer:
         )
 
     def _pictures(self, network: torch.nn.Module, source: Samples, target: Tensor) -> Tensor:
-        arranged = network(self.generator, source.pyramid, self._clusters(source.masks), target)
+        arranged = network(
+            self.generator, source.pyramid, self._clusters(source.masks), target, source.styles
+        )
         cut = self.config.rearranger.cut
-        return self.generator.tail(arranged[cut], cut).float()
+        return self.generator.tail(arranged[cut], cut, source.styles).float()
 
     def _clusters(self, masks: Tensor) -> Tensor:
         return one_hot(masks, self.clusters)

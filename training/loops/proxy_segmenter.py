@@ -50,4 +50,5 @@ class ProxySegmenterTrainer(ClassifierTrainer):
             torch.randn(count, self.generator.latent_dim, generator=generator).to(self.device) * self.scale
         )
         pyramid, pictures = self.generator.sample(latents)
-        return pictures.float(), self.clusters({r: f.float() for r, f in pyramid.items()})
+        features = self.generator.without_skip(pyramid)
+        return pictures.float(), self.clusters({r: f.float() for r, f in features.items()})

@@ -54,19 +54,23 @@ class Samples:
     """Proxy logits `[B, K, m, m]`."""
     masks: Tensor
     """Proxy masks, int64 `[B, m, m]`."""
+    styles: Tensor | None = None
+    """Layer styles, if the generator has such."""
 
     def part(self, chosen: slice) -> Samples:
         """Some of the samples."""
         pyramid = {r: features[chosen] for r, features in self.pyramid.items()}
-        return Samples(pyramid, self.pictures[chosen], self.logits[chosen], self.masks[chosen])
+        styles = None if self.styles is None else self.styles[chosen]
+        return Samples(pyramid, self.pictures[chosen], self.logits[chosen], self.masks[chosen], styles)
 
 
 @torch.no_grad()
 def draw_samples(generator: Generator, segmenter: UNet, latents: Tensor) -> Samples:
     """Samples of latents `[B, latent_dim]`."""
-    pyramid, pictures = generator.sample(latents)
+    styles = generator.styles(latents)
+    pyramid, pictures = generator.sample(latents, styles)
     logits = segmenter(pictures).float()
-    return Samples(pyramid, pictures.float(), logits, logits.argmax(1))
+    return Samples(pyramid, pictures.float(), logits, logits.argmax(1), styles)
 
 
 def train_discriminator(
@@ -193,10 +197,10 @@ class RearrangerTrainer:
         self, network: torch.nn.Module, source: Samples, target: Tensor
     ) -> tuple[FeaturePyramid, Tensor]:
         rearranged = network(
-            self.generator, source.pyramid, self._one_hot(source.masks), self._one_hot(target)
+            self.generator, source.pyramid, self._one_hot(source.masks), self._one_hot(target), source.styles
         )
         cut = self.config.rearranger.cut
-        return rearranged, self.generator.tail(rearranged[cut], cut).float()
+        return rearranged, self.generator.tail(rearranged[cut], cut, source.styles).float()
 
     def _one_hot(self, masks: Tensor) -> Tensor:
         return one_hot(masks, self.clusters)

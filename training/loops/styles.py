@@ -30,9 +30,10 @@ from training.groupdnet.network import GroupDNet
 from training.groupdnet.pack_config import StylesConfig
 from training.groupdnet.samples import PicturePairs
 from training.losses import style_loss
+from training.palette import IGNORED
 from training.runs import Metrics, Stateful, moving_average, place, set_learning_rate
 from training.sheets import contact_sheet, paint_labels
-from training.unet import UNet
+from training.unet import UNet, class_ids
 
 EMA_DECAY = 0.999
 BETAS = (0.5, 0.99)
@@ -41,8 +42,9 @@ KEPT = 0.5
 """Chance of a style to keep its code in a mixture."""
 STRANGE = 0.5
 """Chance of a mixture to keep none: without these, whole sets of codes fitted their own maps alone."""
+MIRRORED = 0.5
+"""Chance of a pair to be mirrored, where that is allowed."""
 SHEET_COLUMNS = 12
-HAIR = 1
 
 
 class Batch(NamedTuple):
@@ -119,6 +121,7 @@ class StylesTrainer:
         self.discriminator.requires_grad_(True)
 
         whole = len(batch.pictures)
+        wanted_ids = class_ids(everything)
         swapped = (~batch.kept).float()[:, :, None, None]
         kept = (batch.regions[:half] * (1 - swapped)).sum(1, keepdim=True)
         losses = {
@@ -126,7 +129,7 @@ class StylesTrainer:
             "matching": feature_matching(real, [[layer[:whole] for layer in scale] for scale in fake]),
             "pixels": pixel_loss(batch.pictures, pictures[:whole]),
             "features": perceptual_loss(wanted, [level[:whole] for level in read]),
-            "label": F.cross_entropy(logits, everything.argmax(1)),
+            "label": F.cross_entropy(logits, wanted_ids, ignore_index=IGNORED),
             "kl": kl_divergence(mean, log_variance),
             "leak": leak_loss(pictures[:half], pictures[whole:], kept),
             "style": style_loss(
@@ -143,7 +146,7 @@ class StylesTrainer:
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_CLIP)
         self.optimizers["network"].step()
         self.average.update_parameters(self.network)
-        accuracy = (logits.argmax(1) == everything.argmax(1)).float().mean()
+        accuracy = (logits.argmax(1) == wanted_ids)[wanted_ids != IGNORED].float().mean()
         return {
             "accuracy": accuracy.item(),
             "total": total.item(),
@@ -153,21 +156,23 @@ class StylesTrainer:
 
     @torch.no_grad()
     def sheet(self) -> Image.Image:
-        """Label maps; pictures; them again from their codes; in a neighbour's; with a neighbour's hair."""
+        """Label maps; pictures; from their codes; from a neighbour's; with the neighbour's shown style."""
         network: GroupDNet = self.average.module  # type: ignore[assignment]  # known to the stubs as a module
         chosen = torch.arange(min(SHEET_COLUMNS, len(self.samples)))
         pictures, maps = self.samples.batch(chosen, self.device)
         codes, _ = network.encode(pictures, maps)
         other = codes.roll(1, 0)
-        hair = codes.clone()
-        hair[:, HAIR] = other[:, HAIR]
-        made = [network(some, maps).float() for some in (codes, other, hair)]
-        return contact_sheet([paint_labels(maps.argmax(1), self.config.palette), pictures, *made])
+        single, shown = codes.clone(), self.config.shown_style
+        single[:, shown] = other[:, shown]
+        made = [network(some, maps).float() for some in (codes, other, single)]
+        return contact_sheet([paint_labels(class_ids(maps), self.config.palette), pictures, *made])
 
     def _draw(self, generator: torch.Generator) -> Batch:
         chosen = torch.randint(len(self.samples), (self.batch,), generator=generator)
         pictures, maps = self.samples.batch(chosen, self.device)
-        mirrored = (torch.rand(self.batch, generator=generator) < 0.5).to(self.device)[:, None, None, None]
+        mirrored = (torch.rand(self.batch, generator=generator) < MIRRORED * self.samples.mirror).to(
+            self.device
+        )[:, None, None, None]
         pictures = torch.where(mirrored, pictures.flip(3), pictures)
         maps = torch.where(mirrored, maps.flip(3), maps)
         half = self.batch // 2

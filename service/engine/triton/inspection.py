@@ -14,7 +14,8 @@ from service.engine.findings import Findings
 from service.engine.tensors import DTYPES
 
 _READY = "READY"
-_OFFERED = "maskweave.pack"
+_OFFERED = ("maskweave.pack", "maskweave.edits")
+"""Parameters of what the gateway calls: of what offers a pack, and of what edits its pictures."""
 _BESIDE = ("maskweave.style_encoder", "maskweave.style_prior")
 """Parameters that name a model which the gateway calls beside the one that offers a pack."""
 
@@ -26,12 +27,13 @@ QUESTION_SECONDS = 5.0
 async def inspect_models(
     client: aio.InferenceServerClient, url: str, names: Sequence[str]
 ) -> dict[str, ModelInfo]:
-    """Describe the models that offer a pack, and the steps they are made of.
+    """Describe the models that offer a pack or edit its pictures, and the steps they are made of.
 
     Args:
         client: Of the server.
         url: Of the server, for messages.
-        names: The models to look at; empty for all whose config has the parameter `maskweave.pack`.
+        names: The models to look at; empty for all whose config has the parameter `maskweave.pack` or
+            `maskweave.edits`.
 
     Raises:
         RepositoryError: A model is missing, not ready, or has tensors that this service does not know;
@@ -74,7 +76,9 @@ class _Inspection:
                 *(self._config(name) for name, state in sorted(index.items()) if state == _READY)
             )
         }
-        offered = names or [name for name, config in configs.items() if _OFFERED in config.parameters]
+        offered = names or [
+            name for name, config in configs.items() if any(key in config.parameters for key in _OFFERED)
+        ]
         wanted = dict.fromkeys(offered)
         for name in _with_steps(wanted, configs):
             if name in configs:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from maskweave_client import Client, Frame
-from tests.support.shipped import LABEL_MAPS, assert_same, opened
+from tests.support.shipped import KINDS, LABEL_MAPS, assert_same, condition, opened, samples
 from tests.support.triton_process import TritonProcess
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -29,6 +29,17 @@ def test_synthesize(shipped_client: Client, shipped_by_triton: Client, file: Pat
         )
         assert ours.model_version == theirs.model_version
         assert_same(ours.pictures[0], theirs.pictures[0])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_condition(shipped_client: Client, shipped_by_triton: Client, kind: str) -> None:
+    for file in samples(kind):
+        ours, theirs = (
+            client.synthesize("faces64", seeds=[5, 6], image_format="raw", **condition(kind, file))
+            for client in (shipped_client, shipped_by_triton)
+        )
+        for one, other in zip(ours.pictures, theirs.pictures, strict=True):
+            assert_same(one, other)
 
 
 def test_synthesize_many_at_once_in_batches(shipped_client: Client, shipped_by_triton: Client) -> None:
@@ -118,7 +129,8 @@ def test_a_repeated_seed_is_answered_by_the_response_cache(
 def test_every_stage_was_warmed_up_before_triton_was_ready(shipped_triton: TritonProcess) -> None:
     ready = shipped_triton.output.index("Started GRPCInferenceService")
     parts = ("generator_head", "mapper_label_map", "rearranger", "generator_tail")
+    readers = ("sketch_reader", "scribble_completer", "proxy_segmenter")
     styles = ("styles_encoder", "styles_prior", "styles_decoder")
-    for stage in (*parts, *styles):
+    for stage in (*parts, *readers, *styles):
         warm_up = f"instance faces64_{stage}_0_0 is running warmup sample 'zeros'"
         assert 0 < shipped_triton.output.find(warm_up) < ready, stage

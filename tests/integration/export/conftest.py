@@ -20,10 +20,12 @@ from export.targets import TARGETS
 from tests.support.tiny_pack import tiny_config, tiny_styles_config
 from training.config import PackConfig
 from training.groupdnet.evaluate import TrainedStyles
+from training.groupdnet.expectation import CodeExpectation, RelativeGroupDNet
 from training.groupdnet.network import GroupDNet
 from training.groupdnet.pack_config import StylesConfig
 from training.groupdnet.prior import StylePrior
 from training.networks import (
+    inverter,
     label_map_mapper,
     pretrained_generator,
     proxy_segmenter,
@@ -54,6 +56,7 @@ def weights(config: PackConfig, tmp_path_factory: pytest.TempPathFactory) -> Pat
         "mapper_label_map": mapper,
         "sketch_reader": reader,
         "scribble_completer": completer,
+        "inverter": inverter(config, pretrained_generator(config)),
     }
     with torch.no_grad():
         for network in networks.values():
@@ -169,7 +172,10 @@ def make_trained() -> Callable[[StylesConfig], TrainedStyles]:
                     tensor.normal_(0, 0.3)
                 elif name in ("joint_factor", "style_factor") or name.endswith("bias"):
                     tensor.add_(0.1 * torch.randn_like(tensor))
-        return TrainedStyles(config, network.eval().requires_grad_(False), prior)
+        expectation = CodeExpectation(config.network)
+        expectation.get_buffer("weight").normal_(0, 0.1)
+        relative = RelativeGroupDNet(network, expectation, config.network)
+        return TrainedStyles(config, relative.eval().requires_grad_(False), prior)
 
     return make
 

@@ -10,6 +10,7 @@ import torch
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+from export.halved_weights import with_halved_weights, with_whole_weights
 from export.parity import parity_errors
 from export.sis_ug import sis_ug_pack
 from export.stages import Stage, example_inputs
@@ -32,6 +33,7 @@ DECISIONS = {
     "sketch_reader": 1,
     "scribble_completer": 1,
     "proxy_segmenter": 1,
+    "inverter": 0,
     "rearranger": 0,
     "generator_tail": 1,
     "label_map_fused": 3,
@@ -39,8 +41,11 @@ DECISIONS = {
     "scribble_fused": 4,
     "proxy_mask_fused": 2,
     "exemplar_fused": 3,
+    "edit_fused": 3,
 }
 GRAPHS = list(DECISIONS)
+EDIT = "edit"
+BEFORE_AN_EDIT = ["proxy_segmenter", "inverter", "mapper_label_map"]
 
 
 @pytest.mark.parametrize("batch", [1, 5])
@@ -76,7 +81,7 @@ def test_graphs_hold_no_path_of_the_machine_that_made_them(repository: Path) -> 
         assert here not in path.read_bytes()
 
 
-@pytest.mark.parametrize("name", [*GRAPHS, *BEFORE_THE_REARRANGER])
+@pytest.mark.parametrize("name", [*GRAPHS, *BEFORE_THE_REARRANGER, EDIT])
 def test_config_is_complete(name: str, repository: Path) -> None:
     model = f"faces64_{name}"
     text = (repository / model / "config.pbtxt").read_text()
@@ -86,9 +91,10 @@ def test_config_is_complete(name: str, repository: Path) -> None:
     assert parsed.input
     assert parsed.output
     assert parsed.version_policy.latest.num_versions == 1
-    if name in BEFORE_THE_REARRANGER:
+    if name == EDIT or name in BEFORE_THE_REARRANGER:
         assert parsed.platform == "ensemble"
-        stages = ["generator_head", *BEFORE_THE_REARRANGER[name], "rearranger", "generator_tail"]
+        first = ["generator_head", *BEFORE_THE_REARRANGER[name]] if name != EDIT else BEFORE_AN_EDIT
+        stages = [*first, "rearranger", "generator_tail"]
         assert [step.model_name for step in parsed.ensemble_scheduling.step] == [
             f"faces64_{stage}" for stage in stages
         ]
@@ -101,7 +107,7 @@ def test_config_is_complete(name: str, repository: Path) -> None:
         assert parsed.HasField("dynamic_batching")
         assert parsed.dynamic_batching.max_queue_delay_microseconds == 0
         assert [set(warmup.inputs) for warmup in parsed.model_warmup] == [{i.name for i in parsed.input}]
-        assert parsed.response_cache.enable == (name == "generator_head")
+        assert parsed.response_cache.enable == (name in ("generator_head", "inverter"))
 
 
 @pytest.mark.parametrize("layout", ["", "_fused"])
@@ -148,6 +154,53 @@ async def test_model_gives_the_pictures_pytorch_gives(
     difference = np.abs(result.outputs["IMAGE"].astype(int) - expected.astype(int))
     assert difference.max() <= 1  # a value exactly between two levels may round either way
     assert (difference > 0).mean() < 1e-3
+
+
+@pytest.mark.parametrize("layout", ["", "_fused"])
+async def test_edits_give_the_pictures_pytorch_gives(
+    layout: str, repository: Path, pipeline: SynthesisPipeline, config: PackConfig
+) -> None:
+    generator = torch.Generator().manual_seed(2)
+    pictures = torch.randint(256, (3, 64, 64, 3), generator=generator).to(torch.uint8)
+    labels = torch.randint(len(config.palette), (3, 64, 64), generator=generator).to(torch.uint8)
+    strength = torch.tensor([[0.0], [0.5], [1.0]])
+    with torch.inference_mode():
+        source = pipeline.source_of(from_uint8(pictures.numpy()))
+        expected = to_uint8(pipeline.shape(source, pipeline.map_labels(labels, source.histogram, strength)))
+
+    engine = EmbeddedEngine(repository, threads=2, cache_bytes=1 << 20)
+    await engine.start()
+    try:
+        inputs = {"PICTURE": pictures, "LABEL_MAP": labels, "STYLE_STRENGTH": strength}
+        result = await engine.infer(
+            f"faces64_edit{layout}", {key: each.numpy() for key, each in inputs.items()}
+        )
+    finally:
+        await engine.close()
+    difference = np.abs(result.outputs["IMAGE"].astype(int) - expected.astype(int))
+    assert difference.max() <= 1
+    assert (difference > 0).mean() < 1e-3
+
+
+def test_what_edits_pictures_is_no_condition(repository: Path) -> None:
+    text = (repository / "faces64_edit" / "config.pbtxt").read_text()
+    parameters = text_format.Parse(text, model_config_pb2.ModelConfig()).parameters
+    assert parameters["maskweave.edits"].string_value == "faces64"
+    assert "maskweave.pack" not in parameters
+
+
+def test_the_inverter_is_kept_in_half_the_space(repository: Path) -> None:
+    kept = onnx.load(repository / "faces64_inverter" / "1" / "model.onnx")
+    large = [weight for weight in kept.graph.initializer if np.prod(weight.dims) >= 1024]
+    assert large
+    assert {weight.data_type for weight in large} == {onnx.TensorProto.FLOAT16}
+    whole = with_whole_weights(kept)
+    assert {weight.data_type for weight in whole.graph.initializer} <= {
+        onnx.TensorProto.FLOAT,
+        onnx.TensorProto.INT64,
+        onnx.TensorProto.INT32,
+    }
+    assert with_halved_weights(whole).SerializeToString() == kept.SerializeToString()
 
 
 def test_conditions_tell_callers_the_same_but_for_what_is_theirs(repository: Path) -> None:

@@ -24,11 +24,12 @@ STAGES = {
         "sketch_reader",
         "scribble_completer",
         "proxy_segmenter",
+        "inverter",
     ),
     "faces64_styles": ("prior", "decoder", "encoder"),
 }
 CONDITIONS = {
-    "faces64": ("label_map", "sketch", "scribble", "proxy_mask", "exemplar"),
+    "faces64": ("label_map", "sketch", "scribble", "proxy_mask", "exemplar", "edit"),
     "faces64_styles": ("label_map",),
 }
 GRAPHS = [(pack, f"{pack}_{stage}") for pack, stages in STAGES.items() for stage in stages]

@@ -13,9 +13,11 @@ from export.operators import operator_findings
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 STAGES = [
+    "faces64_edit_fused",
     "faces64_exemplar_fused",
     "faces64_generator_head",
     "faces64_generator_tail",
+    "faces64_inverter",
     "faces64_label_map_fused",
     "faces64_mapper_label_map",
     "faces64_proxy_mask_fused",

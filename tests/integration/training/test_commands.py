@@ -107,11 +107,13 @@ def test_evaluate_writes_table_figures_and_sheets(complete: Path, config: PackCo
     assert result.exit_code == 0, result.output
     rows = ["chance", "upper bound", "style strength 0", "style strength 1"]
     assert "12 held-out pairs." in result.output
-    assert all(result.output.count(f"| {row} |") == 2 for row in rows)  # the scores, then IoU by class
+    assert all(result.output.count(f"| {row} |") == 2 for row in rows[:2])  # the scores, then IoU by class
+    assert all(result.output.count(f"| {row} |") == 3 for row in rows[2:])  # and the distances of results
     folder = complete / "runs" / PACK / "evaluation"
     figures = json.loads((folder / "metrics.json").read_text())
     assert list(figures["rows"]) == rows
     assert len(figures["rows"]["chance"]["agreement"]["iou"]) == len(config.palette)
+    assert list(figures["distances"]["the proxy segmenter"]) == ["real, other half", *rows[2:]]
     sheets = sorted(folder.glob("*.png"))
     assert "sheet.png" in [path.name for path in sheets]
     for path in sheets:
@@ -120,11 +122,21 @@ def test_evaluate_writes_table_figures_and_sheets(complete: Path, config: PackCo
 
 
 @pytest.mark.usefixtures("complete")
+def test_inception_that_cannot_be_had_is_left_out_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch_fidelity", None)
+    result = maskweave("evaluate", PACK, "--pairs", "4", "--inception")
+    assert result.exit_code == 0, result.output
+    assert "Inception's features are left out: torch-fidelity is not installed" in result.output
+    assert "by features of the proxy segmenter" in result.output
+    assert "by features of Inception" not in result.output
+
+
+@pytest.mark.usefixtures("complete")
 @pytest.mark.parametrize(
     ("pairs", "status", "complaint"),
     [
         ("500", 1, "pairs: 500 asked for, the held-out split allows at most"),
-        ("2", 2, "2 is not in the range x>=3"),
+        ("3", 2, "3 is not in the range x>=4"),
     ],
 )
 def test_number_of_pairs_must_fit(pairs: str, status: int, complaint: str) -> None:

@@ -5,6 +5,7 @@ import torch
 from training.clustering import ProxyClusters
 from training.config import load_config, pack_folder
 from training.data.samples import latents_of
+from training.loops.inversion import decibels
 from training.networks import pretrained_generator
 from training.pack import load_weights
 from training.pipeline import load_pipeline
@@ -43,3 +44,16 @@ def test_segmenter_reads_clusters_and_the_rearranger_obeys_masks() -> None:
 
         itself = pipeline.tail(pipeline.rearrange(source.pyramid, source.mask, source.mask))
         assert (itself - source.pictures).abs().mean() < 0.05
+
+
+def test_the_inverter_gives_pictures_back() -> None:
+    config = load_config("faces64")
+    pipeline = load_pipeline(config, pack_folder("faces64"))
+    latents = latents_of(range(SAMPLES), pipeline.generator.latent_dim, config.latent.scale)
+    with torch.inference_mode():
+        pictures = pipeline.generator.pictures(latents)
+        source = pipeline.source_of(pictures)
+        through_the_tail = pipeline.generator.tail(source.pyramid[16], 16)
+        rearranged = pipeline.shape(source, source.mask)
+    assert decibels(through_the_tail, pictures) > 29
+    assert decibels(rearranged, pictures) > 25

@@ -14,7 +14,7 @@ import maskweave_cli
 import training.cli
 from tests.support.tiny_pack import checkpoint_step, make_labels, tiny_data_config, tiny_styles_config
 from training.data.labelled import LABELLER_PYTHON_VARIABLE
-from training.groupdnet import evaluate, stage
+from training.groupdnet import sources, stage
 from training.groupdnet.evaluate import load_styles
 from training.groupdnet.pack_config import StylesConfig
 from training.loops.styles import StylesTrainer
@@ -45,8 +45,7 @@ def use(patch: pytest.MonkeyPatch, root: Path) -> None:
     patch.chdir(root)
     patch.setenv(LABELLER_PYTHON_VARIABLE, sys.executable)
     patch.setattr(stage, "SETTLING_BATCHES", 3)
-    for module in (stage, evaluate):
-        patch.setattr(module, "load_config", lambda name: tiny_data_config())
+    patch.setattr(sources, "load_config", lambda name: tiny_data_config())
     patch.setattr(training.cli, "load_styles_config", lambda name: tiny_styles_config())
     patch.setattr(training.cli, "pack_folder", lambda name: root / "pack")
 
@@ -64,6 +63,7 @@ def test_run_leaves_metrics_sheet_and_weights(folder: Path, styles: StylesConfig
     assert lines[-1]["pixels"] < lines[0]["pixels"]
     assert (run / "sheet-000012.png").exists()
     assert {path.name for path in (folder / "pack").iterdir()} == {
+        "expectation.safetensors",
         "groupdnet.safetensors",
         "prior.safetensors",
     }
@@ -97,7 +97,7 @@ def test_stopped_run_goes_on_as_if_never_stopped(
             stage.train_styles(styles, tmp_path, elsewhere)
     assert checkpoint_step(tmp_path / "runs", "styles") == 6
     stage.train_styles(styles, tmp_path, elsewhere)
-    for name in ("groupdnet", "prior"):
+    for name in ("groupdnet", "expectation", "prior"):
         never, once = (load_file(path / f"{name}.safetensors") for path in (folder / "pack", tmp_path))
         for key, tensor in never.items():
             torch.testing.assert_close(once[key], tensor, atol=2e-3, rtol=2e-3, msg=key)
@@ -129,6 +129,9 @@ def test_evaluate_writes_tables_figures_and_sheets(folder: Path, monkeypatch: py
         "N(0, 1), unfitted",
     ]
     assert figures["rows"]["reconstruction"]["psnr"] > 5
+    (distances,) = figures["distances"].values()
+    assert list(distances) == ["real, other half", *list(figures["rows"])[1:]]
+    assert "by features of the proxy segmenter" in result.output
     assert figures["changes"]["mean"]["own"] >= 0
     assert figures["diversity"] > 0
     names = {"styles", "hair", "mixtures", "manipulation", "morph"}

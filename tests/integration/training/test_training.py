@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.support.tiny_pack import checkpoint_step
 from training import stages
-from training.config import PackConfig, reader_section
+from training.config import PackConfig, inversion_section, reader_section
 from training.networks import pretrained_generator
 from training.pack import load_weights
 from training.pipeline import load_pipeline
@@ -36,6 +36,8 @@ def metrics(trained: Path, run: str) -> list[dict[str, float]]:
         ("cycle", "total"),
         ("sketch_reader", "loss"),
         ("scribble_completer", "loss"),
+        ("inverter", "total"),
+        ("inverter", "image"),
     ],
 )
 def test_losses_fall(trained: Path, run: str, loss: str) -> None:
@@ -54,6 +56,7 @@ def test_losses_fall(trained: Path, run: str, loss: str) -> None:
         "cycle",
         "sketch_reader",
         "scribble_completer",
+        "inverter",
     ],
 )
 def test_every_run_leaves_its_last_sheet_and_checkpoint(trained: Path, config: PackConfig, run: str) -> None:
@@ -65,6 +68,7 @@ def test_every_run_leaves_its_last_sheet_and_checkpoint(trained: Path, config: P
         "cycle": config.mapper.cycle.steps,
         "sketch_reader": reader_section(config, "sketch").steps,
         "scribble_completer": reader_section(config, "scribble").steps,
+        "inverter": inversion_section(config).steps,
     }[run]
     assert checkpoint_step(trained / "runs", run) == steps
     assert metrics(trained, run)[-1]["step"] == steps
@@ -140,3 +144,16 @@ def test_stopped_run_goes_on_as_if_never_stopped(trained: Path, config: PackConf
     assert first.keys() == second.keys()
     for name, tensor in first.items():
         assert torch.equal(second[name], tensor), name
+
+
+def test_the_inverter_gives_back_more_of_a_picture_than_its_mean(trained: Path, config: PackConfig) -> None:
+    pipeline = load_pipeline(config, trained / "pack")
+    with torch.inference_mode():
+        source = pipeline.head(torch.randn(16, 100, generator=torch.Generator().manual_seed(3)) * 0.9)
+        found = pipeline.source_of(source.pictures)
+        again = pipeline.generator.tail(found.pyramid[16], 16)
+    assert {r: f.shape for r, f in found.pyramid.items()} == {r: f.shape for r, f in source.pyramid.items()}
+    assert torch.equal(found.mask, source.mask)
+    assert torch.equal(found.histogram, source.histogram)
+    error = (again - source.pictures).square().mean()
+    assert error < (source.pictures - source.pictures.mean((2, 3), keepdim=True)).square().mean()

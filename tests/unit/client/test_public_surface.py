@@ -29,7 +29,18 @@ def test_everything_public_is_exported_and_documented() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["models", "model", "synthesize", "synthesize_stream", "paint", "encode_styles", "morph", "close"]
+    "name",
+    [
+        "models",
+        "model",
+        "synthesize",
+        "synthesize_stream",
+        "paint",
+        "encode_styles",
+        "morph",
+        "edit",
+        "close",
+    ],
 )
 def test_both_clients_have_the_same_methods(name: str) -> None:
     def parameters(owner: type) -> list[inspect.Parameter]:

@@ -11,7 +11,8 @@ from PIL import Image
 
 from maskweave.v1 import synthesis_pb2 as pb
 from maskweave_client import LabelMap
-from maskweave_client._requests import synthesize_request
+from maskweave_client._conditions import Conditions
+from maskweave_client._synthesis_requests import synthesize_request
 
 SMALL = np.array([[0, 1, 2], [3, 4, 5]], np.uint8)
 
@@ -28,7 +29,7 @@ def build(label_map: LabelMap = SMALL, **changed: Any) -> pb.SynthesizeRequest:
         "priority": "interactive",
         **changed,
     }
-    return synthesize_request("faces64", label_map, **arguments)
+    return synthesize_request("faces64", Conditions(label_map), **arguments)
 
 
 def test_what_is_not_given_is_not_set() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from maskweave.v1 import synthesis_pb2 as pb
 from maskweave_client import Blend, Seed, Style, StyleCode, blend
 from maskweave_client._style_requests import encode_styles_request, morph_request
 from maskweave_client._styles import styles_to_proto
+from tests.support.turned import ORIENTATIONS, turned_file
 
 LABEL_MAP = np.zeros((2, 2), np.uint8)
 PICTURE = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
@@ -144,3 +146,20 @@ def test_a_morph_says_everything_it_was_told() -> None:
 def test_other_morphs_are_refused(changed: dict[str, Any], error: type[Exception], told: str) -> None:
     with pytest.raises(error, match=told):
         morph(**changed)
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_images_are_sent_as_they_are_shown(orientation: int) -> None:
+    upright = np.arange(18, dtype=np.uint8).reshape(2, 3, 3)
+    with Image.open(io.BytesIO(turned_file(upright, orientation))) as image:
+        raw = encode(image).picture.raw
+    assert (raw.width, raw.height, raw.data) == (3, 2, upright.tobytes())
+    with Image.open(io.BytesIO(turned_file(upright[..., 0], orientation))) as image:
+        sent = encode_styles_request("dolls", PICTURE, image, sample_seed=None, priority="interactive")
+    assert (sent.label_map.raw.width, sent.label_map.raw.data) == (3, upright[..., 0].tobytes())
+
+
+def test_a_damaged_orientation_turns_nothing() -> None:
+    image = Image.fromarray(PICTURE)
+    image.info["exif"] = b"no block at all"
+    assert encode(image).picture.raw.data == PICTURE.tobytes()

@@ -1,4 +1,4 @@
-"""GroupDNet: crops, groups that are really independent, published sizes, prior, losses."""
+"""GroupDNet: crops, groups that are really independent, published sizes, losses."""
 
 from typing import Any
 
@@ -7,7 +7,8 @@ import torch
 from pydantic import ValidationError
 from torch.nn import functional as F
 
-from training.groupdnet.config import PRESETS, BlockSection, EncoderSection, NetworkSection
+from tests.support.tiny_groupdnet import quarters, tiny
+from training.groupdnet.config import PRESETS, BlockSection
 from training.groupdnet.crops import class_crops, sampling_matrix
 from training.groupdnet.decoder import CGNorm
 from training.groupdnet.discriminator import MultiscaleDiscriminator
@@ -21,37 +22,12 @@ from training.groupdnet.losses import (
 )
 from training.groupdnet.network import GroupDNet
 from training.groupdnet.pack_config import load_styles_config
-from training.groupdnet.prior import StylePrior, fit_prior, gaussian
-from training.groupdnet.samples import PicturePairs
 from training.unet import one_hot
 
 
 @pytest.fixture(autouse=True)
 def seeded() -> None:
     torch.manual_seed(0)
-
-
-def tiny(**changes: Any) -> NetworkSection:
-    settings: dict[str, Any] = {
-        "classes": 4,
-        "style_classes": (0, 1, 2, 1),
-        "class_order": (2, 0, 3, 1),
-        "code": 3,
-        "code_side": 1,
-        "start": 16,
-        "blocks": tuple(BlockSection(width=16, groups=groups, hidden=8) for groups in (4, 2, 1)),
-        "map_resize": "area",
-        "spectral": False,
-        "fold": 2,
-        "encoder": EncoderSection(side=16, planes=4, widths=(4, 8), norm="group", spectral=False),
-    }
-    return NetworkSection.model_validate(settings | changes)
-
-
-def quarters(batch: int, side: int = 32) -> torch.Tensor:
-    """Maps with a class in each quarter."""
-    ids = torch.arange(4).view(2, 2).repeat_interleave(side // 2, 0).repeat_interleave(side // 2, 1)
-    return one_hot(ids.expand(batch, -1, -1), 4)
 
 
 def test_nearest_crops_are_those_of_the_published_code() -> None:
@@ -210,42 +186,3 @@ def test_kl_divergence_is_torchs_summed_over_a_samples_numbers() -> None:
     found = torch.distributions.Normal(mean, (0.5 * log_variance).exp())
     expected = torch.distributions.kl_divergence(found, torch.distributions.Normal(0.0, 1.0))
     torch.testing.assert_close(kl_divergence(mean, log_variance), expected.sum((1, 2)).mean())
-
-
-def test_gaussian_gives_back_mean_and_covariance() -> None:
-    factor = torch.tensor([[2.0, 0.0], [1.0, 0.5]])
-    vectors = torch.randn(20000, 2) @ factor.T + torch.tensor([1.0, -3.0])
-    mean, found = gaussian(vectors)
-    torch.testing.assert_close(mean, torch.tensor([1.0, -3.0]), atol=0.05, rtol=0)
-    torch.testing.assert_close(found, factor, atol=0.05, rtol=0)
-
-
-@torch.no_grad()
-def test_fitted_prior_draws_codes_like_those_of_the_pictures() -> None:
-    network = GroupDNet(tiny()).eval()
-    labels = quarters(1).argmax(1).byte().repeat(80, 1, 1)
-    pictures = (torch.rand(80, 3, 1, 1) * 255 + torch.zeros(80, 3, 32, 32)).byte()
-    pairs = PicturePairs(pictures, labels, 4)
-    prior = fit_prior(network, pairs, joint_spread=1.0, single_spread=1.0)
-    codes, _ = network.encode(*pairs.batch(torch.arange(80), torch.device("cpu")))
-    for drawn in prior(torch.randn(4000, 9)):
-        assert drawn.shape == (4000, 3, 3)
-        torch.testing.assert_close(drawn.mean(0), codes.mean(0), atol=0.05, rtol=0.1)
-        torch.testing.assert_close(drawn.std(0), codes.std(0), atol=0.03, rtol=0.15)
-
-
-def test_spreads_draw_the_codes_closer_to_their_means() -> None:
-    network = GroupDNet(tiny()).eval()
-    labels = quarters(1).argmax(1).byte().repeat(20, 1, 1)
-    pairs = PicturePairs((torch.rand(20, 3, 32, 32) * 255).byte(), labels, 4)
-    found = dict(fit_prior(network, pairs, joint_spread=1.0, single_spread=1.0).named_buffers())
-    joint = dict(fit_prior(network, pairs, joint_spread=0.5, single_spread=1.0).named_buffers())
-    single = dict(fit_prior(network, pairs, joint_spread=1.0, single_spread=0.5).named_buffers())
-    torch.testing.assert_close(joint, found | {"joint_factor": 0.5 * found["joint_factor"]})
-    torch.testing.assert_close(single, found | {"style_factor": 0.5 * found["style_factor"]})
-
-
-def test_unfitted_prior_leaves_noise_alone() -> None:
-    noise = torch.randn(2, 6)
-    for codes in StylePrior(3, 2)(noise):
-        torch.testing.assert_close(codes, noise.view(2, 3, 2))

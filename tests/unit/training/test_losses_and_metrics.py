@@ -3,8 +3,9 @@ import pytest
 import torch
 
 from training.losses import adversarial_loss, discriminator_loss, feature_loss, mask_loss, style_loss
-from training.metrics import agreement, frechet_distance, style_error
-from training.unet import one_hot
+from training.metrics import agreement, style_error
+from training.palette import IGNORED
+from training.unet import class_ids, one_hot
 
 
 def test_mask_loss_is_zero_for_equal_masks_and_the_kl_divergence_otherwise() -> None:
@@ -57,6 +58,21 @@ def test_pictures_without_a_face_are_wrong_at_every_pixel() -> None:
     assert result.iou == (0.5, 0.5)
 
 
+def test_pixels_of_no_class_do_not_count() -> None:
+    wanted = np.array([[[0, 1, IGNORED]], [[0, 1, IGNORED]]], np.uint8)
+    read = np.array([[[0, 0, 1]], [[0, 1, 0]]], np.uint8)
+    result = agreement(wanted, read, 2, np.array([True, False]))
+    assert result.accuracy == 0.25
+    assert result.iou == (1 / 3, 0.0)
+
+
+def test_maps_without_a_class_come_back_as_such() -> None:
+    ids = torch.tensor([[[0, 2], [IGNORED, 1]]], dtype=torch.uint8)
+    maps = one_hot(ids, 3)
+    assert maps[0, :, 1, 0].tolist() == [0, 0, 0]
+    assert class_ids(maps).tolist() == ids.tolist()
+
+
 def test_style_error_is_the_mean_difference_of_class_colours() -> None:
     labels = np.zeros((1, 8, 8), np.uint8)
     labels[:, :, 4:] = 1
@@ -64,9 +80,3 @@ def test_style_error_is_the_mean_difference_of_class_colours() -> None:
     result = source.copy()
     result[:, :, 4:] = 30
     assert style_error(source, labels, result, labels, 3) == 15.0
-
-
-def test_frechet_distance_of_shifted_gaussians_is_the_squared_shift() -> None:
-    points = np.random.default_rng(0).normal(size=(500, 3))
-    assert frechet_distance(points, points) == pytest.approx(0, abs=1e-6)
-    assert frechet_distance(points, points + 2.0) == pytest.approx(12.0, rel=1e-6)

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from tests.support.tiny_stylegan2 import tiny_generator
 from training.clustering import ProxyClusters, blur, fit_clusters
 from training.discriminator import SegmenterDiscriminator
 from training.generators.dcgan import load_generator
@@ -18,6 +19,13 @@ def test_one_hot_marks_each_cells_id() -> None:
     ids = torch.tensor([[[0, 2], [1, 1]]], dtype=torch.uint8)
     assert one_hot(ids, 3).argmax(1).tolist() == ids.tolist()
     assert one_hot(ids, 3).sum(1).eq(1).all()
+
+
+@pytest.mark.parametrize(("fold", "side"), [(2, 32), (4, 64), (16, 256)])
+def test_unet_folds_larger_pictures_further(fold: int, side: int) -> None:
+    pictures = torch.randn(1, 3, side, side)
+    assert UNet(3, 5, (8, 12, 16), fold=fold)(pictures).shape == (1, 5, 16, 16)
+    assert UNet(3, 5, (8, 12, 16), fold=fold, unfold=True)(pictures).shape == (1, 5, side, side)
 
 
 @pytest.mark.parametrize(("unfold", "side"), [(False, 16), (True, 32)])
@@ -81,6 +89,33 @@ def test_attention_moves_values_without_mixing_channels() -> None:
     torch.testing.assert_close(moved, value)
 
 
+def test_attention_moves_the_picture_in_the_making_with_the_features() -> None:
+    attention = CrossAttention(AttentionLevel(4, 2, 8), channels=6 + 3, width=3, skip_channels=3)
+    value = torch.randn(2, 9, 4, 4)
+    value[:, :3] = value[:, 6:]  # the first head's channels say the same as the picture,
+    value[:, 3:6] = value[:, 6:]  # and the second's
+    moved = attention(torch.randn(2, 3, 4, 4), torch.randn(2, 12, 4, 4), value)
+    torch.testing.assert_close(moved[:, 6:], (moved[:, :3] + moved[:, 3:6]) / 2)
+    assert not torch.allclose(moved, value, atol=0.1)
+
+
+def test_attention_that_turns_a_map_turns_its_picture() -> None:
+    attention = CrossAttention(AttentionLevel(4, 2, 16), channels=6 + 3, width=16, skip_channels=3)
+    cells = torch.eye(16).reshape(1, 16, 4, 4)
+    with torch.no_grad():
+        for layer, inputs in ((attention.query, 16), (attention.key, 9 + 16)):
+            layer.weight.zero_()
+            assert layer.bias is not None
+            layer.bias.zero_()
+            for head in range(2):
+                layer.weight[16 * head : 16 * head + 16, inputs - 16 :, 0, 0] = 100 * torch.eye(16)
+        attention.query_position.zero_()
+        attention.key_position.zero_()
+    value = torch.randn(1, 9, 4, 4)
+    moved = attention(cells.flip(3), torch.cat([value, cells], dim=1), value)
+    torch.testing.assert_close(moved, value.flip(3))
+
+
 def small_rearranger(generator_channels: dict[int, int]) -> Rearranger:
     return Rearranger(
         channels=generator_channels,
@@ -101,6 +136,28 @@ def test_rearranger_keeps_shapes_and_stays_within_the_generators_range() -> None
     result = network(generator, source, masks, masks)
     assert {r: f.shape for r, f in result.items()} == {r: f.shape for r, f in source.items()}
     assert all((features >= 0).all() for features in result.values())  # as after the generator's ReLU
+
+
+def test_rearranger_moves_what_an_imported_generator_makes() -> None:
+    generator = tiny_generator()
+    network = Rearranger(
+        channels=generator.channels,
+        skip_channels=generator.skip_channels,
+        clusters=5,
+        levels=(AttentionLevel(8, 4, 8), AttentionLevel(16, 4, 8)),
+        cut=16,
+        mask_resolution=16,
+        width=8,
+        hidden={8: 16, 16: 16},
+    )
+    latents = torch.randn(3, generator.latent_dim)
+    styles, source = generator.styles(latents), generator.head(latents, 16)
+    masks = one_hot(torch.randint(5, (3, 16, 16)), 5)
+    result = network(generator, source, masks, masks, styles)
+    assert {r: f.shape for r, f in result.items()} == {r: f.shape for r, f in source.items()}
+    assert result[16].min() < 0  # unlike the ReLU's
+    with pytest.raises(ValueError, match="needs the layer styles"):
+        network(generator, source, masks, masks)
 
 
 def test_target_mask_steers_the_rearranger_after_one_step() -> None:

@@ -5,6 +5,8 @@ import pytest
 from pydantic import ValidationError
 
 from training.config import PackConfig, load_config, pack_folder, read_config
+from training.generators.dcgan import load_generator
+from training.networks import rearranger
 from training.palette import ClassEntry, Palette
 
 LEVEL = {"resolution": 8, "heads": 4, "head_dim": 8}
@@ -81,6 +83,55 @@ def test_settings_that_do_not_go_together_are_refused(
     settings[section] |= changes
     with pytest.raises(ValidationError, match=complaint):
         PackConfig.model_validate(settings)
+
+
+SECTION = {"resolution": 256, "truncation": 0.7, "noise": "const"}
+
+
+@pytest.mark.parametrize(
+    ("generator", "section", "complaint"),
+    [
+        ("stylegan2", None, "belongs to pack.generator = 'stylegan2', which needs it; .* without it"),
+        ("dcgan", SECTION, "found 'dcgan' with it"),
+        (
+            "stylegan2",
+            SECTION | {"resolution": 32},
+            "must be stylegan2.resolution, 32, divided by one of 2, 4",
+        ),
+        ("stylegan2", SECTION | {"truncation": 1.5}, "truncation"),
+        ("stylegan2", SECTION | {"noise": "random"}, "noise"),
+    ],
+)
+def test_section_of_an_imported_generator_must_fit(
+    generator: str, section: dict[str, Any] | None, complaint: str
+) -> None:
+    settings = load_config("faces64").model_dump()
+    settings["pack"]["generator"] = generator
+    with pytest.raises(ValidationError, match=complaint):
+        PackConfig.model_validate(settings | {"stylegan2": section})
+
+
+def test_fold_follows_from_the_pictures_and_the_proxy_masks() -> None:
+    assert load_config("faces64").fold == 2
+    settings = load_config("faces64").model_dump()
+    settings["pack"]["generator"] = "stylegan2"
+    assert PackConfig.model_validate(settings | {"stylegan2": SECTION}).fold == 8
+
+
+@pytest.mark.parametrize(
+    ("level", "complaint"),
+    [
+        (LEVEL | {"heads": 7}, "7 heads at 8x8, where the generator has 256 channels; they must divide"),
+        (LEVEL | {"resolution": 4}, "4 heads at 4x4, where the generator has 0 channels"),
+    ],
+)
+def test_levels_must_fit_the_generators_features(level: dict[str, int], complaint: str) -> None:
+    settings = load_config("faces64").model_dump()
+    settings["rearranger"] |= {"levels": [level], "hidden": {8: 8, 16: 8, 32: 8} | {level["resolution"]: 8}}
+    settings["rearranger"]["weights"]["features"] = {}
+    config = PackConfig.model_validate(settings)
+    with pytest.raises(ValueError, match=complaint):
+        rearranger(config, load_generator())
 
 
 def test_weights_of_features_belong_to_rearranged_resolutions() -> None:

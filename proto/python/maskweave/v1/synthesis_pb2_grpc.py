@@ -50,6 +50,11 @@ class SynthesisServiceStub(object):
                 request_serializer=maskweave_dot_v1_dot_synthesis__pb2.MorphRequest.SerializeToString,
                 response_deserializer=maskweave_dot_v1_dot_synthesis__pb2.MorphResponse.FromString,
                 )
+        self.Edit = channel.unary_unary(
+                '/maskweave.v1.SynthesisService/Edit',
+                request_serializer=maskweave_dot_v1_dot_synthesis__pb2.EditRequest.SerializeToString,
+                response_deserializer=maskweave_dot_v1_dot_synthesis__pb2.EditResponse.FromString,
+                )
 
 
 class SynthesisServiceServicer(object):
@@ -156,6 +161,24 @@ class SynthesisServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Edit(self, request, context):
+        """Edits one picture: gives what it shows the shape of a label map, and keeps who it is and its colours.
+        For models whose `Model.editing` is set.
+
+        With the label map that the picture has now, only what differs between the two is made anew: the
+        result is blended into the picture there, with a soft edge `blend_width` wide around it, and beyond
+        that edge the picture stays as it was, bit for bit. Without, the whole picture is made anew.
+
+        The same request gives the same bytes, as for Synthesize. However strange the wish (no nose, huge
+        ears), the answer is a picture; whether it is a good one, the model decides.
+
+        Errors: as for Synthesize; INVALID_ARGUMENT also for a model that cannot be edited, and for a picture
+        that is not of the model's size.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SynthesisServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -193,6 +216,11 @@ def add_SynthesisServiceServicer_to_server(servicer, server):
                     servicer.Morph,
                     request_deserializer=maskweave_dot_v1_dot_synthesis__pb2.MorphRequest.FromString,
                     response_serializer=maskweave_dot_v1_dot_synthesis__pb2.MorphResponse.SerializeToString,
+            ),
+            'Edit': grpc.unary_unary_rpc_method_handler(
+                    servicer.Edit,
+                    request_deserializer=maskweave_dot_v1_dot_synthesis__pb2.EditRequest.FromString,
+                    response_serializer=maskweave_dot_v1_dot_synthesis__pb2.EditResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -321,5 +349,22 @@ class SynthesisService(object):
         return grpc.experimental.unary_stream(request, target, '/maskweave.v1.SynthesisService/Morph',
             maskweave_dot_v1_dot_synthesis__pb2.MorphRequest.SerializeToString,
             maskweave_dot_v1_dot_synthesis__pb2.MorphResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def Edit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/maskweave.v1.SynthesisService/Edit',
+            maskweave_dot_v1_dot_synthesis__pb2.EditRequest.SerializeToString,
+            maskweave_dot_v1_dot_synthesis__pb2.EditResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)

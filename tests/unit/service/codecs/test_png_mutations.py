@@ -16,6 +16,7 @@ from service.codecs.png import decode_png
 from service.core.errors import InvalidArgument
 from tests.fuzz.targets import png, png_repaired
 from tests.support.png import GREY, INDEXED, SIGNATURE, chunk, header, one_channel_png
+from tests.support.turned import ORIENTATIONS, exif_of, lying
 
 wild = settings(deadline=None)  # the machine is small and busy
 
@@ -107,19 +108,13 @@ def written(kind: str, **options: object) -> bytes:
     return file.getvalue()
 
 
-def turned() -> Image.Exif:
-    exif = Image.Exif()
-    exif[0x0112] = 6  # orientation: a quarter turn
-    return exif
-
-
 MORE = [Image.new("RGB", (8, 8), "red")]
 
 
 @pytest.mark.parametrize(
     ("data", "told"),
     [
-        (written("JPEG", exif=turned()), "bytes that start with ff d8 ff"),
+        (written("JPEG", exif=exif_of(6)), "bytes that start with ff d8 ff"),
         (written("WEBP"), "bytes that start with 52 49 46 46"),
         (written("WEBP", save_all=True, append_images=MORE), "bytes that start with 52 49 46 46"),
         (written("GIF"), "bytes that start with 47 49 46 38"),
@@ -146,3 +141,21 @@ def test_what_is_no_label_map_is_called_by_its_name(data: bytes, told: str) -> N
 def test_other_formats_with_a_png_signature_are_refused(data: bytes, tail: bytes) -> None:
     with pytest.raises(InvalidArgument):
         decode_png(SIGNATURE + data[8:] + tail, field="png")
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+@pytest.mark.parametrize("colour", [GREY, INDEXED])
+def test_label_maps_are_turned_as_their_orientation_says(orientation: int, colour: int) -> None:
+    stored = lying(np.array(IDS, np.uint8), orientation).tolist()
+    for depth in (4, 8):
+        block = chunk(b"eXIf", exif_of(orientation).tobytes().removeprefix(b"Exif\0\0"))
+        data = one_channel_png(stored, depth=depth, colour=colour, extra=block)
+        np.testing.assert_array_equal(decode_png(data, field="png"), IDS)
+
+
+@wild
+@given(st.binary(max_size=60))
+@example(b"MM\0*\0\0\0\x08\xff\xff")
+def test_a_label_map_with_any_block_is_read(block: bytes) -> None:
+    data = one_channel_png(IDS, extra=chunk(b"eXIf", block))
+    assert sorted(decode_png(data, field="png").shape) == [3, 5]

@@ -11,10 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from service.codecs.source import decode_picture, decode_pixels
+from service.codecs.source import (
+    decode_any_picture,
+    decode_any_pixels,
+    decode_on_white,
+    decode_picture,
+    decode_pixels,
+)
 from service.core.errors import InvalidArgument
 from service.core.limits import LIMITS
-from tests.support.png import chunk, header
+from tests.support.png import GREY, GREY_ALPHA, RGBA, chunk, header
+from tests.support.png import RGB as COLOUR
+from tests.support.turned import ORIENTATIONS, exif_of, lying, turned_file
 
 RGB = np.arange(4 * 3 * 3, dtype=np.uint8).reshape(3, 4, 3)
 TOO_MANY_BYTES = bytes(LIMITS.max_encoded_bytes + 1)
@@ -46,6 +54,62 @@ def test_greys_palettes_and_jpegs_become_rgb() -> None:
     assert decode_picture(written(grey, "JPEG"), 4, 3, field="f").tolist() == [[[77] * 3] * 4] * 3
 
 
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_files_are_turned_as_their_orientation_says(orientation: int) -> None:
+    png = turned_file(RGB, orientation)
+    np.testing.assert_array_equal(decode_picture(png, 4, 3, field="f"), RGB)
+    grey = np.repeat(np.array([[20, 90, 160, 230]] * 3, np.uint8) // np.array([[1], [2], [3]]), 8, 0)
+    large: np.ndarray[Any, np.dtype[np.uint8]] = np.repeat(grey, 8, 1).astype(np.uint8)
+    found = decode_picture(turned_file(large, orientation, "JPEG", quality=95), 32, 24, field="f")
+    assert np.abs(found[..., 0].astype(int) - large).max() <= 8
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_the_size_counts_once_the_picture_is_upright(orientation: int) -> None:
+    lies = orientation >= 5
+    stored = lying(RGB, orientation)
+    assert stored.shape[:2] == ((4, 3) if lies else (3, 4))
+    data = written(Image.fromarray(RGB), exif=exif_of(orientation))
+    if lies:
+        assert "3 x 4 pixels; allowed: exactly 4 x 3 pixels" in refusal(data)
+        assert decode_picture(data, 3, 4, field="f").shape == (4, 3, 3)
+    else:
+        assert decode_picture(data, 4, 3, field="f").shape == (3, 4, 3)
+
+
+def test_a_picture_that_lies_and_does_not_say_so_is_refused() -> None:
+    lying_down = written(Image.fromarray(lying(RGB, 6)))
+    assert "3 x 4 pixels; allowed: exactly 4 x 3 pixels" in refusal(lying_down)
+
+
+BLOCKS = [
+    b"",
+    b"Exif",
+    b"no block at all",
+    b"MM\0*\0\0\0\x08\xff\xff",  # 65535 entries and none of them
+    exif_of(6).tobytes()[:-9],
+    exif_of(9).tobytes(),
+    exif_of(0).tobytes(),
+    exif_of(6).tobytes().replace(b"\x01\x12\0\x03", b"\x01\x12\0\x02"),  # orientation as text
+]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL.TiffImagePlugin")  # as in the gateway
+@pytest.mark.parametrize("block", BLOCKS)
+def test_a_damaged_block_turns_nothing_and_refuses_nothing(block: bytes) -> None:
+    jpeg = written(Image.new("L", (4, 3), 77), "JPEG", exif=b"Exif\0\0" + block)
+    assert decode_picture(jpeg, 4, 3, field="f").tolist() == [[[77] * 3] * 4] * 3
+    png = written(Image.fromarray(RGB), exif=block or b"\0")
+    np.testing.assert_array_equal(decode_picture(png, 4, 3, field="f"), RGB)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL.TiffImagePlugin")
+@given(st.binary(max_size=80) | st.binary(max_size=80).map(lambda data: exif_of(6).tobytes()[:20] + data))
+def test_any_block_is_read_or_left(block: bytes) -> None:
+    file = written(Image.fromarray(RGB[:, :3]), exif=block or b"\0")
+    assert decode_picture(file, 3, 3, field="f").shape == (3, 3, 3)
+
+
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "I;16"])
 def test_other_channels_are_refused(mode: str) -> None:
     assert f"a picture of mode {mode}" in refusal(written(Image.new(mode, (4, 3))))
@@ -55,6 +119,42 @@ def test_transparent_palettes_and_cmyk_are_refused() -> None:
     palette = Image.new("P", (4, 3))
     assert "with transparency" in refusal(written(palette, transparency=0))
     assert "mode CMYK" in refusal(written(Image.new("CMYK", (4, 3)), "JPEG"))
+
+
+@pytest.mark.parametrize("colour", [GREY, COLOUR, GREY_ALPHA, RGBA])
+def test_sixteen_bits_are_refused_by_the_header(colour: int) -> None:
+    deep = header(4, 3, 16, colour) + chunk(b"IDAT") + chunk(b"IEND")
+    for decode in (decode_any_picture, decode_on_white):
+        with pytest.raises(InvalidArgument, match=r"16 bits per channel|mode I;16|mode RGBA|mode LA"):
+            decode(deep, field="f")
+
+
+def test_pictures_of_any_size_keep_to_the_limits() -> None:
+    found = decode_any_picture(written(Image.fromarray(RGB)), field="f")
+    np.testing.assert_array_equal(found, RGB)
+    np.testing.assert_array_equal(decode_any_pixels(RGB.tobytes(), 4, 3, field="f"), RGB)
+    for width, height in ((4097, 1), (4096, 4096)):
+        large = header(width, height, 8, COLOUR) + chunk(b"IDAT", bytes(9)) + chunk(b"IEND")
+        with pytest.raises(InvalidArgument, match=f"f: got {width} x {height} pixels; allowed: 1 to 4096"):
+            decode_any_picture(large, field="f")
+        with pytest.raises(InvalidArgument, match=f"f: got {width} x {height} pixels; allowed: 1 to 4096"):
+            decode_any_pixels(b"", width, height, field="f")
+    with pytest.raises(InvalidArgument, match=r"f\.data: got 35 bytes; allowed: exactly 36"):
+        decode_any_pixels(RGB.tobytes()[:-1], 4, 3, field="f")
+
+
+def test_what_is_transparent_is_white() -> None:
+    layer = np.zeros((1, 4, 4), np.uint8)
+    layer[0, :, 3] = [0, 255, 51, 255]
+    layer[0, 3, :3] = [255, 0, 0]
+    wanted = [255, 0, 204, 76]
+    assert decode_on_white(written(Image.fromarray(layer)), field="f")[0].tolist() == wanted
+    palette = Image.fromarray(np.array([[0, 1]], np.uint8))
+    palette.putpalette([0, 0, 0, 9, 9, 9])
+    assert decode_on_white(written(palette, transparency=0), field="f").tolist() == [[255, 9]]
+    grey = Image.fromarray(np.array([[7, 8]], np.uint8))
+    assert decode_on_white(written(grey, transparency=8), field="f").tolist() == [[7, 255]]
+    assert decode_on_white(written(grey.convert("1")), field="f").shape == (1, 2)
 
 
 @pytest.mark.parametrize("kind", ["GIF", "BMP", "TIFF", "WEBP"])
@@ -73,7 +173,12 @@ def test_a_bomb_is_refused_by_its_header() -> None:
 def test_a_picture_that_is_cut_off_is_refused() -> None:
     for kind in ("PNG", "JPEG"):
         data = written(Image.effect_noise((4, 3), 90).convert("RGB"), kind)
-        assert "damaged, cut off" in refusal(data[: len(data) - 20])
+        assert "damaged or cut off" in refusal(data[: len(data) - 20])
+
+
+def test_a_png_without_pixel_data_is_refused() -> None:
+    """Pillow fails over it with an IndexError."""
+    assert "damaged or cut off" in refusal(header(4, 3, 8, COLOUR) + chunk(b"IEND"))
 
 
 def test_pixels_must_fill_the_size_exactly() -> None:

@@ -32,7 +32,7 @@ def _used() -> Metrics:
     metrics.failed("OVERLOADED")
     metrics.waited("faces64", 0.001)
     for _ in range(3):
-        metrics.image_made("faces64", "png")
+        metrics.image_made("faces64", "sketch", "png")
     metrics.frames_dropped("faces64", 2)
     metrics.stage("faces64_rearranger", 0.002, queue_seconds=0.001)
     metrics.stage("faces64_generator_head", 0.0, queue_seconds=0.0, cached=True)

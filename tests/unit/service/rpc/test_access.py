@@ -66,6 +66,12 @@ def test_a_key_for_something_else_is_refused(method: str) -> None:
         ACCESS.permit(method, [("x-api-key", EDITOR_KEY)])
 
 
+def test_edits_are_for_editors_alone() -> None:
+    assert ACCESS.permit("Edit", [("x-api-key", EDITOR_KEY)]) == EDITOR
+    with pytest.raises(PermissionDenied, match="'studio' has the scopes synthesize; this needs edit"):
+        ACCESS.permit("Edit", [("x-api-key", KEY)])
+
+
 @pytest.mark.parametrize("method", ["ListModels", "GetModel", "EncodeStyles"])
 def test_models_and_codes_are_for_editors_too(method: str) -> None:
     assert ACCESS.permit(method, [("x-api-key", EDITOR_KEY)]) == EDITOR

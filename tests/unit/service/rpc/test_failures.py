@@ -22,12 +22,14 @@ from service.core.metrics import Metrics, Rpc
 from service.core.statuses import STATUS_CODES, describe
 from service.engine.base import Array
 from service.rpc.calls import Calls
+from service.rpc.edit_servicer import EditServicer
 from service.rpc.handlers import add_synthesis_service
 from service.rpc.paint import PaintSessions
 from service.rpc.servicer import SynthesisServicer
 from service.rpc.status import DETAILS_TRAILER, rich_status
 from service.rpc.style_servicer import StyleServicer
 from service.synthesis.catalogue import build_catalogue
+from service.synthesis.editing import Editor
 from service.synthesis.painting import Painting
 from service.synthesis.style_encoding import StyleEncoder
 from service.synthesis.synthesizer import Synthesizer
@@ -56,6 +58,7 @@ async def stub_on(
             server,
             SynthesisServicer(synthesizer, metrics, max_message_bytes=2**20),
             StyleServicer(StyleEncoder(engine, catalogue, codecs, admission), synthesizer, metrics),
+            EditServicer(Editor(engine, catalogue, codecs, admission), metrics),
             PaintSessions(
                 partial(Painting.begin, synthesizer=synthesizer, codecs=codecs),
                 metrics,

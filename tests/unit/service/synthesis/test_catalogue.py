@@ -12,7 +12,17 @@ from service.core.errors import RepositoryError
 from service.engine.base import ANY_SIZE, ModelInfo, TensorSpec
 from service.synthesis.catalogue import build_catalogue
 from service.synthesis.models import ConditionKind, Layout
-from tests.support.fake_engine import ENSEMBLE, FLOAT32, PALETTE, with_parameters
+from tests.support.fake_engine import (
+    ENSEMBLE,
+    FLOAT32,
+    OTHER_CONDITIONS,
+    PALETTE,
+    PROXY_MASK,
+    SCRIBBLE,
+    SKETCH,
+    STYLED,
+    with_parameters,
+)
 
 
 def catalogue_of(*infos: ModelInfo) -> list[str]:
@@ -139,6 +149,58 @@ def test_all_problems_of_all_ensembles_are_told() -> None:
 def test_two_ensembles_for_one_condition() -> None:
     (found,) = problems_of(ENSEMBLE, replace(ENSEMBLE, name="again"))
     assert "'label_map', which tiny_label_map serves already" in found
+
+
+def test_every_kind_of_condition_of_a_pack_is_one_model() -> None:
+    infos = (ENSEMBLE, *OTHER_CONDITIONS)
+    for order in (infos, infos[::-1]):
+        model = build_catalogue({info.name: info for info in order})["tiny"]
+        assert list(model.conditions) == list(ConditionKind)
+        assert {kind: support.served_by for kind, support in model.conditions.items()} == {
+            kind: f"tiny_{kind.value}" for kind in ConditionKind
+        }
+        assert {kind for kind, support in model.conditions.items() if support.style_strength is None} == {
+            ConditionKind.PROXY_MASK,
+            ConditionKind.EXEMPLAR,
+        }
+        assert {kind: support.proxy_clusters for kind, support in model.conditions.items()} == {
+            kind: 5 if kind is ConditionKind.PROXY_MASK else 0 for kind in ConditionKind
+        }
+        mask = model.conditions[ConditionKind.PROXY_MASK]
+        assert (mask.width, mask.height) == (3, 2)
+
+
+def test_a_pack_may_do_without_label_maps() -> None:
+    assert list(build_catalogue({SKETCH.name: SKETCH})["tiny"].conditions) == [ConditionKind.SKETCH]
+
+
+@pytest.mark.parametrize(
+    ("info", "changed", "problem"),
+    [
+        (SKETCH, {"style_strength": None}, 'parameters["maskweave.style_strength"]: missing'),
+        (SKETCH, {"title": "Other"}, 'parameters["maskweave.*"]: differ from those of tiny_label_map'),
+        (PROXY_MASK, {"proxy_clusters": None}, 'parameters["maskweave.proxy_clusters"]: missing'),
+        (PROXY_MASK, {"proxy_clusters": "257"}, "parameters[\"maskweave.proxy_clusters\"]: got '257'"),
+        (
+            SKETCH,
+            {"condition": "exemplar"},
+            "input[PICTURE]: missing; allowed: uint8, dims [height, width, 3]",
+        ),
+        (
+            SCRIBBLE,
+            {"palette": json.dumps([{**PALETTE[0], "id": 255}])},
+            'parameters["maskweave.palette"]: has the id 255',
+        ),
+        (
+            STYLED,
+            {"condition": "sketch"},
+            "parameters[\"maskweave.condition\"]: got 'sketch'; allowed: 'label_map' for the",
+        ),
+    ],
+)
+def test_wrong_conditions(info: ModelInfo, changed: dict[str, str | None], problem: str) -> None:
+    found = problems_of(ENSEMBLE, with_parameters(info, **changed))
+    assert found[0].startswith(f"{info.name}/config.pbtxt: {problem}")
 
 
 FUSED = replace(ENSEMBLE, name="tiny_label_map_fused", steps=())

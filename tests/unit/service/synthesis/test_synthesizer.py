@@ -20,7 +20,7 @@ from service.synthesis.models import Model
 from service.synthesis.request import FirstSeed, Latents, Origin, RawLabelMap, Seeds, SynthesisRequest
 from service.synthesis.starts import latent_from_seed, resolve_starts
 from service.synthesis.synthesizer import Synthesizer
-from tests.support.fake_engine import FakeEngine
+from tests.support.fake_engine import ENSEMBLE, OTHER_CONDITIONS, FakeEngine
 
 BLANK = RawLabelMap(b"\0", 1, 1)
 
@@ -181,6 +181,23 @@ async def test_warm_up_makes_a_picture_with_every_model(codecs: ThreadPoolExecut
     assert len(engine.contexts) == 1
 
 
+async def test_warm_up_makes_a_picture_from_every_kind_of_condition(codecs: ThreadPoolExecutor) -> None:
+    seen: list[dict[str, tuple[int, ...]]] = []
+
+    async def look(inputs: Mapping[str, Array]) -> None:
+        seen.append({name: value.shape for name, value in inputs.items()})
+
+    await synthesizer_on(FakeEngine(look, (ENSEMBLE, *OTHER_CONDITIONS)), codecs).warm_up()
+    with_strength = {"LATENT": (1, 3), "STYLE_STRENGTH": (1, 1)}
+    assert seen == [
+        {"LABEL_MAP": (1, 2, 2), **with_strength},
+        {"SKETCH": (1, 2, 2), **with_strength},
+        {"SCRIBBLE": (1, 2, 2), **with_strength},
+        {"TARGET_PROXY_MASK": (1, 2, 3), "LATENT": (1, 3)},
+        {"PICTURE": (1, 2, 2, 3), "LATENT": (1, 3)},
+    ]
+
+
 async def test_a_condition_that_the_model_does_not_accept(model: Model, codecs: ThreadPoolExecutor) -> None:
     catalogue = {"tiny": replace(model, conditions={})}
     without = Synthesizer(FakeEngine(), catalogue, codecs, Admission(slots=1, room=0))
@@ -190,7 +207,7 @@ async def test_a_condition_that_the_model_does_not_accept(model: Model, codecs: 
 
 async def test_a_request_that_is_not_let_in_is_not_decoded(codecs: ThreadPoolExecutor, model: Model) -> None:
     synthesizer = Synthesizer(FakeEngine(), {"tiny": model}, codecs, Admission(slots=1, room=0))
-    undecodable = replace(request_for(1, 2), label_map=RawLabelMap(b"", 1, 1))
+    undecodable = replace(request_for(1, 2), condition=RawLabelMap(b"", 1, 1))
     with pytest.raises(Overloaded, match="there is room for 0, and it asks for 2"):
         await pictures_of(synthesizer, undecodable)
 

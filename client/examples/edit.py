@@ -1,0 +1,104 @@
+"""Edits a picture: longer hair, a wider mouth, no nose; what is not edited stays as it was.
+
+Uses nothing but the client, NumPy and Pillow. With a service that offers a model that can be edited:
+
+    python client/examples/edit.py --address localhost:50051 --output edit.png
+
+By default it edits the face of a seed, and then the same face again as a picture, which the service has never
+seen. With `--picture` and `--picture-map` it edits yours, of the model's size and aligned as its faces are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from style_sheet import LABEL_MAPS, Columns, class_of, read_label_map, rows_sheet
+
+from maskweave_client import Client, Model
+
+Labels = NDArray[np.uint8]
+
+
+def main() -> None:
+    """Make the sheet."""
+    given = _options()
+    with Client(given.address) as client:
+        model = _model_to_edit(client, given.model)
+        label_map = read_label_map(given.picture_map or given.label_map, model)
+        if given.picture is None:
+            face = client.synthesize(model.name, label_map, seed=given.seed).pictures[0].to_pil()
+            rows = [("of a seed", _row(client, model, given.seed, face, label_map))]
+        else:
+            with Image.open(given.picture) as image:
+                face, rows = image.convert("RGB"), []
+        if model.editing is not None and model.editing.pictures:
+            rows.append(("as a picture", _row(client, model, face, face, label_map)))
+    rows_sheet(f"Edits, {model.title}", rows).save(given.output)
+    print(f"{sum(len(columns) for _, columns in rows)} pictures: {given.output.resolve()}")
+
+
+def _row(
+    client: Client, model: Model, what: Image.Image | int, face: Image.Image, label_map: Labels
+) -> Columns:
+    columns: Columns = [("label map", model.palette.color_picture(label_map)), ("as it is", face)]
+    for title, target in _targets(model, label_map).items():
+        changed = client.edit(model.name, what, target, source=label_map).pictures[0]
+        columns.append((title, changed.to_pil()))
+    return columns
+
+
+def _targets(model: Model, label_map: Labels) -> dict[str, Labels]:
+    """The label maps that are wished for, by title."""
+    background, hair, skin, nose, mouth = (
+        class_of(model, name) for name in ("background", "hair", "skin", "nose", "mouth")
+    )
+    near = _widened(label_map == hair, 6) & (label_map == background)
+    return {
+        "more hair": np.where(near, hair, label_map).astype(np.uint8),
+        "a wider mouth": np.where(
+            _widened(label_map == mouth, 3) & (label_map == skin), mouth, label_map
+        ).astype(np.uint8),
+        "no nose": np.where(label_map == nose, skin, label_map).astype(np.uint8),
+    }
+
+
+def _widened(region: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
+    """A region and what is left or right of it."""
+    wide = region.copy()
+    for step in range(1, pixels + 1):
+        wide[:, step:] |= region[:, :-step]
+        wide[:, :-step] |= region[:, step:]
+    return wide
+
+
+def _model_to_edit(client: Client, name: str | None) -> Model:
+    for model in client.models():
+        if model.editing is not None and name in (None, model.name):
+            return model
+    raise SystemExit("the service offers no such model that can be edited")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--address", default=os.environ.get("MASKWEAVE_ADDRESS", "localhost:50051"))
+    parser.add_argument("--model", help="a model that can be edited; the first of the service by default")
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--label-map", type=Path, default=LABEL_MAPS / "heldout_tilted.png")
+    parser.add_argument("--picture", type=Path, help="a picture to edit, with --picture-map")
+    parser.add_argument("--picture-map", type=Path, help="the label map that it has now")
+    parser.add_argument("--output", type=Path, default=Path("edit.png"))
+    given = parser.parse_args()
+    if (given.picture is None) != (given.picture_map is None):
+        parser.error("--picture and --picture-map go together")
+    return given
+
+
+if __name__ == "__main__":
+    main()

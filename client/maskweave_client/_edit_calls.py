@@ -1,0 +1,80 @@
+"""The call that edits pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from maskweave_client._connection import Connection
+from maskweave_client._edit_requests import edit_request
+from maskweave_client._requests import ImageFormat, LabelMap, Priority
+from maskweave_client._results import Result, edit_result_from_proto
+from maskweave_client._style_requests import SourcePicture
+
+
+class EditCalls(Connection):
+    """What a client can edit."""
+
+    def edit(
+        self,
+        model: str,
+        picture_or_seed: SourcePicture | int | None,
+        target: LabelMap,
+        *,
+        source: LabelMap | None = None,
+        latent: NDArray[Any] | Sequence[float] | None = None,
+        style_strength: float | None = None,
+        blend_width: float | None = None,
+        image_format: ImageFormat = "png",
+        quality: int | None = None,
+        priority: Priority = "interactive",
+        timeout: float | None = None,
+        request_id: str | None = None,
+    ) -> Result:
+        """Give a picture the shape of a label map, and keep who it is and its colours.
+
+        With `source`, the label map that the picture has now, only what is different in `target` is made
+        anew; beyond a soft edge around that the picture stays as it was, bit for bit. Without, all is made
+        anew.
+
+        Args:
+            model: Name of a model that can be edited, for example `faces64`.
+            picture_or_seed: What is edited. A picture of exactly the model's size: RGB, uint8 `[height,
+                width, 3]`, an image without transparency, or the bytes of a PNG or JPEG. Or an integer: the
+                picture that `synthesize` makes of this seed and `source`.
+            target: What the picture is to show: a 2-D array of class ids, an image of mode P, L or 1, or the
+                bytes of a PNG.
+            source: What it shows now, in the same forms.
+            latent: In place of a seed, float `[latent_size]`; `picture_or_seed` is None then.
+            style_strength: Weight of the picture's style against `target`; the model's default when None.
+            blend_width: Width of the soft edge, in pixels of the picture; the model's default when None.
+            image_format: Format in which the result travels.
+            quality: 1 to 100, for jpeg and webp.
+            priority: `interactive` goes first when the service is busy; `batch` for what nobody waits for.
+            timeout: Seconds to wait; the client's default when None.
+            request_id: Your id of the request, for the service's log.
+
+        Returns:
+            The one picture.
+
+        Raises:
+            InvalidRequest: The model cannot be edited, or the picture is not of its size.
+            MaskweaveError: The call failed otherwise; see its other subclasses.
+            ValueError: An argument cannot be what it is meant to be, or none or several sources are given.
+            TypeError: The picture or a label map is of none of the types allowed.
+        """
+        request = edit_request(
+            model,
+            picture_or_seed,
+            target,
+            source=source,
+            latent=latent,
+            style_strength=style_strength,
+            blend_width=blend_width,
+            image_format=image_format,
+            quality=quality,
+            priority=priority,
+        )
+        return edit_result_from_proto(self._call(self._stub.Edit, request, timeout, request_id))

@@ -1,0 +1,130 @@
+"""Somebody's StyleGAN2 becomes a served model by commands and one configuration file, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from maskweave_client import Client
+from tests.support import stylegan2_files as files
+from tests.support.gateway_process import gateway_process
+from tests.support.tiny_stylegan2 import CHANNELS, CONFIG, tiny_generator, tiny_state
+from training import config as training_config
+from training.config import load_config
+from training.data.labelled import LABELLER_PYTHON_VARIABLE
+from training.data.samples import latents_of, to_uint8
+from training.import_cli import import_
+from training.pipeline import SynthesisPipeline, load_pipeline
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+PACK = "mine"
+LABEL_MAP = np.kron(np.arange(8, dtype=np.uint8).reshape(2, 4), np.ones((16, 8), np.uint8))
+ON_CPU = ("--device", "cpu", "--threads", "1", "--log-every", "5", "--sheet-every", "1000")
+VERBS = [
+    ("data", PACK),
+    ("train", "proxies", "--pack", PACK, *ON_CPU),
+    ("train", "rearranger", "--pack", PACK, *ON_CPU),
+    ("train", "mapper", "--pack", PACK, *ON_CPU),
+    ("evaluate", PACK, "--pairs", "12"),
+    ("export", "repository", PACK, "--layout", "both", "--repository", "repository"),
+]
+PROGRAM = """
+import sys, training.config
+from pathlib import Path
+training.config.PACKS = Path("packs")  # a user's own stands among the product's
+import maskweave_cli
+for verb in {verbs!r}:
+    maskweave_cli.main(verb, standalone_mode=False)
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder where every verb has been run: packs/mine, runs/mine, data/mine, repository."""
+    root = tmp_path_factory.mktemp("own")
+    checkpoint = root / "network-snapshot-000000.pkl"
+    checkpoint.write_bytes(files.ada_pickle(files.ada_generator(tiny_state())))
+    folder = root / "packs" / PACK
+    result = CliRunner().invoke(import_, ["stylegan2", str(checkpoint), "--output", str(folder)])
+    assert result.exit_code == 0, result.output
+    shutil.copy(CONFIG, folder / "config.toml")
+    environment = os.environ | {LABELLER_PYTHON_VARIABLE: sys.executable}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(verbs=VERBS)],
+        cwd=root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return root
+
+
+@pytest.fixture(scope="module")
+def pipeline(made: Path) -> Iterator[SynthesisPipeline]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training_config, "PACKS", made / "packs")
+        yield load_pipeline(load_config(PACK), made / "packs" / PACK)
+
+
+@pytest.fixture(scope="module", params=["ensemble", "fused"])
+def client(made: Path, request: pytest.FixtureRequest) -> Iterator[Client]:
+    with (
+        gateway_process(made / "repository", layout=request.param) as gateway,
+        Client(gateway.address) as connected,
+    ):
+        yield connected
+
+
+def test_every_stage_is_trained(made: Path) -> None:
+    for run, losses in (("proxy_segmenter", ["loss"]), ("rearranger", ["image", "features"])):
+        lines = [
+            json.loads(line)
+            for line in (made / "runs" / PACK / run / "metrics.jsonl").read_text().splitlines()
+        ]
+        third = len(lines) // 3
+        for loss in losses:
+            values = [line[loss] for line in lines]
+            assert sum(values[-third:]) < sum(values[:third]), (run, loss)
+    figures = json.loads((made / "runs" / PACK / "evaluation" / "metrics.json").read_text())
+    assert figures["pairs"] == 12
+
+
+def test_the_head_gives_the_imported_generators_own_pictures(pipeline: SynthesisPipeline) -> None:
+    latents = torch.randn(2, 16, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        torch.testing.assert_close(pipeline.head(latents).pictures, tiny_generator().pictures(latents))
+    assert pipeline.generator.channels == {r: CHANNELS[r] + 3 for r in (8, 16)}
+
+
+def test_it_is_offered_as_it_is(client: Client) -> None:
+    model = client.model(PACK)
+    assert (model.image_width, model.image_height) == (32, 32)
+    assert [entry.name for entry in model.palette][:2] == ["black", "darkest"]
+
+
+def test_served_pictures_are_those_of_pytorch(client: Client, pipeline: SynthesisPipeline) -> None:
+    seeds = list(range(5))
+    result = client.synthesize(PACK, LABEL_MAP, seeds=seeds, style_strength=0.5)
+    served = np.stack([picture.to_numpy().astype(int) for picture in result.pictures])
+    labels = torch.from_numpy(LABEL_MAP).expand(5, -1, -1)
+    expected = to_uint8(pipeline(labels, latents_of(seeds, 16, 1.0), torch.full((5, 1), 0.5))).astype(int)
+    assert served.shape == (5, 32, 32, 3)
+    assert served.std() > 10
+    apart = np.abs(served - expected)
+    # A cell of a proxy mask that was a close call may fall the other way, and changes its surroundings.
+    assert (apart.max(axis=(1, 2, 3)) <= 1).sum() >= 4
+    assert np.median(apart) == 0
+    assert len({picture.tobytes() for picture in served}) == 5

@@ -1,0 +1,50 @@
+"""Edits on the shipped pack, by both engines: the same pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.edit_wishes import more_hair, no_nose
+from maskweave_client import Client
+from tests.support.shipped import LABEL_MAPS, assert_same, fitted
+from tests.support.triton_process import TritonProcess
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+MODEL = "faces64"
+
+
+@pytest.mark.parametrize("file", LABEL_MAPS, ids=lambda file: file.stem)
+def test_edits(shipped_client: Client, shipped_by_triton: Client, file: Path) -> None:
+    source = fitted(file)
+    picture = shipped_client.synthesize(MODEL, source, seed=3).pictures[0].to_numpy()
+    for what in (picture, 3):
+        for target in (more_hair(source, source), no_nose(source, source)):
+            for known in (source, None):
+                ours, theirs = (
+                    client.edit(MODEL, what, target, source=known).pictures[0]
+                    for client in (shipped_client, shipped_by_triton)
+                )
+                assert_same(ours, theirs)
+
+
+def test_what_triton_ran(
+    shipped_client: Client, shipped_by_triton: Client, shipped_triton: TritonProcess
+) -> None:
+    source = fitted(LABEL_MAPS[0])
+    before = shipped_triton.count("faces64_inverter", "inference_count")
+    picture = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
+    result = shipped_by_triton.edit(MODEL, picture, source)
+    shipped_triton.wait_for_count("faces64_inverter", "inference_count", before + 1)
+    assert [stage.stage for stage in result.timings.stages] == ["faces64_edit"]
+    ours = shipped_client.edit(MODEL, picture, source)
+    assert [stage.stage for stage in ours.timings.stages] == [
+        "faces64_proxy_segmenter",
+        "faces64_inverter",
+        "faces64_mapper_label_map",
+        "faces64_rearranger",
+        "faces64_generator_tail",
+    ]

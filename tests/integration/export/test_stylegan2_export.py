@@ -1,0 +1,116 @@
+"""StyleGAN2 as ONNX: any batch in one graph, the numbers PyTorch has, noise as inputs."""
+
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+from torch import Tensor, nn
+
+from export.onnx_graph import EXPORT_BATCH, write_onnx
+from export.operators import operator_findings
+from export.parity import parity_errors
+from export.sis_ug import sis_ug_pack
+from export.stages import Stage, TensorSpec, example_inputs, normal
+from export.uint8_edges import with_uint8_at_edges
+from tests.support.tiny_stylegan2 import CONFIG, tiny_generator
+from training.config import read_config
+from training.generators.stylegan2.architecture import convolutions
+from training.networks import label_map_mapper, proxy_segmenter, rearranger
+from training.pipeline import SynthesisPipeline
+from training.unet import frozen
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+LATENT = TensorSpec("LATENT", torch.float32, (16,), normal(1.0))
+STYLES = TensorSpec("LAYER_STYLES", torch.float32, (8, 12), normal(1.0))
+PICTURE = TensorSpec("PICTURE", torch.float32, (3, 32, 32))
+NOISE = tuple(
+    TensorSpec(f"NOISE_{r}_{name}", torch.float32, (1, r, r), normal(1.0))
+    for r in (4, 8, 16, 32)
+    for name in convolutions(r)
+)
+
+
+class Whole(nn.Module):
+    """Latents to pictures."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.generator = tiny_generator()
+
+    def forward(self, latent: Tensor) -> Tensor:
+        return self.generator.pictures(latent)
+
+
+class WithNoise(Whole):
+    """Layer styles and noise to pictures."""
+
+    def forward(self, *tensors: Tensor) -> Tensor:
+        styles, *noise = tensors
+        maps = iter(noise)
+        given = {r: tuple(next(maps) for _ in convolutions(r)) for r in (4, 8, 16, 32)}
+        pictures: Tensor = self.generator.synthesis(styles, given)
+        return pictures
+
+
+def stages_of_a_pack() -> list[Stage]:
+    """Those that run the generator: head, rearranger, tail; untrained, but no part of a graph is idle."""
+    torch.manual_seed(0)
+    config, generator = read_config(CONFIG), tiny_generator()
+    arranger = rearranger(config, generator)
+    with torch.no_grad():
+        for parameter in arranger.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    pipeline = SynthesisPipeline(
+        config, generator, frozen(proxy_segmenter(config)), arranger, label_map_mapper(config)
+    )
+    label_map = sis_ug_pack(config, pipeline.eval()).conditions[0]
+    head, _, middle, tail = label_map.stages
+    return [head, middle, tail]
+
+
+STAGES = [
+    Stage("whole", Whole(), (LATENT,), (PICTURE,)),
+    Stage("with_noise", WithNoise(), (STYLES, *NOISE), (PICTURE,)),
+    *stages_of_a_pack(),
+]
+
+
+@pytest.fixture(scope="module", params=STAGES, ids=lambda stage: stage.name)
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Stage, Path]:
+    stage: Stage = request.param
+    path = tmp_path_factory.mktemp(stage.name) / "model.onnx"
+    write_onnx(stage, example_inputs(stage, EXPORT_BATCH), path)
+    return stage, path
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_graph_computes_what_pytorch_computes(exported: tuple[Stage, Path], batch: int) -> None:
+    stage, path = exported
+    errors = parity_errors(stage, path, example_inputs(stage, batch, seed=batch))
+    assert [error for error in errors if error.excessive] == []
+    assert {spec.name for spec in stage.outputs} <= {error.tensor for error in errors}
+
+
+def test_layer_styles_go_from_the_head_to_all_that_runs_blocks() -> None:
+    head, middle, tail = stages_of_a_pack()
+    assert "LAYER_STYLES" in [spec.name for spec in head.outputs]
+    for stage in (middle, tail):
+        assert [spec.name for spec in stage.inputs][-1] == "LAYER_STYLES"
+    assert {spec.name: spec.shape for spec in middle.outputs} == {"REARRANGED_FEATURES": (15, 16, 16)}
+
+
+def test_graph_is_for_every_runtime(exported: tuple[Stage, Path]) -> None:
+    model = onnx.load(exported[1])
+    assert model.ir_version <= 10
+    assert all(entry.version <= 20 for entry in model.opset_import)
+    shapes = [value.type.tensor_type.shape.dim for value in (*model.graph.input, *model.graph.output)]
+    assert {shape[0].dim_param for shape in shapes} == {"batch"}
+    assert operator_findings(with_uint8_at_edges(model)) == []
+    assert not any(node.op_type.startswith("Random") for node in model.graph.node)
+    # No convolution has weights that are computed: that would be a group for each sample.
+    stored = {tensor.name for tensor in model.graph.initializer}
+    convolved = [node.input[1] for node in model.graph.node if node.op_type in ("Conv", "ConvTranspose")]
+    assert convolved
+    assert set(convolved) <= stored

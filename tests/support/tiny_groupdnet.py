@@ -1,0 +1,33 @@
+"""A tiny network of GroupDNet, and label maps for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from training.groupdnet.config import BlockSection, EncoderSection, NetworkSection
+from training.unet import one_hot
+
+
+def tiny(**changes: Any) -> NetworkSection:
+    settings: dict[str, Any] = {
+        "classes": 4,
+        "style_classes": (0, 1, 2, 1),
+        "class_order": (2, 0, 3, 1),
+        "code": 3,
+        "code_side": 1,
+        "start": 16,
+        "blocks": tuple(BlockSection(width=16, groups=groups, hidden=8) for groups in (4, 2, 1)),
+        "map_resize": "area",
+        "spectral": False,
+        "fold": 2,
+        "encoder": EncoderSection(side=16, planes=4, widths=(4, 8), norm="group", spectral=False),
+    }
+    return NetworkSection.model_validate(settings | changes)
+
+
+def quarters(batch: int, side: int = 32) -> torch.Tensor:
+    """Maps with a class in each quarter."""
+    ids = torch.arange(4).view(2, 2).repeat_interleave(side // 2, 0).repeat_interleave(side // 2, 1)
+    return one_hot(ids.expand(batch, -1, -1), 4)

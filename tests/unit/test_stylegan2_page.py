@@ -1,0 +1,43 @@
+"""docs/stylegan2.md tells what is so: names that a file may use, limits, a configuration that fits."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from training.config import PackConfig, load_config
+from training.generators.importers.pickled import MAX_OPCODES
+from training.generators.importers.stylegan2 import MAX_BYTES
+from training.generators.importers.stylegan2_ada import TABLE
+from training.generators.importers.torch_values import STORAGE_TYPES
+from training.generators.stylegan2.architecture import MAX_WIDTH, RESOLUTIONS
+
+PAGE = (Path(__file__).parents[2] / "docs" / "stylegan2.md").read_text(encoding="utf-8")
+
+
+def test_every_name_that_a_file_may_use_is_listed() -> None:
+    table = PAGE.partition("What a `.pkl` may name:")[2].partition("\n\n`tests/")[0]
+    listed = {name for name in re.findall(r"`([\w.]+)`", table) if "." in name}
+    assert listed == {*TABLE.calls, *TABLE.values, *STORAGE_TYPES}
+
+
+def test_limits_are_the_readers() -> None:
+    assert f"{MAX_BYTES >> 30} GiB" in PAGE
+    assert f"at most {MAX_OPCODES:,} opcodes".replace(",", " ").removesuffix(" opcodes") in PAGE
+    assert f"up to {MAX_WIDTH} wide" in PAGE
+    assert f"{', '.join(map(str, RESOLUTIONS[:-1]))} or {RESOLUTIONS[-1]}" in PAGE
+
+
+def test_the_configuration_fits_beside_that_of_faces64() -> None:
+    example = tomllib.loads(PAGE.partition("```toml\n")[2].partition("```")[0])
+    config = PackConfig.model_validate(_merged(load_config("faces64").model_dump(), example))
+    assert config.fold == 8
+    assert config.stylegan2 is not None
+    assert config.stylegan2.weights == Path("stylegan2.safetensors")
+
+
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    nested = {k: _merged(base[k], v) for k, v in changes.items() if isinstance(base.get(k), dict)}
+    return base | changes | nested

@@ -1,0 +1,250 @@
+"""Pictures and label maps from two folders, paired by the names of their files.
+
+A picture is any PNG or JPEG, a label map a PNG of the same shape (width to height) in any size: class ids as
+greys or palette indices, or the palette's colours. Both are turned as their Exif orientation says, cut to the
+square in their middle and brought to the network's size, the picture with a filter, the map by its nearest
+pixels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from pydantic import Field
+from tqdm import tqdm
+
+from training.config import Section
+from training.palette import IGNORED, Palette
+
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
+MAP_SUFFIXES = (".png",)
+PICTURE_MODES = ("RGB", "L", "P", "1", "CMYK", "YCbCr")
+ID_MODES = ("L", "P", "1")
+TRAIN, HELDOUT = "train", "heldout"
+
+Labels = NDArray[np.uint8]
+Color = Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
+Id = Annotated[int, Field(ge=0, le=255)]
+
+
+class FoldersSection(Section):
+    """Where pictures and label maps come from: two folders. Relative paths begin at the working directory."""
+
+    images: Path
+    label_maps: Path
+    heldout: float = Field(default=0.1, gt=0, lt=1)
+    """Share of the pictures kept for evaluation: which ones, a hash of their names decides."""
+    ignore: Id | Color | None = None
+    """Id or colour of pixels of no class."""
+    mirror: bool = True
+    """Whether pictures may be mirrored in training: not where classes have a left and a right."""
+    labeller: str | None = None
+    """A program that reads label maps off pictures for the evaluation, as for `python -m`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Files of a picture and of its label map."""
+
+    picture: Path
+    label_map: Path
+
+
+def find_pairs(section: FoldersSection, split: str) -> list[Pair]:
+    """The pairs of a split, "train" or "heldout", in the order of their names.
+
+    Raises:
+        FileNotFoundError: if a folder is missing or holds no file of its kind, or the split is empty.
+        ValueError: if a file has no partner, or more than one.
+    """
+    pictures = _by_stem(section.images, PICTURE_SUFFIXES)
+    maps = _by_stem(section.label_maps, MAP_SUFFIXES)
+    _need_partners(pictures, maps, section.label_maps, "label map", MAP_SUFFIXES)
+    _need_partners(maps, pictures, section.images, "picture", PICTURE_SUFFIXES)
+    kept = [stem for stem in sorted(pictures) if (place_of(stem) < section.heldout) == (split == HELDOUT)]
+    if not kept:
+        raise FileNotFoundError(
+            f"{section.images}: none of {len(pictures)} pictures is in the split {split!r}; data.heldout is "
+            f"{section.heldout:g}, more pictures or another share are needed"
+        )
+    return [Pair(pictures[stem], maps[stem]) for stem in kept]
+
+
+def place_of(stem: str) -> float:
+    """A number in [0, 1) that a name always has, and other names do not change."""
+    return int.from_bytes(hashlib.sha256(stem.encode()).digest()[:8]) / 2**64
+
+
+def load_folders(
+    section: FoldersSection, palette: Palette, side: int, split: str, limit: int | None = None
+) -> tuple[NDArray[np.uint8], Labels]:
+    """Read the pairs of a split, the first `limit` or all.
+
+    Args:
+        section: the folders.
+        palette: the classes that label maps may have.
+        side: pixels per side that are wanted.
+        split: "train" or "heldout".
+        limit: pairs at most.
+
+    Returns:
+        Pictures, uint8 `[N, side, side, 3]`, and label maps, uint8 `[N, side, side]`: class ids, and IGNORED
+        where there is no class.
+
+    Raises:
+        FileNotFoundError: as `find_pairs`.
+        ValueError: as `find_pairs`, or if a file cannot be read, a map has another shape than its picture, an
+            id or a colour that the palette has not, or no class at all.
+    """
+    pairs = find_pairs(section, split)[:limit]
+    with ThreadPoolExecutor(os.cpu_count()) as threads:  # Pillow decodes without Python's lock
+        read = list(
+            tqdm(
+                threads.map(lambda pair: load_pair(pair, palette, section.ignore, side), pairs),
+                total=len(pairs),
+                desc=f"read {split}",
+                unit="picture",
+                disable=None,  # only on a terminal
+            )
+        )
+    return np.stack([picture for picture, _ in read]), np.stack([labels for _, labels in read])
+
+
+def load_pair(
+    pair: Pair, palette: Palette, ignore: int | str | None, side: int
+) -> tuple[NDArray[np.uint8], Labels]:
+    """Read one pair; see `load_folders`."""
+    picture, label_map = _open(pair.picture), _open(pair.label_map)
+    if picture.mode not in PICTURE_MODES or "transparency" in picture.info:
+        transparency = " with transparency" if "transparency" in picture.info else ""
+        _refuse(
+            pair.picture,
+            f"a picture of mode {picture.mode}{transparency}",
+            "8 bits per channel, without transparency",
+        )
+    _need_same_shape(pair, picture.size, label_map.size)
+    shown = picture.convert("RGB").resize((side, side), Image.Resampling.LANCZOS, box=_middle(picture.size))
+    if label_map.mode not in (*ID_MODES, "RGB"):
+        _refuse(
+            pair.label_map,
+            f"a PNG of mode {label_map.mode}",
+            "L or P, whose values are class ids, or RGB, in the palette's colours",
+        )
+    small = label_map.resize((side, side), Image.Resampling.NEAREST, box=_middle(label_map.size))
+    read = _ids_of_colors if label_map.mode == "RGB" else _ids
+    labels = read(np.asarray(small, np.uint8), palette, ignore, pair.label_map)
+    if (labels == IGNORED).all():
+        _refuse(
+            pair.label_map, f"nothing but what data.ignore names, {ignore}", "a pixel of a class at least"
+        )
+    return np.asarray(shown), labels
+
+
+def _ids(values: NDArray[np.uint8], palette: Palette, ignore: int | str | None, file: Path) -> Labels:
+    labels = values.copy()
+    ignored = values == ignore if isinstance(ignore, int) else np.zeros(values.shape, bool)
+    labels[ignored] = IGNORED
+    unknown = (values >= len(palette)) & ~ignored
+    if unknown.any():
+        y, x = np.argwhere(unknown)[0]
+        also = f", and {ignore} for none" if isinstance(ignore, int) else ""
+        _refuse(file, f"class id {values[y, x]}", f"class ids 0 to {len(palette) - 1}{also}")
+    return labels
+
+
+def _ids_of_colors(
+    values: NDArray[np.uint8], palette: Palette, ignore: int | str | None, file: Path
+) -> Labels:
+    codes = _packed(values)
+    labels = np.full(codes.shape, IGNORED, np.uint8)
+    known = np.zeros(codes.shape, bool)
+    if isinstance(ignore, str):
+        known = codes == int(ignore[1:], 16)
+    for class_id, code in enumerate(_packed(palette.colors())):
+        mine = (codes == code) & ~known
+        labels[mine] = class_id
+        known |= mine
+    if not known.all():
+        y, x = np.argwhere(~known)[0]
+        colors = ", ".join(entry.color for entry in palette.classes)
+        also = f", and {ignore} for none" if isinstance(ignore, str) else ""
+        _refuse(file, f"the colour #{codes[y, x]:06x}", f"the palette's colours, {colors}{also}")
+    return labels
+
+
+def _packed(colors: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Colours `[..., 3]` as numbers 0xrrggbb."""
+    packed: NDArray[np.int64] = colors.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
+    return packed
+
+
+def _open(file: Path) -> Image.Image:
+    """A file's picture, loaded and upright."""
+    try:
+        with Image.open(file, formats=["PNG", "JPEG"]) as image:
+            image.load()
+            return ImageOps.exif_transpose(image)
+    # Pillow's readers raise what they please for a damaged file.
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        _refuse(file, f"a file that cannot be read ({error})", "a complete PNG or JPEG")
+
+
+def _middle(size: tuple[int, int]) -> tuple[float, float, float, float]:
+    """The largest square in the middle: left, top, right, bottom."""
+    width, height = size
+    side = min(size)
+    left, top = (width - side) / 2, (height - side) / 2
+    return left, top, left + side, top + side
+
+
+def _need_same_shape(pair: Pair, picture: tuple[int, int], label_map: tuple[int, int]) -> None:
+    """Within the pixel by which a smaller map's sides may have been rounded."""
+    (width, height), (map_width, map_height) = picture, label_map
+    scale = max(map_width / width, map_height / height)
+    if abs(width * scale - map_width) >= 1 or abs(height * scale - map_height) >= 1:
+        _refuse(
+            pair.label_map,
+            f"{map_width} x {map_height} pixels",
+            f"the shape of {pair.picture}, which has {width} x {height}",
+        )
+
+
+def _by_stem(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder")
+    found: dict[str, Path] = {}
+    for file in sorted(folder.iterdir()):
+        if file.suffix.lower() in suffixes:
+            if file.stem in found:
+                raise ValueError(f"{file}: {found[file.stem].name} has the same name; allowed is one of them")
+            found[file.stem] = file
+    if not found:
+        raise FileNotFoundError(f"{folder}: no file that ends in {_either(suffixes)}")
+    return found
+
+
+def _need_partners(
+    files: dict[str, Path], partners: dict[str, Path], folder: Path, kind: str, suffixes: tuple[str, ...]
+) -> None:
+    alone = [files[stem] for stem in sorted(files.keys() - partners.keys())]
+    if alone:
+        more = f" (and {len(alone) - 1} more have none)" if len(alone) > 1 else ""
+        raise ValueError(
+            f"{alone[0]}: has no {kind}; needed is {folder / alone[0].stem}{_either(suffixes)}{more}"
+        )
+
+
+def _either(suffixes: tuple[str, ...]) -> str:
+    return " or ".join(suffixes)
+
+
+def _refuse(file: Path, found: str, allowed: str) -> NoReturn:
+    raise ValueError(f"{file}: got {found}; allowed: {allowed}") from None

@@ -1,0 +1,171 @@
+"""What a pack of GroupDNet trains on and is measured by: samples of a SIS-UG pack, or folders of pictures.
+
+The samples come with networks of their pack and an independent labeller. Folders have neither: the pack
+trains a label segmenter of its own first, which is the judge of the training, and without a labeller it must
+do for the evaluation, too, which then says so.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from training.config import PackConfig, load_config, pack_folder
+from training.data.folders import FoldersSection, load_folders
+from training.data.labelled import run_labeller
+from training.data.samples import from_uint8
+from training.distances import PROXY_SEGMENTER
+from training.groupdnet.pack_config import JudgeSection, SamplesSection, StylesConfig
+from training.groupdnet.samples import PicturePairs, load_pairs
+from training.networks import label_segmenter, pretrained_generator, proxy_segmenter
+from training.pack import load_weights
+from training.unet import UNet, frozen
+
+JUDGE = "label_segmenter"
+"""Name of the judge's file, in either pack."""
+CHUNK = 50
+
+Pictures = NDArray[np.uint8]
+Labels = NDArray[np.uint8]
+
+
+class Source(ABC):
+    """See the module's text.
+
+    Attributes:
+        eyes_name: whose features pictures are compared by, in words.
+        note: what a reader of the evaluation must know of the labeller; "" if nothing.
+    """
+
+    eyes_name: str
+    note: str = ""
+
+    @abstractmethod
+    def pairs(self, split: str, limit: int | None = None, device: str = "cpu") -> PicturePairs:
+        """Pictures and label maps of "train" or "heldout", the first `limit` or all.
+
+        Raises:
+            FileNotFoundError: if they are not there.
+            ValueError: if they are not those of the configuration, or cannot be read.
+        """
+
+    @abstractmethod
+    def judge(self) -> UNet:
+        """The network that reads label maps off pictures while training.
+
+        Raises:
+            FileNotFoundError: if it has not been trained.
+        """
+
+    @abstractmethod
+    def eyes(self) -> UNet:
+        """The network whose features pictures are compared by.
+
+        Raises:
+            FileNotFoundError: if it has not been trained.
+        """
+
+    @abstractmethod
+    def read(self, pictures: Pictures, python: Path | None) -> tuple[Labels, NDArray[np.bool_]]:
+        """Label maps as read off pictures, uint8 `[N, H, W]`, and where something was found, bool `[N]`.
+
+        Args:
+            pictures: uint8 `[N, H, W, 3]`.
+            python: as for `run_labeller`.
+
+        Raises:
+            LabellerError: as `run_labeller`.
+        """
+
+
+class PackSamples(Source):
+    """The labelled samples of a pack of the method SIS-UG, whose palette must be the same."""
+
+    eyes_name = PROXY_SEGMENTER
+
+    def __init__(self, config: StylesConfig, pack: PackConfig) -> None:
+        if pack.palette != config.palette:
+            raise ValueError(
+                f"palette: must be that of pack {pack.pack.name!r}, whose label maps are trained on"
+            )
+        self._pack, self._folder = pack, pack_folder(pack.pack.name)
+
+    def pairs(self, split: str, limit: int | None = None, device: str = "cpu") -> PicturePairs:
+        """See `Source`."""
+        generator = pretrained_generator(self._pack).to(torch.device(device))
+        return load_pairs(self._pack, generator, split, limit)
+
+    def judge(self) -> UNet:
+        """See `Source`."""
+        return load_weights(label_segmenter(self._pack), self._folder, JUDGE)
+
+    def eyes(self) -> UNet:
+        """See `Source`."""
+        return load_weights(proxy_segmenter(self._pack), self._folder, "proxy_segmenter")
+
+    def read(self, pictures: Pictures, python: Path | None) -> tuple[Labels, NDArray[np.bool_]]:
+        """See `Source`."""
+        return run_labeller(self._pack.data.labeller, pictures, python)
+
+
+class Folders(Source):
+    """Pictures and label maps from folders; the judge is the pack's own."""
+
+    eyes_name = "the pack's own label segmenter, which is its judge in training"
+
+    def __init__(self, config: StylesConfig, data: FoldersSection, judge: JudgeSection, folder: Path) -> None:
+        self._config, self._data, self._section, self._folder = config, data, judge, folder
+        if data.labeller is None:
+            self.note = (
+                "No labeller is given (data.labeller): label maps are read by the pack's own label segmenter "
+                "that had a part in the training, so that accuracy and mIoU flatter."
+            )
+
+    def pairs(self, split: str, limit: int | None = None, device: str = "cpu") -> PicturePairs:
+        """See `Source`."""
+        palette, side = self._config.palette, self._config.network.image_side
+        pictures, labels = load_folders(self._data, palette, side, split, limit)
+        planes = torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous()
+        return PicturePairs(planes, torch.from_numpy(labels), len(palette), self._data.mirror)
+
+    def judge(self) -> UNet:
+        """See `Source`."""
+        return load_weights(self.new_judge(), self._folder, JUDGE)
+
+    def new_judge(self) -> UNet:
+        """The judge before its training."""
+        return UNet(3, len(self._config.palette), self._section.widths, unfold=True)
+
+    def eyes(self) -> UNet:
+        """See `Source`."""
+        return self.judge()
+
+    def read(self, pictures: Pictures, python: Path | None) -> tuple[Labels, NDArray[np.bool_]]:
+        """See `Source`."""
+        if self._data.labeller is not None:
+            return run_labeller(self._data.labeller, pictures, python)
+        network = frozen(self.judge())
+        with torch.inference_mode():
+            read = [network(chunk).argmax(1).byte() for chunk in from_uint8(pictures).split(CHUNK)]
+        return torch.cat(read).numpy(), np.ones(len(pictures), bool)
+
+
+def source_of(config: StylesConfig, folder: Path) -> Source:
+    """The source that a configuration names.
+
+    Args:
+        config: the pack's.
+        folder: the pack's, where a judge of its own is kept.
+
+    Raises:
+        ValueError: if it names a pack that is unknown, of another method or with another palette.
+    """
+    if isinstance(config.data, SamplesSection):
+        return PackSamples(config, load_config(config.data.pack))
+    judge = config.training.judge
+    assert judge is not None  # as the configuration has checked
+    return Folders(config, config.data, judge, folder)
