@@ -122,7 +122,7 @@ def by_hand_sheet(
         drawn = hand_sketches()
         read += zip(paint_sketches(drawn), _read(pipeline.read_sketches, drawn), strict=True)
     for painted, labels in read:
-        asked = Asked("", painted[None], np.repeat(labels[None], HAND_STYLES, 0))
+        asked = Asked("", painted[None], np.repeat(labels[None], len(styles), 0))
         pictures = pictures_for(pipeline, asked, styles, strength)
         rows.append(np.concatenate([painted[None], paint_labels(labels[None], palette), pictures]))
     return contact_sheet([from_uint8(row) for row in rows])
