@@ -52,11 +52,12 @@ from export.stages import (
     normal,
     shares_of_one,
 )
-from training.config import PackConfig, StyleStrengthSection, load_config, pack_folder
+from training.config import PackConfig, load_config, pack_folder
 from training.data.samples import to_uint8
 from training.pipeline import SynthesisPipeline, load_pipeline
 from training.readers import NOT_DRAWN
 from training.scribbles import CAREFUL, scribbles
+from training.sections import StyleStrengthSection
 from training.sketches import as_sketches, outlines
 
 STYLE_STRENGTH = "STYLE_STRENGTH"

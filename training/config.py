@@ -3,269 +3,31 @@
 from __future__ import annotations
 
 import tomllib
-from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError, model_validator
 
 from training.palette import Palette
+from training.sections import (
+    DataSection,
+    InversionSection,
+    LatentSection,
+    MapperSection,
+    PackSection,
+    ProxiesSection,
+    ReaderSection,
+    RearrangerSection,
+    Section,
+    StyleGan2Section,
+)
 
 PACKS = Path(__file__).parent / "packs"
 SIS_UG = "sis-ug"
 STYLEGAN2 = "stylegan2"
 FOLDS = (2, 4, 8, 16, 32)
 
-Positive = Annotated[int, Field(gt=0)]
-Weight = Annotated[float, Field(ge=0)]
-Rate = Annotated[float, Field(gt=0)]
-Widths = Annotated[tuple[Positive, ...], Field(min_length=1)]
-"""Channels of a U-Net's levels."""
-
-
-class Section(BaseModel):
-    """A frozen part of the configuration; unknown keys are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
 Config = TypeVar("Config", bound=Section)
-
-
-class PackSection(Section):
-    """What the pack is, as callers see it."""
-
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
-    version: str = Field(pattern=r"^\d+\.\d+\.\d+$")
-    method: str
-    title: str
-    description: str
-    generator: str
-
-
-class StyleGan2Section(Section):
-    """An imported StyleGAN2, and how it is run."""
-
-    weights: Path = Path("stylegan2.safetensors")
-    """Written by `maskweave import stylegan2`; relative to the pack's folder."""
-    resolution: Positive
-    truncation: float = Field(ge=0, le=1)
-    truncated_layers: Positive | None = None
-    """How many layers, from the coarsest on; all if left out."""
-    noise: Literal["const", "none"]
-
-
-class LatentSection(Section):
-    """The distribution latents are drawn from: N(0, scale^2)."""
-
-    scale: float = Field(gt=0, le=2)
-
-
-class DataSection(Section):
-    """Labelled samples of the generator; train and held-out seeds must not meet."""
-
-    train_samples: Positive
-    train_first_seed: int = Field(ge=0)
-    heldout_samples: Positive
-    heldout_first_seed: int = Field(ge=0)
-    labeller: str
-
-    def seeds(self, split: str) -> range:
-        """Seeds of the samples of a split, "train" or "heldout"."""
-        first, count = {
-            "train": (self.train_first_seed, self.train_samples),
-            "heldout": (self.heldout_first_seed, self.heldout_samples),
-        }[split]
-        return range(first, first + count)
-
-    @model_validator(mode="after")
-    def _splits_do_not_meet(self) -> DataSection:
-        train, heldout = self.seeds("train"), self.seeds("heldout")
-        if train.start < heldout.stop and heldout.start < train.stop:
-            raise ValueError(
-                f"train seeds {train.start} to {train.stop - 1} and held-out seeds {heldout.start} to "
-                f"{heldout.stop - 1} must not meet"
-            )
-        return self
-
-
-class ClassifierSection(Section):
-    """Training of a network that gives every cell a class."""
-
-    steps: Positive
-    batch: Positive
-    learning_rate: Rate
-
-
-class SegmenterSection(ClassifierSection):
-    """The proxy segmenter and its training."""
-
-    widths: Widths
-
-
-class ProxiesSection(Section):
-    """Clustering."""
-
-    clusters: int = Field(ge=2, le=255)
-    resolution: Positive
-    components: Positive
-    samples: Positive
-    cells: Positive
-    segmenter: SegmenterSection
-
-
-class LevelSection(Section):
-    """Cross-attention at one resolution."""
-
-    resolution: Positive
-    heads: Positive
-    head_dim: Positive
-
-
-class RearrangerWeights(Section):
-    """Weights of the rearranger's losses."""
-
-    image: Weight
-    features: dict[int, Weight]
-    mask: Weight
-    mask_noise: Weight
-    style: Weight
-    adversarial: Weight
-
-
-class MixedBatchSection(Section):
-    """A batch some of whose samples have their own mask for target and must come back as they were."""
-
-    batch: Positive
-    self_fraction: float = Field(ge=0, le=1)
-
-    @property
-    def self_samples(self) -> int:
-        """Samples of a batch whose target mask is their own."""
-        return round(self.batch * self.self_fraction)
-
-
-class RearrangerSection(MixedBatchSection):
-    """The rearranger and its training."""
-
-    cut: Positive
-    width: Positive
-    levels: tuple[LevelSection, ...] = Field(min_length=1)
-    hidden: dict[int, Positive]
-    steps: Positive
-    learning_rate: Rate
-    discriminator_learning_rate: Rate
-    weights: RearrangerWeights
-
-    @model_validator(mode="after")
-    def _resolutions_fit(self) -> RearrangerSection:
-        attended = [level.resolution for level in self.levels]
-        if any(finer != 2 * coarser for coarser, finer in pairwise(attended)):
-            raise ValueError(f"levels: each resolution must be twice the one before, found {attended}")
-        rearranged = [attended[0]]
-        while rearranged[-1] < self.cut:
-            rearranged.append(2 * rearranged[-1])
-        if rearranged[-1] != self.cut or self.cut < attended[-1]:
-            raise ValueError(f"cut: must be {attended[-1]} or that doubled some times, found {self.cut}")
-        if sorted(self.hidden) != rearranged:
-            raise ValueError(f"hidden: needs the resolutions {rearranged}, found {sorted(self.hidden)}")
-        if not set(self.weights.features) <= set(rearranged):
-            found = sorted(self.weights.features)
-            raise ValueError(f"weights.features: can have the resolutions {rearranged}, found {found}")
-        return self
-
-    @model_validator(mode="after")
-    def _batch_has_both_kinds(self) -> RearrangerSection:
-        if not 1 <= self.self_samples <= self.batch - 2:
-            raise ValueError(
-                f"self_fraction: {self.self_fraction} of a batch of {self.batch} are {self.self_samples} "
-                "samples with their own mask; there must be at least 1, and at least 2 others to swap masks"
-            )
-        return self
-
-
-class SupervisedSection(ClassifierSection):
-    """First phase of the mapper's training: cross-entropy against proxy masks."""
-
-    histogram_dropout: float = Field(ge=0, le=1)
-
-
-class CycleWeights(Section):
-    """Weights of the cycle's losses."""
-
-    proxy: Weight
-    label: Weight
-    style: Weight
-    adversarial: Weight
-    mask: Weight
-    image: Weight
-
-
-class CycleSection(MixedBatchSection):
-    """Last phase: mapper and rearranger together, through the frozen generator, to the label segmenter."""
-
-    steps: Positive
-    learning_rate: Rate
-    rearranger_learning_rate: Rate
-    discriminator_learning_rate: Rate
-    weights: CycleWeights
-
-
-class StyleStrengthSection(Section):
-    """The dial between style (1) and alignment (0)."""
-
-    default: float = Field(ge=0, le=1)
-
-
-class MapperSection(Section):
-    """The semantic mapper for label maps and its training."""
-
-    widths: Widths
-    label_segmenter: ClassifierSection
-    supervised: SupervisedSection
-    cycle: CycleSection
-    style_strength: StyleStrengthSection
-
-
-class ReaderSection(ClassifierSection):
-    """What reads drawings as label maps, and its training."""
-
-    widths: Widths
-
-
-class InversionWeights(Section):
-    """Weights of the inverter's losses."""
-
-    image: Weight
-    features: dict[int, Weight]
-    kept: Weight
-
-
-class InversionSection(Section):
-    """The inverter, picture to features, and its training."""
-
-    widths: Widths
-    depth: Positive
-    steps: Positive
-    batch: Positive
-    plain_fraction: float = Field(gt=0, lt=1)
-    kept_samples: Positive
-    learning_rate: Rate
-    weights: InversionWeights
-
-    @property
-    def plain_samples(self) -> int:
-        """Samples of a batch that are not distorted."""
-        return round(self.batch * self.plain_fraction)
-
-    @model_validator(mode="after")
-    def _batch_has_both_kinds(self) -> InversionSection:
-        if not 1 <= self.plain_samples <= self.batch - 1:
-            raise ValueError(
-                f"plain_fraction: {self.plain_fraction} of a batch of {self.batch} are {self.plain_samples} "
-                "samples; there must be at least 1, and at least 1 other"
-            )
-        return self
 
 
 class PackConfig(Section):

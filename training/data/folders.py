@@ -21,8 +21,8 @@ from PIL import Image, ImageOps
 from pydantic import Field
 from tqdm import tqdm
 
-from training.config import Section
 from training.palette import IGNORED, Palette
+from training.sections import Section
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 MAP_SUFFIXES = (".png",)

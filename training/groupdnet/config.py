@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from training.config import Positive, Section, Widths
+from training.sections import Positive, Section, Widths
 
 
 class BlockSection(Section):

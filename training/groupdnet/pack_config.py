@@ -6,10 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from training.config import Positive, Rate, Section, SegmenterSection, Weight, load_method_config
+from training.config import load_method_config
 from training.data.folders import FoldersSection
 from training.groupdnet.config import NetworkSection
 from training.palette import Palette
+from training.sections import Positive, Rate, Section, SegmenterSection, Weight
 
 METHOD = "groupdnet"
 

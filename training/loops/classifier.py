@@ -9,7 +9,6 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.config import ClassifierSection
 from training.palette import IGNORED
 from training.runs import (
     Metrics,
@@ -20,6 +19,7 @@ from training.runs import (
     set_learning_rate,
     warm_cosine,
 )
+from training.sections import ClassifierSection
 
 WEIGHT_DECAY = 1e-4
 

@@ -6,10 +6,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from training.config import ClassifierSection
 from training.groupdnet.samples import PicturePairs
 from training.loops.classifier import ClassifierTrainer
 from training.palette import Palette
+from training.sections import ClassifierSection
 from training.sheets import contact_sheet, paint_labels
 from training.unet import UNet
 

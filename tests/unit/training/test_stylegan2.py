@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tests.support import stylegan2_reference as reference
-from training.config import StyleGan2Section
 from training.generators.stylegan2.architecture import Architecture, tensor_shapes
 from training.generators.stylegan2.generator import (
     StyleGan2Generator,
@@ -21,6 +20,7 @@ from training.generators.stylegan2.generator import (
 )
 from training.generators.stylegan2.layers import Dense, StyledConvolution, Upsample, activate, low_pass
 from training.generators.stylegan2.network import SynthesisNetwork, build
+from training.sections import StyleGan2Section
 
 CHANNELS = {4: 6, 8: 6, 16: 5, 32: 4}
 RATE = 0.01

@@ -14,13 +14,13 @@ from torch import Tensor
 
 from tests.support import stylegan2_files as files
 from tests.support.stylegan2_reference import random_state
-from training.config import StyleGan2Section
 from training.generators.importers import stylegan2 as importer
 from training.generators.importers.rosinality import AVERAGED
 from training.generators.importers.stylegan2 import import_stylegan2
 from training.generators.stylegan2.generator import StyleGan2Generator, load_stylegan2
 from training.generators.stylegan2.network import build
 from training.import_cli import import_
+from training.sections import StyleGan2Section
 
 CHANNELS = {4: 6, 8: 6, 16: 5, 32: 4}
 

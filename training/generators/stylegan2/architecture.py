@@ -13,7 +13,7 @@ from typing import Annotated
 from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
-from training.config import Section
+from training.sections import Section
 
 RESOLUTIONS = (32, 64, 128, 256, 512, 1024)
 COLORS = 3

@@ -11,10 +11,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from training.config import StyleGan2Section
 from training.generators.base import FeaturePyramid, Generator
 from training.generators.stylegan2.architecture import COLORS, Architecture, State, checked_state
 from training.generators.stylegan2.network import build
+from training.sections import StyleGan2Section
 
 
 class StyleGan2Generator(Generator):
