@@ -30,11 +30,12 @@ TRITON_URL ?= localhost:8001
 
 ##@ First minutes
 .PHONY: demo serve triton
-demo: $(SERVE)  ## Start the gateway, write demo.png, demo_conditions.png and demo_styles.png, print latencies, stop
+demo: $(SERVE)  ## Start the gateway, write demo.png and three more sheets, print latencies, stop
 	@.venv/serve/bin/python -m benchmarks.with_service -- \
 	    sh -c '.venv/serve/bin/python client/examples/demo.py --output demo.png \
 	    && .venv/serve/bin/python client/examples/demo_conditions.py --output demo_conditions.png \
-	    && .venv/serve/bin/python client/examples/demo_styles.py --output demo_styles.png'
+	    && .venv/serve/bin/python client/examples/demo_styles.py --output demo_styles.png \
+	    && .venv/serve/bin/python client/examples/demo_edits.py --output demo_edits.png'
 
 serve: $(SERVE)  ## Start the gateway on this machine and keep it up (ENGINE=triton: on the Triton of `make triton`)
 	@.venv/serve/bin/maskweave serve --engine $(ENGINE) $(if $(filter triton,$(ENGINE)),--triton-url $(TRITON_URL)) $(ARGS)
@@ -117,7 +118,7 @@ lock: $(DEV)  ## Resolve requirements/*.txt anew from pyproject.toml, client/pyp
 
 clean:  ## Remove environments, caches and the demo's pictures
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	rm -f demo.png demo_conditions.png demo_styles.png
+	rm -f demo.png demo_conditions.png demo_styles.png demo_edits.png
 
 help:  ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \

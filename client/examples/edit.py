@@ -14,21 +14,18 @@ import argparse
 import os
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
+from edit_sheet import Labels, model_to_edit, more_hair, no_nose, wider_mouth
 from PIL import Image
-from style_sheet import LABEL_MAPS, Columns, class_of, read_label_map, rows_sheet
+from style_sheet import LABEL_MAPS, Columns, read_label_map, rows_sheet
 
 from maskweave_client import Client, Model
-
-Labels = NDArray[np.uint8]
 
 
 def main() -> None:
     """Make the sheet."""
     given = _options()
     with Client(given.address) as client:
-        model = _model_to_edit(client, given.model)
+        model = model_to_edit(client, given.model)
         label_map = read_label_map(given.picture_map or given.label_map, model)
         if given.picture is None:
             face = client.synthesize(model.name, label_map, seed=given.seed).pictures[0].to_pil()
@@ -54,33 +51,11 @@ def _row(
 
 def _targets(model: Model, label_map: Labels) -> dict[str, Labels]:
     """The label maps that are wished for, by title."""
-    background, hair, skin, nose, mouth = (
-        class_of(model, name) for name in ("background", "hair", "skin", "nose", "mouth")
-    )
-    near = _widened(label_map == hair, 6) & (label_map == background)
     return {
-        "more hair": np.where(near, hair, label_map).astype(np.uint8),
-        "a wider mouth": np.where(
-            _widened(label_map == mouth, 3) & (label_map == skin), mouth, label_map
-        ).astype(np.uint8),
-        "no nose": np.where(label_map == nose, skin, label_map).astype(np.uint8),
+        "more hair": more_hair(label_map, model),
+        "a wider mouth": wider_mouth(label_map, model),
+        "no nose": no_nose(label_map, model),
     }
-
-
-def _widened(region: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
-    """A region and what is left or right of it."""
-    wide = region.copy()
-    for step in range(1, pixels + 1):
-        wide[:, step:] |= region[:, :-step]
-        wide[:, :-step] |= region[:, step:]
-    return wide
-
-
-def _model_to_edit(client: Client, name: str | None) -> Model:
-    for model in client.models():
-        if model.editing is not None and name in (None, model.name):
-            return model
-    raise SystemExit("the service offers no such model that can be edited")
 
 
 def _options() -> argparse.Namespace:

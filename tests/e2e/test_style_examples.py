@@ -92,7 +92,8 @@ def test_what_they_share_is_no_example_and_every_example_is_run() -> None:
     }
     of_styles = {"styles_six", "change_hair", "mixture", "manipulation", "morph", "demo_styles"}
     of_conditions = {"condition_sheet", "sketch", "scribble", "proxy_mask", "exemplar", "demo_conditions"}
-    assert users == of_styles | of_conditions | {"edit"}
+    of_edits = {"edit_sheet", "edit", "demo_edits"}
+    assert users == of_styles | of_conditions | of_edits
 
 
 def test_without_a_model_with_styles_they_say_so(gateway: GatewayProcess, tmp_path: Path) -> None:
