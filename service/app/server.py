@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
@@ -24,6 +26,17 @@ _MIN_PING_INTERVAL_MS = 10_000
 
 # Far more than callers who are served in turn can use; it bounds what one connection can leave unread.
 _LEAST_STREAMS_A_CONNECTION = 1024
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether a line is about more than an answer whose caller has gone.
+
+    gRPC logs these as unexpected when sending fails before it has heard of the cancellation.
+    """
+    return not (record.exc_info and isinstance(record.exc_info[1], grpc.aio.InternalError))
+
+
+logging.getLogger("grpc._cython.cygrpc").addFilter(_is_ours)
 
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
