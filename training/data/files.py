@@ -29,7 +29,7 @@ def square_picture(file: Path, side: int) -> NDArray[np.uint8]:
         ValueError: as `open_picture`, or if it is not square.
     """
     picture = _square(open_picture(file), file)
-    return np.asarray(picture.resize((side, side), Image.Resampling.LANCZOS))
+    return np.array(picture.resize((side, side), Image.Resampling.LANCZOS))
 
 
 def square_pictures(folder: Path, side: int) -> NDArray[np.uint8]:
