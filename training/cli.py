@@ -164,6 +164,8 @@ def _evaluate(
     config = load_config(pack)
     default = config.mapper.style_strength.default
     pipeline = load_pipeline(config, pack_folder(pack))
+    if photographs is not None and pipeline.inverter is None:
+        raise ValueError(f"--photographs: {pack} has no inverter: run `maskweave train inversion` first")
     given = None if photographs is None else square_pictures(photographs, pipeline.generator.image_size)
     evaluator = Evaluator(config, pipeline, pairs, features=features)
     result = evaluator.evaluate(list(strengths) or [default])
