@@ -10,7 +10,7 @@ from benchmarks.stats import Summary, summarize
 
 @dataclass(frozen=True, slots=True)
 class StageSample:
-    """One run of one stage. Durations in seconds."""
+    """The runs of one stage together. Durations in seconds."""
 
     queue: float
     compute: float
@@ -48,10 +48,19 @@ class Sample:
 
 
 def breakdown(samples: Sequence[Sample]) -> dict[str, Summary]:
+    """Summaries of the parts of a request, as `parts`, and of the gateway's `own` time.
+
+    Raises:
+        ValueError: When there are no samples, or stages of one ran side by side.
+    """
+    return {**parts(samples), "own": summarize(sample.own for sample in samples)}
+
+
+def parts(samples: Sequence[Sample]) -> dict[str, Summary]:
     """Summaries of the parts of a request, in the order in which a request passes them.
 
     Rows are `observed`, `total`, `queue`, `decode`, one for each stage (its computing), `stages queue` (the
-    waiting of all stages of a request together), `encode` and `own`.
+    waiting of all stages of a request together) and `encode`.
 
     Raises:
         ValueError: When there are no samples.
@@ -62,19 +71,22 @@ def breakdown(samples: Sequence[Sample]) -> dict[str, Summary]:
     def row(part: Callable[[Sample], float]) -> Summary:
         return summarize(part(sample) for sample in samples)
 
-    stages = {
-        name: summarize(sample.stages[name].compute for sample in samples if name in sample.stages)
-        for name in _in_order_of_appearance(samples)
-    }
     return {
         "observed": row(lambda sample: sample.observed),
         "total": row(lambda sample: sample.total),
         "queue": row(lambda sample: sample.queue),
         "decode": row(lambda sample: sample.decode),
-        **stages,
+        **stages(samples),
         "stages queue": row(lambda sample: sum(stage.queue for stage in sample.stages.values())),
         "encode": row(lambda sample: sample.encode),
-        "own": row(lambda sample: sample.own),
+    }
+
+
+def stages(samples: Sequence[Sample]) -> dict[str, Summary]:
+    """Computing of each stage, in the order in which they first ran."""
+    return {
+        name: summarize(sample.stages[name].compute for sample in samples if name in sample.stages)
+        for name in _in_order_of_appearance(samples)
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, TypeVar
@@ -83,7 +84,7 @@ def _stream(
             aclosing(behaviour(_parse(request_type, data), call)) as responses,
         ):
             async for response in responses:
-                await context.write(response.SerializeToString())
+                await _write(response, context)
 
     return grpc.unary_stream_rpc_method_handler(handle)
 
@@ -100,12 +101,21 @@ def _session(
 
     async def handle(messages: AsyncIterator[bytes], context: Context) -> None:
         async def send(response: Message) -> None:
-            await context.write(response.SerializeToString())
+            await _write(response, context)
 
         async with calls.take(rpc, context, session=True) as call:
             await behaviour(_Parsed(request_type, messages), call, send)
 
     return grpc.stream_stream_rpc_method_handler(handle)
+
+
+async def _write(response: Message, context: Context) -> None:
+    """Raises CancelledError if there is nobody to write to any more."""
+    try:
+        await context.write(response.SerializeToString())
+    except grpc.aio.InternalError:
+        # The caller has gone, and this write heard of it before gRPC cancelled the call.
+        raise asyncio.CancelledError from None
 
 
 class _Parsed(AsyncIterator[Request]):

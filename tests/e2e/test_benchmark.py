@@ -126,3 +126,24 @@ def test_layouts_that_a_repository_lacks_are_named(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "the setting layout asks for 'fused', which faces64 has not for 'label_map'" in done.stderr
     assert "maskweave export repository --layout fused" in done.stderr
+
+
+def test_every_kind_of_request_is_measured(tmp_path: Path) -> None:
+    output = tmp_path / "request_kinds.json"
+    root = Path(__file__).parents[2] / "model_repository"
+    done = run("benchmarks.request_kinds", "--model-repository", root, "--requests", 2, "--output", output)
+    assert done.returncode == 0, done.stderr
+    kinds = json.loads(output.read_text())["kinds"]
+    conditions = ["label_map", "sketch", "scribble", "proxy_mask", "exemplar"]
+    assert list(kinds) == [*conditions, "edit of a seed", "edit of a picture"]
+    assert kinds["label_map"].keys() >= STAGES
+    assert "faces64_sketch_reader" in kinds["sketch"]
+    assert "faces64_scribble_completer" in kinds["scribble"]
+    assert "faces64_mapper_label_map" not in kinds["proxy_mask"]
+    # Nothing is remembered from one request to the next, of seeds or of pictures.
+    for kind, stage in (("edit of a seed", "generator_head"), ("edit of a picture", "inverter")):
+        assert kinds[kind][f"faces64_{stage}"]["p50"] > 0
+    for parts in kinds.values():
+        assert parts["observed"]["count"] == 2
+        assert 0 < parts["total"]["p50"] < parts["observed"]["p50"]
+    assert all(kind in done.stdout for kind in kinds)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
+from unittest.mock import AsyncMock, Mock
 
 import grpc
 import pytest
+from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 
 from maskweave.v1 import synthesis_pb2 as pb
@@ -23,7 +25,7 @@ from service.core.statuses import STATUS_CODES, describe
 from service.engine.base import Array
 from service.rpc.calls import Calls
 from service.rpc.edit_servicer import EditServicer
-from service.rpc.handlers import add_synthesis_service
+from service.rpc.handlers import SERVICE_NAME, add_synthesis_service
 from service.rpc.paint import PaintSessions
 from service.rpc.servicer import SynthesisServicer
 from service.rpc.status import DETAILS_TRAILER, rich_status
@@ -43,17 +45,13 @@ REQUEST = pb.SynthesizeRequest(
 )
 
 
-@asynccontextmanager
-async def stub_on(
-    engine: FakeEngine, metrics: Metrics | None = None
-) -> AsyncIterator[pb_grpc.SynthesisServiceAsyncStub]:
-    """A gateway's gRPC side in this process, on a fake engine."""
-    metrics = metrics or Metrics()
+@contextmanager
+def service_on(engine: FakeEngine, metrics: Metrics, server: grpc.aio.Server) -> Iterator[None]:
+    """Add the service, on a fake engine, to a server."""
     with ThreadPoolExecutor(1) as codecs:
         admission = Admission(slots=SLOTS, room=SLOTS)
         catalogue = build_catalogue(engine.models())
         synthesizer = Synthesizer(engine, catalogue, codecs, admission)
-        server = grpc.aio.server()
         add_synthesis_service(
             server,
             SynthesisServicer(synthesizer, metrics, max_message_bytes=2**20),
@@ -67,6 +65,16 @@ async def stub_on(
             ),
             Calls(metrics, max_concurrent=MAX_CONCURRENT, default_timeout_seconds=30),
         )
+        yield
+
+
+@asynccontextmanager
+async def stub_on(
+    engine: FakeEngine, metrics: Metrics | None = None
+) -> AsyncIterator[pb_grpc.SynthesisServiceAsyncStub]:
+    """A gateway's gRPC side in this process, on a fake engine."""
+    server = grpc.aio.server()
+    with service_on(engine, metrics or Metrics(), server):
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
         try:
@@ -218,6 +226,39 @@ async def test_a_deadline_that_passes_while_the_loop_is_busy_is_not_taken_for_a_
         await ended.wait()
     assert b'grpc_code="DeadlineExceeded"' in metrics.render()
     assert b'maskweave_failures_total{reason="DEADLINE_EXCEEDED"} 1.0' in metrics.render()
+
+
+async def messages(*requests: Message) -> AsyncIterator[bytes]:
+    for request in requests:
+        yield request.SerializeToString()
+
+
+@pytest.mark.parametrize("method", ["SynthesizeStream", "Paint"])
+async def test_a_caller_who_vanishes_while_a_picture_is_written_has_cancelled(
+    method: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The write may hear of it before gRPC cancels the call, a race that no client can be made to win."""
+    start = pb.PaintRequest(start=pb.PaintStart(model="tiny", label_map=REQUEST.label_map))
+    server, metrics = Mock(grpc.aio.Server), Metrics()
+    context = AsyncMock(
+        grpc.aio.ServicerContext,
+        invocation_metadata=Mock(return_value=()),
+        time_remaining=Mock(return_value=None),
+        peer=Mock(return_value="ipv4:127.0.0.1:1"),
+        write=AsyncMock(side_effect=grpc.aio.InternalError("the batch has failed")),
+    )
+    with service_on(FakeEngine(), metrics, server), caplog.at_level(logging.ERROR):
+        (((service,),), _) = server.add_generic_rpc_handlers.call_args
+        handler = service.service(Mock(method=f"/{SERVICE_NAME}/{method}"))
+        if method == "Paint":
+            call = handler.stream_stream(messages(start), context)
+        else:
+            call = handler.unary_stream(REQUEST.SerializeToString(), context)
+        with pytest.raises(asyncio.CancelledError):
+            await call
+    context.write.assert_awaited_once()
+    assert not caplog.records
+    assert b'grpc_code="Canceled"' in metrics.render()
 
 
 async def test_refusals_do_not_shorten_the_time_after_which_to_come_back() -> None:
