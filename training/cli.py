@@ -11,6 +11,7 @@ from PIL import Image
 
 from training import stages
 from training.config import available_packs, load_config, pack_folder, pack_method
+from training.data.files import square_pictures
 from training.data.labelled import SPLITS, LabellerError, load_split, make_split
 from training.distances import INCEPTION, Features, inception_features
 from training.evaluate import MIN_PAIRS, Evaluator, as_markdown
@@ -115,16 +116,25 @@ def train(
     is_flag=True,
     help="Distances in Inception's features too (FID, KID), if torch-fidelity and its weights can be had.",
 )
-def evaluate(pack: str, pairs: int, strengths: tuple[float, ...], inception: bool) -> None:
+@click.option(
+    "--photographs",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Folder of square PNG or JPEG, faces in the generator's place: gives the inverter a second row.",
+)
+def evaluate(
+    pack: str, pairs: int, strengths: tuple[float, ...], inception: bool, photographs: Path | None
+) -> None:
     """Measure a PACK on held-out pairs and draw its contact sheets (runs/PACK/evaluation/)."""
     features = _inception() if inception else {}
     try:
         if pack_method(pack) == METHOD:
             if strengths:
                 raise click.BadParameter(f"{pack} has no style strength", param_hint="'--strength'")
+            if photographs is not None:
+                raise click.BadParameter(f"{pack} has no inverter", param_hint="'--photographs'")
             table, figures, sheets = _evaluate_styles(pack, pairs, features)
         else:
-            table, figures, sheets = _evaluate(pack, pairs, strengths, features)
+            table, figures, sheets = _evaluate(pack, pairs, strengths, features, photographs)
     except EXPECTED as error:
         raise click.ClickException(str(error)) from None
     folder = RUNS / pack / "evaluation"
@@ -144,13 +154,24 @@ def _inception() -> dict[str, Features]:
         return {}
 
 
-def _evaluate(pack: str, pairs: int, strengths: tuple[float, ...], features: dict[str, Features]) -> Findings:
+def _evaluate(
+    pack: str,
+    pairs: int,
+    strengths: tuple[float, ...],
+    features: dict[str, Features],
+    photographs: Path | None,
+) -> Findings:
     config = load_config(pack)
     default = config.mapper.style_strength.default
-    evaluator = Evaluator(config, load_pipeline(config, pack_folder(pack)), pairs, features=features)
+    pipeline = load_pipeline(config, pack_folder(pack))
+    if photographs is not None and pipeline.inverter is None:
+        raise ValueError(f"--photographs: {pack} has no inverter: run `maskweave train inversion` first")
+    given = None if photographs is None else square_pictures(photographs, pipeline.generator.image_size)
+    evaluator = Evaluator(config, pipeline, pairs, features=features)
     result = evaluator.evaluate(list(strengths) or [default])
     others, sheets = evaluator.evaluate_conditions(default)
     result.rows.update(others.rows)
+    result.reconstructions.update(evaluator.evaluate_inverter(given))
     sheets |= {"sheet": evaluator.sheet(default), "worst": evaluator.worst(default), "dial": evaluator.dial()}
     return as_markdown(result, config), result.as_dict(), sheets
 

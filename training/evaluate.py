@@ -9,7 +9,7 @@ slightly noised: how well the labeller agrees with itself).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
@@ -27,6 +27,8 @@ from training.distances import PROXY_SEGMENTER, Distances, Features, measure, ne
 from training.distances import as_markdown as distances_as_markdown
 from training.metrics import Agreement, agreement, style_error
 from training.pipeline import SynthesisPipeline
+from training.reconstruction import Reconstruction, reconstruction
+from training.reconstruction import as_markdown as reconstructions_as_markdown
 from training.sheets import contact_sheet, paint_labels
 
 CHUNK = 50
@@ -57,11 +59,19 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Rows by name, over the same pairs, and the results' distances to the generator's own pictures."""
+    """Rows by name, over the same pairs, and the results' distances to the generator's own pictures.
+
+    Attributes:
+        pairs: how many.
+        rows: by name.
+        distances: of the results.
+        reconstructions: of pictures through the inverter, by their kind; none while it is not trained.
+    """
 
     pairs: int
     rows: dict[str, Row]
     distances: Distances
+    reconstructions: dict[str, Reconstruction] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, object]:
         """Plain values, for JSON."""
@@ -129,6 +139,15 @@ class Evaluator:
         if self.pipeline.reader is not None or self.pipeline.completer is not None:
             sheets["by_hand"] = by_hand_sheet(self.config, self.pipeline, self.latents, strength)
         return Evaluation(self.pairs, rows, measure(self.sources, results, self.features)), sheets
+
+    def evaluate_inverter(self, photographs: NDArray[np.uint8] | None = None) -> dict[str, Reconstruction]:
+        """How faithfully the styles' own pictures and photographs, uint8 `[N, H, W, 3]`, come back."""
+        if self.pipeline.inverter is None:
+            return {}
+        rows = {"held-out pictures of the generator": reconstruction(self.pipeline, self.sources)}
+        if photographs is not None:
+            rows["photographs"] = reconstruction(self.pipeline, photographs)
+        return rows
 
     def synthesize(self, strength: float) -> NDArray[np.uint8]:
         """Pictures of all pairs, uint8 `[pairs, H, W, 3]`."""
@@ -210,4 +229,7 @@ def as_markdown(evaluation: Evaluation, config: PackConfig) -> str:
     for name, row in evaluation.rows.items():
         lines.append(f"| {name} | {' | '.join(f'{value:.2f}' for value in row.agreement.iou)} |")
     lines.append(distances_as_markdown(evaluation.distances))
+    if evaluation.reconstructions:
+        lines += ["", "What comes back through the inverter:", ""]
+        lines.append(reconstructions_as_markdown(evaluation.reconstructions))
     return "\n".join(lines)

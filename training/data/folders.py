@@ -13,24 +13,21 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 from pydantic import Field
 from tqdm import tqdm
 
+from training.data.files import PICTURE_SUFFIXES, Labels, labels_of, open_label_map, open_picture, refuse
 from training.palette import IGNORED, Palette
 from training.sections import Section
 
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 MAP_SUFFIXES = (".png",)
-PICTURE_MODES = ("RGB", "L", "P", "1", "CMYK", "YCbCr")
-ID_MODES = ("L", "P", "1")
 TRAIN, HELDOUT = "train", "heldout"
 
-Labels = NDArray[np.uint8]
 Color = Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
 Id = Annotated[int, Field(ge=0, le=255)]
 
@@ -122,79 +119,14 @@ def load_pair(
     pair: Pair, palette: Palette, ignore: int | str | None, side: int
 ) -> tuple[NDArray[np.uint8], Labels]:
     """Read one pair; see `load_folders`."""
-    picture, label_map = _open(pair.picture), _open(pair.label_map)
-    if picture.mode not in PICTURE_MODES or "transparency" in picture.info:
-        transparency = " with transparency" if "transparency" in picture.info else ""
-        _refuse(
-            pair.picture,
-            f"a picture of mode {picture.mode}{transparency}",
-            "8 bits per channel, without transparency",
-        )
+    picture, label_map = open_picture(pair.picture), open_label_map(pair.label_map)
     _need_same_shape(pair, picture.size, label_map.size)
-    shown = picture.convert("RGB").resize((side, side), Image.Resampling.LANCZOS, box=_middle(picture.size))
-    if label_map.mode not in (*ID_MODES, "RGB"):
-        _refuse(
-            pair.label_map,
-            f"a PNG of mode {label_map.mode}",
-            "L or P, whose values are class ids, or RGB, in the palette's colours",
-        )
+    shown = picture.resize((side, side), Image.Resampling.LANCZOS, box=_middle(picture.size))
     small = label_map.resize((side, side), Image.Resampling.NEAREST, box=_middle(label_map.size))
-    read = _ids_of_colors if label_map.mode == "RGB" else _ids
-    labels = read(np.asarray(small, np.uint8), palette, ignore, pair.label_map)
+    labels = labels_of(small, palette, pair.label_map, ignore)
     if (labels == IGNORED).all():
-        _refuse(
-            pair.label_map, f"nothing but what data.ignore names, {ignore}", "a pixel of a class at least"
-        )
+        refuse(pair.label_map, f"nothing but what data.ignore names, {ignore}", "a pixel of a class at least")
     return np.asarray(shown), labels
-
-
-def _ids(values: NDArray[np.uint8], palette: Palette, ignore: int | str | None, file: Path) -> Labels:
-    labels = values.copy()
-    ignored = values == ignore if isinstance(ignore, int) else np.zeros(values.shape, bool)
-    labels[ignored] = IGNORED
-    unknown = (values >= len(palette)) & ~ignored
-    if unknown.any():
-        y, x = np.argwhere(unknown)[0]
-        also = f", and {ignore} for none" if isinstance(ignore, int) else ""
-        _refuse(file, f"class id {values[y, x]}", f"class ids 0 to {len(palette) - 1}{also}")
-    return labels
-
-
-def _ids_of_colors(
-    values: NDArray[np.uint8], palette: Palette, ignore: int | str | None, file: Path
-) -> Labels:
-    codes = _packed(values)
-    labels = np.full(codes.shape, IGNORED, np.uint8)
-    known = np.zeros(codes.shape, bool)
-    if isinstance(ignore, str):
-        known = codes == int(ignore[1:], 16)
-    for class_id, code in enumerate(_packed(palette.colors())):
-        mine = (codes == code) & ~known
-        labels[mine] = class_id
-        known |= mine
-    if not known.all():
-        y, x = np.argwhere(~known)[0]
-        colors = ", ".join(entry.color for entry in palette.classes)
-        also = f", and {ignore} for none" if isinstance(ignore, str) else ""
-        _refuse(file, f"the colour #{codes[y, x]:06x}", f"the palette's colours, {colors}{also}")
-    return labels
-
-
-def _packed(colors: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Colours `[..., 3]` as numbers 0xrrggbb."""
-    packed: NDArray[np.int64] = colors.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
-    return packed
-
-
-def _open(file: Path) -> Image.Image:
-    """A file's picture, loaded and upright."""
-    try:
-        with Image.open(file, formats=["PNG", "JPEG"]) as image:
-            image.load()
-            return ImageOps.exif_transpose(image)
-    # Pillow's readers raise what they please for a damaged file.
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        _refuse(file, f"a file that cannot be read ({error})", "a complete PNG or JPEG")
 
 
 def _middle(size: tuple[int, int]) -> tuple[float, float, float, float]:
@@ -210,7 +142,7 @@ def _need_same_shape(pair: Pair, picture: tuple[int, int], label_map: tuple[int,
     (width, height), (map_width, map_height) = picture, label_map
     scale = max(map_width / width, map_height / height)
     if abs(width * scale - map_width) >= 1 or abs(height * scale - map_height) >= 1:
-        _refuse(
+        refuse(
             pair.label_map,
             f"{map_width} x {map_height} pixels",
             f"the shape of {pair.picture}, which has {width} x {height}",
@@ -244,7 +176,3 @@ def _need_partners(
 
 def _either(suffixes: tuple[str, ...]) -> str:
     return " or ".join(suffixes)
-
-
-def _refuse(file: Path, found: str, allowed: str) -> NoReturn:
-    raise ValueError(f"{file}: got {found}; allowed: {allowed}") from None

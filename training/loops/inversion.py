@@ -21,6 +21,7 @@ from training.generators.base import FeaturePyramid, Generator
 from training.losses import feature_loss
 from training.networks import inverter
 from training.rearranger import Rearranger
+from training.reconstruction import decibels
 from training.runs import (
     Metrics,
     Stateful,
@@ -105,9 +106,9 @@ class InversionTrainer:
         self.optimizer.step()
         self.average.update_parameters(self.network)
         return {
-            "plain": decibels(result[plain], pictures[plain]),
-            "distorted": decibels(result[self.plain :], pictures[self.plain :]),
-            "kept_psnr": decibels(again, pictures[kept]),
+            "plain": _mean_decibels(result[plain], pictures[plain]),
+            "distorted": _mean_decibels(result[self.plain :], pictures[self.plain :]),
+            "kept_psnr": _mean_decibels(again, pictures[kept]),
             "total": total.item(),
             **{name: loss.item() for name, loss in losses.items()},
         }
@@ -140,7 +141,5 @@ class InversionTrainer:
 
 
 @torch.no_grad()
-def decibels(found: Tensor, wanted: Tensor) -> float:
-    """Mean peak signal-to-noise ratio of pictures `[B, 3, H, W]` in [-1, 1]."""
-    error = ((found.clamp(-1, 1) - wanted) / 2).square().mean((1, 2, 3)).clamp(min=1e-10)
-    return float((-10 * error.log10()).mean())
+def _mean_decibels(found: Tensor, wanted: Tensor) -> float:
+    return float(decibels(found, wanted).mean())

@@ -102,8 +102,11 @@ def test_missing_gpu_is_one_line() -> None:
     assert "'--device': PyTorch finds no CUDA device" in result.output
 
 
-def test_evaluate_writes_table_figures_and_sheets(complete: Path, config: PackConfig) -> None:
-    result = maskweave("evaluate", PACK, "--pairs", "12", "--strength", "0", "--strength", "1")
+def test_evaluate_writes_table_figures_and_sheets(complete: Path, config: PackConfig, tmp_path: Path) -> None:
+    for name, side in (("one.png", 64), ("other.jpg", 200)):
+        Image.new("RGB", (side, side), "#507090").save(tmp_path / name)
+    given = ("--strength", "0", "--strength", "1", "--photographs", str(tmp_path))
+    result = maskweave("evaluate", PACK, "--pairs", "12", *given)
     assert result.exit_code == 0, result.output
     rows = ["chance", "upper bound", "style strength 0", "style strength 1"]
     assert "12 held-out pairs." in result.output
@@ -116,6 +119,13 @@ def test_evaluate_writes_table_figures_and_sheets(complete: Path, config: PackCo
     assert list(figures["rows"])[: len(rows)] == rows
     assert len(figures["rows"]["chance"]["agreement"]["iou"]) == len(config.palette)
     assert list(figures["distances"]["the proxy segmenter"]) == ["real, other half", *rows[2:]]
+    reconstructions = figures["reconstructions"]
+    assert {name: row["pictures"] for name, row in reconstructions.items()} == {
+        "held-out pictures of the generator": 12,
+        "photographs": 2,
+    }
+    assert all(row["tail"] > 0 and row["rearranged"] > 0 for row in reconstructions.values())
+    assert "| photographs | 2 |" in result.output
     sheets = sorted(folder.glob("*.png"))
     assert "sheet.png" in [path.name for path in sheets]
     for path in sheets:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from training.config import PackConfig, inversion_section, load_config
 from training.distortion import distorted
 from training.inverter import Inverter
-from training.loops.inversion import decibels
+from training.reconstruction import decibels
 from training.unet import frozen
 
 
@@ -60,8 +60,8 @@ def test_distorted_pictures_are_pictures_and_follow_the_generator_given() -> Non
 
 def test_decibels() -> None:
     wanted = torch.zeros(2, 3, 4, 4)
-    assert decibels(wanted + 0.2, wanted) == pytest.approx(20.0, abs=1e-4)
-    assert decibels(wanted, wanted) == pytest.approx(100.0, abs=1e-3)
+    assert decibels(wanted + 0.2, wanted).tolist() == pytest.approx([20.0, 20.0], abs=1e-4)
+    assert decibels(wanted, wanted).tolist() == pytest.approx([100.0, 100.0], abs=1e-3)
 
 
 @pytest.mark.parametrize(
