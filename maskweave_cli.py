@@ -21,7 +21,7 @@ SUMMARIES = {
     "data": "Make the training data of a pack.",
     "train": "Train one network of a pack.",
     "evaluate": "Measure a pack on held-out masks.",
-    "invert": "Read the features of pictures, more faithfully than the gateway has time for.",
+    "invert": "Find the features of pictures, offline.",
     "export": "Compile a pack into the model repository.",
 }
 
