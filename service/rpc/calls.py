@@ -23,6 +23,7 @@ from service.core.statuses import Failure, describe
 from service.rpc.access import Access
 from service.rpc.status import DETAILS_TRAILER, rich_status
 from service.rpc.trace import trace_context
+from service.synthesis.request import Origin
 
 REQUEST_ID = "x-request-id"
 SERVER_TIMING = "server-timing"
@@ -68,6 +69,11 @@ class Call:
     def elapsed_seconds(self) -> float:
         """Time since its arrival."""
         return time.perf_counter() - self.started
+
+    @property
+    def origin(self) -> Origin:
+        """What the layers below are told of it."""
+        return Origin(self.caller, self.request_id, self.deadline, self.trace)
 
 
 class Calls:

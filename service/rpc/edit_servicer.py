@@ -5,19 +5,19 @@ from __future__ import annotations
 from maskweave.v1 import synthesis_pb2 as pb
 from service.core.errors import InvalidArgument
 from service.core.metrics import Metrics
-from service.rpc.calls import SERVER_TIMING, Call
+from service.rpc.calls import Call
 from service.rpc.messages import (
+    ids_from_proto,
     image_format_from_proto,
     image_to_proto,
-    label_map_from_proto,
     members,
+    picture_from_proto,
     priority_from_proto,
 )
-from service.rpc.style_messages import picture_from_proto
-from service.rpc.timings import ENCODE, record_decode, record_stages, server_timing, timings_to_proto
+from service.rpc.timings import ENCODE, record_decode, record_stages, tell_timings
 from service.synthesis.edit_requests import EditRequest
 from service.synthesis.editing import Editor
-from service.synthesis.request import FirstSeed, Latents, Origin, PictureFile, RawPicture
+from service.synthesis.request import EncodedPicture, FirstSeed, Latent, OneStart
 
 EDIT = "edit"
 """What images are counted as that an edit made, where others have their kind of condition."""
@@ -37,25 +37,17 @@ class EditServicer:
 
     async def edit(self, request: pb.EditRequest, call: Call) -> pb.EditResponse:
         """Answer `Edit`."""
-        origin = Origin(call.caller, call.request_id, call.deadline, call.trace)
-        try:
-            edit = await self._editor.edit(_edit_from_proto(request), origin)
-        except InvalidArgument as error:
-            # One latent here, a list of them in the other methods.
-            field = error.field.replace("latents.latents[0]", "latent")
-            raise InvalidArgument(field, error.value, error.allowed) from error
+        edit = await self._editor.edit(_edit_from_proto(request), call.origin)
         made = [edit.picture] if edit.before is None else [edit.picture, edit.before]
         record_decode(self._metrics, edit)
         for each in made:
             record_stages(self._metrics, edit.model.name, each)
         self._metrics.stage(ENCODE, edit.picture.encode_seconds)
         self._metrics.image_made(edit.model.name, EDIT, edit.image_format.value)
-        total = call.elapsed_seconds
-        call.trailer[SERVER_TIMING] = server_timing(edit, made, total)
         return pb.EditResponse(
             image=image_to_proto(edit, edit.picture),
             model_version=edit.model.version,
-            timings=timings_to_proto(edit, made, total),
+            timings=tell_timings(call, edit, made),
         )
 
 
@@ -65,8 +57,8 @@ def _edit_from_proto(message: pb.EditRequest) -> EditRequest:
     return EditRequest(
         model=message.model,
         source=_source(message),
-        target_label_map=label_map_from_proto(message.target_label_map, field="target_label_map"),
-        source_label_map=label_map_from_proto(message.source_label_map, field="source_label_map")
+        target_label_map=ids_from_proto(message.target_label_map, field="target_label_map"),
+        source_label_map=ids_from_proto(message.source_label_map, field="source_label_map")
         if message.HasField("source_label_map")
         else None,
         style_strength=message.style_strength if message.HasField("style_strength") else None,
@@ -77,12 +69,12 @@ def _edit_from_proto(message: pb.EditRequest) -> EditRequest:
     )
 
 
-def _source(message: pb.EditRequest) -> PictureFile | RawPicture | FirstSeed | Latents:
+def _source(message: pb.EditRequest) -> EncodedPicture | OneStart:
     match message.WhichOneof("source"):
         case "picture":
             return picture_from_proto(message.picture)
         case "seed":
             return FirstSeed(message.seed)
         case "latent":
-            return Latents([message.latent.values])
+            return Latent(message.latent.values)
     raise InvalidArgument("source", "no source", f"one of {members(message, 'source')}")

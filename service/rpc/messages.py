@@ -15,11 +15,15 @@ from service.synthesis.edit_requests import Edit
 from service.synthesis.jobs import Job, Picture
 from service.synthesis.models import ConditionKind, ConditionSupport, Method, Model
 from service.synthesis.request import (
+    EncodedIds,
+    EncodedPicture,
     FirstSeed,
-    LabelMap,
-    Latents,
+    Latent,
+    OneStart,
+    PictureFile,
     PngLabelMap,
     RawLabelMap,
+    RawPicture,
     RunLengthLabelMap,
 )
 
@@ -46,32 +50,46 @@ _CONDITION_VALUES = {
 }
 
 
-def label_map_from_proto(label_map: pb.LabelMap, *, field: str = "label_map") -> LabelMap:
-    """Read a label map without decoding it; `field` is where the request has it.
+def ids_from_proto(
+    message: pb.LabelMap | pb.Scribble | pb.ProxyMask, *, field: str = "label_map"
+) -> EncodedIds:
+    """Read a map of ids without decoding it; `field` is where the request has it.
 
     Raises:
         InvalidArgument: Its encoding is not set.
     """
-    match label_map.WhichOneof("encoding"):
+    match message.WhichOneof("encoding"):
         case "png":
-            return PngLabelMap(label_map.png)
+            return PngLabelMap(message.png)
         case "raw":
-            return RawLabelMap(label_map.raw.data, label_map.raw.width, label_map.raw.height)
+            return RawLabelMap(message.raw.data, message.raw.width, message.raw.height)
         case "run_length":
-            runs = label_map.run_length
+            runs = message.run_length
             return RunLengthLabelMap(runs.class_ids, runs.lengths, runs.width, runs.height)
-    raise InvalidArgument(field, "no encoding", f"one of {members(label_map, 'encoding')}")
+    raise InvalidArgument(field, "no encoding", f"one of {members(message, 'encoding')}")
 
 
-def one_start_from_proto(
-    message: pb.PaintStart | pb.PaintUpdate | pb.MorphRequest,
-) -> FirstSeed | Latents | None:
+def picture_from_proto(message: pb.SourcePicture | pb.Exemplar, *, field: str = "picture") -> EncodedPicture:
+    """Read a picture without decoding it; `field` is where the request has it.
+
+    Raises:
+        InvalidArgument: Its encoding is not set.
+    """
+    match message.WhichOneof("encoding"):
+        case "file":
+            return PictureFile(message.file)
+        case "raw":
+            return RawPicture(message.raw.data, message.raw.width, message.raw.height)
+    raise InvalidArgument(field, "no encoding", f"one of {members(message, 'encoding')}")
+
+
+def one_start_from_proto(message: pb.PaintStart | pb.PaintUpdate | pb.MorphRequest) -> OneStart | None:
     """Read the start of the methods for which all pictures have the same."""
     match message.WhichOneof("start"):
         case "seed":
             return FirstSeed(message.seed)
         case "latent":
-            return Latents([message.latent.values])
+            return Latent(message.latent.values)
     return None
 
 

@@ -13,7 +13,7 @@ from service.rpc.calls import Call
 from service.rpc.paint_messages import frame_to_proto, painting_from_proto, update_from_proto
 from service.rpc.timings import record_decode, record_picture
 from service.synthesis.painting import Painting
-from service.synthesis.request import Origin, SynthesisRequest
+from service.synthesis.request import SynthesisRequest
 
 Send = Callable[[pb.PaintResponse], Awaitable[None]]
 """Sends a message, and returns when the connection has taken it."""
@@ -71,10 +71,9 @@ class PaintSessions:
         self._paintings.add(painting)
         if self._stopping:
             self._end(painting, Unavailable(_STOPPING))
-        origin = Origin(call.caller, call.request_id, call.deadline, call.trace)
         reader = asyncio.create_task(self._read(requests, painting))
         try:
-            async with aclosing(painting.frames(origin, frame_seconds=self._frame_seconds)) as frames:
+            async with aclosing(painting.frames(call.origin, frame_seconds=self._frame_seconds)) as frames:
                 async for frame in frames:
                     record_decode(self._metrics, frame.job)
                     record_picture(self._metrics, frame.job, frame.picture)
@@ -137,6 +136,4 @@ def _inside(member: str) -> Iterator[None]:
     try:
         yield
     except InvalidArgument as error:
-        # One latent here, a list of them in the other methods.
-        field = error.field.replace("latents.latents[0]", "latent")
-        raise InvalidArgument(f"{member}.{field}", error.value, error.allowed) from error
+        raise InvalidArgument(f"{member}.{error.field}", error.value, error.allowed) from error

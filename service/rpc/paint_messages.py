@@ -5,9 +5,9 @@ from __future__ import annotations
 from maskweave.v1 import synthesis_pb2 as pb
 from service.core.errors import InvalidArgument
 from service.rpc.messages import (
+    ids_from_proto,
     image_format_from_proto,
     image_to_proto,
-    label_map_from_proto,
     one_start_from_proto,
     priority_from_proto,
 )
@@ -28,7 +28,7 @@ def painting_from_proto(message: pb.PaintStart) -> SynthesisRequest:
         raise InvalidArgument("label_map", "no label map", "the canvas to begin with")
     return SynthesisRequest(
         model=message.model,
-        condition=label_map_from_proto(message.label_map),
+        condition=ids_from_proto(message.label_map),
         start=one_start_from_proto(message),
         style_strength=message.style_strength if message.HasField("style_strength") else None,
         image_format=image_format_from_proto(message.image_format),
@@ -46,7 +46,7 @@ def update_from_proto(message: pb.PaintUpdate) -> Update:
     change = message.WhichOneof("change")
     return Update(
         sequence=message.sequence,
-        label_map=label_map_from_proto(message.label_map) if change == "label_map" else None,
+        label_map=ids_from_proto(message.label_map) if change == "label_map" else None,
         strokes=StrokesOfMessage(message.strokes.strokes) if change == "strokes" else None,
         start=one_start_from_proto(message),
         style_strength=message.style_strength if message.HasField("style_strength") else None,

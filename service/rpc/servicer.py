@@ -15,10 +15,9 @@ from service.core.metrics import Metrics
 from service.rpc.calls import SERVER_TIMING, Call
 from service.rpc.messages import image_to_proto, model_to_proto
 from service.rpc.synthesis_messages import request_from_proto
-from service.rpc.timings import record_decode, record_picture, server_timing, timings_to_proto
+from service.rpc.timings import record_decode, record_picture, server_timing, tell_timings, timings_to_proto
 from service.synthesis.jobs import Job, Picture
 from service.synthesis.models import Model
-from service.synthesis.request import Origin
 from service.synthesis.synthesizer import Synthesizer
 
 _DEFAULT_PAGE_SIZE = 50
@@ -72,9 +71,7 @@ class SynthesisServicer:
         response = pb.SynthesizeResponse(
             images=[image_to_proto(job, picture) for picture in pictures], model_version=job.model.version
         )
-        total = call.elapsed_seconds
-        response.timings.CopyFrom(timings_to_proto(job, pictures, total))
-        call.trailer[SERVER_TIMING] = server_timing(job, pictures, total)
+        response.timings.CopyFrom(tell_timings(call, job, pictures))
         return response
 
     async def synthesize_stream(
@@ -95,8 +92,7 @@ class SynthesisServicer:
 
     @asynccontextmanager
     async def _admitted(self, request: pb.SynthesizeRequest, call: Call) -> AsyncIterator[Job]:
-        origin = Origin(call.caller, call.request_id, call.deadline, call.trace)
-        async with self._synthesizer.admitted(request_from_proto(request), origin) as job:
+        async with self._synthesizer.admitted(request_from_proto(request), call.origin) as job:
             record_decode(self._metrics, job)
             yield job
 

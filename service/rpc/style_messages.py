@@ -8,7 +8,6 @@ from typing import Any
 from maskweave.v1 import synthesis_pb2 as pb
 from service.core.errors import InvalidArgument
 from service.synthesis.models import StyleSupport
-from service.synthesis.request import PictureFile, RawPicture
 from service.synthesis.style_encoding import Encoding
 from service.synthesis.style_requests import Style, StyleBlend, StyleCode, StyleSeed, WeightedStyle
 
@@ -71,20 +70,6 @@ def is_spherical(path: pb.MorphPath.ValueType) -> bool:
     if spherical is None:
         raise InvalidArgument("path", path, ", ".join(pb.MorphPath.Name(known) for known in _PATHS))
     return spherical
-
-
-def picture_from_proto(picture: pb.SourcePicture) -> PictureFile | RawPicture:
-    """Read a picture without decoding it.
-
-    Raises:
-        InvalidArgument: Its encoding is not set.
-    """
-    match picture.WhichOneof("encoding"):
-        case "file":
-            return PictureFile(picture.file)
-        case "raw":
-            return RawPicture(picture.raw.data, picture.raw.width, picture.raw.height)
-    raise InvalidArgument("picture", "no encoding", "one of file, raw")
 
 
 def codes_to_proto(encoding: Encoding) -> list[pb.StyleCode]:

@@ -10,21 +10,23 @@ from service.core.errors import InvalidArgument
 from service.core.metrics import Metrics
 from service.rpc.calls import SERVER_TIMING, Call
 from service.rpc.messages import (
+    ids_from_proto,
     image_format_from_proto,
     image_to_proto,
-    label_map_from_proto,
     one_start_from_proto,
+    picture_from_proto,
     priority_from_proto,
 )
-from service.rpc.style_messages import StylesOfMessage, codes_to_proto, is_spherical, picture_from_proto
+from service.rpc.style_messages import StylesOfMessage, codes_to_proto, is_spherical
 from service.rpc.timings import (
     record_decode,
     record_picture,
     record_stages,
     server_timing,
+    tell_timings,
     timings_to_proto,
 )
-from service.synthesis.request import Origin, SynthesisRequest
+from service.synthesis.request import SynthesisRequest
 from service.synthesis.style_encoding import EncodingRequest, StyleEncoder
 from service.synthesis.style_requests import MorphStyles
 from service.synthesis.synthesizer import Synthesizer
@@ -46,46 +48,35 @@ class StyleServicer:
 
     async def encode_styles(self, request: pb.EncodeStylesRequest, call: Call) -> pb.EncodeStylesResponse:
         """Answer `EncodeStyles`."""
-        encoding = await self._encoder.encode(_encoding_from_proto(request), _origin(call))
+        encoding = await self._encoder.encode(_encoding_from_proto(request), call.origin)
         record_decode(self._metrics, encoding)
         record_stages(self._metrics, encoding.model.name, encoding)
-        total = call.elapsed_seconds
-        call.trailer[SERVER_TIMING] = server_timing(encoding, [encoding], total)
         return pb.EncodeStylesResponse(
             codes=codes_to_proto(encoding),
             model_version=encoding.model.version,
-            timings=timings_to_proto(encoding, [encoding], total),
+            timings=tell_timings(call, encoding, [encoding]),
         )
 
     async def morph(self, request: pb.MorphRequest, call: Call) -> AsyncGenerator[pb.MorphResponse, None]:
         """Answer `Morph`."""
         pictures = []
-        try:
-            morph = _morph_from_proto(request)
-            async with (
-                self._synthesizer.admitted(morph, _origin(call)) as job,
-                aclosing(self._synthesizer.frames(job)) as frames,
-            ):
-                record_decode(self._metrics, job)
-                async for picture in frames:
-                    pictures.append(picture)
-                    record_picture(self._metrics, job, picture)
-                    yield pb.MorphResponse(
-                        index=picture.index,
-                        position=job.positions[picture.index],
-                        image=image_to_proto(job, picture),
-                        model_version=job.model.version,
-                        timings=timings_to_proto(job, [picture], call.elapsed_seconds),
-                    )
-        except InvalidArgument as error:
-            # One latent here, a list of them in the other methods.
-            field = error.field.replace("latents.latents[0]", "latent")
-            raise InvalidArgument(field, error.value, error.allowed) from error
+        morph = _morph_from_proto(request)
+        async with (
+            self._synthesizer.admitted(morph, call.origin) as job,
+            aclosing(self._synthesizer.frames(job)) as frames,
+        ):
+            record_decode(self._metrics, job)
+            async for picture in frames:
+                pictures.append(picture)
+                record_picture(self._metrics, job, picture)
+                yield pb.MorphResponse(
+                    index=picture.index,
+                    position=job.positions[picture.index],
+                    image=image_to_proto(job, picture),
+                    model_version=job.model.version,
+                    timings=timings_to_proto(job, [picture], call.elapsed_seconds),
+                )
         call.trailer[SERVER_TIMING] = server_timing(job, pictures, call.elapsed_seconds)
-
-
-def _origin(call: Call) -> Origin:
-    return Origin(call.caller, call.request_id, call.deadline, call.trace)
 
 
 def _encoding_from_proto(message: pb.EncodeStylesRequest) -> EncodingRequest:
@@ -95,7 +86,7 @@ def _encoding_from_proto(message: pb.EncodeStylesRequest) -> EncodingRequest:
     return EncodingRequest(
         model=message.model,
         picture=picture_from_proto(message.picture),
-        label_map=label_map_from_proto(message.label_map),
+        label_map=ids_from_proto(message.label_map),
         sample_seed=message.sample_seed if message.HasField("sample_seed") else None,
         priority=priority_from_proto(message.priority),
     )
@@ -106,7 +97,7 @@ def _morph_from_proto(message: pb.MorphRequest) -> SynthesisRequest:
         raise InvalidArgument("label_map", "no label map", "what the frames follow")
     return SynthesisRequest(
         model=message.model,
-        condition=label_map_from_proto(message.label_map),
+        condition=ids_from_proto(message.label_map),
         start=one_start_from_proto(message),
         image_format=image_format_from_proto(message.image_format),
         image_quality=message.image_quality if message.HasField("image_quality") else None,

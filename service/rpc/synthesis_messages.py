@@ -8,26 +8,22 @@ from typing import Any
 from maskweave.v1 import synthesis_pb2 as pb
 from service.core.errors import InvalidArgument
 from service.rpc.messages import (
+    ids_from_proto,
     image_format_from_proto,
-    label_map_from_proto,
     members,
+    picture_from_proto,
     priority_from_proto,
 )
 from service.rpc.stroke_messages import StrokesOfMessage
 from service.rpc.style_messages import StylesOfMessage
 from service.synthesis.request import (
     Condition,
-    EncodedIds,
     Exemplar,
     FirstSeed,
     Latents,
     PictureFile,
-    PngLabelMap,
     ProxyMask,
-    RawLabelMap,
-    RawPicture,
     RawSketch,
-    RunLengthLabelMap,
     Scribble,
     ScribbleStrokes,
     Seeds,
@@ -59,17 +55,17 @@ def request_from_proto(message: pb.SynthesizeRequest) -> SynthesisRequest:
 def _condition(message: pb.SynthesizeRequest) -> Condition:
     match message.WhichOneof("condition"):
         case "label_map":
-            return label_map_from_proto(message.label_map)
+            return ids_from_proto(message.label_map)
         case "sketch":
             return Sketch(_sketch(message.sketch))
         case "scribble":
             if message.scribble.WhichOneof("encoding") == "strokes":
                 return Scribble(_strokes(message.scribble.strokes))
-            return Scribble(_ids(message.scribble, "scribble"))
+            return Scribble(ids_from_proto(message.scribble, field="scribble"))
         case "proxy_mask":
-            return ProxyMask(_ids(message.proxy_mask, "proxy_mask"))
+            return ProxyMask(ids_from_proto(message.proxy_mask, field="proxy_mask"))
         case "exemplar":
-            return Exemplar(_exemplar(message.exemplar))
+            return Exemplar(picture_from_proto(message.exemplar, field="exemplar"))
     raise InvalidArgument("condition", "no condition", f"one of {members(message, 'condition')}")
 
 
@@ -88,27 +84,6 @@ def _strokes(strokes: pb.ScribbleStrokes) -> ScribbleStrokes:
         strokes.width if strokes.HasField("width") else None,
         strokes.height if strokes.HasField("height") else None,
     )
-
-
-def _ids(message: pb.Scribble | pb.ProxyMask, field: str) -> EncodedIds:
-    match message.WhichOneof("encoding"):
-        case "png":
-            return PngLabelMap(message.png)
-        case "raw":
-            return RawLabelMap(message.raw.data, message.raw.width, message.raw.height)
-        case "run_length":
-            runs = message.run_length
-            return RunLengthLabelMap(runs.class_ids, runs.lengths, runs.width, runs.height)
-    raise InvalidArgument(field, "no encoding", f"one of {members(message, 'encoding')}")
-
-
-def _exemplar(exemplar: pb.Exemplar) -> PictureFile | RawPicture:
-    match exemplar.WhichOneof("encoding"):
-        case "file":
-            return PictureFile(exemplar.file)
-        case "raw":
-            return RawPicture(exemplar.raw.data, exemplar.raw.width, exemplar.raw.height)
-    raise InvalidArgument("exemplar", "no encoding", f"one of {members(exemplar, 'encoding')}")
 
 
 def _start(message: pb.SynthesizeRequest) -> FirstSeed | Seeds | Latents | None:

@@ -11,6 +11,7 @@ from google.protobuf.duration_pb2 import Duration
 from maskweave.v1 import synthesis_pb2 as pb
 from service.core.metrics import Metrics
 from service.engine.base import StageTiming
+from service.rpc.calls import SERVER_TIMING, Call
 from service.synthesis.jobs import Job, Picture
 
 DECODE = "decode"
@@ -73,6 +74,13 @@ def timings_to_proto(job: Prepared, pictures: Sequence[Made], total_seconds: flo
         admission=_duration(sum(picture.wait_seconds for picture in pictures)),
         total=_duration(total_seconds),
     )
+
+
+def tell_timings(call: Call, job: Prepared, pictures: Sequence[Made]) -> pb.Timings:
+    """Tell the time of a request with one reply: in the call's trailer, and here for the reply itself."""
+    total_seconds = call.elapsed_seconds
+    call.trailer[SERVER_TIMING] = server_timing(job, pictures, total_seconds)
+    return timings_to_proto(job, pictures, total_seconds)
 
 
 def server_timing(job: Prepared, pictures: Sequence[Made], total_seconds: float) -> str:

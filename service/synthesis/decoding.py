@@ -9,7 +9,14 @@ from service.codecs.label_map import check_classes, check_ids, decode_raw, decod
 from service.codecs.png import decode_png
 from service.codecs.scribble import check_scribble, draw_scribble, resize_scribble
 from service.codecs.sketch import ink_of, resize_ink
-from service.codecs.source import decode_any_picture, decode_any_pixels, decode_on_white, resize_picture
+from service.codecs.source import (
+    decode_any_picture,
+    decode_any_pixels,
+    decode_on_white,
+    decode_picture,
+    decode_pixels,
+    resize_picture,
+)
 from service.core.errors import InvalidArgument
 from service.core.limits import Limits
 from service.synthesis.models import ConditionSupport, Model
@@ -17,6 +24,7 @@ from service.synthesis.orders import Order
 from service.synthesis.request import (
     DecodedLabelMap,
     EncodedIds,
+    EncodedPicture,
     Exemplar,
     LabelMap,
     PictureFile,
@@ -80,6 +88,23 @@ def decode_label_map(
     return ids
 
 
+def decode_source_picture(picture: EncodedPicture, model: Model, limits: Limits) -> NDArray[np.uint8]:
+    """Decode the field `picture` of a request, which is of the size that the model makes. For a codec thread.
+
+    Returns:
+        RGB, uint8 `[height, width, 3]`.
+
+    Raises:
+        InvalidArgument: It cannot be decoded, or is of another size.
+    """
+    width, height = model.image_width, model.image_height
+    match picture:
+        case PictureFile(data):
+            return decode_picture(data, width, height, field="picture.file", limits=limits)
+        case RawPicture(data, given_width, given_height):
+            return decode_pixels(data, (given_width, given_height), width, height, field="picture.raw")
+
+
 def _decode_ids(encoded: EncodedIds, field: str, limits: Limits) -> tuple[NDArray[np.uint8], str]:
     """The ids, uint8 `[height, width]`, and the path of the encoding they came in."""
     match encoded:
@@ -133,7 +158,7 @@ def _decode_proxy_mask(encoding: EncodedIds, support: ConditionSupport, limits: 
     return np.ascontiguousarray(ids)
 
 
-def _decode_exemplar(encoding: PictureFile | RawPicture, limits: Limits) -> NDArray[np.uint8]:
+def _decode_exemplar(encoding: EncodedPicture, limits: Limits) -> NDArray[np.uint8]:
     """RGB, uint8 `[height, width, 3]`, of the size that was sent."""
     match encoding:
         case PictureFile(data):

@@ -10,7 +10,7 @@ from service.core.limits import Limits
 from service.synthesis.edit_requests import EditRequest
 from service.synthesis.models import ConditionKind, ConditionSupport, Model
 from service.synthesis.orders import check_quality, check_style_strength, find_model
-from service.synthesis.request import FirstSeed, Latents, PictureFile, RawPicture
+from service.synthesis.request import FirstSeed, Latent, PictureFile, RawPicture
 from service.synthesis.starts import Start, resolve_starts
 
 DEFAULT_BLEND_WIDTH = 4.0
@@ -62,7 +62,7 @@ def check_edit(request: EditRequest, catalogue: Mapping[str, Model], limits: Lim
                 allowed = f"a seed or a latent, for {model.name}, which edits no pictures here"
                 raise InvalidArgument("picture", "a picture", allowed)
             served_by = model.editing.editor
-        case FirstSeed() | Latents():
+        case FirstSeed() | Latent():
             (start,) = resolve_starts(request.source, 1, model, limits=limits)
     check_quality(request.image_format, request.image_quality, limits)
     return EditOrder(

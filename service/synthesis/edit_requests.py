@@ -8,7 +8,7 @@ from service.codecs.picture import ImageFormat
 from service.engine.base import Priority
 from service.synthesis.jobs import Picture
 from service.synthesis.models import Model
-from service.synthesis.request import FirstSeed, LabelMap, Latents, PictureFile, RawPicture
+from service.synthesis.request import EncodedPicture, LabelMap, OneStart
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class EditRequest:
     """
 
     model: str
-    source: PictureFile | RawPicture | FirstSeed | Latents
+    source: EncodedPicture | OneStart
     target_label_map: LabelMap
     source_label_map: LabelMap | None = None
     style_strength: float | None = None

@@ -15,24 +15,18 @@ from numpy.typing import NDArray
 from service.codecs.blending import blend
 from service.codecs.label_map import resize_nearest
 from service.codecs.picture import encode_picture
-from service.codecs.source import decode_picture, decode_pixels
 from service.core.admission import Admission, Visit
 from service.core.limits import LIMITS, Limits
 from service.engine.base import Array, Engine, StageTiming
 from service.synthesis import tensors
-from service.synthesis.decoding import decode_label_map
+from service.synthesis.decoding import decode_label_map, decode_source_picture
 from service.synthesis.edit_orders import EditOrder, check_edit
 from service.synthesis.edit_requests import Edit, EditRequest
 from service.synthesis.jobs import Picture
 from service.synthesis.models import Model
-from service.synthesis.request import (
-    LabelMap,
-    Origin,
-    PictureFile,
-    RawLabelMap,
-    RawPicture,
-)
+from service.synthesis.request import LabelMap, Origin, PictureFile, RawPicture
 from service.synthesis.runs import run_model
+from service.synthesis.warm_up import blank_label_map, grey_picture
 
 Pixels = NDArray[np.uint8]
 
@@ -104,9 +98,8 @@ class Editor:
         """
         for model in self._catalogue.values():
             if model.editing is not None and model.editing.editor is not None:
-                width, height = model.image_width, model.image_height
-                picture = RawPicture(bytes([128]) * (width * height * 3), width, height)
-                blank = RawLabelMap(bytes([model.class_ids[0]]), width=1, height=1)
+                picture = grey_picture(width=model.image_width, height=model.image_height)
+                blank = blank_label_map(model, width=1, height=1)
                 await self.edit(EditRequest(model.name, picture, blank))
 
     async def edit(self, request: EditRequest, origin: Origin = Origin()) -> Edit:  # noqa: B008 - frozen
@@ -128,7 +121,7 @@ class Editor:
             order.pictures,
             caller=origin.caller,
             priority=order.request.priority,
-            seconds_left=origin.deadline - loop.time(),
+            seconds_left=origin.seconds_left,
         ) as visit:
             decoded = await loop.run_in_executor(self._codecs, partial(_decode, order, self._limits))
             after = await self._make(order, decoded, decoded.target, visit, origin)
@@ -184,14 +177,12 @@ class Editor:
 def _decode(order: EditOrder, limits: Limits) -> _Decoded:
     """Runs on a codec thread."""
     began = time.perf_counter()
-    request, width, height = order.request, order.model.image_width, order.model.image_height
-    picture: Pixels | None = None
-    match request.source:
-        case PictureFile(data):
-            picture = decode_picture(data, width, height, field="picture.file", limits=limits)
-        case RawPicture(data, given_width, given_height):
-            size = (given_width, given_height)
-            picture = decode_pixels(data, size, width, height, field="picture.raw")
+    request = order.request
+    picture = (
+        decode_source_picture(request.source, order.model, limits)
+        if isinstance(request.source, PictureFile | RawPicture)
+        else None
+    )
 
     def read(label_map: LabelMap, field: str) -> Pixels:
         ids = decode_label_map(label_map, order.model, limits, field=field)
@@ -199,13 +190,7 @@ def _decode(order: EditOrder, limits: Limits) -> _Decoded:
 
     target = read(request.target_label_map, "target_label_map")
     source = None if request.source_label_map is None else read(request.source_label_map, "source_label_map")
-    return _Decoded(
-        target,
-        source,
-        None if picture is None else np.ascontiguousarray(picture),
-        began,
-        time.perf_counter(),
-    )
+    return _Decoded(target, source, picture, began, time.perf_counter())
 
 
 def _finish(order: EditOrder, decoded: _Decoded, before: _Made | None, after: _Made) -> tuple[bytes, float]:

@@ -26,7 +26,7 @@ from service.synthesis.request import (
     DecodedLabelMap,
     FirstSeed,
     LabelMap,
-    Latents,
+    OneStart,
     Origin,
     SynthesisRequest,
 )
@@ -51,7 +51,7 @@ class Update:
     sequence: int
     label_map: LabelMap | None = None
     strokes: Sequence[Stroke] | None = None
-    start: FirstSeed | Latents | None = None
+    start: OneStart | None = None
     style_strength: float | None = None
 
 

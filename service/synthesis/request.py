@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -76,6 +77,10 @@ class RawPicture:
     height: int
 
 
+EncodedPicture = PictureFile | RawPicture
+"""A picture as it was sent."""
+
+
 @dataclass(frozen=True, slots=True)
 class RawSketch:
     """A sketch as one grey per pixel, row by row, 0 for full ink."""
@@ -125,7 +130,7 @@ class ProxyMask:
 class Exemplar:
     """A picture whose structure is taken over."""
 
-    encoding: PictureFile | RawPicture
+    encoding: EncodedPicture
 
 
 Condition = LabelMap | Sketch | Scribble | ProxyMask | Exemplar
@@ -167,6 +172,17 @@ class Latents:
 
 
 @dataclass(frozen=True, slots=True)
+class Latent:
+    """Start from this latent."""
+
+    values: Sequence[float]
+
+
+OneStart = FirstSeed | Latent
+"""What one picture starts from, or all pictures that are to start alike."""
+
+
+@dataclass(frozen=True, slots=True)
 class Origin:
     """Where a request comes from, and until when its answer is of use.
 
@@ -181,6 +197,11 @@ class Origin:
     request_id: str = ""
     deadline: float = math.inf
     trace: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def seconds_left(self) -> float:
+        """Time until the deadline, negative after it; to be asked for inside the event loop."""
+        return self.deadline - asyncio.get_running_loop().time()
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +222,7 @@ class SynthesisRequest:
 
     model: str
     condition: Condition
-    start: FirstSeed | Seeds | Latents | None = None
+    start: OneStart | Seeds | Latents | None = None
     number_of_images: int | None = None
     style_strength: float | None = None
     image_format: ImageFormat = ImageFormat.PNG

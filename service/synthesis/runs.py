@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Mapping, Sequence
 
@@ -28,7 +27,7 @@ async def run_model(
         Unavailable: The engine is not running or out of reach.
         EngineFailure: A stage failed.
     """
-    remaining = origin.deadline - asyncio.get_running_loop().time()
+    remaining = origin.seconds_left
     if remaining <= 0:
         raise DeadlineExceeded("The deadline passed before the models could run.")
     return await engine.infer(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from service.core.errors import InvalidArgument
 from service.core.limits import LIMITS, Limits
 from service.synthesis.models import Model
-from service.synthesis.request import FirstSeed, Latents, Seeds
+from service.synthesis.request import FirstSeed, Latent, Latents, OneStart, Seeds
 
 
 class _Generator(threading.local):
@@ -66,7 +66,7 @@ def normal_from_seed(seed: int, size: int) -> NDArray[np.float64]:
 
 
 def resolve_starts(
-    start: FirstSeed | Seeds | Latents | None,
+    start: OneStart | Seeds | Latents | None,
     number_of_images: int | None,
     model: Model,
     *,
@@ -93,7 +93,12 @@ def resolve_starts(
             return tuple(Start(seed, latent_from_seed(seed, model)) for seed in values)
         case Latents(values):
             _check_count(len(values), number_of_images, "latents.latents", limits)
-            return tuple(Start(None, _check_latent(i, latent, model)) for i, latent in enumerate(values))
+            return tuple(
+                Start(None, _check_latent(latent, model, f"latents.latents[{i}].values"))
+                for i, latent in enumerate(values)
+            )
+        case Latent(values):
+            return (Start(None, _check_latent(values, model, "latent.values")),)
         case FirstSeed(first):
             return _count_up(first, number_of_images, model, limits)
         case None:
@@ -120,8 +125,7 @@ def _check_range(count: int, field: str, limits: Limits) -> None:
         raise InvalidArgument(field, f"{count} images", f"{limits.min_images} to {limits.max_images} images")
 
 
-def _check_latent(index: int, values: Sequence[float], model: Model) -> NDArray[np.float32]:
-    field = f"latents.latents[{index}].values"
+def _check_latent(values: Sequence[float], model: Model, field: str) -> NDArray[np.float32]:
     if len(values) != model.latent_size:
         raise InvalidArgument(
             field, f"{len(values)} numbers", f"exactly {model.latent_size}, the model's latent_size"

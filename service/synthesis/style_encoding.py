@@ -12,20 +12,20 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from service.codecs.source import decode_picture, decode_pixels
 from service.core.admission import Admission
 from service.core.errors import EngineFailure, InvalidArgument
 from service.core.limits import LIMITS, Limits
 from service.engine.base import Engine, Priority, StageTiming
 from service.synthesis import tensors
-from service.synthesis.decoding import decode_label_map
+from service.synthesis.decoding import decode_label_map, decode_source_picture
 from service.synthesis.models import ConditionKind, Model, StyleSupport
 from service.synthesis.orders import find_model
-from service.synthesis.request import LabelMap, Origin, PictureFile, RawLabelMap, RawPicture
+from service.synthesis.request import EncodedPicture, LabelMap, Origin
 from service.synthesis.runs import run_model
 from service.synthesis.starts import normal_from_seed
 from service.synthesis.style_orders import style_support
 from service.synthesis.style_requests import StyleCode
+from service.synthesis.warm_up import blank_label_map, grey_picture
 
 # The least that a float32 can say of a variance; more would only overflow on the way to what is cut off.
 _MAX_LOG_VARIANCE = 80.0
@@ -44,7 +44,7 @@ class EncodingRequest:
     """
 
     model: str
-    picture: PictureFile | RawPicture
+    picture: EncodedPicture
     label_map: LabelMap
     sample_seed: int | None = None
     priority: Priority = Priority.INTERACTIVE
@@ -109,8 +109,8 @@ class StyleEncoder:
         for model in self._catalogue.values():
             if model.styles is not None:
                 width, height = model.image_width, model.image_height
-                picture = RawPicture(bytes([128]) * (width * height * 3), width, height)
-                blank = RawLabelMap(bytes([model.class_ids[0]]) * (width * height), width, height)
+                picture = grey_picture(width=width, height=height)
+                blank = blank_label_map(model, width=width, height=height)
                 await self.encode(EncodingRequest(model.name, picture, blank))
 
     async def encode(self, request: EncodingRequest, origin: Origin = Origin()) -> Encoding:  # noqa: B008 - frozen
@@ -133,7 +133,7 @@ class StyleEncoder:
             1,
             caller=origin.caller,
             priority=request.priority,
-            seconds_left=origin.deadline - loop.time(),
+            seconds_left=origin.seconds_left,
         ) as visit:
             decode = partial(_decode, request, model, self._limits)
             picture, label_map, began, ended = await loop.run_in_executor(self._codecs, decode)
@@ -191,13 +191,7 @@ def _decode(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], float, float]:
     """Runs on a codec thread. Returns picture and label map, and when this began and ended."""
     began = time.perf_counter()
-    width, height = model.image_width, model.image_height
-    match request.picture:
-        case PictureFile(data):
-            picture = decode_picture(data, width, height, field="picture.file", limits=limits)
-        case RawPicture(data, given_width, given_height):
-            size = (given_width, given_height)
-            picture = decode_pixels(data, size, width, height, field="picture.raw")
+    picture = decode_source_picture(request.picture, model, limits)
     label_map = decode_label_map(request.label_map, model, limits)
     condition = model.conditions[ConditionKind.LABEL_MAP]
     if label_map.shape != (condition.height, condition.width):

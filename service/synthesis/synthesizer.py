@@ -22,7 +22,7 @@ from service.synthesis.decoding import decode_condition
 from service.synthesis.jobs import Job, Picture
 from service.synthesis.models import Model
 from service.synthesis.orders import Order, check_request, find_model
-from service.synthesis.request import Latents, Origin, SynthesisRequest
+from service.synthesis.request import Latent, Origin, SynthesisRequest
 from service.synthesis.runs import run_model
 from service.synthesis.style_mixing import StyleMixer
 from service.synthesis.warm_up import sample_conditions
@@ -84,7 +84,7 @@ class Synthesizer:
         """
         for model in self.models():
             # A latent that no seed gives, so that nothing a caller asks for is in a cache already.
-            start = Latents([[0.0] * model.latent_size])
+            start = Latent([0.0] * model.latent_size)
             for condition in sample_conditions(model):
                 async with self.admitted(SynthesisRequest(model.name, condition, start)) as job:
                     async for _ in self.pictures(job):
@@ -110,7 +110,7 @@ class Synthesizer:
             len(order.starts),
             caller=origin.caller,
             priority=order.priority,
-            seconds_left=origin.deadline - loop.time(),
+            seconds_left=origin.seconds_left,
         ) as visit:
             decode = partial(_decode, order, self._limits)
             condition, began, ended = await loop.run_in_executor(self._codecs, decode)

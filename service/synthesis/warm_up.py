@@ -1,4 +1,4 @@
-"""What the models are warmed up with: the least of every kind of condition."""
+"""What the models are warmed up with: the least of every kind of condition, and blank pictures."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from service.synthesis.request import (
     Sketch,
 )
 
+_GREY = 128
+
 
 def sample_conditions(model: Model) -> Iterator[Condition]:
     """One condition of each kind that a model accepts."""
-    blank = RawLabelMap(bytes([model.class_ids[0]]), width=1, height=1)
+    blank = blank_label_map(model, width=1, height=1)
     for kind, support in model.conditions.items():
         match kind:
             case ConditionKind.LABEL_MAP:
@@ -32,4 +34,14 @@ def sample_conditions(model: Model) -> Iterator[Condition]:
                 cells = bytes(support.width * support.height)
                 yield ProxyMask(RawLabelMap(cells, support.width, support.height))
             case ConditionKind.EXEMPLAR:
-                yield Exemplar(RawPicture(bytes([128, 128, 128]), width=1, height=1))
+                yield Exemplar(grey_picture(width=1, height=1))
+
+
+def blank_label_map(model: Model, *, width: int, height: int) -> RawLabelMap:
+    """A label map of one class."""
+    return RawLabelMap(bytes([model.class_ids[0]]) * (width * height), width, height)
+
+
+def grey_picture(*, width: int, height: int) -> RawPicture:
+    """A picture of one grey."""
+    return RawPicture(bytes([_GREY] * 3) * (width * height), width, height)
