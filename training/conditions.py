@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from training.config import PackConfig
-from training.data.samples import from_uint8, to_uint8
+from training.data.samples import chunk_size, from_uint8, to_uint8
 from training.drawn_by_hand import hand_scribbles, hand_sketches
 from training.pipeline import SynthesisPipeline
 from training.readers import NOT_DRAWN
@@ -27,6 +27,7 @@ from training.sheets import contact_sheet, paint_labels, paint_scribbles, paint_
 from training.sketches import as_sketches, difference_of_gaussians, outlines
 
 CHUNK = 50
+"""Of 64 px pictures; fewer of larger ones."""
 SHEET_COLUMNS = 12
 HAND_STYLES = 6
 
@@ -81,8 +82,9 @@ def held_out_conditions(
 def pictures_for(pipeline: SynthesisPipeline, asked: Asked, latents: Tensor, strength: float) -> Pictures:
     """Pictures of conditions in the styles of latents `[N, latent_dim]`."""
     parts = []
-    for start in range(0, len(latents), CHUNK):
-        part = slice(start, start + CHUNK)
+    chunk = chunk_size(pipeline.generator.image_size, CHUNK)
+    for start in range(0, len(latents), chunk):
+        part = slice(start, start + chunk)
         source = pipeline.head(latents[part])
         if asked.labels is None:
             target = pipeline.segment(from_uint8(asked.painted[part]))
@@ -130,7 +132,8 @@ def by_hand_sheet(
 
 @torch.inference_mode()
 def _chunked(read: Callable[[Tensor], Tensor], drawn: Tensor) -> NDArray[np.uint8]:
-    parts = [read(chunk) for chunk in drawn.split(CHUNK)]
+    """What drawings `[N, H, W]` are read as, uint8 `[N, H, W]`."""
+    parts = [read(some) for some in drawn.split(chunk_size(drawn.shape[-1], CHUNK))]
     return torch.cat(parts).to(torch.uint8).numpy()
 
 

@@ -29,7 +29,7 @@ from training.rearranger import Rearranger
 from training.unet import UNet, frozen, one_hot
 
 INVERTER = "inverter"
-_Around = TypeVar("_Around", SketchReader, ScribbleCompleter, LabelMapMapper)
+_Network = TypeVar("_Network", bound=nn.Module)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,36 +169,26 @@ def load_pipeline(config: PackConfig, folder: Path) -> SynthesisPipeline:
         FileNotFoundError: if another network has not been trained or the generator is not installed.
     """
     generator = pretrained_generator(config)
+    inverting = _if_trained(lambda: inverter(config, generator), folder, INVERTER)
+    if inverting is not None:
+        inverting = inverting.half().float()  # exported graphs then hold it in half the space
     return SynthesisPipeline(
         config,
         generator,
         frozen(load_weights(proxy_segmenter(config), folder, "proxy_segmenter")),
         load_weights(rearranger(config, generator), folder, "rearranger_tuned"),
-        _folded(load_weights(label_map_mapper(config), folder, "mapper_label_map")),
-        _if_trained(sketch_reader, config, folder, "sketch_reader"),
-        _if_trained(scribble_completer, config, folder, "scribble_completer"),
-        _inverter_if_trained(config, generator, folder),
+        frozen(load_weights(label_map_mapper(config), folder, "mapper_label_map")),
+        _if_trained(lambda: sketch_reader(config), folder, "sketch_reader"),
+        _if_trained(lambda: scribble_completer(config), folder, "scribble_completer"),
+        inverting,
     ).eval()
 
 
-def _if_trained(
-    build: Callable[[PackConfig], _Around], config: PackConfig, folder: Path, name: str
-) -> _Around | None:
+def _if_trained(build: Callable[[], _Network], folder: Path, name: str) -> _Network | None:
+    """What `build` makes, with the weights of that name in a pack's folder; None while there are none."""
     if not weights_path(folder, name).exists():
         return None
-    return _folded(load_weights(build(config), folder, name))
-
-
-def _inverter_if_trained(config: PackConfig, generator: Generator, folder: Path) -> Inverter | None:
-    """Folded, and rounded to half precision once more: exported graphs then hold it in half the space."""
-    if not weights_path(folder, INVERTER).exists():
-        return None
-    return frozen(load_weights(inverter(config, generator), folder, INVERTER)).half().float()
-
-
-def _folded(around: _Around) -> _Around:
-    around.network = frozen(around.network)
-    return around
+    return frozen(load_weights(build(), folder, name))
 
 
 def _likeliest(logits: Tensor) -> Tensor:
