@@ -8,7 +8,8 @@ from __future__ import annotations
 import onnx
 from onnx import TensorProto, helper
 
-from tests.support.model_repository import RepositoryWriter, constant, constants, onnx_model, tensor_text
+from tests.support.faces64_config import START, tensors
+from tests.support.model_repository import RepositoryWriter, constant, constants, onnx_model
 
 _F = TensorProto.FLOAT
 _U8 = TensorProto.UINT8
@@ -19,11 +20,9 @@ def write_editor(writer: RepositoryWriter, pack: str = "faces64", name: str = "f
     writer.model(
         name,
         {1: _editor()},
-        'backend: "onnxruntime"\nmax_batch_size: 16\n'
-        + tensor_text("input", "PICTURE", "TYPE_UINT8", "64, 64, 3")
-        + tensor_text("input", "LABEL_MAP", "TYPE_UINT8", "64, 64")
-        + tensor_text("input", "STYLE_STRENGTH", "TYPE_FP32", "1")
-        + tensor_text("output", "IMAGE", "TYPE_UINT8", "64, 64, 3")
+        START
+        + tensors("input", "PICTURE", "LABEL_MAP", "STYLE_STRENGTH")
+        + tensors("output", "IMAGE")
         + f'parameters {{ key: "maskweave.edits" value {{ string_value: "{pack}" }} }}\n',
     )
 

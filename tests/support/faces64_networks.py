@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import onnx
 from onnx import TensorProto, helper
 
@@ -13,16 +15,20 @@ _U8 = TensorProto.UINT8
 
 
 def mapper() -> onnx.ModelProto:
-    """TARGET_PROXY_MASK = every second pixel of 16 * LABEL_MAP + 8 * STYLE_STRENGTH + 0 * histogram."""
+    """The high part is 16 * class."""
+    return mapper_of(
+        "LABEL_MAP", [constant("sixteen", 16), helper.make_node("Mul", ["values", "sixteen"], ["high"])]
+    )
+
+
+def mapper_of(condition: str, high: Sequence[onnx.NodeProto]) -> onnx.ModelProto:
+    """TARGET_PROXY_MASK = a high part, which `high` makes of `values`, + 8 * STYLE_STRENGTH + 0 * histogram.
+
+    The tensor `values` has every second pixel of the tensor `condition`; `high` gives the tensor `high`.
+    """
     nodes = [
-        constants("starts", 0, 0),
-        constants("ends", 64, 64),
-        constants("axes", 1, 2),
-        constants("strides", 2, 2),
-        helper.make_node("Slice", ["LABEL_MAP", "starts", "ends", "axes", "strides"], ["ids"]),
-        helper.make_node("Cast", ["ids"], ["values"], to=_F),
-        constant("sixteen", 16),
-        helper.make_node("Mul", ["values", "sixteen"], ["high"]),
+        *every_second(condition),
+        *high,
         constant("eight", 8),
         helper.make_node("Mul", ["STYLE_STRENGTH", "eight"], ["weighted"]),
         constant("zero", 0),
@@ -36,13 +42,25 @@ def mapper() -> onnx.ModelProto:
     ]
     return onnx_model(
         [
-            ("LABEL_MAP", _U8, ("n", 64, 64)),
+            (condition, _U8, ("n", 64, 64)),
             ("SOURCE_HISTOGRAM", _F, ("n", 20)),
             ("STYLE_STRENGTH", _F, ("n", 1)),
         ],
         [("TARGET_PROXY_MASK", _U8, ("n", 32, 32))],
         nodes,
     )
+
+
+def every_second(tensor: str) -> list[onnx.NodeProto]:
+    """`values`: every second pixel of a tensor, FP32."""
+    return [
+        constants("starts", 0, 0),
+        constants("ends", 64, 64),
+        constants("axes", 1, 2),
+        constants("strides", 2, 2),
+        helper.make_node("Slice", [tensor, "starts", "ends", "axes", "strides"], ["sampled"]),
+        helper.make_node("Cast", ["sampled"], ["values"], to=_F),
+    ]
 
 
 def head() -> onnx.ModelProto:
