@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -12,7 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from export.stages import IMAGE, Stage
+from training.groupdnet.pack_config import StylesPackSection
 from training.palette import Palette
+from training.sections import PackSection
 
 Array = NDArray[Any]
 Pictures = NDArray[np.uint8]
@@ -106,6 +109,29 @@ def _run(stage: Stage, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
     given = stage.module(*(torch.from_numpy(inputs[spec.name]) for spec in stage.inputs))
     outputs = (given,) if isinstance(given, Tensor) else given
     return {spec.name: tensor.numpy() for spec, tensor in zip(stage.outputs, outputs, strict=True)}
+
+
+def condition_parameters(
+    pack: PackSection | StylesPackSection, palette: Palette, condition: str, latent_scale: float
+) -> dict[str, str]:
+    """The parameters of a served condition that every method has.
+
+    Args:
+        pack: what callers are told.
+        palette: of its label maps.
+        condition: its kind.
+        latent_scale: latents are drawn from N(0, latent_scale^2).
+    """
+    return {
+        "pack": pack.name,
+        "method": pack.method,
+        "condition": condition,
+        "title": pack.title,
+        "description": pack.description,
+        "model_version": pack.version,
+        "palette": json.dumps([entry.model_dump() for entry in palette.classes]),
+        "latent_scale": repr(latent_scale),
+    }
 
 
 def image_of(outputs: Mapping[str, Array]) -> Pictures:

@@ -6,14 +6,20 @@ encoder and prior by themselves when a caller wants the styles of a picture, or 
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from export.exported import Array, ExportedPack, Models, Pictures, ServedCondition, image_of
+from export.exported import (
+    Array,
+    ExportedPack,
+    Models,
+    Pictures,
+    ServedCondition,
+    condition_parameters,
+    image_of,
+)
 from export.stages import (
     IMAGE,
     LABEL_MAP,
@@ -46,6 +52,8 @@ JOINT_STYLES = "JOINT_STYLES"
 SINGLE_STYLES = "SINGLE_STYLES"
 GIVEN_STYLES = "GIVEN_STYLES"
 STYLE_GIVEN = "STYLE_GIVEN"
+
+LATENT_SCALE = 1.0
 
 
 class StyleEncoder(nn.Module):
@@ -100,7 +108,7 @@ def groupdnet_pack(trained: TrainedStyles) -> ExportedPack:
     side, classes, codes = section.image_side, section.classes, (section.styles, section.code)
     decoder = StyleDecoder(network, classes)
     label_map = TensorSpec(LABEL_MAP, torch.uint8, (side, side), regions(classes))
-    latent = TensorSpec(LATENT, torch.float32, (section.code_numbers,), normal(1))
+    latent = TensorSpec(LATENT, torch.float32, (section.code_numbers,), normal(LATENT_SCALE))
     joint, single, given, mean, log_variance = (
         TensorSpec(tensor, torch.float32, codes, normal(1))
         for tensor in (JOINT_STYLES, SINGLE_STYLES, GIVEN_STYLES, STYLE_MEAN, STYLE_LOG_VARIANCE)
@@ -121,15 +129,8 @@ def groupdnet_pack(trained: TrainedStyles) -> ExportedPack:
         fused=Stage(
             fused_name(name), FusedStyles(prior, decoder), (label_map, latent, given, is_given), made
         ),
-        parameters={
-            "pack": name,
-            "method": config.pack.method,
-            "condition": LABEL_MAP_CONDITION,
-            "title": config.pack.title,
-            "description": config.pack.description,
-            "model_version": config.pack.version,
-            "palette": json.dumps([entry.model_dump() for entry in config.palette.classes]),
-            "latent_scale": repr(1.0),
+        parameters=condition_parameters(config.pack, config.palette, LABEL_MAP_CONDITION, LATENT_SCALE)
+        | {
             "style_encoder": encoder.name,
             "style_prior": stages[0].name,
             "style_classes": ",".join(map(str, section.style_classes)),
@@ -142,7 +143,7 @@ def groupdnet_pack(trained: TrainedStyles) -> ExportedPack:
         palette=config.palette,
         image_side=side,
         latent_size=section.code_numbers,
-        latent_scale=1.0,
+        latent_scale=LATENT_SCALE,
         conditions=(condition,),
         aside=(encoder, stages[0]),
     )

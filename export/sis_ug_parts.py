@@ -1,0 +1,116 @@
+"""The tensors and the stages that the conditions of a pack of SIS-UG are put together from."""
+
+from __future__ import annotations
+
+import torch
+
+from export.sis_ug_stages import (
+    GeneratorHead,
+    GeneratorTail,
+    Inverter,
+    Mapper,
+    ProxySegmenter,
+    Rearranger,
+    ScribbleCompleter,
+    SketchReader,
+)
+from export.stages import (
+    IMAGE,
+    LABEL_MAP,
+    LATENT,
+    LEVELS,
+    PICTURE,
+    Stage,
+    TensorSpec,
+    below,
+    below_or,
+    normal,
+    shares_of_one,
+)
+from training.config import PackConfig
+from training.pipeline import SynthesisPipeline
+from training.readers import NOT_DRAWN
+
+STYLE_STRENGTH = "STYLE_STRENGTH"
+SOURCE_HISTOGRAM = "SOURCE_HISTOGRAM"
+SOURCE_PROXY_MASK = "SOURCE_PROXY_MASK"
+TARGET_PROXY_MASK = "TARGET_PROXY_MASK"
+REARRANGED_FEATURES = "REARRANGED_FEATURES"
+SKETCH = "SKETCH"
+SCRIBBLE = "SCRIBBLE"
+LAYER_STYLES = "LAYER_STYLES"
+
+
+class Parts:
+    """What conditions are put together from; each stage belongs to any number of them.
+
+    Args:
+        config: of the pack.
+        pipeline: what the stages compute.
+    """
+
+    def __init__(self, config: PackConfig, pipeline: SynthesisPipeline) -> None:
+        self.config, self.pipeline = config, pipeline
+        pack, side, clusters = config.pack.name, config.proxies.resolution, config.proxies.clusters
+        ids, classes = below(clusters), len(config.palette)
+        channels, size = pipeline.generator.channels, pipeline.generator.image_size
+        features = tuple(
+            TensorSpec(f"FEATURES_{r}X{r}", torch.float32, (channels[r], r, r)) for r in pipeline.attended
+        )
+        source_mask = TensorSpec(SOURCE_PROXY_MASK, torch.uint8, (side, side), ids)
+        histogram = TensorSpec(SOURCE_HISTOGRAM, torch.float32, (clusters,), shares_of_one)
+        shape = pipeline.generator.styles_shape
+        styles = () if shape is None else (TensorSpec(LAYER_STYLES, torch.float32, shape),)
+        rearranged = TensorSpec(
+            REARRANGED_FEATURES, torch.float32, (channels[pipeline.cut], pipeline.cut, pipeline.cut)
+        )
+        self.latent = TensorSpec(
+            LATENT, torch.float32, (pipeline.generator.latent_dim,), normal(config.latent.scale)
+        )
+        self.target_mask = TensorSpec(TARGET_PROXY_MASK, torch.uint8, (side, side), ids)
+        self.label_map = TensorSpec(LABEL_MAP, torch.uint8, (size, size), below(classes))
+        self.sketch = TensorSpec(SKETCH, torch.uint8, (size, size), below(LEVELS))
+        self.scribble = TensorSpec(SCRIBBLE, torch.uint8, (size, size), below_or(classes, NOT_DRAWN))
+        self.picture = TensorSpec(PICTURE, torch.uint8, (size, size, 3), below(LEVELS))
+        self.strength = TensorSpec(STYLE_STRENGTH, torch.float32, (1,))
+        self.image = TensorSpec(IMAGE, torch.uint8, (size, size, 3))
+
+        self.head = Stage(
+            f"{pack}_generator_head",
+            GeneratorHead(pipeline),
+            (self.latent,),
+            (*features, source_mask, histogram, *styles),
+            cached=True,
+        )
+        self.mapper = Stage(
+            f"{pack}_mapper_label_map",
+            Mapper(pipeline),
+            (self.label_map, histogram, self.strength),
+            (self.target_mask,),
+        )
+        self.reader = Stage(
+            f"{pack}_sketch_reader", SketchReader(pipeline), (self.sketch,), (self.label_map,)
+        )
+        self.completer = Stage(
+            f"{pack}_scribble_completer", ScribbleCompleter(pipeline), (self.scribble,), (self.label_map,)
+        )
+        self.segmenter = Stage(
+            f"{pack}_proxy_segmenter", ProxySegmenter(pipeline), (self.picture,), (self.target_mask,)
+        )
+        self.rearranger = Stage(
+            f"{pack}_rearranger",
+            Rearranger(pipeline),
+            (*features, source_mask, self.target_mask, *styles),
+            (rearranged,),
+        )
+        self.tail = Stage(
+            f"{pack}_generator_tail", GeneratorTail(pipeline), (rearranged, *styles), (self.image,)
+        )
+        self.inverter = Stage(
+            f"{pack}_inverter",
+            Inverter(pipeline),
+            (self.picture, source_mask),
+            (*features, histogram),
+            cached=True,
+            halved=True,
+        )
