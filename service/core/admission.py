@@ -138,10 +138,9 @@ class Admission:
         if visit.refusal is not None:
             raise visit.refusal
         if self._free and not self._queue:
-            self._free -= 1
+            self._begin(visit)
         else:
             await self._wait(visit)
-        self._begin(visit)
         began = self._clock()
         try:
             yield
@@ -151,6 +150,7 @@ class Admission:
             self._hand_out()
 
     def _begin(self, visit: Visit) -> None:
+        self._free -= 1
         visit.begun = True
         visit.waiting -= 1
         self._count_out(visit.caller, 1)
@@ -176,7 +176,8 @@ class Admission:
         while self._free and self._queue:
             waiter = heapq.heappop(self._queue)
             if not waiter.turn.done():
-                self._free -= 1
+                # Now and not when it wakes up: until then others could have it make way.
+                self._begin(waiter.visit)
                 self._virtual_time = max(self._virtual_time, waiter.tag - 1.0)
                 waiter.turn.set_result(None)
 

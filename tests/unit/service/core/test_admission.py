@@ -148,6 +148,25 @@ async def test_batches_make_way_for_interactive_requests_but_not_once_they_have_
     assert room.order == ["begun", "urgent", "begun"]
 
 
+async def test_who_has_been_given_a_turn_makes_way_no_more_even_before_it_wakes_up() -> None:
+    admission = Admission(slots=1, room=1)
+
+    async def make(visit: Visit) -> None:
+        async with admission.turn(visit):
+            assert (admission.running, admission.waiting) == (1, 1)
+
+    with (
+        admission.enter("m", 1, caller="a", priority=INTERACTIVE) as first,
+        admission.enter("m", 1, caller="b", priority=BATCH) as batch,
+    ):
+        async with admission.turn(first):
+            waiting = asyncio.create_task(make(batch))
+            await asyncio.sleep(0)
+        with admission.enter("m", 1, caller="c", priority=INTERACTIVE):
+            await waiting
+    assert (admission.running, admission.waiting) == (0, 0)
+
+
 async def test_a_turn_that_would_come_too_late_is_refused_at_once() -> None:
     room = Room(slots=1, room=20)
     await room.come("teaches")
