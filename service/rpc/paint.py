@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
 
 from maskweave.v1 import synthesis_pb2 as pb
-from service.core.errors import InvalidArgument, MaskweaveError, SessionIdle, Unavailable
+from service.core.errors import InvalidArgument, SessionIdle, Unavailable
 from service.core.metrics import Metrics
 from service.rpc.calls import Call
 from service.rpc.paint_messages import frame_to_proto, painting_from_proto, update_from_proto
@@ -60,7 +60,7 @@ class PaintSessions:
         """Answer `Paint`.
 
         Raises:
-            MaskweaveError: What the session has ended with, when not by its caller.
+            Exception: What the session has ended with, when not by its caller.
         """
         first = await self._next(requests)
         if first is None or first.WhichOneof("request") != "start":
@@ -94,10 +94,10 @@ class PaintSessions:
                 with _inside("update"):
                     await painting.apply(update_from_proto(message.update))
             painting.finish()
-        except MaskweaveError as error:
+        except Exception as error:
             self._end(painting, error)
 
-    def _end(self, painting: Painting, failure: MaskweaveError) -> None:
+    def _end(self, painting: Painting, failure: Exception) -> None:
         painting.fail(failure)
         sending = self._sending.get(painting)
         if sending is not None and not sending.expired():

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.codecs.strokes import Stroke, check_strokes, draw_strokes
-from service.core.errors import InvalidArgument, MaskweaveError, Overloaded
+from service.core.errors import InvalidArgument, Overloaded
 from service.core.limits import LIMITS, Limits
 from service.synthesis.decoding import decode_label_map
 from service.synthesis.jobs import Job, Picture
@@ -104,7 +104,7 @@ class Painting:
         self._sequence = 0
         self._changes = 1  # the canvas as it is at the beginning
         self._finished = False
-        self._failure: MaskweaveError | None = None
+        self._failure: Exception | None = None
         self._news = asyncio.Event()
         self._news.set()
 
@@ -164,7 +164,7 @@ class Painting:
         """Whether it is to end with a failure."""
         return self._failure is not None
 
-    def fail(self, failure: MaskweaveError) -> None:
+    def fail(self, failure: Exception) -> None:
         """End the painting with a failure, once the frame that is being made has been taken."""
         self._failure = self._failure or failure
         self._news.set()
@@ -177,7 +177,7 @@ class Painting:
             frame_seconds: Time limit of one frame.
 
         Raises:
-            MaskweaveError: What `fail` was told, or what became of a frame.
+            Exception: What `fail` was told, or what became of a frame.
         """
         dropped = 0
         while True:

@@ -261,6 +261,24 @@ async def test_a_caller_who_vanishes_while_a_picture_is_written_has_cancelled(
     assert b'grpc_code="Canceled"' in metrics.render()
 
 
+async def test_a_bug_in_an_update_ends_the_session(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("service.synthesis.painting.draw_strokes", Mock(side_effect=RuntimeError(SECRET)))
+    start = pb.PaintStart(model="tiny", label_map=REQUEST.label_map)
+    strokes = pb.StrokeList(strokes=[pb.Stroke(class_id=0, width=1, points=[pb.Point(x=0, y=0)])])
+    async with stub_on(FakeEngine()) as stub:
+        call = stub.Paint(timeout=20)
+        await call.write(pb.PaintRequest(start=start))
+        await call.write(pb.PaintRequest(update=pb.PaintUpdate(sequence=1, strokes=strokes)))
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            async for _ in call:
+                pass
+    assert caught.value.code() is grpc.StatusCode.INTERNAL
+    assert SECRET not in str(caught.value)
+    assert any(SECRET in str(record.exc_info) for record in caplog.records)
+
+
 async def test_refusals_do_not_shorten_the_time_after_which_to_come_back() -> None:
     """An overloaded service that has just refused a call at once must not ask for the next one at once."""
     go_on, arrived = asyncio.Event(), asyncio.Semaphore(0)
