@@ -22,6 +22,6 @@ class ListenError(OSError):
         )
 
 
-def address_text(host: str, port: int) -> str:
+def address_text(host: str, port: int | str) -> str:
     """`host:port`, with an IPv6 address in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -16,6 +16,7 @@ from pathlib import Path
 import grpc
 
 from service.app.certificates import TlsFiles, TlsPair, read_pair
+from service.app.listening import address_text
 from service.core.configuration import ConfigurationError
 
 DEFAULT_HOST = "127.0.0.1"
@@ -70,8 +71,7 @@ def default_address(settings: Mapping[str, str]) -> str:
     """Where a gateway with these settings is reached from the same machine, as `host:port`."""
     host = settings.get("grpc_host", DEFAULT_HOST)
     host = _LOOPBACK.get(host, host)
-    port = settings.get("grpc_port", DEFAULT_PORT)
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return address_text(host, settings.get("grpc_port", DEFAULT_PORT))
 
 
 def encryption(

@@ -131,7 +131,7 @@ def _read(
     try:
         # Reads the header only: nothing is made of the pixels before the size is known to be right.
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-            _check_lying(image.size, fits)
+            _check_either_way_up(image.size, fits)
             if image.mode not in modes or (modes is _OPAQUE_MODES and "transparency" in image.info):
                 _refuse(field, f"a picture of mode {image.mode}{_transparency(image)}", allowed)
             if image.format == "PNG":
@@ -150,7 +150,7 @@ def _read(
         _refuse(field, "a picture that is damaged or cut off", _WHOLE)
 
 
-def _check_lying(size: tuple[int, int], fits: Callable[[tuple[int, int]], None]) -> None:
+def _check_either_way_up(size: tuple[int, int], fits: Callable[[tuple[int, int]], None]) -> None:
     """Refuse a size that no quarter turn sets right."""
     try:
         fits(size)

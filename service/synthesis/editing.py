@@ -24,7 +24,7 @@ from service.synthesis.edit_orders import EditOrder, check_edit
 from service.synthesis.edit_requests import Edit, EditRequest
 from service.synthesis.jobs import Picture
 from service.synthesis.models import Model
-from service.synthesis.request import LabelMap, Origin, PictureFile, RawPicture
+from service.synthesis.request import EncodedPicture, LabelMap, Origin
 from service.synthesis.runs import run_model
 from service.synthesis.warm_up import blank_label_map, grey_picture
 
@@ -180,7 +180,7 @@ def _decode(order: EditOrder, limits: Limits) -> _Decoded:
     request = order.request
     picture = (
         decode_source_picture(request.source, order.model, limits)
-        if isinstance(request.source, PictureFile | RawPicture)
+        if isinstance(request.source, EncodedPicture)
         else None
     )
 

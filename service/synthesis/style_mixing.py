@@ -17,8 +17,7 @@ from service.synthesis.starts import latent_from_seed
 from service.synthesis.style_orders import GivenStyles, Recipe, StyleOrder
 from service.synthesis.style_paths import Code, blend, spherical, straight
 
-Latent = NDArray[np.float32]
-Draw = Callable[[Latent], Awaitable[InferenceResult]]
+Draw = Callable[[NDArray[np.float32]], Awaitable[InferenceResult]]
 """Runs the prior on a latent, float32 `[latent_size]`."""
 
 
@@ -57,7 +56,7 @@ class StyleMixer:
         self._ends: tuple[Mapping[int, Code], ...] | None = None
         self._first = asyncio.Lock()
 
-    async def mix(self, index: int, latent: Latent) -> MixedStyles:
+    async def mix(self, index: int, latent: NDArray[np.float32]) -> MixedStyles:
         """The styles of a picture.
 
         Args:
@@ -84,8 +83,10 @@ class StyleMixer:
         start, end = ends
         return {style: way(start[style], end[style], position, limit=self._limit) for style in start}
 
-    async def _find_ends(self, latent: Latent, timings: list[StageTiming]) -> tuple[Mapping[int, Code], ...]:
-        async def drawn(name: str, of: Latent) -> NDArray[np.float32]:
+    async def _find_ends(
+        self, latent: NDArray[np.float32], timings: list[StageTiming]
+    ) -> tuple[Mapping[int, Code], ...]:
+        async def drawn(name: str, of: NDArray[np.float32]) -> NDArray[np.float32]:
             result = await self._draw(of)
             timings.extend(result.timings)
             styles: NDArray[np.float32] = result.outputs[name][0]
