@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import get_args
 
 import click
 import torch
@@ -24,6 +27,8 @@ from training.groupdnet.stage import train_styles
 from training.networks import pretrained_generator
 from training.pipeline import load_pipeline
 from training.runs import RunOptions
+from training.team import launch
+from training.updates import Precision
 
 RUNS = Path("runs")
 STYLES = "styles"
@@ -33,6 +38,7 @@ Findings = tuple[str, dict[str, object], dict[str, Image.Image]]
 """Of an evaluation: tables, figures, contact sheets by name."""
 
 pack_choice = click.Choice(available_packs())
+positive = click.IntRange(min=1)
 
 
 @click.command()
@@ -53,18 +59,38 @@ def data(pack: str) -> None:
 @click.argument("stage", type=click.Choice((*stages.STAGES, STYLES)))
 @click.option("--pack", type=pack_choice, required=True, help="The pack to train for.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads; PyTorch's own choice by default.")
+@click.option("--threads", type=positive, help="CPU threads; PyTorch's own choice by default.")
+@click.option("--devices", type=positive, default=1, show_default=True, help="Processes on each machine.")
+@click.option("--nodes", type=positive, default=1, show_default=True, help="Machines; see docs/training.md.")
+@click.option(
+    "--accumulate",
+    type=positive,
+    default=1,
+    show_default=True,
+    help="Micro-batches that each process divides its part of a batch into.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(get_args(Precision)),
+    default="auto",
+    show_default=True,
+    help="Of the networks in training; auto is bf16 where that is faster.",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--fresh", is_flag=True, help="Start anew instead of going on from the last checkpoint.")
-@click.option("--log-every", type=click.IntRange(min=1), default=50, show_default=True, help="Steps.")
-@click.option("--checkpoint-every", type=click.IntRange(min=1), default=250, show_default=True, help="Steps.")
-@click.option("--sheet-every", type=click.IntRange(min=1), default=500, show_default=True, help="Steps.")
+@click.option("--log-every", type=positive, default=50, show_default=True, help="Steps.")
+@click.option("--checkpoint-every", type=positive, default=250, show_default=True, help="Steps.")
+@click.option("--sheet-every", type=positive, default=500, show_default=True, help="Steps.")
 def train(
     *,
     stage: str,
     pack: str,
     device: str,
     threads: int | None,
+    devices: int,
+    nodes: int,
+    accumulate: int,
+    precision: Precision,
     seed: int,
     fresh: bool,
     log_every: int,
@@ -76,27 +102,34 @@ def train(
     Packs of GroupDNet have the stage styles.
 
     Metrics, contact sheets and checkpoints go to runs/PACK/, the finished weights into the pack's folder. A
-    run that was stopped goes on from its last checkpoint.
+    run that was stopped goes on from its last checkpoint, on however many processes.
     """
-    if threads:
-        torch.set_num_threads(threads)
     if device == "cuda" and not torch.cuda.is_available():
         raise click.BadParameter("PyTorch finds no CUDA device", param_hint="'--device'")
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    options = RunOptions(
-        folder=RUNS / pack,
-        device=chosen,
-        seed=seed,
-        resume=not fresh,
-        log_every=log_every,
-        checkpoint_every=checkpoint_every,
-        sheet_every=sheet_every,
-    )
     try:
+        run: Callable[[RunOptions], None]
         if stage == STYLES:
-            train_styles(load_styles_config(pack), pack_folder(pack), options)
+            run = partial(train_styles, load_styles_config(pack), pack_folder(pack))
         else:
-            stages.STAGES[stage](load_config(pack), pack_folder(pack), options)
+            run = partial(stages.STAGES[stage], load_config(pack), pack_folder(pack))
+        team = launch(chosen, devices, nodes)
+        if threads:
+            torch.set_num_threads(threads)
+        run(
+            RunOptions(
+                folder=RUNS / pack,
+                device=team.device,
+                seed=seed,
+                resume=not fresh,
+                log_every=log_every,
+                checkpoint_every=checkpoint_every,
+                sheet_every=sheet_every,
+                accumulate=accumulate,
+                precision=precision,
+                team=team,
+            )
+        )
     except EXPECTED as error:
         raise click.ClickException(str(error)) from None
 

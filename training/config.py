@@ -163,6 +163,19 @@ def load_method_config(name: str, schema: type[Config], method: str) -> Config:
     return _read(pack_folder(name) / "config.toml", schema)
 
 
+def shared_out(config: Config, section: str, shards: int) -> Config:
+    """The configuration as it is for one of `shards` equal parts of every batch of a section.
+
+    Raises:
+        ValueError: if a batch cannot be divided so, or the parts are too small.
+    """
+    values = config.model_dump()
+    if shards == 1 or values[section] is None:
+        return config
+    values[section] = _divided(values[section], section, shards)
+    return _checked(values, type(config), f"one of {shards} parts of a batch (devices x nodes x accumulate)")
+
+
 def read_config(path: Path) -> PackConfig:
     """Read and check a configuration file of the method SIS-UG.
 
@@ -173,11 +186,32 @@ def read_config(path: Path) -> PackConfig:
 
 
 def _read(path: Path, schema: type[Config]) -> Config:
+    return _checked(_read_toml(path), schema, str(path))
+
+
+def _checked(values: dict[str, Any], schema: type[Config], source: str) -> Config:
     try:
-        return schema.model_validate(_read_toml(path))
+        return schema.model_validate(values)
     except ValidationError as error:
         found = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-        raise ValueError(f"{path}: {'; '.join(found)}") from None
+        raise ValueError(f"{source}: {'; '.join(found)}") from None
+
+
+def _divided(values: dict[str, Any], section: str, shards: int) -> dict[str, Any]:
+    result = dict(values)
+    for key, value in values.items():
+        if isinstance(value, dict):
+            result[key] = _divided(value, f"{section}.{key}", shards)
+        elif key == "batch":
+            if value % shards:
+                raise ValueError(
+                    f"{section}.batch: {value} cannot be divided into {shards} equal parts "
+                    "(devices x nodes x accumulate)"
+                )
+            result[key] = value // shards
+        elif key == "kept_samples":
+            result[key] = max(1, round(value / shards))
+    return result
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

@@ -2,16 +2,17 @@
 
 A loop is a `Trainer`: it owns its networks and optimisers and knows how to do one step. `train` calls it, and
 writes into the run's folder `metrics.jsonl` (one object a line), `sheet-<step>.png` and `checkpoint.pt`. Step
-s draws all its randomness from a generator seeded by (seed, s), so a resumed run goes through the same steps
-as one never stopped.
+s draws all its randomness from generators seeded by (seed, s, shard), so a resumed run goes through the same
+steps as one never stopped, and so does one on another number of ranks if there are as many shards.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TextIO, TypeVar
 
@@ -21,10 +22,11 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
-Metrics = dict[str, float]
+from training.team import Team, alone
+from training.updates import Metrics, Precision, Shard, Step, shard_generator, work
+
 Tensors = tuple[Tensor, ...] | list[Tensor]
 Network = TypeVar("Network", bound=nn.Module)
-STEP_SEED_STRIDE = 1_000_003
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +35,16 @@ class RunOptions:
 
     Attributes:
         folder: where metrics, sheets and the checkpoint go.
-        device: "cpu" or "cuda".
+        device: "cpu" or "cuda", or the one of this rank.
         seed: of initialisation and of every step.
         resume: go on from the folder's checkpoint if there is one.
         log_every: steps between lines of metrics (means over those steps).
         checkpoint_every: steps between checkpoints.
         sheet_every: steps between contact sheets.
         show_progress: draw a progress bar.
+        accumulate: micro-batches that each rank divides its part of a batch into.
+        precision: what networks run in, see `mixed_precision`.
+        team: the processes that carry the run out together.
     """
 
     folder: Path
@@ -50,6 +55,14 @@ class RunOptions:
     checkpoint_every: int = 250
     sheet_every: int = 500
     show_progress: bool = True
+    accumulate: int = 1
+    precision: Precision = "auto"
+    team: Team = field(default_factory=alone)
+
+    @property
+    def shards(self) -> int:
+        """Parts that a step's batch is divided into."""
+        return self.team.size * self.accumulate
 
 
 class Stateful(Protocol):
@@ -70,15 +83,15 @@ class Trainer(Protocol):
     parts: dict[str, Stateful]
     """Everything a checkpoint must hold to go on."""
 
-    def step(self, step: int, generator: torch.Generator) -> Metrics:
-        """Do one optimisation step; every draw comes from `generator` (on the CPU)."""
+    def step(self, step: int, shard: Shard) -> Step:
+        """Work on one shard of a step's batch; every draw comes from the shard's generator."""
 
     def sheet(self) -> Image.Image:
         """A contact sheet of the present state."""
 
 
 def train(trainer: Trainer, options: RunOptions) -> list[Metrics]:
-    """Run a trainer to its last step.
+    """Run a trainer to its last step, together with the other ranks; the leader alone writes files.
 
     Returns:
         The metrics lines written by this call.
@@ -89,7 +102,8 @@ def train(trainer: Trainer, options: RunOptions) -> list[Metrics]:
     """
     options.folder.mkdir(parents=True, exist_ok=True)
     checkpoint = options.folder / "checkpoint.pt"
-    first = _resume(trainer, checkpoint) if options.resume else 0
+    team = options.team
+    first = _resume(trainer, checkpoint, team) if options.resume else 0
     lines: list[Metrics] = []
     sums: Metrics = {}
     since, began = 0, time.perf_counter()
@@ -99,12 +113,11 @@ def train(trainer: Trainer, options: RunOptions) -> list[Metrics]:
         total=trainer.steps,
         desc=trainer.name,
         unit="step",
-        disable=not options.show_progress,
+        disable=not (options.show_progress and team.leads),
     )
-    with _open_log(options.folder / "metrics.jsonl", first) as log:
+    with _open_log(options.folder / "metrics.jsonl", first) if team.leads else io.StringIO() as log:
         for step in bar:
-            generator = torch.Generator().manual_seed(options.seed * STEP_SEED_STRIDE + step)
-            metrics = trainer.step(step, generator)
+            metrics = work([trainer.step(step, shard) for shard in _shards(step, options)], team)
             since += 1
             for name, value in metrics.items():
                 if not math.isfinite(value):
@@ -122,17 +135,29 @@ def train(trainer: Trainer, options: RunOptions) -> list[Metrics]:
                 lines.append(line)
                 bar.set_postfix({name: f"{value:.3g}" for name, value in list(line.items())[2:6]})
                 sums, since, began = {}, 0, time.perf_counter()
-            if done % options.checkpoint_every == 0 or done == trainer.steps:
+            if team.leads and (done % options.checkpoint_every == 0 or done == trainer.steps):
                 _save(trainer, done, checkpoint)
-            if done % options.sheet_every == 0 or done == trainer.steps:
+            if team.leads and (done % options.sheet_every == 0 or done == trainer.steps):
                 trainer.sheet().save(options.folder / f"sheet-{done:06d}.png")
+    team.wait()  # for the last checkpoint, which the next run may begin with
     return lines
 
 
-def _resume(trainer: Trainer, checkpoint: Path) -> int:
-    if not checkpoint.exists():
+def _shards(step: int, options: RunOptions) -> list[Shard]:
+    """This rank's shards of a step."""
+    first = options.team.rank * options.accumulate
+    return [
+        Shard(shard_generator(options.seed, step, shard), options.precision)
+        for shard in range(first, first + options.accumulate)
+    ]
+
+
+def _resume(trainer: Trainer, checkpoint: Path, team: Team) -> int:
+    """The leader reads, so that no rank can begin at another step."""
+    known = team.leads and checkpoint.exists()
+    saved = team.from_leader(torch.load(checkpoint, map_location="cpu", weights_only=True) if known else None)
+    if saved is None:
         return 0
-    saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
     if saved["name"] != trainer.name:
         raise ValueError(f"{checkpoint}: made by {saved['name']!r}, not by {trainer.name!r}")
     for name, part in trainer.parts.items():
@@ -161,10 +186,14 @@ def _save(trainer: Trainer, step: int, checkpoint: Path) -> None:
     partial.replace(checkpoint)
 
 
-def mixed_precision(device: torch.device) -> torch.autocast:
-    """Autocast to bfloat16 where there are instructions for it; elsewhere it takes ten times as long."""
+def mixed_precision(device: torch.device, precision: Precision = "auto") -> torch.autocast:
+    """Autocast to bfloat16: "bf16" always, "32" never.
+
+    "auto": where there are instructions for it; elsewhere it takes ten times as long.
+    """
     capable = device.type != "cpu" or bool(torch.cpu.get_capabilities().get("avx512_bf16"))
-    return torch.autocast(device.type, torch.bfloat16, enabled=capable)
+    enabled = capable if precision == "auto" else precision == "bf16"
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
 
 
 def place(network: Network, device: torch.device) -> Network:

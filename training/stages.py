@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from training.clustering import ProxyClusters, fit_clusters
-from training.config import PackConfig
+from training.config import PackConfig, shared_out
 from training.data.labelled import load_split
 from training.data.samples import chunk_size
 from training.discriminator import SegmenterDiscriminator
@@ -35,6 +36,7 @@ from training.networks import (
 from training.pack import Network, averaged_weights, load_weights, save_weights
 from training.pipeline import INVERTER
 from training.runs import RunOptions, Trainer, place, train
+from training.team import Team
 from training.unet import UNet, frozen
 
 FIT_BATCH = 256
@@ -42,10 +44,11 @@ FIT_BATCH = 256
 
 def train_proxies(config: PackConfig, folder: Path, options: RunOptions) -> None:
     """Fit the clusters and train the proxy segmenter; writes `clusters` and `proxy_segmenter`."""
+    config = shared_out(config, "proxies", options.shards)
     device = torch.device(options.device)
     generator = _generator(config, device)
     clusters = _fit(config, generator, options.seed).to(device)
-    save_weights(clusters, folder, "clusters")
+    _store(clusters, folder, "clusters", options.team)
     torch.manual_seed(options.seed)
     _run(ProxySegmenterTrainer(config, generator, clusters, device), options)
     _finish(proxy_segmenter(config), "proxy_segmenter", folder, options)
@@ -53,6 +56,7 @@ def train_proxies(config: PackConfig, folder: Path, options: RunOptions) -> None
 
 def train_rearranger(config: PackConfig, folder: Path, options: RunOptions) -> None:
     """Train the rearranger; writes `rearranger`, and the `discriminator` that mappers' cycles ask."""
+    config = shared_out(config, "rearranger", options.shards)
     device = torch.device(options.device)
     generator = _generator(config, device)
     segmenter = _fast(load_weights(proxy_segmenter(config), folder, "proxy_segmenter"), device)
@@ -60,7 +64,7 @@ def train_rearranger(config: PackConfig, folder: Path, options: RunOptions) -> N
     trainer = RearrangerTrainer(config, generator, segmenter, device)
     _run(trainer, options)
     _finish(rearranger(config, generator), "rearranger", folder, options)
-    save_weights(trainer.discriminator, folder, "discriminator")
+    _store(trainer.discriminator, folder, "discriminator", options.team)
 
 
 def train_mapper(config: PackConfig, folder: Path, options: RunOptions) -> None:
@@ -68,6 +72,7 @@ def train_mapper(config: PackConfig, folder: Path, options: RunOptions) -> None:
 
     Writes `label_segmenter`, `mapper_label_map` and `rearranger_tuned`.
     """
+    config = shared_out(config, "mapper", options.shards)
     device = torch.device(options.device)
     generator = _generator(config, device)
     start = load_weights(proxy_segmenter(config), folder, "proxy_segmenter")
@@ -97,6 +102,7 @@ def train_mapper(config: PackConfig, folder: Path, options: RunOptions) -> None:
 
 def train_inversion(config: PackConfig, folder: Path, options: RunOptions) -> None:
     """Train the inverter against the rearranger that is served; writes `inverter`."""
+    config = shared_out(config, "inversion", options.shards)
     device = torch.device(options.device)
     generator = _generator(config, device)
     start = load_weights(proxy_segmenter(config), folder, "proxy_segmenter")
@@ -108,6 +114,7 @@ def train_inversion(config: PackConfig, folder: Path, options: RunOptions) -> No
 
 def train_sketch(config: PackConfig, folder: Path, options: RunOptions) -> None:
     """Train what reads sketches; writes `sketch_reader`."""
+    config = shared_out(config, "sketch", options.shards)
     device = torch.device(options.device)
     generator = _generator(config, device)
     samples = load_split(config, generator, "train")
@@ -118,6 +125,7 @@ def train_sketch(config: PackConfig, folder: Path, options: RunOptions) -> None:
 
 def train_scribble(config: PackConfig, folder: Path, options: RunOptions) -> None:
     """Train what completes scribbles; writes `scribble_completer`."""
+    config = shared_out(config, "scribble", options.shards)
     samples = load_split(config, pretrained_generator(config), "train")
     torch.manual_seed(options.seed)
     _run(ScribbleTrainer(config, samples, torch.device(options.device)), options)
@@ -179,5 +187,12 @@ def _finish(
 ) -> Network:
     """Put a finished run's averaged weights into the pack's folder; returns the network as stored."""
     averaged = averaged_weights(network, options.folder / run / "checkpoint.pt", part)
-    save_weights(averaged, folder, name or run)
+    _store(averaged, folder, name or run, options.team)
     return load_weights(network, folder, name or run)
+
+
+def _store(network: nn.Module, folder: Path, name: str, team: Team) -> None:
+    """Save weights once, so that afterwards every rank can read them."""
+    if team.leads:
+        save_weights(network, folder, name)
+    team.wait()

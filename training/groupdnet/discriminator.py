@@ -39,11 +39,11 @@ class PatchDiscriminator(nn.Module):
         self.stages = nn.ModuleList(stages)
 
     def forward(self, told: Tensor) -> list[Tensor]:
-        """Features of every layer; the last, one channel, is the judgement of each patch."""
+        """Features of every layer, in single precision; the last, one channel, judges each patch."""
         features = [told]
         for stage in self.stages:
             features.append(stage(features[-1]))
-        return features[1:]
+        return [layer.float() for layer in features[1:]]
 
 
 class MultiscaleDiscriminator(nn.Module):

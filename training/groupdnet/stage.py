@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from training.config import shared_out
 from training.groupdnet.expectation import CodeExpectation, RelativeGroupDNet, fit_expectation
 from training.groupdnet.network import GroupDNet
 from training.groupdnet.pack_config import StylesConfig
@@ -36,6 +37,7 @@ def train_styles(config: StylesConfig, folder: Path, options: RunOptions) -> Non
         FileNotFoundError: if pictures, or the label segmenter of the pack they come from, are missing.
         ValueError: if that pack's palette is another, or a file in a folder is not what is allowed.
     """
+    config = shared_out(config, "training", options.shards)
     device = torch.device(options.device)
     source = source_of(config, folder)
     pairs = source.pairs("train", device=options.device)
@@ -48,6 +50,8 @@ def train_styles(config: StylesConfig, folder: Path, options: RunOptions) -> Non
     torch.backends.cudnn.benchmark = True  # batches are all of one shape
     trainer = StylesTrainer(config, place(frozen(judge), device), pairs, device)
     train(trainer, dataclasses.replace(options, folder=options.folder / trainer.name))
+    if not options.team.leads:
+        return  # what follows is no work for many
     checkpoint = options.folder / trainer.name / "checkpoint.pt"
     network = place(averaged_weights(GroupDNet(config.network), checkpoint), device)
     section, spreads = config.network, config.training
@@ -71,7 +75,9 @@ def train_judge(
     trainer = PairSegmenterTrainer(network, section, pairs, config.palette, torch.device(options.device))
     run = options.folder / trainer.name
     train(trainer, dataclasses.replace(options, folder=run))
-    save_weights(averaged_weights(network, run / "checkpoint.pt"), folder, JUDGE)
+    if options.team.leads:
+        save_weights(averaged_weights(network, run / "checkpoint.pt"), folder, JUDGE)
+    options.team.wait()
 
 
 @torch.no_grad()

@@ -11,7 +11,6 @@ from torch.nn import functional as F
 
 from training.palette import IGNORED
 from training.runs import (
-    Metrics,
     Stateful,
     mixed_precision,
     moving_average,
@@ -20,6 +19,7 @@ from training.runs import (
     warm_cosine,
 )
 from training.sections import ClassifierSection
+from training.updates import Learner, Shard, Step, Update
 
 WEIGHT_DECAY = 1e-4
 
@@ -44,23 +44,21 @@ class ClassifierTrainer(ABC):
         self.network = place(network, device)
         self.average = moving_average(self.network, ema_decay)
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=self.rate, weight_decay=WEIGHT_DECAY)
+        self.learner = Learner(self.network, self.optimizer, average=self.average)
         self.parts: dict[str, Stateful] = {
             "network": self.network,
             "average": self.average,
             "optimizer": self.optimizer,
         }
 
-    def step(self, step: int, generator: torch.Generator) -> Metrics:
+    def step(self, step: int, shard: Shard) -> Step:
         """One batch."""
         set_learning_rate(self.optimizer, self.rate * warm_cosine(step, self.steps))
         self.network.train()
-        with mixed_precision(self.device):
-            logits, classes = self.answer(generator)
+        with mixed_precision(self.device, shard.precision):
+            logits, classes = self.answer(shard.generator)
         loss = F.cross_entropy(logits.float(), classes.long(), ignore_index=IGNORED)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
-        self.average.update_parameters(self.network)
+        yield Update(loss, (self.learner,))
         accuracy = (logits.argmax(1) == classes)[classes != IGNORED].float().mean()
         return {"loss": loss.item(), "accuracy": accuracy.item()}
 

@@ -29,13 +29,12 @@ from training.loops.rearranger import (
     GRADIENT_CLIP,
     Samples,
     draw_samples,
-    train_discriminator,
+    judgement_loss,
 )
 from training.losses import adversarial_loss, style_loss
 from training.mapper import LabelMapMapper, proxy_histogram, straight_through_argmax
 from training.rearranger import Rearranger
 from training.runs import (
-    Metrics,
     Stateful,
     mixed_precision,
     moving_average,
@@ -45,6 +44,7 @@ from training.runs import (
 )
 from training.sheets import contact_sheet, paint_labels
 from training.unet import UNet, one_hot
+from training.updates import Learner, Shard, Step, Update
 
 EMA_DECAY = 0.995
 ALIGNMENT_AT_ZERO = 1.5
@@ -98,6 +98,11 @@ class CycleTrainer:
                 discriminator.parameters(), lr=section.discriminator_learning_rate, betas=DISCRIMINATOR_BETAS
             ),
         }
+        self.learners = (
+            Learner(mapper, self.optimizers["mapper"], GRADIENT_CLIP, self.mapper_average),
+            Learner(arranger, self.optimizers["rearranger"], GRADIENT_CLIP, self.rearranger_average),
+        )
+        self.discriminator_learner = Learner(discriminator, self.optimizers["discriminator"])
         self.rates = {name: optimizer.param_groups[0]["lr"] for name, optimizer in self.optimizers.items()}
         self.parts: dict[str, Stateful] = {
             "mapper": mapper,
@@ -108,18 +113,18 @@ class CycleTrainer:
             **{f"{name}_optimizer": optimizer for name, optimizer in self.optimizers.items()},
         }
 
-    def step(self, step: int, generator: torch.Generator) -> Metrics:
+    def step(self, step: int, shard: Shard) -> Step:
         """One batch of pairs: the label map of each sample in the style of its neighbour."""
         for name, optimizer in self.optimizers.items():
             set_learning_rate(optimizer, self.rates[name] * warm_cosine(step, self.steps))
         # Batch norms keep the first phase's statistics: batches here mix two kinds of histograms.
         self.mapper.eval()
-        chosen = torch.randint(len(self.samples), (self.batch,), generator=generator)
-        strength = torch.rand(self.batch, 1, generator=generator).to(self.device)
+        chosen = torch.randint(len(self.samples), (self.batch,), generator=shard.generator)
+        strength = torch.rand(self.batch, 1, generator=shard.generator).to(self.device)
         labels = self.samples.labels[chosen].to(self.device)
         wanted = labels.roll(1, 0)
         own = slice(None, max(1, self.section.self_samples))
-        with mixed_precision(self.device):
+        with mixed_precision(self.device, shard.precision):
             source = self._draw(chosen)
             histogram = proxy_histogram(source.masks, self.clusters)
             supervised = self.mapper(labels, histogram, strength).float()
@@ -127,9 +132,9 @@ class CycleTrainer:
             target = straight_through_argmax(logits)
             result = self._pictures(self.rearranger, source, target)
             itself = self._pictures(self.rearranger, source.part(own), self._clusters(source.masks[own]))
-            metrics = train_discriminator(
-                self.discriminator, self.optimizers["discriminator"], source, result.detach()
-            )
+            judgement = judgement_loss(self.discriminator, source, result.detach())
+        yield Update(judgement, (self.discriminator_learner,))
+        with mixed_precision(self.device, shard.precision):
             seen, read = self.judges.label_segmenter(result).float(), self.judges.segmenter(result).float()
             cells, whole = self.discriminator(result)
 
@@ -146,22 +151,13 @@ class CycleTrainer:
         }
         weights = self.section.weights.model_dump()
         total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
-        for name in ("mapper", "rearranger"):
-            self.optimizers[name].zero_grad(set_to_none=True)
-        total.backward()
-        for network, average, name in (
-            (self.mapper, self.mapper_average, "mapper"),
-            (self.rearranger, self.rearranger_average, "rearranger"),
-        ):
-            torch.nn.utils.clip_grad_norm_(network.parameters(), GRADIENT_CLIP)
-            self.optimizers[name].step()
-            average.update_parameters(network)
+        yield Update(total, self.learners)
         accuracy = (seen.argmax(1) == wanted).float().mean()
         return {
             "accuracy": accuracy.item(),
             "total": total.item(),
             **{name: loss.item() for name, loss in losses.items()},
-            **metrics,
+            "discriminator": judgement.item(),
         }
 
     @torch.no_grad()

@@ -23,7 +23,6 @@ from training.networks import inverter
 from training.rearranger import Rearranger
 from training.reconstruction import decibels
 from training.runs import (
-    Metrics,
     Stateful,
     mixed_precision,
     moving_average,
@@ -33,6 +32,7 @@ from training.runs import (
 )
 from training.sheets import contact_sheet
 from training.unet import UNet, frozen, one_hot
+from training.updates import Learner, Shard, Step, Update
 
 EMA_DECAY = 0.998
 GRADIENT_CLIP = 1.0
@@ -70,22 +70,23 @@ class InversionTrainer:
         self.network = place(network.requires_grad_(True), device)
         self.average = moving_average(self.network, EMA_DECAY)
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=section.learning_rate)
+        self.learner = Learner(self.network, self.optimizer, GRADIENT_CLIP, self.average)
         self.parts: dict[str, Stateful] = {
             "network": self.network,
             "average": self.average,
             "optimizer": self.optimizer,
         }
 
-    def step(self, step: int, generator: torch.Generator) -> Metrics:
+    def step(self, step: int, shard: Shard) -> Step:
         """One batch: plain samples first, distorted ones after."""
         set_learning_rate(self.optimizer, self.section.learning_rate * warm_cosine(step, self.steps))
         self.network.train()
-        pyramid, pictures = self._draw(self.batch, generator)
+        pyramid, pictures = self._draw(self.batch, shard.generator)
         plain = slice(None, self.plain)
         # Some of both kinds go through the rearranger, which costs more than all the rest.
         middle = max(0, self.plain - self.section.kept_samples // 2)
         kept = slice(middle, middle + self.section.kept_samples)
-        with mixed_precision(self.device):
+        with mixed_precision(self.device, shard.precision):
             found = self.network(pictures)
             result = self.generator.tail(found[self.finest], self.finest).float()
             again = self._rearranged({r: f[kept] for r, f in found.items()}, pictures[kept])
@@ -100,11 +101,7 @@ class InversionTrainer:
         }
         weights = self.section.weights
         total = weights.image * losses["image"] + losses["features"] + weights.kept * losses["kept"]
-        self.optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_CLIP)
-        self.optimizer.step()
-        self.average.update_parameters(self.network)
+        yield Update(total, (self.learner,))
         return {
             "plain": _mean_decibels(result[plain], pictures[plain]),
             "distorted": _mean_decibels(result[self.plain :], pictures[self.plain :]),

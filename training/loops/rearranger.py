@@ -27,7 +27,6 @@ from training.losses import (
 )
 from training.networks import rearranger
 from training.runs import (
-    Metrics,
     Stateful,
     mixed_precision,
     moving_average,
@@ -37,6 +36,7 @@ from training.runs import (
 )
 from training.sheets import contact_sheet, paint_clusters
 from training.unet import UNet, one_hot
+from training.updates import Learner, Shard, Step, Update
 
 EMA_DECAY = 0.998
 GRADIENT_CLIP = 5.0
@@ -73,29 +73,19 @@ def draw_samples(generator: Generator, segmenter: UNet, latents: Tensor) -> Samp
     return Samples(pyramid, pictures.float(), logits, logits.argmax(1), styles)
 
 
-def train_discriminator(
-    discriminator: SegmenterDiscriminator, optimizer: torch.optim.Optimizer, source: Samples, result: Tensor
-) -> Metrics:
-    """One step of the discriminator on every second sample, which is enough for it.
+def judgement_loss(discriminator: SegmenterDiscriminator, source: Samples, result: Tensor) -> Tensor:
+    """What the discriminator learns from, every second sample, which is enough for it.
 
     Args:
         discriminator: learns.
-        optimizer: of its parameters.
         source: real samples.
         result: generated pictures `[B, 3, H, W]`, detached.
     """
     half = slice(None, None, 2)
     real, fake = (discriminator(pictures[half]) for pictures in (source.pictures, result))
-    loss = discriminator_loss(
+    return discriminator_loss(
         (real[0].float(), real[1].float()), source.masks[half], (fake[0].float(), fake[1].float())
     )
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    optimizer.step()
-    # Autocast keeps its copies of the weights until its context ends: without this the pictures would be
-    # judged by the discriminator as it was before the step.
-    torch.clear_autocast_cache()
-    return {"discriminator": loss.item()}
 
 
 class RearrangerTrainer:
@@ -121,6 +111,8 @@ class RearrangerTrainer:
         self.discriminator_optimizer = torch.optim.Adam(
             self.discriminator.parameters(), lr=section.discriminator_learning_rate, betas=DISCRIMINATOR_BETAS
         )
+        self.learner = Learner(self.network, self.optimizer, GRADIENT_CLIP, self.average)
+        self.discriminator_learner = Learner(self.discriminator, self.discriminator_optimizer)
         self.parts: dict[str, Stateful] = {
             "network": self.network,
             "average": self.average,
@@ -129,17 +121,16 @@ class RearrangerTrainer:
             "discriminator_optimizer": self.discriminator_optimizer,
         }
 
-    def step(self, step: int, generator: torch.Generator) -> Metrics:
+    def step(self, step: int, shard: Shard) -> Step:
         """One step of the rearranger and one of the discriminator."""
         section = self.config.rearranger
         factor = warm_cosine(step, self.steps)
         set_learning_rate(self.optimizer, section.learning_rate * factor)
         set_learning_rate(self.discriminator_optimizer, section.discriminator_learning_rate * factor)
-        latents = torch.randn(self.batch, self.generator.latent_dim, generator=generator)
-        noise = torch.randn(
-            self.batch, 3, self.generator.image_size, self.generator.image_size, generator=generator
-        )
-        with mixed_precision(self.device):
+        side = self.generator.image_size
+        latents = torch.randn(self.batch, self.generator.latent_dim, generator=shard.generator)
+        noise = torch.randn(self.batch, 3, side, side, generator=shard.generator)
+        with mixed_precision(self.device, shard.precision):
             source = draw_samples(
                 self.generator, self.segmenter, latents.to(self.device) * self.config.latent.scale
             )
@@ -148,10 +139,11 @@ class RearrangerTrainer:
             giver[self.self_samples :] = giver[self.self_samples :].roll(1)
             target = source.masks[giver]
             rearranged, result = self._rearrange(self.network, source, target)
-
-            metrics = train_discriminator(
-                self.discriminator, self.discriminator_optimizer, source, result.detach()
-            )
+            judgement = judgement_loss(self.discriminator, source, result.detach())
+        # Autocast keeps its copies of the weights until its context ends: a second one, so that the pictures
+        # are judged by the discriminator as it is after its step.
+        yield Update(judgement, (self.discriminator_learner,))
+        with mixed_precision(self.device, shard.precision):
             judged = self.discriminator(result)
             own, others = slice(None, self.self_samples), slice(self.self_samples, None)
             read = self.segmenter(result[others] + self.weights.mask_noise * noise[others].to(self.device))
@@ -180,17 +172,13 @@ class RearrangerTrainer:
             + weights.style * losses["style"]
             + weights.adversarial * losses["adversarial"]
         )
-        self.optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_CLIP)
-        self.optimizer.step()
-        self.average.update_parameters(self.network)
+        yield Update(total, (self.learner,))
         agreement = (read.argmax(1) == target[others]).float().mean()
         return {
             "agreement": agreement.item(),
             "total": total.item(),
             **{name: loss.item() for name, loss in losses.items()},
-            **metrics,
+            "discriminator": judgement.item(),
         }
 
     def _rearrange(

@@ -18,7 +18,8 @@ from training.groupdnet import sources, stage
 from training.groupdnet.evaluate import load_styles
 from training.groupdnet.pack_config import StylesConfig
 from training.loops.styles import StylesTrainer
-from training.runs import Metrics, RunOptions
+from training.runs import RunOptions
+from training.updates import Shard, Step
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 PACK = "faces64_styles"
@@ -86,10 +87,10 @@ def test_stopped_run_goes_on_as_if_never_stopped(
     elsewhere = replace(options(folder), folder=tmp_path / "runs")
     whole_step = StylesTrainer.step
 
-    def stop_after_eight(self: StylesTrainer, step: int, generator: torch.Generator) -> Metrics:
+    def stop_after_eight(self: StylesTrainer, step: int, shard: Shard) -> Step:
         if step == 8:
             raise KeyboardInterrupt
-        return whole_step(self, step, generator)
+        return whole_step(self, step, shard)
 
     with monkeypatch.context() as stopped:
         stopped.setattr(StylesTrainer, "step", stop_after_eight)

@@ -15,6 +15,7 @@ from training.networks import pretrained_generator
 from training.pack import load_weights
 from training.pipeline import load_pipeline
 from training.runs import RunOptions
+from training.updates import Shard, Step
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -124,10 +125,10 @@ def test_stopped_run_goes_on_as_if_never_stopped(trained: Path, config: PackConf
 
         original = RearrangerTrainer.step
 
-        def interrupted(self: RearrangerTrainer, step: int, generator: torch.Generator) -> dict[str, float]:
+        def interrupted(self: RearrangerTrainer, step: int, shard: Shard) -> Step:
             if step == 6:
                 raise KeyboardInterrupt
-            return original(self, step, generator)
+            return original(self, step, shard)
 
         patch.setattr(RearrangerTrainer, "step", interrupted)
         with pytest.raises(KeyboardInterrupt):

@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from training.runs import Metrics, RunOptions, Stateful, moving_average, train, warm_cosine
+from training.runs import RunOptions, Stateful, moving_average, train, warm_cosine
+from training.updates import SHARD_SEED_STRIDE, Learner, Shard, Step, Update, shard_generator
 
 
 class Walk:
@@ -22,13 +23,14 @@ class Walk:
         self.steps, self.stop_at = steps, stop_at
         self.weight = nn.Linear(size, 1, bias=False)
         nn.init.zeros_(self.weight.weight)
+        self.learner = Learner(self.weight, torch.optim.SGD(self.weight.parameters(), lr=1.0))
         self.parts: dict[str, Stateful] = {"weight": self.weight}
 
-    def step(self, step: int, generator: torch.Generator) -> Metrics:
+    def step(self, step: int, shard: Shard) -> Step:
         if step == self.stop_at:
             raise KeyboardInterrupt
-        with torch.no_grad():
-            self.weight.weight += torch.randn(1, generator=generator)
+        gradient = -torch.randn(1, generator=shard.generator)
+        yield Update((self.weight.weight * gradient).sum(), (self.learner,))
         return {"position": self.position, "constant": 1.0}
 
     @property
@@ -42,6 +44,43 @@ class Walk:
 @pytest.fixture
 def options(tmp_path: Path) -> RunOptions:
     return RunOptions(tmp_path, log_every=4, checkpoint_every=10, sheet_every=8, show_progress=False)
+
+
+class Regression:
+    """A linear network after random points, by Adam; its gradient is always clipped."""
+
+    name = "regression"
+    steps = 5
+
+    def __init__(self, batch: int) -> None:
+        self.batch = batch
+        torch.manual_seed(0)
+        self.network = nn.Linear(3, 1)
+        self.average = moving_average(self.network, decay=0.9)
+        optimizer = torch.optim.Adam(self.network.parameters(), lr=0.1)
+        self.learner = Learner(self.network, optimizer, 0.01, self.average)
+        self.parts: dict[str, Stateful] = {"network": self.network, "average": self.average}
+
+    def points(self, shard: Shard) -> torch.Tensor:
+        return torch.randn(self.batch, 3, generator=shard.generator)
+
+    def step(self, step: int, shard: Shard) -> Step:
+        points = self.points(shard)
+        loss = (self.network(points)[:, 0] - points.sum(1)).square().mean()
+        yield Update(loss, (self.learner,))
+        return {"loss": loss.item()}
+
+    def sheet(self) -> Image.Image:
+        return Image.new("RGB", (2, 1))
+
+
+class Undivided(Regression):
+    """The same in whole batches, of the points that two shards draw."""
+
+    def points(self, shard: Shard) -> torch.Tensor:
+        seed = shard.generator.initial_seed()
+        other = Shard(torch.Generator().manual_seed(seed + SHARD_SEED_STRIDE))
+        return torch.cat([super().points(shard), super().points(other)])
 
 
 def logged(options: RunOptions) -> list[dict[str, float]]:
@@ -92,10 +131,31 @@ def test_seed_decides_every_step(options: RunOptions, tmp_path: Path) -> None:
     assert same.position == first.position != other.position
 
 
+def test_micro_batches_make_the_steps_of_the_undivided_batch(options: RunOptions, tmp_path: Path) -> None:
+    divided, whole = Regression(batch=4), Undivided(batch=4)
+    (line,) = train(divided, replace(options, folder=tmp_path / "divided", log_every=5, accumulate=2))
+    (expected,) = train(whole, replace(options, folder=tmp_path / "whole", log_every=5))
+    assert line["loss"] == pytest.approx(expected["loss"], rel=1e-4)
+    for name, part in divided.parts.items():
+        for key, tensor in part.state_dict().items():
+            torch.testing.assert_close(tensor, whole.parts[name].state_dict()[key], msg=key)
+
+
+def test_shards_draw_apart() -> None:
+    draws = {
+        tuple(torch.randn(2, generator=shard_generator(seed, step, shard)).tolist())
+        for seed in range(2)
+        for step in range(20)
+        for shard in range(20)
+    }
+    assert len(draws) == 2 * 20 * 20
+
+
 def test_diverged_run_stops_and_keeps_its_last_checkpoint(options: RunOptions) -> None:
     class Diverging(Walk):
-        def step(self, step: int, generator: torch.Generator) -> Metrics:
-            return {**super().step(step, generator), "loss": math.nan if step == 12 else 0.0}
+        def step(self, step: int, shard: Shard) -> Step:
+            metrics = yield from super().step(step, shard)
+            return {**metrics, "loss": math.nan if step == 12 else 0.0}
 
     with pytest.raises(ValueError, match="walk, step 13: loss is nan; training has diverged"):
         train(Diverging(), options)

@@ -1,0 +1,114 @@
+"""The processes that carry out a run together, one a device: what they tell each other, and how they start.
+
+Lightning Fabric starts them on one machine; on several, and wherever torchrun has started them, it finds its
+place among them. Networks are not wrapped: what ranks share are sums, and every sum is taken here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+Value = TypeVar("Value")
+
+
+class Team:
+    """All processes (*ranks*) of a run, as one of them sees them.
+
+    Args:
+        fabric: launched.
+    """
+
+    def __init__(self, fabric: Fabric) -> None:
+        self._fabric = fabric
+        self.rank, self.size = fabric.global_rank, fabric.world_size
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the one rank that writes files."""
+        return self.rank == 0
+
+    @property
+    def device(self) -> str:
+        """The device of this rank, such as "cpu" or "cuda:1"."""
+        return str(self._fabric.device)
+
+    @torch.no_grad()
+    def add_up(self, tensors: Iterable[Tensor]) -> None:
+        """Replace every tensor by its sum over the ranks, all of them in one message.
+
+        They must be of one dtype and device, and of the same shapes in every rank.
+        """
+        own = list(tensors)
+        if self.size == 1 or not own:
+            return
+        total = self._fabric.all_reduce(torch.cat([tensor.reshape(-1) for tensor in own]), reduce_op="sum")
+        assert isinstance(total, Tensor)
+        for tensor, part in zip(own, total.split([tensor.numel() for tensor in own]), strict=True):
+            tensor.copy_(part.view(tensor.shape))
+
+    @torch.no_grad()
+    def average(self, tensors: list[Tensor]) -> None:
+        """Replace every tensor by its mean over the ranks, as `add_up`."""
+        self.add_up(tensors)
+        if self.size > 1:
+            for tensor in tensors:
+                tensor.div_(self.size)
+
+    def from_leader(self, value: Value) -> Value:
+        """The leader's value, in every rank."""
+        return self._fabric.broadcast(value)
+
+    def wait(self) -> None:
+        """Go on when every rank has come here."""
+        self._fabric.barrier()
+
+
+@cache
+def alone() -> Team:
+    """A team of this process only, which starts nothing."""
+    return launch("cpu")
+
+
+def launch(device: str, devices: int = 1, nodes: int = 1) -> Team:
+    """Start the other ranks of this machine, if nothing else has, and meet those of all machines.
+
+    The others run the same command from its beginning, up to here.
+
+    Args:
+        device: "cpu" or "cuda".
+        devices: ranks on each machine, each with a device of its own.
+        nodes: machines.
+
+    Raises:
+        ValueError: if the machine has fewer devices, or torchrun has started another number of ranks.
+    """
+    # Not above: it takes as long to import as torch, which evaluation and export need not wait for.
+    from lightning_fabric import Fabric  # noqa: PLC0415
+    from lightning_fabric.plugins.environments.torchelastic import (  # noqa: PLC0415
+        TorchElasticEnvironment,
+    )
+
+    started = TorchElasticEnvironment().world_size() if TorchElasticEnvironment.detect() else None
+    if started not in (None, devices * nodes):
+        raise ValueError(
+            f"--devices {devices} and --nodes {nodes}: that makes {devices * nodes} processes, but torchrun "
+            f"has started {started}; their product must be that number"
+        )
+    if device == "cuda" and devices > torch.cuda.device_count():
+        raise ValueError(f"--devices {devices}: this machine has {torch.cuda.device_count()} CUDA devices")
+    fabric = Fabric(
+        accelerator=device,
+        devices=devices,
+        num_nodes=nodes,
+        strategy="ddp" if devices * nodes > 1 else "auto",
+    )
+    fabric.launch()
+    return Team(fabric)
