@@ -104,6 +104,9 @@ def train(trainer: Trainer, options: RunOptions) -> list[Metrics]:
     checkpoint = options.folder / "checkpoint.pt"
     team = options.team
     first = _resume(trainer, checkpoint, team) if options.resume else 0
+    networks = [part for part in trainer.parts.values() if isinstance(part, nn.Module)]
+    if team.size > 1:
+        _align(networks, team)
     lines: list[Metrics] = []
     sums: Metrics = {}
     since, began = 0, time.perf_counter()
@@ -117,7 +120,7 @@ def train(trainer: Trainer, options: RunOptions) -> list[Metrics]:
     )
     with _open_log(options.folder / "metrics.jsonl", first) if team.leads else io.StringIO() as log:
         for step in bar:
-            metrics = work([trainer.step(step, shard) for shard in _shards(step, options)], team)
+            metrics = work([trainer.step(step, shard) for shard in _shards(step, options)], networks, team)
             since += 1
             for name, value in metrics.items():
                 if not math.isfinite(value):
@@ -169,6 +172,13 @@ def _resume(trainer: Trainer, checkpoint: Path, team: Team) -> int:
                 f"{checkpoint}: {name} does not fit the configuration; start anew with --fresh ({reason})"
             ) from None
     return int(saved["step"])
+
+
+def _align(networks: list[nn.Module], team: Team) -> None:
+    """Let every rank begin with the leader's weights, however it came by its own."""
+    for network in networks:
+        own = {name: tensor.cpu() for name, tensor in network.state_dict().items()}
+        network.load_state_dict(team.from_leader(own))
 
 
 def _open_log(path: Path, first: int) -> TextIO:

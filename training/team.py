@@ -54,14 +54,6 @@ class Team:
         for tensor, part in zip(own, total.split([tensor.numel() for tensor in own]), strict=True):
             tensor.copy_(part.view(tensor.shape))
 
-    @torch.no_grad()
-    def average(self, tensors: list[Tensor]) -> None:
-        """Replace every tensor by its mean over the ranks, as `add_up`."""
-        self.add_up(tensors)
-        if self.size > 1:
-            for tensor in tensors:
-                tensor.div_(self.size)
-
     def from_leader(self, value: Value) -> Value:
         """The leader's value, in every rank."""
         return self._fabric.broadcast(value)

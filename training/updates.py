@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from training.buffers import Buffers
 from training.team import Team
 
 Metrics = dict[str, float]
@@ -69,7 +70,6 @@ class Learner:
         if self.clip is not None:
             nn.utils.clip_grad_norm_(parameters, self.clip)
         self.optimizer.step()
-        team.average(_batch_statistics(self.network))
         if self.average is not None:
             self.average.update_parameters(self.network)
 
@@ -85,22 +85,32 @@ Step = Generator[Update, None, Metrics]
 """A trainer's work on one shard: its updates, and its metrics in the end."""
 
 
-def work(shards: list[Step], team: Team) -> Metrics:
+def work(shards: list[Step], networks: list[nn.Module], team: Team) -> Metrics:
     """Take this rank's shards through one step, together from update to update.
+
+    Args:
+        shards: a trainer's work on each.
+        networks: all that the trainer trains.
+        team: those that work on the other shards.
 
     Returns:
         The metrics, means over all shards of all ranks.
     """
     total = len(shards) * team.size
     while True:
+        buffers = Buffers(networks) if total > 1 else None
         learners: tuple[Learner, ...] = ()
         finished: list[Metrics] = []
         for shard in shards:
+            if buffers:
+                buffers.restore()
             try:
                 update = next(shard)
             except StopIteration as end:
                 finished.append(end.value)
                 continue
+            if buffers:
+                buffers.add()
             if not learners:
                 learners = update.learners
                 for learner in learners:
@@ -108,15 +118,10 @@ def work(shards: list[Step], team: Team) -> Metrics:
             (update.loss / total).backward()
         if finished:
             return _means(finished, total, team)
+        if buffers:
+            buffers.average(total, team)
         for learner in learners:
             learner.apply(team)
-
-
-def _batch_statistics(network: nn.Module) -> list[Tensor]:
-    """What batch norms that are in training have gathered."""
-    norms = (module for module in network.modules() if isinstance(module, nn.BatchNorm2d) and module.training)
-    both = (tensor for norm in norms for tensor in (norm.running_mean, norm.running_var))
-    return [tensor for tensor in both if tensor is not None]
 
 
 def _means(metrics: list[Metrics], total: int, team: Team) -> Metrics:

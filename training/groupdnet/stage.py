@@ -43,6 +43,7 @@ def train_styles(config: StylesConfig, folder: Path, options: RunOptions) -> Non
     pairs = source.pairs("train", device=options.device)
     if len(pairs) < MIN_PAIRS:
         raise ValueError(f"{len(pairs)} pictures to train on; at least {MIN_PAIRS} are needed, for the prior")
+    torch.manual_seed(options.seed)
     if isinstance(source, Folders):
         train_judge(config, source.new_judge(), pairs, folder, options)
     judge = source.judge()
@@ -71,7 +72,6 @@ def train_judge(
     """Train the label segmenter of a pack with folders; writes `label_segmenter`."""
     section = config.training.judge
     assert section is not None  # as the configuration has checked
-    torch.manual_seed(options.seed)
     trainer = PairSegmenterTrainer(network, section, pairs, config.palette, torch.device(options.device))
     run = options.folder / trainer.name
     train(trainer, dataclasses.replace(options, folder=run))

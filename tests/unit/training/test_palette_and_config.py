@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from training.config import PackConfig, load_config, pack_folder, read_config
+from training.config import PackConfig, load_config, pack_folder, read_config, shared_out
 from training.generators.dcgan import load_generator
 from training.networks import rearranger
 from training.palette import ClassEntry, Palette
@@ -141,3 +141,24 @@ def test_weights_of_features_belong_to_rearranged_resolutions() -> None:
     settings["rearranger"]["weights"]["features"] = {4: 1.0, 32: 1.0}
     with pytest.raises(ValidationError, match=r"can have the resolutions \[8, 16, 32\], found \[4, 32\]"):
         PackConfig.model_validate(settings)
+
+
+def test_batches_of_a_section_are_shared_out() -> None:
+    config = load_config("faces64")
+    quarter = shared_out(config, "mapper", 4)
+    assert quarter.mapper.cycle.batch == config.mapper.cycle.batch // 4
+    assert quarter.mapper.supervised.batch == config.mapper.supervised.batch // 4
+    assert quarter.rearranger == config.rearranger
+    assert shared_out(config, "mapper", 1) is config
+
+
+@pytest.mark.parametrize(
+    ("shards", "complaint"),
+    [
+        (5, r"rearranger\.batch: 32 cannot be divided into 5 equal parts \(devices x nodes x accumulate\)"),
+        (16, r"one of 16 parts .*: rearranger: .* at least 2 others to swap masks"),
+    ],
+)
+def test_batches_that_cannot_be_shared_out_are_refused(shards: int, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        shared_out(load_config("faces64"), "rearranger", shards)
