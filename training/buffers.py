@@ -16,37 +16,37 @@ from training.team import Team
 
 
 class Buffers:
-    """The floating-point buffers of networks in the course of one update.
+    """The buffers of networks in the course of one update.
 
-    Counters stay each rank's own: every rank counts the same passes. Moving averages follow their networks
-    after the update, and are left alone here.
+    Counters count the batch once, as if it were undivided. Moving averages follow their networks after the
+    update, and are left alone here.
 
     Args:
         networks: as they are before the first shard's pass.
     """
 
     def __init__(self, networks: Iterable[nn.Module]) -> None:
-        self._own: list[Tensor] = [
+        self._all: list[Tensor] = [
             buffer
             for network in networks
             if not isinstance(network, AveragedModel)
             for buffer in network.buffers()
-            if buffer.is_floating_point()
         ]
-        self._before = [buffer.clone() for buffer in self._own]
-        self._sums = [torch.zeros_like(buffer) for buffer in self._own]
+        self._before = [buffer.clone() for buffer in self._all]
+        self._statistics = [buffer for buffer in self._all if buffer.is_floating_point()]
+        self._sums = [torch.zeros_like(buffer) for buffer in self._statistics]
 
     @torch.no_grad()
     def restore(self) -> None:
         """Before a shard's pass: what they were before the batch."""
-        for buffer, before in zip(self._own, self._before, strict=True):
+        for buffer, before in zip(self._all, self._before, strict=True):
             buffer.copy_(before)
 
     @torch.no_grad()
     def add(self) -> None:
-        """After a shard's pass: count what it left."""
-        for total, buffer in zip(self._sums, self._own, strict=True):
-            total.add_(buffer)
+        """After a shard's pass: note what it left."""
+        for total, statistic in zip(self._sums, self._statistics, strict=True):
+            total.add_(statistic)
 
     @torch.no_grad()
     def average(self, shards: int, team: Team) -> None:
@@ -57,5 +57,5 @@ class Buffers:
             team: the ranks.
         """
         team.add_up(self._sums)
-        for buffer, total in zip(self._own, self._sums, strict=True):
-            buffer.copy_(total / shards)
+        for statistic, total in zip(self._statistics, self._sums, strict=True):
+            statistic.copy_(total / shards)

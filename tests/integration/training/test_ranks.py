@@ -24,7 +24,7 @@ def train(folder: Path, *, devices: int, accumulate: int, steps: int = STEPS, to
     finished = subprocess.run(
         [sys.executable, *launcher, "-m", "tests.support.ranks", *arguments],
         cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=300,
