@@ -19,6 +19,7 @@ SUMMARIES = {
     "key": "Make an API key for a caller.",
     "import": "Read somebody else's pretrained generator.",
     "data": "Make the training data of a pack.",
+    "few-shot": "Label samples after a handful by hand.",
     "train": "Train one network of a pack.",
     "evaluate": "Measure a pack on held-out masks.",
     "invert": "Find the features of pictures, offline.",

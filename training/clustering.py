@@ -83,8 +83,8 @@ class ProxyClusters(nn.Module):
         """Number of clusters K."""
         return int(self.get_buffer("centroids").shape[0])
 
-    def forward(self, pyramid: FeaturePyramid) -> Tensor:
-        """Proxy masks, int64 `[B, resolution, resolution]`, of a feature pyramid."""
+    def cells(self, pyramid: FeaturePyramid) -> Tensor:
+        """What is clustered: unit vectors, float `[B, P, resolution, resolution]`, of a feature pyramid."""
         # PCA is linear and so is upsampling: projecting each layer first keeps the large maps down to P
         # channels.
         components = self.get_buffer("components")
@@ -95,7 +95,11 @@ class ProxyClusters(nn.Module):
             projected = projected + _upsample(F.conv2d(_standardise(features), part), self.resolution)
             first += features.shape[1]
         offset = components @ self.get_buffer("mean")
-        cells = F.normalize(projected - offset[:, None, None], dim=1)
+        return F.normalize(projected - offset[:, None, None], dim=1)
+
+    def forward(self, pyramid: FeaturePyramid) -> Tensor:
+        """Proxy masks, int64 `[B, resolution, resolution]`, of a feature pyramid."""
+        cells = self.cells(pyramid)
         centroids = self.get_buffer("centroids")
         # Nearest centroid: the |cell|^2 term is the same for all.
         distances = (centroids**2).sum(1)[:, None, None] - 2 * F.conv2d(cells, centroids[:, :, None, None])

@@ -11,6 +11,7 @@ from pydantic import ValidationError, model_validator
 from training.palette import Palette
 from training.sections import (
     DataSection,
+    FewShotSection,
     InversionSection,
     LatentSection,
     MapperSection,
@@ -44,6 +45,7 @@ class PackConfig(Section):
     sketch: ReaderSection | None = None
     scribble: ReaderSection | None = None
     inversion: InversionSection | None = None
+    few_shot: FewShotSection | None = None
 
     @model_validator(mode="after")
     def _masks_reach_the_cut(self) -> PackConfig:
@@ -120,6 +122,17 @@ def inversion_section(config: PackConfig) -> InversionSection:
     if config.inversion is None:
         raise ValueError(f"pack {config.pack.name!r}: its configuration has no section [inversion]")
     return config.inversion
+
+
+def few_shot_section(config: PackConfig) -> FewShotSection:
+    """The pack's section for few labels.
+
+    Raises:
+        ValueError: if it has none.
+    """
+    if config.few_shot is None:
+        raise ValueError(f"pack {config.pack.name!r}: its configuration has no section [few_shot]")
+    return config.few_shot
 
 
 def available_packs() -> tuple[str, ...]:

@@ -255,3 +255,14 @@ class InversionSection(Section):
                 "samples; there must be at least 1, and at least 1 other"
             )
         return self
+
+
+class FewShotSection(ClassifierSection):
+    """Label maps from a handful of labelled samples: the segmenter's training, and the experiment's."""
+
+    width: Positive
+    candidates: Positive
+    """Samples among which the handful is chosen."""
+    samples: Positive
+    """Samples that the segmenter labels for the experiment's mappers."""
+    mapper: SupervisedSection

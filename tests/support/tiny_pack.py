@@ -42,6 +42,14 @@ TINY: dict[str, Any] = {
     "sketch": {"widths": (16, 24, 32), "steps": 40, "batch": 16},
     "scribble": {"widths": (16, 24, 32), "steps": 40, "batch": 16},
     "inversion": {"widths": (16, 24, 32), "depth": 1, "steps": 40, "batch": 6, "kept_samples": 2},
+    "few_shot": {
+        "width": 16,
+        "steps": 300,
+        "batch": 4,
+        "candidates": 20,
+        "samples": 24,
+        "mapper": {"steps": 30, "batch": 8},
+    },
 }
 
 TINY_STYLES: dict[str, Any] = {

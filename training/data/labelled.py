@@ -95,7 +95,20 @@ def make_split(config: PackConfig, generator: Generator, split: str, python: Pat
     seeds = np.array(config.data.seeds(split))
     pictures = pictures_of(generator, latents_of(seeds.tolist(), generator.latent_dim, config.latent.scale))
     labels, detected = run_labeller(config.data.labeller, pictures, python)
-    path = split_path(config, split)
+    return keep_split(split_path(config, split), seeds, labels, detected)
+
+
+def keep_split(
+    path: Path, seeds: NDArray[np.int64], labels: NDArray[np.uint8], detected: NDArray[np.bool_]
+) -> Path:
+    """Write a split's file, whole or not at all; returns it.
+
+    Args:
+        path: of `split_path`.
+        seeds: `[N]`.
+        labels: label maps, `[N, H, W]`.
+        detected: `[N]`; samples without a face are left out when the split is read.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial.npz")
     np.savez_compressed(partial, seeds=seeds, labels=labels, detected=detected)

@@ -1,0 +1,153 @@
+"""Verb `few-shot` of the command `maskweave`: choose, label, evaluate."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+import numpy as np
+import torch
+from PIL import Image
+
+from training.cli import EXPECTED, RUNS, pack_choice
+from training.config import PackConfig, few_shot_section, load_config, pack_folder
+from training.data.files import labels_of, open_label_map, refuse
+from training.data.labelled import keep_split, split_path
+from training.data.samples import latents_of, pictures_of
+from training.evaluate import MIN_PAIRS
+from training.few_shot.choice import layouts, medoids
+from training.few_shot.experiment import ALL_LABELS, Experiment
+from training.few_shot.labelling import Labelling
+from training.few_shot.segmenter import FewShotTrainer
+from training.few_shot.table import as_markdown
+from training.networks import pretrained_generator
+from training.pipeline import load_pipeline
+from training.runs import RunOptions
+
+FOLDER = "few_shot"
+TRAIN = "train"
+
+output_folder = click.Path(path_type=Path, file_okay=False)
+input_folder = click.Path(path_type=Path, file_okay=False, exists=True)
+
+
+@click.group("few-shot")
+def few_shot() -> None:
+    """Learn label maps from a handful of samples labelled by hand."""
+
+
+@few_shot.command()
+@click.argument("pack", type=pack_choice)
+@click.option("--count", type=click.IntRange(min=1), default=8, show_default=True, help="How many.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the choice.")
+@click.option("--output", type=output_folder, required=True, help="Folder to write <seed>.png into.")
+def choose(pack: str, count: int, seed: int, output: Path) -> None:
+    """Choose samples worth labelling: those whose proxy masks stand for the rest.
+
+    Paint a label map for each, of the same name, in the palette's colours or as class ids, into a folder
+    of their own.
+    """
+    try:
+        config = load_config(pack)
+        candidates = config.data.seeds(TRAIN)[: few_shot_section(config).candidates]
+        pipeline = load_pipeline(config, pack_folder(pack))
+        latents = latents_of(candidates, pipeline.generator.latent_dim, config.latent.scale)
+        chosen = medoids(layouts(pipeline, latents), count, seed)
+        pictures = pictures_of(pipeline.generator, latents[chosen])
+    except EXPECTED as error:
+        raise click.ClickException(str(error)) from None
+    output.mkdir(parents=True, exist_ok=True)
+    for index, picture in zip(chosen, pictures, strict=True):
+        path = output / f"{candidates[int(index)]}.png"
+        Image.fromarray(picture).save(path)
+        click.echo(path)
+
+
+@few_shot.command()
+@click.argument("pack", type=pack_choice)
+@click.argument("folder", type=input_folder)
+@click.option("--replace", is_flag=True, help="Replace the training labels that there are.")
+def label(pack: str, folder: Path, replace: bool) -> None:
+    """Label the training samples of PACK, having learnt from the label maps in FOLDER, named <seed>.png.
+
+    Writes data/PACK/train.npz, as `maskweave data` does; `maskweave train mapper` goes on from there.
+    """
+    try:
+        config = load_config(pack)
+        path = split_path(config, TRAIN)
+        if path.exists() and not replace:
+            raise click.ClickException(f"{path} is there already; --replace replaces it")
+        generator = pretrained_generator(config)
+        labelling = Labelling(config, generator, pack_folder(pack))
+        seeds, labels = label_maps(config, folder, generator.image_size)
+        options = RunOptions(RUNS / pack / FOLDER, resume=False)
+
+        def latents(of: list[int]) -> torch.Tensor:
+            return latents_of(of, generator.latent_dim, config.latent.scale)
+
+        segmenter = labelling.learn(latents(seeds), labels, options)
+        everything = list(config.data.seeds(TRAIN))
+        read = labelling.label(segmenter, latents(everything))
+        keep_split(path, np.array(everything), read, np.ones(len(everything), bool))
+    except EXPECTED as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"{path}: {len(everything)} samples, labelled after {len(seeds)}")
+    click.echo(f"look at the last sheet in {options.folder / FewShotTrainer.name} before you go on")
+
+
+@few_shot.command()
+@click.argument("pack", type=pack_choice)
+@click.option("--shots", type=click.IntRange(min=1), multiple=True, default=(1, 4, 8, 16), show_default=True)
+@click.option("--draws", type=click.IntRange(min=1), default=5, show_default=True)
+@click.option("--pairs", type=click.IntRange(min=MIN_PAIRS), default=500, show_default=True)
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads; PyTorch's own choice by default.")
+def evaluate(pack: str, shots: tuple[int, ...], draws: int, pairs: int, threads: int | None) -> None:
+    """Measure how well pictures follow label maps if only so many samples were labelled (--shots).
+
+    Needs `maskweave data PACK`, whose labels play the user's. Every draw leaves a file under
+    runs/PACK/few_shot/ and is not run again.
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    folder = RUNS / pack / FOLDER / f"{pairs}-pairs"
+    try:
+        config = load_config(pack)
+        pipeline = load_pipeline(config, pack_folder(pack))
+        options = RunOptions(folder, show_progress=False)
+        experiment = Experiment(config, pack_folder(pack), pipeline, options, draws, pairs)
+        results = []
+        for draw in range(draws):
+            for count in (*shots, ALL_LABELS):
+                results.append(experiment.run(count, draw))
+                click.echo(json.dumps(asdict(results[-1])))
+        experiment.sheet([*shots, ALL_LABELS]).save(folder / "sheet.png")
+    except EXPECTED as error:
+        raise click.ClickException(str(error)) from None
+    table = as_markdown(results, pairs)
+    (folder / "table.md").write_text(table)
+    click.echo(table)
+
+
+def label_maps(config: PackConfig, folder: Path, side: int) -> tuple[list[int], torch.Tensor]:
+    """Seeds and label maps, uint8 `[N, side, side]`, of a folder of files <seed>.png.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ValueError: if a name is no seed, or a file no label map of the pack's size.
+    """
+    files = sorted(folder.glob("*.png"))
+    if not files:
+        raise FileNotFoundError(
+            f"{folder}: no file <seed>.png; `maskweave few-shot choose` makes pictures to label"
+        )
+    maps = []
+    for file in files:
+        if not file.stem.isdecimal() or int(file.stem) >= 2**32:
+            refuse(file, f"the name {file.name}", "<seed>.png, with the seed of the picture, 0 to 4294967295")
+        opened = open_label_map(file)
+        if opened.size != (side, side):
+            refuse(file, f"{opened.width} x {opened.height} pixels", f"{side} x {side}")
+        maps.append(labels_of(opened, config.palette, file))
+    return [int(file.stem) for file in files], torch.from_numpy(np.stack(maps))
