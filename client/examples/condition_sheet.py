@@ -136,7 +136,7 @@ def _scribbles(model: Model) -> Iterator[Sample]:
     for title, image in _opened("scribbles"):
         yield Sample("scribble", title, image, {"scribble": image})
     scribble = scribble_of(model)
-    yield Sample("scribble", "13 strokes", picture_of(scribble, model), {"scribble": scribble})
+    yield Sample("scribble", "frontal face", picture_of(scribble, model), {"scribble": scribble})
 
 
 def _proxy_masks(_: Model) -> Iterator[Sample]:

@@ -21,9 +21,11 @@ def main() -> None:
         model = model_for(client, given.model, {"sketch", "scribble", "proxy_mask", "exemplar"})
         for sample in samples(model):
             made = client.synthesize(model.name, seeds=SEEDS, **sample.condition)
-            name = sample.title.replace(" ", "\n", 1)
-            rows.append((name, [(sample.kind, sample.shown), *columns_of(made)]))
-    rows_sheet(f"{model.title} ({model.name} {model.version})", rows).save(given.output)
+            asked = sample.title.replace(" ", "\n", 1)
+            rows.append((asked, [(sample.kind, sample.shown), *columns_of(made)]))
+    name = f"{model.title} ({model.name} {model.version})"
+    title = f"{name}: the shape of what is on the left, in the style of each seed"
+    rows_sheet(title, rows).save(given.output)
     print(f"{len(rows) * len(SEEDS)} pictures of {len(rows)} conditions: {given.output.resolve()}")
 
 
