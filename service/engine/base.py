@@ -6,11 +6,11 @@ inference server are interchangeable.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,6 +94,28 @@ class InferenceResult:
     timings: tuple[StageTiming, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Inference:
+    """One run of a model that a task asks for.
+
+    Attributes:
+        model: Name in the repository.
+        inputs: One array per input of the model.
+        outputs: Names of the outputs wanted.
+    """
+
+    model: str
+    inputs: Mapping[str, Array]
+    outputs: tuple[str, ...]
+
+
+T = TypeVar("T")
+
+Task = Generator[Inference, InferenceResult, T]
+"""The work of one image, written down in order: what it computes itself (decoding, drawing, encoding), and the
+inferences it waits for, which it yields. It never touches the event loop: an engine runs it on a worker thread."""
+
+
 class Priority(IntEnum):
     """Who waits for an answer. The values are Triton's priority levels, of which the smaller goes first."""
 
@@ -144,6 +166,27 @@ class Engine(Protocol):
 
     def models(self) -> Mapping[str, ModelInfo]:
         """The models that are ready, by name; empty before `start` and after `close`."""
+        ...
+
+    async def run(self, task: Task[T], context: InferenceContext = InferenceContext()) -> T:
+        """Run a task to its end on a worker thread and give what it returns.
+
+        An engine in this process runs the inferences on that same thread; one behind a network sends them
+        from the event loop in between. What an inference raises is raised inside the task at its `yield`.
+        Cancelling the call closes the task at its next `yield`; what a thread is in the middle of runs on
+        until then, without anybody waiting for it.
+
+        Args:
+            task: Not yet begun.
+            context: Deadline, priority and the like, for all inferences together.
+
+        Raises:
+            InvalidArgument: Whatever the task raises; so for every failure of its own.
+            DeadlineExceeded: The context's timeout passed.
+            Overloaded: The engine has no room for more.
+            Unavailable: The engine is not running or out of reach.
+            EngineFailure: A model failed, does not exist, or was given inputs that it does not take.
+        """
         ...
 
     async def infer(
