@@ -66,7 +66,7 @@ proto:  ## Generate the Python code of the contract from proto/
 	@PYTHON=$(PYTHON) proto/generate.sh
 
 errors-page: $(SERVE)  ## Write docs/errors.md anew from the table of failures
-	@.venv/serve/bin/python -m service.core.errors_page > docs/errors.md
+	@.venv/serve/bin/python -m service.rpc.errors_page > docs/errors.md
 
 bench: $(SERVE)  ## Measure latency and throughput of a local gateway (options: make bench ARGS="--help")
 	@.venv/serve/bin/python -m benchmarks.latency $(ARGS)

@@ -6,8 +6,8 @@ import base64
 import json
 
 from service.core.settings import Settings
-from service.rpc.handlers import SERVICE_NAME
-from service.synthesis.models import Model
+from service.rpc.interceptors import SERVICE_NAME
+from service.synthesis.registry.models import Model
 
 # A face of 8 x 8 pixels by class names. Classes that a palette lacks become its first class.
 _CLASSES = {

@@ -11,7 +11,7 @@ import click
 from service.app.example import grpcurl_line
 from service.app.gateway import Gateway, running_gateway
 from service.core.settings import Settings
-from service.synthesis.models import ConditionKind
+from service.synthesis.registry.models import ConditionKind
 
 _logger = logging.getLogger(__name__)
 

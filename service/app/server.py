@@ -11,15 +11,11 @@ from grpc_reflection.v1alpha import reflection
 from service.app.health import GatewayHealth
 from service.app.listening import ListenError, address_text
 from service.app.tls import Certificates
-from service.core.metrics import Metrics
 from service.core.settings import Settings
-from service.rpc.access import Access, ClosedServices
+from service.rpc.access import Access
 from service.rpc.calls import Calls
-from service.rpc.edit_servicer import EditServicer
-from service.rpc.handlers import SERVICE_NAME, add_synthesis_service
-from service.rpc.paint import PaintSessions
-from service.rpc.servicer import SynthesisServicer
-from service.rpc.style_servicer import StyleServicer
+from service.rpc.interceptors import SERVICE_NAME, Authentication, RequestIds
+from service.rpc.service import SynthesisService
 
 # The least distance of a client's keepalive pings that the server puts up with.
 _MIN_PING_INTERVAL_MS = 10_000
@@ -43,19 +39,15 @@ _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
 def build_server(
     settings: Settings,
-    servicer: SynthesisServicer,
-    styles: StyleServicer,
-    edits: EditServicer,
-    sessions: PaintSessions,
+    service: SynthesisService,
     calls: Calls,
     health: GatewayHealth,
     access: Access | None,
-    metrics: Metrics,
 ) -> grpc.aio.Server:
     """Make the server, which does not listen yet."""
     silence_ms = int(settings.silence_seconds * 1000)
     server = grpc.aio.server(
-        interceptors=_interceptors(settings, access, metrics),
+        interceptors=_interceptors(settings, calls, access),
         options=[
             ("grpc.max_receive_message_length", settings.max_message_bytes),
             ("grpc.max_send_message_length", settings.max_message_bytes),
@@ -75,7 +67,7 @@ def build_server(
             ),
         ],
     )
-    add_synthesis_service(server, servicer, styles, edits, sessions, calls)
+    service.add_to(server, calls)
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     if settings.reflection:
         reflection.enable_server_reflection((SERVICE_NAME, _HEALTH, reflection.SERVICE_NAME), server)
@@ -113,8 +105,10 @@ def listen(server: grpc.aio.Server, host: str, port: int, certificates: Certific
 
 
 def _interceptors(
-    settings: Settings, access: Access | None, metrics: Metrics
+    settings: Settings, calls: Calls, access: Access | None
 ) -> tuple[grpc.aio.ServerInterceptor, ...]:
+    if access is None:
+        return (RequestIds(),)
     closed = [
         name
         for name, is_open in (
@@ -123,4 +117,4 @@ def _interceptors(
         )
         if not is_open
     ]
-    return (ClosedServices(closed, access, metrics),) if closed and access is not None else ()
+    return RequestIds(), Authentication(access, closed, calls.refusal)

@@ -22,7 +22,8 @@ MaskweaveError
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -73,6 +74,15 @@ class InvalidArgument(MaskweaveError):
     @property
     def metadata(self) -> Mapping[str, str]:  # noqa: D102 - inherited
         return {"field": self.field}
+
+
+@contextmanager
+def field_prefix(path: str) -> Iterator[None]:
+    """Name the fields of failures inside this context by their path in the whole message, below `path`."""
+    try:
+        yield
+    except InvalidArgument as error:
+        raise InvalidArgument(f"{path}.{error.field}", error.value, error.allowed) from error
 
 
 class NotFound(MaskweaveError):

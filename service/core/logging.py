@@ -41,6 +41,11 @@ def request_context(request_id: str) -> Iterator[None]:
         _request_id.reset(token)
 
 
+def set_request_id(request_id: str) -> None:
+    """Add `request_id` to every line that this task, and those it starts, log from now on."""
+    _request_id.set(request_id)
+
+
 def current_request_id() -> str:
     """The id of the request being handled; empty outside of one."""
     return _request_id.get()

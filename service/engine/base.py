@@ -112,8 +112,9 @@ class Inference:
 T = TypeVar("T")
 
 Task = Generator[Inference, InferenceResult, T]
-"""The work of one image, written down in order: what it computes itself (decoding, drawing, encoding), and the
-inferences it waits for, which it yields. It never touches the event loop: an engine runs it on a worker thread."""
+"""The work of one image, written down in order: what it computes itself (decoding, drawing, encoding), and
+the inferences it waits for, which it yields. It never touches the event loop: an engine runs it on a worker
+thread."""
 
 
 class Priority(IntEnum):

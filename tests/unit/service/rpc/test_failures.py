@@ -25,7 +25,7 @@ from service.core.statuses import STATUS_CODES, describe
 from service.engine.base import Array
 from service.rpc.calls import Calls
 from service.rpc.edit_servicer import EditServicer
-from service.rpc.handlers import SERVICE_NAME, add_synthesis_service
+from service.rpc.interceptors import SERVICE_NAME, add_synthesis_service
 from service.rpc.paint import PaintSessions
 from service.rpc.servicer import SynthesisServicer
 from service.rpc.status import DETAILS_TRAILER, rich_status

@@ -11,7 +11,7 @@ import pytest
 from service.core.errors import RepositoryError
 from service.engine.base import ANY_SIZE, ModelInfo, TensorSpec
 from service.synthesis.catalogue import build_catalogue
-from service.synthesis.models import ConditionKind, Layout
+from service.synthesis.registry.models import ConditionKind, Layout
 from tests.support.fake_engine import (
     ENSEMBLE,
     FLOAT32,

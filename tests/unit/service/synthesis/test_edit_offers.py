@@ -11,7 +11,7 @@ import pytest
 from service.core.errors import RepositoryError
 from service.engine.base import ModelInfo, TensorSpec
 from service.synthesis.catalogue import build_catalogue
-from service.synthesis.models import EditSupport, Layout
+from service.synthesis.registry.models import EditSupport, Layout
 from tests.support.fake_engine import EDITOR, ENSEMBLE, WITH_STYLES
 
 FUSED = replace(EDITOR, name="tiny_edit_fused", steps=())

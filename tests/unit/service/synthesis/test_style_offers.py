@@ -10,7 +10,7 @@ import pytest
 from service.core.errors import RepositoryError
 from service.engine.base import ModelInfo, TensorSpec
 from service.synthesis.catalogue import build_catalogue
-from service.synthesis.models import ConditionKind, Method
+from service.synthesis.registry.models import ConditionKind, Method
 from tests.support.fake_engine import ENCODER, FLOAT32, PRIOR, STYLED, with_parameters
 
 

@@ -16,7 +16,7 @@ from service.core.errors import DeadlineExceeded, EngineFailure, InvalidArgument
 from service.engine.base import Array, Priority
 from service.synthesis.catalogue import build_catalogue
 from service.synthesis.jobs import Picture
-from service.synthesis.models import Model
+from service.synthesis.registry.models import Model
 from service.synthesis.request import FirstSeed, Latents, Origin, RawLabelMap, Seeds, SynthesisRequest
 from service.synthesis.starts import latent_from_seed, resolve_starts
 from service.synthesis.synthesizer import Synthesizer
