@@ -10,7 +10,7 @@ from tritonclient.grpc import aio, model_config_pb2
 from tritonclient.utils import InferenceServerException
 
 from service.engine.base import ModelInfo, TensorSpec
-from service.engine.findings import Findings
+from service.engine.diagnostics import Diagnostics
 from service.engine.tensors import DTYPES
 
 _READY = "READY"
@@ -42,7 +42,7 @@ async def inspect_models(
     """
     inspection = _Inspection(client, url)
     await inspection.run(names)
-    inspection.findings.raise_if_any()
+    inspection.diagnostics.raise_if_any()
     return inspection.found
 
 
@@ -65,7 +65,7 @@ class _Inspection:
     def __init__(self, client: aio.InferenceServerClient, url: str) -> None:
         self._client = client
         self._url = url
-        self.findings = Findings()
+        self.diagnostics = Diagnostics()
         self.found: dict[str, ModelInfo] = {}
 
     async def run(self, names: Sequence[str]) -> None:
@@ -87,7 +87,7 @@ class _Inspection:
                 state = index.get(name)
                 problem = "there is no such model" if state is None else f"is {state}"
                 allowed = f"a model that is {_READY}: {', '.join(configs) or 'there is none'}"
-                self.findings.add(self._file(name), "", problem, allowed)
+                self.diagnostics.add(self._file(name), "", problem, allowed)
 
     async def _index(self) -> dict[str, str]:
         """State by model; the newest version counts."""
@@ -125,7 +125,7 @@ class _Inspection:
             if kind in DTYPES:
                 specs.append(TensorSpec(tensor.name, DTYPES[kind], tuple(tensor.dims)))
             else:
-                self.findings.add(
+                self.diagnostics.add(
                     self._file(config.name), f"{field}[{index}].data_type", f"got {kind}", DTYPES
                 )
         return tuple(specs)

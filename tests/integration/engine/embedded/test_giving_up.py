@@ -11,6 +11,7 @@ from service.core.errors import DeadlineExceeded
 from service.engine.base import InferenceContext
 from service.engine.embedded.engine import EmbeddedEngine
 from tests.support.arrays import row
+from tests.support.inference import infer
 from tests.support.model_repository import RepositoryWriter
 from tests.support.model_runs import ModelRuns
 
@@ -23,8 +24,8 @@ async def test_a_deadline_that_has_passed_runs_nothing(
 ) -> None:
     repository.affine("stage", 1, 0)
     engine = await start()
-    with pytest.raises(DeadlineExceeded, match="stage: the deadline had passed before it began"):
-        await engine.infer("stage", {"IN": row(1)}, context=InferenceContext(timeout=seconds))
+    with pytest.raises(DeadlineExceeded, match="had passed before the work began"):
+        await infer(engine, "stage", {"IN": row(1)}, context=InferenceContext(timeout=seconds))
     assert runs.count("stage") == 0
 
 
@@ -34,10 +35,10 @@ async def test_a_deadline_in_the_middle_starts_no_further_step(
     repository.diamond()
     engine = await start(threads=1)
     hold = runs.hold("head")
-    with pytest.raises(DeadlineExceeded, match=r"diamond: not done within 0\.010 s"):
-        await engine.infer("diamond", {"IN": row(1)}, context=InferenceContext(timeout=0.01))
+    with pytest.raises(DeadlineExceeded, match="passed before the work was done"):
+        await infer(engine, "diamond", {"IN": row(1)}, context=InferenceContext(timeout=0.01))
     hold.release()
-    result = await engine.infer("diamond", {"IN": row(1)})  # the only thread is free again
+    result = await infer(engine, "diamond", {"IN": row(1)})  # the only thread is free again
     np.testing.assert_array_equal(result.outputs["OUT"], row(9))
     assert [runs.count(name) for name in ("head", "left", "right", "join")] == [2, 1, 1, 1]
 
@@ -48,9 +49,9 @@ async def test_a_cancelled_request_in_the_queue_never_runs(
     repository.affine("stage", 1, 0)
     engine = await start(threads=1)
     hold = runs.hold("stage")
-    first = asyncio.create_task(engine.infer("stage", {"IN": row(1)}))
+    first = asyncio.create_task(infer(engine, "stage", {"IN": row(1)}))
     await hold.reached.wait()
-    queued = [asyncio.create_task(engine.infer("stage", {"IN": row(value)})) for value in (2, 3, 4)]
+    queued = [asyncio.create_task(infer(engine, "stage", {"IN": row(value)})) for value in (2, 3, 4)]
     await asyncio.sleep(0)
     queued[0].cancel()
     queued[1].cancel()
@@ -68,12 +69,12 @@ async def test_a_cancelled_run_keeps_its_place_until_it_ends_and_then_gives_it_b
     repository.affine("other", 1, 0)
     engine = await start(threads=2)
     hold = runs.hold("stage")
-    abandoned = asyncio.create_task(engine.infer("stage", {"IN": row(1)}))
+    abandoned = asyncio.create_task(infer(engine, "stage", {"IN": row(1)}))
     await hold.reached.wait()
     abandoned.cancel()
     await asyncio.wait([abandoned])
-    waiting = asyncio.create_task(engine.infer("stage", {"IN": row(2)}))
-    await engine.infer("other", {"IN": row(3)})
+    waiting = asyncio.create_task(infer(engine, "stage", {"IN": row(2)}))
+    await infer(engine, "other", {"IN": row(3)})
     assert runs.count("stage") == 1
     hold.release()
     np.testing.assert_array_equal((await waiting).outputs["OUT"], row(2))
@@ -86,9 +87,9 @@ async def test_a_shared_run_that_everybody_left_is_dropped_and_can_be_asked_for_
     repository.affine("stage", 1, 0, extra="response_cache { enable: true }")
     engine = await start(threads=1)
     hold = runs.hold("busy")
-    busy = asyncio.create_task(engine.infer("busy", {"IN": row(1)}))
+    busy = asyncio.create_task(infer(engine, "busy", {"IN": row(1)}))
     await hold.reached.wait()
-    shared = [asyncio.create_task(engine.infer("stage", {"IN": row(2)})) for _ in range(3)]
+    shared = [asyncio.create_task(infer(engine, "stage", {"IN": row(2)})) for _ in range(3)]
     await asyncio.sleep(0)
     for request in shared:
         request.cancel()
@@ -96,7 +97,7 @@ async def test_a_shared_run_that_everybody_left_is_dropped_and_can_be_asked_for_
     hold.release()
     await busy
     assert runs.count("stage") == 0
-    np.testing.assert_array_equal((await engine.infer("stage", {"IN": row(2)})).outputs["OUT"], row(2))
+    np.testing.assert_array_equal((await infer(engine, "stage", {"IN": row(2)})).outputs["OUT"], row(2))
 
 
 async def test_instances_bound_the_runs_of_a_model_at_the_same_time(
@@ -117,7 +118,7 @@ async def test_instances_bound_the_runs_of_a_model_at_the_same_time(
             active -= 1
 
     runs.before["stage"] = count
-    results = await asyncio.gather(*(engine.infer("stage", {"IN": row(value)}) for value in range(20)))
+    results = await asyncio.gather(*(infer(engine, "stage", {"IN": row(value)}) for value in range(20)))
     assert most == 2
     for value, result in enumerate(results):
         np.testing.assert_array_equal(result.outputs["OUT"], row(value))
@@ -129,7 +130,7 @@ async def test_close_does_not_wait_for_callers_who_left(
     repository.affine("stage", 1, 0)
     engine = await start(threads=1)
     hold = runs.hold("stage")
-    requests = [asyncio.create_task(engine.infer("stage", {"IN": row(value)})) for value in range(5)]
+    requests = [asyncio.create_task(infer(engine, "stage", {"IN": row(value)})) for value in range(5)]
     await hold.reached.wait()
     for request in requests:
         request.cancel()

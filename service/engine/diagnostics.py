@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from service.core.errors import RepositoryError, RepositoryProblem
 
 
-class Findings:
-    """Problems found so far, in the order found."""
+class Diagnostics:
+    """Problems found so far, in the order found. Several threads may add to it."""
 
     def __init__(self) -> None:
         self.problems: list[RepositoryProblem] = []

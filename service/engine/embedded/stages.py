@@ -1,20 +1,21 @@
-"""Turns an ensemble's steps into a checked dataflow graph.
+"""Turns the dataflow graph of an ensemble into what runs: an ordered list of steps.
 
 A step can run once every tensor it reads has been written, by the caller or by another step.
-Everything that could go wrong between two steps is found here, before anything runs.
+Everything that could go wrong between two steps is found here, before anything runs, but for sizes that the
+configs leave open: a step that reads such a tensor is marked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import NamedTuple
 
-from service.engine.base import TensorSpec
+from service.engine.base import ANY_SIZE, TensorSpec
+from service.engine.diagnostics import Diagnostics
 from service.engine.embedded.model_config import LATEST_VERSION, ModelConfig, StepConfig
 from service.engine.embedded.repository import ModelEntry, Repository
-from service.engine.findings import Findings
 from service.engine.tensors import full_shape, shape_text, shapes_agree, triton_name
 
 
@@ -27,19 +28,19 @@ class PlannedStep:
         version: The version of that model.
         inputs: Ensemble tensor by the model's input.
         outputs: Ensemble tensor by the model's output; only those that somebody reads.
-        after: Positions, in the plan, of the steps that write what this one reads.
+        checked: Whether its inputs must be checked when it runs: the configs do not prove their sizes.
     """
 
     model: str
     version: int
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
-    after: frozenset[int]
+    checked: bool
 
 
 @dataclass(frozen=True, slots=True)
 class EnsemblePlan:
-    """The steps of an ensemble, each after the steps it depends on."""
+    """The steps of an ensemble in the order in which they run, each after those it depends on."""
 
     steps: tuple[PlannedStep, ...]
 
@@ -53,21 +54,23 @@ class _Writer(NamedTuple):
     shape: tuple[int, ...]
 
 
-def plan_ensemble(config: ModelConfig, repository: Repository, findings: Findings) -> EnsemblePlan | None:
+def plan_ensemble(
+    config: ModelConfig, repository: Repository, diagnostics: Diagnostics
+) -> EnsemblePlan | None:
     """Check an ensemble against the models it is made of, and order its steps.
 
     Args:
         config: The ensemble.
         repository: The models its steps may name.
-        findings: Gets every problem, naming the step, the map and the tensor.
+        diagnostics: Gets every problem, naming the step, the map and the tensor.
 
     Returns:
         The plan, or None when there is a problem in the ensemble or in a model it names.
     """
-    return _Planner(config, repository, findings).plan()
+    return _Planner(config, repository, diagnostics).plan()
 
 
-def check_nesting(entries: Mapping[str, ModelEntry], findings: Findings) -> None:
+def check_nesting(entries: Mapping[str, ModelEntry], diagnostics: Diagnostics) -> None:
     """Refuse ensembles that contain themselves, directly or through one another."""
     graph = {name: [step.model for step in entry.config.steps] for name, entry in entries.items()}
     try:
@@ -76,21 +79,21 @@ def check_nesting(entries: Mapping[str, ModelEntry], findings: Findings) -> None
         path = error.args[1][::-1]  # graphlib lists each node before the one that depends on it
         config = entries[path[0]].config
         problem = f"the ensemble contains itself: {' -> '.join(path)}"
-        findings.add(config.file, "ensemble_scheduling.step", problem, "steps that do not lead back to it")
+        diagnostics.add(config.file, "ensemble_scheduling.step", problem, "steps that do not lead back to it")
 
 
 class _Planner:
-    def __init__(self, config: ModelConfig, repository: Repository, findings: Findings) -> None:
+    def __init__(self, config: ModelConfig, repository: Repository, diagnostics: Diagnostics) -> None:
         self._config = config
         self._repository = repository
-        self._findings = findings
+        self._diagnostics = diagnostics
         self._entries: list[ModelEntry] = []
         self._writers: dict[str, _Writer] = {}
         self._read: set[str] = set()
 
     def plan(self) -> EnsemblePlan | None:
         config = self._config
-        before = len(self._findings.problems)
+        before = len(self._diagnostics.problems)
         if not self._find_models():
             return None
         for index, spec in enumerate(config.inputs):
@@ -103,12 +106,12 @@ class _Planner:
             self._read_tensor(spec.name, f"output[{index}]", spec, config.max_batch_size)
         self._check_use()
         order = self._order()
-        if order is None or len(self._findings.problems) > before:
+        if order is None or len(self._diagnostics.problems) > before:
             return None
         return self._ordered_plan(order)
 
     def _problem(self, field: str, problem: str, allowed: str | Iterable[str]) -> None:
-        self._findings.add(self._config.file, field, problem, allowed)
+        self._diagnostics.add(self._config.file, field, problem, allowed)
 
     def _find_models(self) -> bool:
         """Look up the model and version of each step; False when that makes checking on pointless."""
@@ -209,20 +212,36 @@ class _Planner:
         return {writer.step for writer in writers if writer is not None and writer.step is not None}
 
     def _ordered_plan(self, order: list[int]) -> EnsemblePlan:
-        position = {index: place for place, index in enumerate(order)}
         steps = []
+        # Tensors whose first dimension is the batch of the ensemble's call, whatever that is.
+        batched = {spec.name for spec in self._config.inputs if self._config.max_batch_size}
         for index in order:
             step, entry = self._config.steps[index], self._entries[index]
+            specs = {spec.name: spec for spec in entry.config.inputs}
+            max_batch = entry.config.max_batch_size
+            sizes_proved = all(
+                _proves(self._writers[tensor].shape, full_shape(specs[name], max_batch))
+                for name, tensor in step.inputs.items()
+            )
+            batch_proved = not max_batch or batched.issuperset(step.inputs.values())
+            # All inputs of a batched model have one batch: proved, or checked when it runs.
+            if max_batch and not batched.isdisjoint(step.inputs.values()):
+                batched.update(step.outputs.values())
             steps.append(
                 PlannedStep(
                     model=step.model,
                     version=entry.newest if step.version == LATEST_VERSION else step.version,
                     inputs=step.inputs,
                     outputs={name: tensor for name, tensor in step.outputs.items() if tensor in self._read},
-                    after=frozenset(position[writer] for writer in self._predecessors(step)),
+                    checked=not (sizes_proved and batch_proved),
                 )
             )
         return EnsemblePlan(tuple(steps))
+
+
+def _proves(written: Sequence[int], read: Sequence[int]) -> bool:
+    """Whether every array of the one shape has the other; that they agree is known."""
+    return all(wanted in (ANY_SIZE, found) for found, wanted in zip(written, read, strict=True))
 
 
 def _step_field(index: int) -> str:

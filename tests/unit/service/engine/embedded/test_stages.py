@@ -1,5 +1,4 @@
-import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -7,12 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.engine.base import ANY_SIZE, Array, TensorSpec
-from service.engine.embedded.dataflow import EnsemblePlan, PlannedStep, check_nesting, plan_ensemble
-from service.engine.embedded.ensemble import feed, keep, run_ensemble
+from service.engine.base import ANY_SIZE, TensorSpec
+from service.engine.diagnostics import Diagnostics
 from service.engine.embedded.model_config import ModelConfig, SessionConfig, StepConfig, VersionPolicy
 from service.engine.embedded.repository import ModelEntry, Repository
-from service.engine.findings import Findings
+from service.engine.embedded.stages import EnsemblePlan, check_nesting, plan_ensemble
 
 FLOAT = np.dtype(np.float32)
 Tensors = Mapping[str, tuple[int, ...]]
@@ -63,18 +61,22 @@ def _step(model: str, inputs: Mapping[str, str], outputs: Mapping[str, str], ver
 
 
 def _plan(
-    *steps: StepConfig, inputs: Tensors | None = None, outputs: Tensors | None = None, broken: str = ""
+    *steps: StepConfig,
+    inputs: Tensors | None = None,
+    outputs: Tensors | None = None,
+    broken: str = "",
+    max_batch_size: int = 8,
 ) -> tuple[EnsemblePlan | None, list[str]]:
     config = _config(
-        "whole", _specs(inputs or {"IN": (4,)}), _specs(outputs or {"OUT": (4,)}), steps, max_batch_size=8
+        "whole", _specs(inputs or {"IN": (4,)}), _specs(outputs or {"OUT": (4,)}), steps, max_batch_size
     )
     entries = {name: ModelEntry(model, {1: Path(), 3: Path()}) for name, model in MODELS.items()}
     entries["whole"] = ModelEntry(config, {1: Path()})
     entries.pop(broken, None)
     repository = Repository(frozenset(MODELS) | {"whole"}, entries)
-    findings = Findings()
-    plan = plan_ensemble(config, repository, findings)
-    return plan, [str(problem).removeprefix("whole/config.pbtxt: ") for problem in findings.problems]
+    diagnostics = Diagnostics()
+    plan = plan_ensemble(config, repository, diagnostics)
+    return plan, [str(problem).removeprefix("whole/config.pbtxt: ") for problem in diagnostics.problems]
 
 
 def test_steps_are_put_into_an_order_in_which_they_can_run() -> None:
@@ -92,7 +94,12 @@ def test_steps_are_put_into_an_order_in_which_they_can_run() -> None:
         ("head", 1),
         ("join", 3),
     ]
-    assert [step.after for step in plan.steps] == [set(), {0}, {0}, {1, 2}]
+    assert [dict(step.inputs) for step in plan.steps] == [
+        {"IN": "IN"},
+        {"IN": "h"},
+        {"IN": "h"},
+        {"LEFT": "a", "RIGHT": "b"},
+    ]
     # What nobody reads is not asked for.
     assert plan.steps[0].outputs == {"OUT": "h"}
 
@@ -103,12 +110,52 @@ def test_a_size_left_open_agrees_with_any() -> None:
     )
     assert problems == []
     assert plan is not None
+    assert [step.checked for step in plan.steps] == [False, True]
 
 
 def test_a_model_without_a_batch_dimension_may_take_the_batch_as_a_dimension_of_its_own() -> None:
     plan, problems = _plan(_step("unbatched", {"IN": "IN"}, {"OUT": "OUT"}))
     assert problems == []
     assert plan is not None
+    assert [step.checked for step in plan.steps] == [False]
+
+
+def test_what_reads_a_batch_that_the_configs_do_not_prove_is_checked_when_it_runs() -> None:
+    plan, problems = _plan(
+        _step("head", {"IN": "IN"}, {"OUT": "proved"}),
+        # Its first dimension is any size, not the batch of the call.
+        _step("unbatched", {"IN": "proved"}, {"OUT": "open"}),
+        # Checked: then both have the batch of the call, and what it writes has it as well.
+        _step("join", {"LEFT": "open", "RIGHT": "proved"}, {"OUT": "joined"}),
+        _step("head", {"IN": "joined"}, {"OUT": "late"}),
+        # Checked, but against nothing that has the batch of the call.
+        _step("head", {"IN": "open"}, {"OUT": "alone"}),
+        _step("join", {"LEFT": "alone", "RIGHT": "late"}, {"OUT": "OUT"}),
+    )
+    assert problems == []
+    assert plan is not None
+    checked = {next(iter(step.outputs.values())): step.checked for step in plan.steps}
+    assert checked == {
+        "proved": False,
+        "open": False,
+        "joined": True,
+        "late": False,
+        "alone": True,
+        "OUT": True,
+    }
+
+
+def test_without_a_batch_of_its_own_an_ensemble_checks_every_model_that_has_one() -> None:
+    plan, problems = _plan(
+        _step("head", {"IN": "IN"}, {"OUT": "h"}),
+        _step("head", {"IN": "h"}, {"OUT": "OUT"}),
+        inputs={"IN": (ANY_SIZE, 4)},
+        outputs={"OUT": (ANY_SIZE, 4)},
+        max_batch_size=0,
+    )
+    assert problems == []
+    assert plan is not None
+    assert [step.checked for step in plan.steps] == [True, True]
 
 
 def test_a_model_with_problems_of_its_own_is_not_reported_again() -> None:
@@ -231,9 +278,9 @@ def test_problems_come_in_the_order_of_the_config() -> None:
     many = _config("many", _specs(dict.fromkeys(tensors, (4,))), _specs({"OUT": (4,)}))
     whole = _config("whole", (), (), (_step("many", {}, {"OUT": "OUT"}),))
     entries = {model.name: ModelEntry(model, {1: Path()}) for model in (many, whole)}
-    findings = Findings()
-    plan_ensemble(whole, Repository(frozenset(entries), entries), findings)
-    unfed = [problem.problem for problem in findings.problems if problem.field.endswith("input_map")]
+    diagnostics = Diagnostics()
+    plan_ensemble(whole, Repository(frozenset(entries), entries), diagnostics)
+    unfed = [problem.problem for problem in diagnostics.problems if problem.field.endswith("input_map")]
     assert unfed == [f"does not feed input {name!r} of 'many'" for name in tensors]
 
 
@@ -247,9 +294,9 @@ def test_ensembles_that_contain_each_other_are_refused() -> None:
     entries = {
         name: ModelEntry(_config(name, (), (), (_step(model, {}, {}),)), {1: Path()}) for name, model in pairs
     }
-    findings = Findings()
-    check_nesting(entries, findings)
-    (problem,) = findings.problems
+    diagnostics = Diagnostics()
+    check_nesting(entries, diagnostics)
+    (problem,) = diagnostics.problems
     assert problem.field == "ensemble_scheduling.step"
     assert problem.problem in (
         "the ensemble contains itself: outer -> inner -> outer",
@@ -285,24 +332,18 @@ def _evaluate(steps: list[StepConfig], tensor: str) -> float:
     return 2 * values["IN"] if step.model == "head" else values["LEFT"] + values["RIGHT"]
 
 
-async def _run_step(step: PlannedStep, feed: Mapping[str, Array]) -> Mapping[str, Array]:
-    await asyncio.sleep(0)
-    return {"OUT": 2 * feed["IN"] if step.model == "head" else feed["LEFT"] + feed["RIGHT"]}
-
-
-async def _run_chain(steps: Sequence[PlannedStep], tensors: dict[str, Array]) -> None:
-    for step in steps:
-        keep(step, await _run_step(step, feed(step, tensors)), tensors)
-
-
 @given(graphs())
-def test_every_sound_graph_is_planned_and_computes_what_it_says(steps: list[StepConfig]) -> None:
+def test_every_sound_graph_is_put_into_an_order_that_computes_what_it_says(steps: list[StepConfig]) -> None:
     plan, problems = _plan(*steps)
     assert problems == []
     assert plan is not None
-    assert all(max(step.after, default=-1) < index for index, step in enumerate(plan.steps))
-    tensors = asyncio.run(run_ensemble(plan, {"IN": np.ones((1, 4), np.float32)}, _run_step, _run_chain))
-    np.testing.assert_array_equal(tensors["OUT"], np.full((1, 4), _evaluate(steps, "OUT"), np.float32))
+    tensors = {"IN": 1.0}
+    for step in plan.steps:  # fails where a step stands before one that it reads from
+        given = {name: tensors[tensor] for name, tensor in step.inputs.items()}
+        written = 2 * given["IN"] if step.model == "head" else given["LEFT"] + given["RIGHT"]
+        tensors[step.outputs["OUT"]] = written
+    assert tensors["OUT"] == _evaluate(steps, "OUT")
+    assert not any(step.checked for step in plan.steps)  # every size is in the configs
 
 
 NAMES = st.sampled_from(["IN", "OUT", "LEFT", "RIGHT", "EXTRA", "x", "y", ""])
