@@ -1,7 +1,7 @@
 """Bounds how many fields a message may have, before objects are made of them.
 
 Parsing holds the interpreter for as long as it takes, on whatever thread: 16 MiB of empty entries are
-millions of objects, half a second and hundreds of MiB. A message of that size that is an image has few fields.
+millions of objects, half a second and hundreds of MiB. A message of that size that is an image has few.
 
 Source: https://protobuf.dev/programming-guides/encoding/
 """

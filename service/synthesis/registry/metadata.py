@@ -202,8 +202,7 @@ def _read_parameters(info: ModelInfo) -> _Parameters:
     except ValidationError as error:
         raise MetadataError(
             Diagnostic(
-                f'parameters["{PREFIX}{found["loc"][0]}"]'
-                + "".join(f"[{key}]" for key in found["loc"][1:]),
+                f'parameters["{PREFIX}{found["loc"][0]}"]' + "".join(f"[{key}]" for key in found["loc"][1:]),
                 "missing" if found["type"] == "missing" else f"got {found['input']!r}",
                 found["msg"],
             )
