@@ -87,7 +87,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
                 settings.http_host, settings.http_port, metrics=metrics, is_ready=lambda: health.ready
             )
         )
-        codecs = stack.enter_context(ThreadPoolExecutor(settings.codec_threads, thread_name_prefix="codec"))
+        codecs = stack.enter_context(ThreadPoolExecutor(settings.worker_threads, thread_name_prefix="codec"))
         engine = _engine(settings)
         engine.watch(metrics.engine_ready)
         engine.watch(health.engine_ready)
@@ -95,7 +95,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         await engine.start()
         layout = None if settings.layout == "auto" else Layout(settings.layout)
         catalogue = build_catalogue(engine.models(), layout)
-        admission = Admission(slots=settings.slots, room=settings.max_waiting)
+        admission = Admission(slots=settings.concurrency, room=settings.queue_capacity)
         metrics.watch_admission(lambda: admission.waiting, lambda: admission.running)
         synthesizer = Synthesizer(engine, catalogue, codecs, admission)
         encoder = StyleEncoder(engine, catalogue, codecs, admission)
@@ -113,21 +113,21 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         sessions = PaintSessions(
             partial(Painting.begin, synthesizer=synthesizer, codecs=codecs),
             metrics,
-            idle_seconds=settings.paint_idle_seconds,
+            idle_seconds=settings.paint_idle_timeout_seconds,
             frame_seconds=settings.default_timeout_seconds,
         )
         calls = Calls(
             metrics,
-            max_concurrent=settings.max_concurrent,
+            max_concurrent=settings.max_concurrent_rpcs,
             default_timeout_seconds=settings.default_timeout_seconds,
             access=access,
         )
         server = build_server(settings, servicer, styles, edits, sessions, calls, health, access, metrics)
         grpc_port = listen(server, settings.grpc_host, settings.grpc_port, certificates)
         await server.start()
-        stack.push_async_callback(stop_server, server, calls, settings.stop_grace_seconds)
+        stack.push_async_callback(stop_server, server, calls, settings.shutdown_grace_seconds)
         stack.callback(sessions.end_all)
-        stack.push_async_callback(asyncio.sleep, settings.drain_seconds)
+        stack.push_async_callback(asyncio.sleep, settings.shutdown_delay_seconds)
         await health.start()
         stack.push_async_callback(health.stop)
         yield Gateway(
@@ -142,10 +142,10 @@ def _engine(settings: Settings) -> Engine:
         return TritonEngine(
             settings.triton_urls,
             models=settings.triton_model_names,
-            start_seconds=settings.triton_start_seconds,
+            start_seconds=settings.triton_startup_timeout_seconds,
         )
     return EmbeddedEngine(
         settings.model_repository,
-        threads=settings.engine_threads,
+        threads=settings.worker_threads,
         cache_bytes=settings.response_cache_bytes,
     )

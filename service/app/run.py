@@ -34,7 +34,7 @@ async def run(settings: Settings) -> None:
 
     def stop(received: signal.Signals) -> None:
         _logger.info(
-            "stopping", extra={"signal": received.name, "grace_seconds": settings.stop_grace_seconds}
+            "stopping", extra={"signal": received.name, "grace_seconds": settings.shutdown_grace_seconds}
         )
         told_to_stop.set()
         if not up.is_set():

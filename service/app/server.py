@@ -53,7 +53,7 @@ def build_server(
     metrics: Metrics,
 ) -> grpc.aio.Server:
     """Make the server, which does not listen yet."""
-    silence_ms = int(settings.silence_seconds * 1000)
+    silence_ms = int(settings.keepalive_seconds * 1000)
     server = grpc.aio.server(
         interceptors=_interceptors(settings, access, metrics),
         options=[
@@ -71,7 +71,7 @@ def build_server(
             *_connection_age(settings),
             (
                 "grpc.max_concurrent_streams",
-                max(_LEAST_STREAMS_A_CONNECTION, 2 * settings.max_concurrent),
+                max(_LEAST_STREAMS_A_CONNECTION, 2 * settings.max_concurrent_rpcs),
             ),
         ],
     )

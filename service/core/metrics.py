@@ -76,11 +76,9 @@ _SPECS = (
     ),
     MetricSpec("maskweave_requests_in_flight", "gauge", "RPCs in progress.", ("grpc_method",)),
     MetricSpec("maskweave_failures_total", "counter", "Failed RPCs by the reason told.", ("reason",)),
-    MetricSpec(
-        "maskweave_admission_wait_seconds", "histogram", "Time a picture waited for its turn.", ("model",)
-    ),
-    MetricSpec("maskweave_pictures_waiting", "gauge", "Pictures let in that wait for their turn."),
-    MetricSpec("maskweave_pictures_running", "gauge", "Pictures being made."),
+    MetricSpec("maskweave_queue_wait_seconds", "histogram", "Time an image waited in the queue.", ("model",)),
+    MetricSpec("maskweave_queue_depth", "gauge", "Images waiting in the queue."),
+    MetricSpec("maskweave_images_in_progress", "gauge", "Images in progress."),
     MetricSpec(
         "maskweave_images_total",
         "counter",
@@ -163,9 +161,9 @@ class Metrics:
         self._rpc_seconds = self._histogram("grpc_server_handling_seconds")
         self._in_flight = self._gauge("maskweave_requests_in_flight")
         self._failures = self._counter("maskweave_failures_total")
-        self._admission_wait = self._histogram("maskweave_admission_wait_seconds")
-        self._pictures_waiting = self._gauge("maskweave_pictures_waiting")
-        self._pictures_running = self._gauge("maskweave_pictures_running")
+        self._queue_wait = self._histogram("maskweave_queue_wait_seconds")
+        self._queue_depth = self._gauge("maskweave_queue_depth")
+        self._images_in_progress = self._gauge("maskweave_images_in_progress")
         self._images = self._counter("maskweave_images_total")
         self._dropped_frames = self._counter("maskweave_paint_dropped_frames_total")
         self._stage_seconds = self._histogram("maskweave_stage_duration_seconds")
@@ -196,12 +194,12 @@ class Metrics:
 
     def waited(self, model: str, seconds: float) -> None:
         """Record how long a picture waited for its turn."""
-        self._admission_wait.labels(model).observe(seconds)
+        self._queue_wait.labels(model).observe(seconds)
 
     def watch_admission(self, waiting: Callable[[], int], running: Callable[[], int]) -> None:
         """Publish what an admission counts, as it is when it is looked at."""
-        self._pictures_waiting.set_function(waiting)
-        self._pictures_running.set_function(running)
+        self._queue_depth.set_function(waiting)
+        self._images_in_progress.set_function(running)
 
     def watch_tasks(self, tasks: Callable[[], int]) -> None:
         """Publish the number of the event loop's tasks, as it is when it is looked at."""

@@ -48,7 +48,7 @@ class Settings(BaseSettings):
     """Every setting of the gateway.
 
     Each is read from `MASKWEAVE_<NAME>` in the environment; arguments win. No setting is itself a secret:
-    keys stand in files, which the settings name.
+    keys are in files, which the settings name.
     """
 
     model_config = SettingsConfigDict(env_prefix="MASKWEAVE_", frozen=True, extra="forbid")
@@ -59,27 +59,27 @@ class Settings(BaseSettings):
     http_port: int = Field(default=8080, ge=0, le=65535, description="HTTP port; 0 picks a free one.")
     tls_certificate: OptionalFile = Field(
         default=None,
-        description="PEM file with the gRPC server's certificate and its chain; read anew when it changes.",
+        description="PEM file with the gRPC server's certificate and its chain; reloaded when it changes.",
     )
     tls_key: OptionalFile = Field(
-        default=None, description="PEM file with the certificate's private key, not encrypted."
+        default=None, description="PEM file with the certificate's private key, without a password."
     )
     tls_client_ca: OptionalFile = Field(
         default=None,
         description="PEM file with the authorities whose client certificates are accepted; with it, callers "
-        "without one are turned away.",
+        "without a client certificate are rejected.",
     )
     allow_plaintext: bool = Field(
         default=False,
-        description="Listen without TLS beyond the loopback, for where something else encrypts.",
+        description="Allow plaintext on addresses other than loopback, for example behind a TLS proxy.",
     )
     api_keys_file: OptionalFile = Field(
         default=None,
-        description="TOML file with the hashes of the keys that callers need, as `maskweave key` writes "
-        "them; read anew when it changes. Without it, callers need none.",
+        description="TOML file with the hashes of the API keys, as `maskweave key` writes them; reloaded "
+        "when it changes. Without it, authentication is disabled.",
     )
     health_open: bool = Field(default=True, description="Answer gRPC health checks without a key.")
-    reflection: bool = Field(default=True, description="Offer gRPC server reflection.")
+    reflection: bool = Field(default=True, description="Enable gRPC server reflection.")
     reflection_open: bool = Field(default=True, description="Answer reflection without a key.")
 
     engine: Literal["embedded", "triton"] = Field(
@@ -87,89 +87,90 @@ class Settings(BaseSettings):
     )
     layout: Literal["auto", "ensemble", "fused"] = Field(
         default="auto",
-        description="Which of a pack's layouts is served; auto takes the ensemble where there is one.",
+        description="Which layout of a pack is served; auto prefers the ensemble.",
     )
     triton_url: str = Field(
         default="",
-        description="For engine triton: host:port of its gRPC, or any other gRPC target, for example "
-        "dns:///triton:8001; several with commas between them.",
+        description="For engine triton: host:port of its gRPC port, or any other gRPC target, for example "
+        "dns:///triton:8001; several separated by commas.",
     )
     triton_models: str = Field(
         default="",
-        description="For engine triton: models to serve, with commas between them; all that offer a pack "
-        "when empty.",
+        description="For engine triton: models to serve, separated by commas; when empty, all that belong to "
+        "a pack.",
     )
-    triton_start_seconds: float = Field(
-        default=120.0, gt=0, description="For engine triton: how long to wait at start until it is ready."
+    triton_startup_timeout_seconds: float = Field(
+        default=120.0, gt=0, description="For engine triton: how long a start waits until Triton is ready."
     )
     model_repository: Path = Field(
         default=Path("model_repository"), description="For engine embedded: the Triton model repository."
     )
-    engine_threads: int = Field(
+    worker_threads: int = Field(
         default_factory=available_cpus,
         ge=1,
         le=256,
-        description="For engine embedded: models that run at the same time.",
+        description="Threads that decode, run models (engine embedded) and encode.",
     )
     response_cache_bytes: int = Field(
         default=64 * _MIB,
         ge=0,
-        description="For engine embedded: bytes of stage outputs kept for repeated inputs; 0 keeps none.",
+        description="For engine embedded: size of the cache of stage outputs; 0 disables it.",
     )
 
-    codec_threads: int = Field(
-        default_factory=available_cpus, ge=1, le=256, description="Pictures coded at the same time."
-    )
     max_message_bytes: int = Field(
-        default=16 * _MIB, ge=64 * 1024, le=2**31 - 1, description="Largest gRPC message, either way."
+        default=16 * _MIB, ge=64 * 1024, le=2**31 - 1, description="Largest gRPC message, received or sent."
     )
-    max_concurrent: int = Field(
-        default=256, ge=1, description="Calls in progress; beyond it they are refused as overload."
+    max_concurrent_rpcs: int = Field(
+        default=256, ge=1, description="RPCs in progress at the same time; more are refused as overload."
     )
-    max_running: int = Field(
+    concurrency_limit: int = Field(
         default=0,
         ge=0,
-        description="Pictures made at the same time; 0 for twice engine_threads, or 64 with engine triton.",
+        description="Images in progress at the same time; 0 for twice worker_threads, or for 64 with engine "
+        "triton.",
     )
-    max_waiting: int = Field(
+    queue_capacity: int = Field(
         default=256,
         ge=0,
-        description="Pictures that may wait for their turn; beyond it requests are refused as overload. "
-        "All pictures of a stream or a morph wait at once.",
+        description="Images that may wait in the queue; requests beyond it are refused as overload. A "
+        "request queues all its images at once: a morph its frames, a stream its images.",
     )
     default_timeout_seconds: float = Field(
-        default=30.0, gt=0, description="Deadline of a request whose caller set none."
+        default=30.0, gt=0, description="Deadline of requests that come without one."
     )
-    paint_idle_seconds: float = Field(
+    paint_idle_timeout_seconds: float = Field(
         default=300.0,
         gt=0,
-        description="A session of Paint ends when its caller sends nothing, or reads no frame, for so long.",
+        description="A Paint session ends when its caller sends nothing, or reads no frame, for this long.",
     )
     max_connection_age_seconds: float = Field(
         default=0.0,
         ge=0,
-        description="Age at which a connection is ended in an orderly way, so that clients spread over new "
-        "replicas; 0 for never.",
+        description="Age at which a connection is closed gracefully, so that clients spread over new "
+        "replicas; 0 for no limit.",
     )
-    drain_seconds: float = Field(
+    shutdown_delay_seconds: float = Field(
         default=0.0,
         ge=0,
-        description="On SIGTERM, time to go on serving while balancers notice that it is not ready.",
+        description="Time between SIGTERM, when health turns NOT_SERVING, and the shutdown: requests are "
+        "still served while load balancers take the replica out.",
     )
-    silence_seconds: float = Field(
+    keepalive_seconds: float = Field(
         default=20.0,
         ge=1,
-        description="A connection silent for so long is asked whether anybody is there, and closed after as "
-        "long again without an answer; one that has not begun to speak gRPC by then is closed too.",
+        description="A connection without traffic for this long is pinged, and closed when it does not "
+        "answer within the same time; so is one that has not finished its handshake by then.",
     )
-    stop_grace_seconds: float = Field(
-        default=10.0, ge=0, description="On SIGTERM, time that requests in progress have to finish."
+    shutdown_grace_seconds: float = Field(
+        default=10.0,
+        ge=0,
+        description="Time that requests in progress have to finish once the shutdown has begun.",
     )
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="Least level logged."
+        default="info", description="Lowest level that is logged."
     )
-    log_format: Literal["text", "json"] = Field(default="text", description="Form of a log line.")
+    log_format: Literal["text", "json"] = Field(default="text", description="Format of log lines.")
 
     @model_validator(mode="after")
     def _triton_has_an_address(self) -> Self:
@@ -203,15 +204,15 @@ class Settings(BaseSettings):
 
     @property
     def open_to_anyone(self) -> bool:
-        """Whether whoever reaches the gRPC port from another machine may have pictures made."""
+        """Whether anyone who reaches the gRPC port from another machine may use the service."""
         return self.api_keys_file is None and self.tls_client_ca is None and not is_loopback(self.grpc_host)
 
     @property
-    def slots(self) -> int:
-        """Pictures made at the same time."""
-        # The engine's threads go on with the next picture while the event loop sees the last one out; a
-        # Triton wants two batches for each of its stages.
-        return self.max_running or (64 if self.engine == "triton" else 2 * self.engine_threads)
+    def concurrency(self) -> int:
+        """Images in progress at the same time: `concurrency_limit`, or what follows from the engine."""
+        # The worker threads go on with the next image while the event loop sends the last one; a Triton
+        # wants two batches for each of its stages.
+        return self.concurrency_limit or (64 if self.engine == "triton" else 2 * self.worker_threads)
 
     @property
     def triton_urls(self) -> tuple[str, ...]:

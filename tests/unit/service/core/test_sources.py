@@ -24,13 +24,13 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_flags_then_environment_then_file_then_defaults(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file.write_text("grpc_port = 1\nhttp_port = 1\nmax_concurrent = 1\nreflection = false\n")
+    file.write_text("grpc_port = 1\nhttp_port = 1\nmax_concurrent_rpcs = 1\nreflection = false\n")
     monkeypatch.setenv("MASKWEAVE_GRPC_PORT", "2")
     monkeypatch.setenv("maskweave_http_port", "2")
     settings = read_settings({"grpc_port": "3"}, file)
-    assert (settings.grpc_port, settings.http_port, settings.max_concurrent) == (3, 2, 1)
+    assert (settings.grpc_port, settings.http_port, settings.max_concurrent_rpcs) == (3, 2, 1)
     assert settings.reflection is False
-    assert settings.max_waiting == Settings().max_waiting
+    assert settings.queue_capacity == Settings().queue_capacity
 
 
 def test_the_documented_file_is_one(tmp_path: Path) -> None:
@@ -50,24 +50,24 @@ def problems(flags: dict[str, str] | None = None, file: Path | None = None) -> t
 def test_every_bad_value_is_told_with_its_source_and_what_is_allowed(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file.write_text('max_waiting = -1\nlog_format = "xml"\n')
+    file.write_text('queue_capacity = -1\nlog_format = "xml"\n')
     monkeypatch.setenv("MASKWEAVE_HTTP_PORT", "x")
     told = problems({"grpc_port": "65536"}, file)
     assert told == (
         "grpc_port (--grpc-port): got '65536'; allowed: less than or equal to 65535",
         "http_port (MASKWEAVE_HTTP_PORT): got 'x'; allowed: a valid integer, "
         "unable to parse string as an integer",
-        f"max_waiting ({file}): got -1; allowed: greater than or equal to 0",
+        f"queue_capacity ({file}): got -1; allowed: greater than or equal to 0",
         f"log_format ({file}): got 'xml'; allowed: 'text' or 'json'",
     )
 
 
 def test_unknown_names_in_the_file_are_refused_by_name(file: Path) -> None:
-    file.write_text("grpc_prot = 1\nmax_waiting = -1\n[tls]\ncertificate = 1\n")
+    file.write_text("grpc_prot = 1\nqueue_capacity = -1\n[tls]\ncertificate = 1\n")
     told = problems(file=file)
     assert told[0] == f"grpc_prot ({file}): no such setting; did you mean grpc_port?"
     assert told[1].startswith(f"tls ({file}): no such setting")
-    assert told[2].startswith("max_waiting")
+    assert told[2].startswith("queue_capacity")
 
 
 @pytest.mark.parametrize(
