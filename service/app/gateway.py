@@ -16,11 +16,11 @@ from service.app.http import http_server
 from service.app.keys_file import followed_keys
 from service.app.listening import address_text
 from service.app.server import build_server, listen
+from service.app.settings import Settings
 from service.app.stopping import stop_server
 from service.app.tls import Certificates
 from service.core.admission import Admission
 from service.core.metrics import Metrics
-from service.core.settings import Settings
 from service.engine.base import Engine
 from service.engine.embedded.engine import EmbeddedEngine
 from service.engine.triton.engine import TritonEngine

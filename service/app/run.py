@@ -10,7 +10,7 @@ import click
 
 from service.app.example import grpcurl_line
 from service.app.gateway import Gateway, running_gateway
-from service.core.settings import Settings
+from service.app.settings import Settings
 from service.synthesis.models import ConditionKind
 
 _logger = logging.getLogger(__name__)

@@ -10,9 +10,9 @@ from grpc_reflection.v1alpha import reflection
 
 from service.app.health import GatewayHealth
 from service.app.listening import ListenError, address_text
+from service.app.settings import Settings
 from service.app.tls import Certificates
 from service.core.metrics import Metrics
-from service.core.settings import Settings
 from service.rpc.access import Access, ClosedServices
 from service.rpc.calls import Calls
 from service.rpc.edit_servicer import EditServicer

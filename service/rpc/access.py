@@ -9,10 +9,10 @@ from typing import Any, NoReturn
 
 import grpc
 
+from service.access.keys import KeyEntry, Keys, Scope
+from service.access.quota import Quotas
 from service.core.errors import PermissionDenied, Unauthenticated
-from service.core.keys import KeyEntry, Keys, Scope
 from service.core.metrics import Metrics
-from service.core.quota import Quotas
 from service.core.statuses import describe
 from service.rpc.status import DETAILS_TRAILER, rich_status
 

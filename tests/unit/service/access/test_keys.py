@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.core.keys import KeyEntry, Keys, KeysError, Scope, make_key, parse_keys
-from service.core.secrets import redacted
+from service.access.keys import KeyEntry, Keys, KeysError, Scope, make_key, parse_keys
+from service.core.redaction import redacted
 
 KEY, ENTRY = make_key("studio", [Scope.SYNTHESIZE], requests_per_second=2.5, max_concurrent=3)
 OTHER_KEY, OTHER = make_key("lab", [Scope.ADMIN, Scope.EDIT])

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.access.keys import KeyEntry, Keys, Scope, make_key
+from service.access.quota import Quotas, TokenBucket
 from service.core.errors import QuotaExceeded
-from service.core.keys import KeyEntry, Keys, Scope, make_key
-from service.core.quota import Quotas, TokenBucket
 
 
 class Clock:

@@ -20,10 +20,11 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from service.core.configuration import ConfigurationError
-from service.core.secrets import KEY_BYTES, KEY_PREFIX
+from service.core.errors import ConfigurationError
+from service.core.redaction import KEY_PREFIX
 
 _HASH_BYTES = 32
+_KEY_BYTES = 32
 _SALT_BYTES = 16
 _MAX_PRESENTED_CHARS = 256
 _HEXADECIMAL = r"^(?:[0-9a-f]{2})+$"
@@ -101,7 +102,7 @@ def make_key(
         KeysError: The entry would not be accepted.
     """
     # Unpadded, because "=" is no fun in shells.
-    key = KEY_PREFIX + base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)).decode().rstrip("=")
+    key = KEY_PREFIX + base64.urlsafe_b64encode(secrets.token_bytes(_KEY_BYTES)).decode().rstrip("=")
     salt = secrets.token_hex(_SALT_BYTES)
     try:
         entry = KeyEntry(

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from service.core.keys import Scope, make_key
-from service.core.settings import Settings
-from service.core.sources import SettingsError, read_settings
+from service.access.keys import Scope, make_key
+from service.app.settings import Settings
+from service.app.sources import SettingsError, read_settings
 
 
 @pytest.fixture(autouse=True)

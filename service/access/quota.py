@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from service.access.keys import KeyEntry, Keys
 from service.core.errors import QuotaExceeded
-from service.core.keys import KeyEntry, Keys
 
 _LEAST_WAIT_SECONDS = 0.001
 

@@ -2,38 +2,17 @@
 
 from __future__ import annotations
 
-import ipaddress
-import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from service.core.secrets import redacted
+from service.app.cpus import available_cpus
+from service.app.listening import is_loopback
+from service.core.redaction import redacted
 
 _MIB = 2**20
-_CGROUP_CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
-
-
-def available_cpus() -> int:
-    """Number of CPUs this process may use: its affinity, cut to the container's quota, at least 1."""
-    allowed = len(os.sched_getaffinity(0))
-    try:
-        quota, period = _CGROUP_CPU_MAX.read_text().split()
-    except (OSError, ValueError):  # no cgroup v2 here, hence no quota to respect
-        return allowed
-    if quota == "max":
-        return allowed
-    return max(1, min(allowed, int(quota) // int(period)))
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address to listen on is reached from this machine alone."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 OptionalFile = Annotated[Path | None, BeforeValidator(lambda value: None if value == "" else value)]
