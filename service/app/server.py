@@ -61,7 +61,7 @@ def build_server(
             ("grpc.max_send_message_length", settings.max_message_bytes),
             # Otherwise a second gateway on the same port would start and take half of the calls.
             ("grpc.so_reuseport", 0),
-            ("grpc.http2.min_recv_ping_interval_without_data_ms", _MIN_PING_INTERVAL_MS),
+            ("grpc.http2.min_ping_interval_without_data_ms", _MIN_PING_INTERVAL_MS),
             # Without these, what a vanished machine had open is held until the process ends.
             ("grpc.keepalive_time_ms", silence_ms),
             ("grpc.keepalive_timeout_ms", silence_ms),

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.access.callers import TrustedProxies
 from service.app.cpus import available_cpus
 from service.app.listening import is_loopback
 from service.core.redaction import redacted
 
 _MIB = 2**20
+
+# gRPC metadata of text; the names are those that never hold a list of addresses.
+_HEADER_FORM = re.compile(r"[a-z0-9_.-]{1,64}(?<!-bin)")
+_NO_ADDRESS_LISTS = {"forwarded", "authorization", "x-api-key", "x-request-id"}
 
 
 OptionalFile = Annotated[Path | None, BeforeValidator(lambda value: None if value == "" else value)]
@@ -60,6 +66,17 @@ class Settings(BaseSettings):
     health_open: bool = Field(default=True, description="Answer gRPC health checks without a key.")
     reflection: bool = Field(default=True, description="Enable gRPC server reflection.")
     reflection_open: bool = Field(default=True, description="Answer reflection without a key.")
+
+    forwarded_for_header: str = Field(
+        default="",
+        description="Name of the header in which trusted proxies list the addresses that a call came "
+        "through, for example x-forwarded-for. Without API keys, callers are told apart by address.",
+    )
+    trusted_proxies: str = Field(
+        default="",
+        description="Proxies whose forwarded_for_header is believed: addresses and networks in CIDR form, "
+        "separated by commas, and the word unix for callers over a Unix socket.",
+    )
 
     engine: Literal["embedded", "triton"] = Field(
         default="embedded", description="What runs the models: this process, or Triton servers."
@@ -175,6 +192,30 @@ class Settings(BaseSettings):
             if not getattr(self, name) and self.api_keys_file is None:
                 raise ValueError(f"{name}: got False without api_keys_file, so that no key would open it")
         return self
+
+    @model_validator(mode="after")
+    def _proxies_are_consistent(self) -> Self:
+        if bool(self.forwarded_for_header) != bool(self.trusted_proxies):
+            missing = "trusted_proxies" if self.forwarded_for_header else "forwarded_for_header"
+            raise ValueError(
+                f"{missing}: not set; forwarded_for_header and trusted_proxies are set together or not at all"
+            )
+        header = self.forwarded_for_header
+        if header and (not _HEADER_FORM.fullmatch(header) or header in _NO_ADDRESS_LISTS):
+            raise ValueError(
+                f"forwarded_for_header: got {header!r}; allowed: a name of lower-case letters, digits, -, _ "
+                "and . whose value lists addresses, such as x-forwarded-for (forwarded has another form)"
+            )
+        try:
+            self.proxies  # noqa: B018 - parsed to see whether it can be
+        except ValueError as error:
+            raise ValueError(f"trusted_proxies: {error}") from None
+        return self
+
+    @property
+    def proxies(self) -> TrustedProxies:
+        """The proxies in `trusted_proxies`."""
+        return TrustedProxies.parse(_items(self.trusted_proxies))
 
     @property
     def uses_tls(self) -> bool:

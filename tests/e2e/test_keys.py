@@ -215,5 +215,5 @@ async def test_fairness_is_between_keys_and_not_between_machines(repository: Pat
 
 
 def test_the_key_is_not_in_any_other_form_in_the_log(guarded: GatewayProcess) -> None:
-    raw = base64.urlsafe_b64decode(STUDIO_KEY.removeprefix("mwk_") + "=")
+    raw = base64.urlsafe_b64decode(STUDIO_KEY.removeprefix("mwk_studio_") + "=")
     assert raw.hex() not in guarded.output

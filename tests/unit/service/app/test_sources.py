@@ -91,6 +91,18 @@ def test_a_file_that_cannot_be_read_is_named(file: Path, content: str | bytes | 
         ({"tls_key": "a"}, "tls_certificate: not set"),
         ({"tls_client_ca": "a"}, "tls_client_ca: needs tls_certificate"),
         ({"health_open": "false"}, "health_open: got False without api_keys_file"),
+        ({"forwarded_for_header": "x-forwarded-for"}, "trusted_proxies: not set"),
+        ({"trusted_proxies": "10.0.0.1"}, "forwarded_for_header: not set"),
+        (
+            {"forwarded_for_header": "X-Forwarded-For", "trusted_proxies": "unix"},
+            "forwarded_for_header: got 'X-Forwarded-For'; allowed: ",
+        ),
+        ({"forwarded_for_header": "forwarded", "trusted_proxies": "unix"}, "got 'forwarded'; allowed: "),
+        ({"forwarded_for_header": "trace-bin", "trusted_proxies": "unix"}, "got 'trace-bin'; allowed: "),
+        (
+            {"forwarded_for_header": "x-real-ip", "trusted_proxies": "unix, 10.0.0.1/8"},
+            "trusted_proxies: 10.0.0.1/8 has host bits set; allowed: ",
+        ),
         ({"reflection_open": "false"}, "reflection_open: got False without api_keys_file"),
     ],
 )
@@ -119,3 +131,10 @@ def test_a_key_in_a_setting_is_neither_printed_nor_repeated() -> None:
     key, _ = make_key("a", [Scope.EDIT])
     assert key not in read_settings({"api_keys_file": key}).describe()
     assert key[:20] not in "".join(problems({"grpc_port": key}))
+
+
+def test_trusted_proxies_are_read_from_one_setting() -> None:
+    settings = read_settings({"forwarded_for_header": "x-real-ip", "trusted_proxies": "10.0.0.0/8, ::1,unix"})
+    assert [settings.proxies.trusts(each) for each in ("10.1.2.3", "::1", "unix", "192.0.2.1")] == [
+        *(True, True, True, False)
+    ]
