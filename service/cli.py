@@ -11,11 +11,10 @@ import click
 
 from service.app.check import check
 from service.app.run import run
-from service.core.configuration import ConfigurationError
-from service.core.errors import MaskweaveError
+from service.app.settings import Settings
+from service.app.sources import ENVIRONMENT_PREFIX, SettingsError, environment_name, flag_name, read_settings
+from service.core.errors import ConfigurationError, MaskweaveError
 from service.core.logging import configure_logging
-from service.core.settings import Settings
-from service.core.sources import ENVIRONMENT_PREFIX, SettingsError, environment_name, flag_name, read_settings
 
 
 def _settings_options(command: Callable[..., None]) -> Callable[..., None]:

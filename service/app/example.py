@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 
-from service.core.settings import Settings
+from service.app.settings import Settings
 from service.rpc.interceptors import SERVICE_NAME
 from service.synthesis.registry.models import Model
 

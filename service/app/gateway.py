@@ -14,10 +14,10 @@ from service.app.http import http_server
 from service.app.keys_file import followed_keys
 from service.app.listening import address_text
 from service.app.server import build_server, listen
+from service.app.settings import Settings
 from service.app.stopping import stop_server
 from service.app.tls import Certificates
 from service.core.metrics import Metrics
-from service.core.settings import Settings
 from service.engine.base import Engine
 from service.engine.embedded.engine import EmbeddedEngine
 from service.engine.triton.engine import TritonEngine
@@ -88,7 +88,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         await engine.start()
         layout = None if settings.layout == "auto" else Layout(settings.layout)
         registry = build_registry(engine.models(), layout)
-        queue = RequestQueue(concurrency_limit=settings.slots, capacity=settings.max_waiting)
+        queue = RequestQueue(concurrency_limit=settings.concurrency, capacity=settings.queue_capacity)
         # Measured apart: images that nobody asked for are not counted.
         await warm_up(Runner(engine, queue, Metrics()), registry)
         metrics.watch_queue(
@@ -103,21 +103,21 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             runner,
             registry,
             metrics,
-            idle_seconds=settings.paint_idle_seconds,
+            idle_seconds=settings.paint_idle_timeout_seconds,
             frame_seconds=settings.default_timeout_seconds,
         )
         service = SynthesisService(runner, registry, sessions, max_message_bytes=settings.max_message_bytes)
         call_limits = CallLimits(
-            concurrent_rpcs=settings.max_concurrent, timeout_seconds=settings.default_timeout_seconds
+            concurrent_rpcs=settings.max_concurrent_rpcs, timeout_seconds=settings.default_timeout_seconds
         )
         calls = Calls(metrics, call_limits, access)
         metrics.watch_sessions(lambda: calls.open_sessions)
         server = build_server(settings, service, calls, health, access)
         grpc_port = listen(server, settings.grpc_host, settings.grpc_port, certificates)
         await server.start()
-        stack.push_async_callback(stop_server, server, calls, settings.stop_grace_seconds)
+        stack.push_async_callback(stop_server, server, calls, settings.shutdown_grace_seconds)
         stack.callback(sessions.end_all)
-        stack.push_async_callback(asyncio.sleep, settings.drain_seconds)
+        stack.push_async_callback(asyncio.sleep, settings.shutdown_delay_seconds)
         await health.start()
         stack.push_async_callback(health.stop)
         yield Gateway(
@@ -132,10 +132,10 @@ def _engine(settings: Settings) -> Engine:
         return TritonEngine(
             settings.triton_urls,
             models=settings.triton_model_names,
-            start_seconds=settings.triton_start_seconds,
+            start_seconds=settings.triton_startup_timeout_seconds,
         )
     return EmbeddedEngine(
         settings.model_repository,
-        threads=settings.engine_threads,
+        threads=settings.worker_threads,
         cache_bytes=settings.response_cache_bytes,
     )

@@ -17,7 +17,7 @@ import grpc
 
 from service.app.certificates import TlsFiles, TlsPair, read_pair
 from service.app.listening import address_text
-from service.core.configuration import ConfigurationError
+from service.core.errors import ConfigurationError
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 50051

@@ -10,7 +10,7 @@ import click
 
 from service.app.example import grpcurl_line
 from service.app.gateway import Gateway, running_gateway
-from service.core.settings import Settings
+from service.app.settings import Settings
 from service.synthesis.registry.models import ConditionKind
 
 _logger = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ async def run(settings: Settings) -> None:
 
     def stop(received: signal.Signals) -> None:
         _logger.info(
-            "stopping", extra={"signal": received.name, "grace_seconds": settings.stop_grace_seconds}
+            "stopping", extra={"signal": received.name, "grace_seconds": settings.shutdown_grace_seconds}
         )
         told_to_stop.set()
         if not up.is_set():

@@ -10,8 +10,8 @@ from grpc_reflection.v1alpha import reflection
 
 from service.app.health import GatewayHealth
 from service.app.listening import ListenError, address_text
+from service.app.settings import Settings
 from service.app.tls import Certificates
-from service.core.settings import Settings
 from service.rpc.access import Access
 from service.rpc.calls import Calls
 from service.rpc.interceptors import SERVICE_NAME, Authentication, RequestIds
@@ -45,7 +45,7 @@ def build_server(
     access: Access | None,
 ) -> grpc.aio.Server:
     """Make the server, which does not listen yet."""
-    silence_ms = int(settings.silence_seconds * 1000)
+    silence_ms = int(settings.keepalive_seconds * 1000)
     server = grpc.aio.server(
         interceptors=_interceptors(settings, calls, access),
         options=[
@@ -53,7 +53,7 @@ def build_server(
             ("grpc.max_send_message_length", settings.max_message_bytes),
             # Otherwise a second gateway on the same port would start and take half of the calls.
             ("grpc.so_reuseport", 0),
-            ("grpc.http2.min_recv_ping_interval_without_data_ms", _MIN_PING_INTERVAL_MS),
+            ("grpc.http2.min_ping_interval_without_data_ms", _MIN_PING_INTERVAL_MS),
             # Without these, what a vanished machine had open is held until the process ends.
             ("grpc.keepalive_time_ms", silence_ms),
             ("grpc.keepalive_timeout_ms", silence_ms),
@@ -63,7 +63,7 @@ def build_server(
             *_connection_age(settings),
             (
                 "grpc.max_concurrent_streams",
-                max(_LEAST_STREAMS_A_CONNECTION, 2 * settings.max_concurrent),
+                max(_LEAST_STREAMS_A_CONNECTION, 2 * settings.max_concurrent_rpcs),
             ),
         ],
     )

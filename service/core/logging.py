@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import IO, Any, Literal
 
-from service.core.secrets import redacted
+from service.core.redaction import redacted
 
 _request_id: ContextVar[str] = ContextVar("request_id", default="")
 _STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
+from service.access.keys import KeyEntry, Keys, Scope
+from service.access.quota import Quotas
 from service.core.errors import PermissionDenied, Unauthenticated
-from service.core.keys import KeyEntry, Keys, Scope
-from service.core.quota import Quotas
 
 AUTHORIZATION = "authorization"
 API_KEY = "x-api-key"

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import grpc
 
 from maskweave.v1 import synthesis_pb2 as pb
+from service.access.keys import KeyEntry
 from service.core.errors import PermissionDenied, Unauthenticated
-from service.core.keys import KeyEntry
 from service.core.limits import LIMITS
 from service.core.logging import set_request_id
 from service.rpc.access import Access

@@ -1,4 +1,4 @@
-"""Warms the models up: the least of every kind of condition, and blank images, on the path of all requests."""
+"""Warms the models up: the least of every kind of condition and blank images, on the path of all requests."""
 
 from __future__ import annotations
 

@@ -33,11 +33,11 @@ def gateway(repository: Path) -> Iterator[GatewayProcess]:
     """A gateway on the small repository, with bounds that can be reached within a test."""
     with gateway_process(
         repository,
-        engine_threads=2,
+        worker_threads=2,
         max_message_bytes=2**20,
         default_timeout_seconds=5,
-        max_waiting=1024,
-        paint_idle_seconds=3,
+        queue_capacity=1024,
+        paint_idle_timeout_seconds=3,
         response_cache_bytes=2**20,
         log_level="warning",
     ) as running:

@@ -148,7 +148,7 @@ def test_readers_who_hang_up(gateway: GatewayProcess, unharmed_by: Unharmed) -> 
 @pytest.fixture
 def impatient(repository: Path) -> Iterator[GatewayProcess]:
     """A gateway that asks a silent connection after a second whether anybody is there."""
-    with gateway_process(repository, engine_threads=2, silence_seconds=1, log_level="warning") as running:
+    with gateway_process(repository, worker_threads=2, keepalive_seconds=1, log_level="warning") as running:
         yield running
 
 
@@ -212,7 +212,7 @@ def test_more_connections_than_descriptors(repository: Path) -> None:
     """It takes what it can, answers those it has, and takes new ones as soon as there is room again."""
     limit = (160, 160)
     with gateway_process(
-        repository, None, lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limit), engine_threads=2
+        repository, None, lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limit), worker_threads=2
     ) as gateway:
         expected = expected_pictures(gateway)
         before = settled(gateway)

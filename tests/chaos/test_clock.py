@@ -39,7 +39,7 @@ def shifted(repository: Path, tmp_path: Path) -> Iterator[tuple[GatewayProcess, 
 
     shift.write_bytes(struct.pack("q", 0))
     environment = {"LD_PRELOAD": str(library), "WRONG_CLOCK_FILE": str(shift)}
-    with gateway_process(repository, environment, engine_threads=2) as gateway:
+    with gateway_process(repository, environment, worker_threads=2) as gateway:
         yield gateway, set_clock
 
 

@@ -38,7 +38,7 @@ def keys_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def guarded(repository: Path, keys_file: Path) -> Iterator[GatewayProcess]:
     """A gateway that asks for keys; whatever it prints is looked through for them at the end."""
-    with gateway_process(repository, api_keys_file=keys_file, log_level="debug", engine_threads=2) as gateway:
+    with gateway_process(repository, api_keys_file=keys_file, log_level="debug", worker_threads=2) as gateway:
         yield gateway
     for key in KEYS:
         assert key not in gateway.output
@@ -197,7 +197,7 @@ async def test_fairness_is_between_keys_and_not_between_machines(repository: Pat
     """One key's pictures fill the room; another key from the same machine still gets its turn."""
     (greedy_key, greedy), (modest_key, modest) = new_key("greedy"), new_key("modest")
     file = write_keys(tmp_path / "keys.toml", greedy, modest)
-    settings = {"api_keys_file": file, "max_running": 1, "max_waiting": 2, "engine_threads": 1}
+    settings = {"api_keys_file": file, "concurrency_limit": 1, "queue_capacity": 2, "worker_threads": 1}
     with gateway_process(repository, **settings) as gateway:
         async with (
             AsyncClient(gateway.address, api_key=greedy_key) as one,
@@ -208,12 +208,12 @@ async def test_fairness_is_between_keys_and_not_between_machines(repository: Pat
                 return await client.synthesize("slow", TINY, latents=[[SLOW_ONE_SECOND]])
 
             greedy_calls = [asyncio.ensure_future(slow(one)) for _ in range(3)]
-            await asyncio.to_thread(gateway.wait_for_metric, "maskweave_pictures_waiting 2.0")
+            await asyncio.to_thread(gateway.wait_for_metric, "maskweave_queue_depth 2.0")
             assert await slow(other)
             ended = await asyncio.gather(*greedy_calls, return_exceptions=True)
     assert sum(isinstance(each, Overloaded) for each in ended) == 1
 
 
 def test_the_key_is_not_in_any_other_form_in_the_log(guarded: GatewayProcess) -> None:
-    raw = base64.urlsafe_b64decode(STUDIO_KEY.removeprefix("mwk_") + "=")
+    raw = base64.urlsafe_b64decode(STUDIO_KEY.removeprefix("mwk_studio_") + "=")
     assert raw.hex() not in guarded.output

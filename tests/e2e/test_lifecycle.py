@@ -37,7 +37,7 @@ ONE_SECOND = [[SLOW_ONE_SECOND]]
 @pytest.fixture
 def own_gateway(repository: Path) -> Iterator[GatewayProcess]:
     """A gateway for one test, which may end it."""
-    with gateway_process(repository, engine_threads=2) as running:
+    with gateway_process(repository, worker_threads=2) as running:
         yield running
 
 
@@ -118,7 +118,7 @@ def test_sigterm_drains(own_gateway: GatewayProcess) -> None:
 
 
 def test_sigterm_goes_on_serving_while_balancers_notice(repository: Path) -> None:
-    with gateway_process(repository, drain_seconds=2) as gateway, channel_to(gateway) as channel:
+    with gateway_process(repository, shutdown_delay_seconds=2) as gateway, channel_to(gateway) as channel:
         health = health_pb2_grpc.HealthStub(channel)
         gateway.terminate()
         while health.Check(health_pb2.HealthCheckRequest(service=SERVICE)).status == SERVING:
@@ -143,7 +143,7 @@ def test_a_connection_of_some_age_is_ended_without_losing_a_call(repository: Pat
 
 def test_sigterm_waits_no_longer_than_the_grace(repository: Path) -> None:
     with (
-        gateway_process(repository, engine_threads=2, stop_grace_seconds=0.2) as gateway,
+        gateway_process(repository, worker_threads=2, shutdown_grace_seconds=0.2) as gateway,
         Client(gateway.address) as client,
         ThreadPoolExecutor() as pool,
     ):
@@ -157,7 +157,7 @@ def test_sigterm_waits_no_longer_than_the_grace(repository: Path) -> None:
 
 def test_a_second_signal_ends_the_process_at_once(repository: Path) -> None:
     with (
-        gateway_process(repository, engine_threads=2) as gateway,
+        gateway_process(repository, worker_threads=2) as gateway,
         Client(gateway.address) as client,
         ThreadPoolExecutor() as pool,
     ):
@@ -233,7 +233,7 @@ def test_closing_a_stream_before_its_first_picture_leaves_nothing_behind(own_gat
 
 def test_more_requests_than_allowed_are_refused_as_overload(repository: Path) -> None:
     with (
-        gateway_process(repository, engine_threads=1, max_concurrent=1) as gateway,
+        gateway_process(repository, worker_threads=1, max_concurrent_rpcs=1) as gateway,
         Client(gateway.address) as client,
         ThreadPoolExecutor() as pool,
     ):

@@ -105,8 +105,8 @@ def test_a_morph_that_is_left_early_frees_its_slot(dolls_client: Client, dolls: 
     assert next(frames).index == 0
     frames.close()
     dolls.wait_until_in_flight(0, "Morph")
-    dolls.wait_for_metric("maskweave_pictures_waiting 0.0")
-    dolls.wait_for_metric("maskweave_pictures_running 0.0")
+    dolls.wait_for_metric("maskweave_queue_depth 0.0")
+    dolls.wait_for_metric("maskweave_images_in_progress 0.0")
     made = float(
         next(
             line.rpartition(" ")[2]
@@ -123,12 +123,12 @@ def test_a_morph_ends_at_its_deadline(dolls_client: Client, dolls: GatewayProces
     )
     with pytest.raises(DeadlineExceeded):
         list(frames)
-    dolls.wait_for_metric("maskweave_pictures_waiting 0.0")
+    dolls.wait_for_metric("maskweave_queue_depth 0.0")
 
 
 def test_a_morph_has_room_for_all_of_its_frames_or_is_refused(dolls_repository: Path) -> None:
     with (
-        gateway_process(dolls_repository, max_running=1, max_waiting=4) as gateway,
+        gateway_process(dolls_repository, concurrency_limit=1, queue_capacity=4) as gateway,
         Client(gateway.address) as client,
         grpc.insecure_channel(gateway.address, (("grpc.enable_retries", 0),)) as channel,
         Client(channel=channel) as once,
@@ -149,7 +149,7 @@ def test_interactive_pictures_pass_a_morph_that_nobody_waits_for(
     dolls_client.synthesize("dolls", LABEL_MAP, seed=1)
     dolls.wait_until_in_flight(1, "Morph")
     waiting = next(
-        line for line in dolls.get("/metrics").splitlines() if line.startswith("maskweave_pictures_waiting")
+        line for line in dolls.get("/metrics").splitlines() if line.startswith("maskweave_queue_depth")
     )
     assert float(waiting.rpartition(" ")[2]) > 0, "the picture was made before the frames that came before it"
     frames.close()

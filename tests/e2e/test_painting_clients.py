@@ -176,7 +176,7 @@ async def test_nobody_there(label_map: Labels) -> None:
 
 def test_idle_sessions_are_told_why_they_ended(repository: Path, label_map: Labels) -> None:
     with (
-        gateway_process(repository, paint_idle_seconds=0.3) as gateway,
+        gateway_process(repository, paint_idle_timeout_seconds=0.3) as gateway,
         Client(gateway.address) as client,
         client.paint("faces64", label_map) as session,
         pytest.raises(DeadlineExceeded) as caught,

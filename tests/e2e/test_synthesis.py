@@ -206,7 +206,7 @@ def test_stream_gives_the_same_pictures_as_the_unary_call(client: Client, label_
 def test_stream_sends_what_is_ready_before_what_is_not(repository: Path) -> None:
     slow_then_fast = [[SLOW_ONE_SECOND], [0.0]]
     with (
-        gateway_process(repository, engine_threads=2) as gateway,
+        gateway_process(repository, worker_threads=2) as gateway,
         Client(gateway.address) as client,
     ):
         label_map = np.zeros((4, 4), np.uint8)

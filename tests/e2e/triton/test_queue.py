@@ -112,7 +112,7 @@ async def test_cancelled_calls_leave_the_queue_of_a_model(
 async def test_cancelled_calls_to_an_ensemble_are_dropped_where_they_wait(triton: TritonProcess) -> None:
     """Triton does not take them out of the queues of an ensemble's steps; what it has not got is dropped."""
     executed = triton.count(STAGE, "execution_count")
-    with triton_backed(triton, max_running=1) as gateway:
+    with triton_backed(triton, concurrency_limit=1) as gateway:
         async with AsyncClient(gateway.address) as client:
             running = asyncio.create_task(client.synthesize("slow", SMALL, latents=latent(1)))
             await asyncio.sleep(0.3)

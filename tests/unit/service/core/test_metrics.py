@@ -79,10 +79,10 @@ def test_a_cached_stage_is_a_hit_and_stays_out_of_the_latencies() -> None:
 def test_the_admission_is_shown_as_it_is_when_it_is_looked_at() -> None:
     metrics, waiting, running = Metrics(), [3], [2]
     metrics.watch_admission(lambda: waiting[0], lambda: running[0])
-    assert _value(metrics, "maskweave_pictures_waiting") == 3
+    assert _value(metrics, "maskweave_queue_depth") == 3
     waiting[0], running[0] = 0, 1
-    assert _value(metrics, "maskweave_pictures_waiting") == 0
-    assert _value(metrics, "maskweave_pictures_running") == 1
+    assert _value(metrics, "maskweave_queue_depth") == 0
+    assert _value(metrics, "maskweave_images_in_progress") == 1
 
 
 def test_two_objects_count_apart() -> None:

@@ -8,8 +8,8 @@ import grpc
 import pytest
 
 from maskweave.v1 import synthesis_pb2 as pb
+from service.access.keys import Keys
 from service.core.errors import PermissionDenied, Unauthenticated
-from service.core.keys import Keys
 from service.core.metrics import Metrics, Rpc
 from service.rpc.access import METHOD_SCOPES, Access
 from service.rpc.calls import Calls

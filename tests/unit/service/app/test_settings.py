@@ -3,8 +3,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from service.core import settings
-from service.core.settings import Settings, available_cpus
+from service.app.settings import Settings
 
 
 @pytest.fixture(autouse=True)
@@ -32,12 +31,12 @@ def test_flags_win_over_the_environment_and_that_over_defaults(monkeypatch: pyte
     [
         ("GRPC_PORT", "65536"),
         ("HTTP_PORT", "-1"),
-        ("ENGINE_THREADS", "0"),
+        ("WORKER_THREADS", "0"),
         ("RESPONSE_CACHE_BYTES", "-1"),
-        ("MAX_CONCURRENT", "0"),
+        ("MAX_CONCURRENT_RPCS", "0"),
         ("MAX_MESSAGE_BYTES", "12"),
         ("DEFAULT_TIMEOUT_SECONDS", "0"),
-        ("STOP_GRACE_SECONDS", "-0.1"),
+        ("SHUTDOWN_GRACE_SECONDS", "-0.1"),
         ("LOG_LEVEL", "loud"),
         ("LOG_FORMAT", "xml"),
     ],
@@ -67,23 +66,3 @@ def test_describe_lists_every_setting_with_its_value() -> None:
 
 def test_every_setting_explains_itself() -> None:
     assert all(field.description for field in Settings.model_fields.values())
-
-
-@pytest.mark.parametrize(
-    ("cpu_max", "expected"),
-    [("200000 100000", 2), ("50000 100000", 1), ("max 100000", 4), ("1600000 100000", 4), ("", 4)],
-)
-def test_cpus_are_cut_to_the_quota_of_the_container(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cpu_max: str, expected: int
-) -> None:
-    file = tmp_path / "cpu.max"
-    file.write_text(cpu_max)
-    monkeypatch.setattr(settings, "_CGROUP_CPU_MAX", file)
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2, 3})
-    assert available_cpus() == expected
-
-
-def test_without_a_quota_the_affinity_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "_CGROUP_CPU_MAX", tmp_path / "absent")
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 5, 7})
-    assert available_cpus() == 3

@@ -15,9 +15,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from service.core.configuration import ConfigurationError
-from service.core.secrets import redacted
-from service.core.settings import Settings
+from service.app.settings import Settings
+from service.core.errors import ConfigurationError
+from service.core.redaction import redacted
 
 ENVIRONMENT_PREFIX = str(Settings.model_config["env_prefix"])
 

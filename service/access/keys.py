@@ -1,8 +1,10 @@
 """API keys: how they are made, how they are kept, and whether one that was presented is among them.
 
-A key is 256 random bits. What is kept of it is a salted hash, so that who reads the file can call nobody's
-gateway. The hash is a fast one, BLAKE2b: slow hashes are for passwords, which can be guessed; 256 random
-bits cannot, and a slow hash would let anyone keep the gateway busy with wrong keys.
+A key is `mwk_<id>_<secret>`. The id is public: it finds the entry, so that looking a key up costs one hash
+however many there are. The secret is 256 random bits in base64url. What is kept is a salted hash of the
+whole key, so that who reads the file can call nobody's gateway. The hash is a fast one, BLAKE2b: slow hashes
+are for passwords, which can be guessed; 256 random bits cannot, and a slow hash would let anyone keep the
+gateway busy with wrong keys.
 """
 
 from __future__ import annotations
@@ -14,18 +16,26 @@ import json
 import math
 import secrets
 import tomllib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from service.core.configuration import ConfigurationError
-from service.core.secrets import KEY_BYTES, KEY_PREFIX
+from service.core.errors import ConfigurationError
+from service.core.redaction import KEY_PREFIX
 
 _HASH_BYTES = 32
+_KEY_BYTES = 32
 _SALT_BYTES = 16
-_MAX_PRESENTED_CHARS = 256
+_SECRET_CHARS = 43  # 32 bytes in base64 without padding
+_SEPARATOR = "_"
+_MAX_ID_CHARS = 64
+_MAX_KEY_CHARS = len(KEY_PREFIX) + _MAX_ID_CHARS + len(_SEPARATOR) + _SECRET_CHARS
+_MAX_PROBLEMS = 20
+# tomllib takes a minute for one name of 50 000 parts; no line of a file of keys has more than a few dots.
+_MAX_DOTS_A_LINE = 100
 _HEXADECIMAL = r"^(?:[0-9a-f]{2})+$"
 
 
@@ -100,14 +110,15 @@ def make_key(
     Raises:
         KeysError: The entry would not be accepted.
     """
-    # Unpadded, because "=" is no fun in shells.
-    key = KEY_PREFIX + base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)).decode().rstrip("=")
+    # Without padding, because "=" has to be quoted in shells.
+    secret = base64.urlsafe_b64encode(secrets.token_bytes(_KEY_BYTES)).decode().rstrip("=")
+    key = f"{KEY_PREFIX}{key_id}{_SEPARATOR}{secret}"
     salt = secrets.token_hex(_SALT_BYTES)
     try:
         entry = KeyEntry(
             id=key_id,
             salt=salt,
-            hash=_digest(_salted(salt), key.encode()).hex(),
+            hash=_digest(salt, key).hex(),
             scopes=frozenset(scopes),
             requests_per_second=requests_per_second,
             burst=burst,
@@ -119,17 +130,21 @@ def make_key(
 
 
 class Keys:
-    """The keys that a gateway accepts.
+    """The keys that a gateway accepts. Never changes: a changed file makes another one.
 
     Args:
-        entries: What is kept of each.
+        entries: What is kept of each; their ids differ.
     """
 
     def __init__(self, entries: Sequence[KeyEntry]) -> None:
-        self._entries = tuple(entries)
-        self._hashes = [(_salted(entry.salt), bytes.fromhex(entry.hash), entry) for entry in self._entries]
-        self._own_salt = hashlib.blake2b(key=secrets.token_bytes(_SALT_BYTES), digest_size=_HASH_BYTES)
-        self._found: dict[bytes, KeyEntry] = {}
+        self._entries = {entry.id: entry for entry in entries}
+        # An id that is not known costs a hash too, so that the time does not tell which ids there are.
+        self._unknown = KeyEntry(
+            id="unknown",
+            salt=secrets.token_hex(_SALT_BYTES),
+            hash=secrets.token_hex(_HASH_BYTES),
+            scopes=frozenset(Scope),
+        )
 
     def __len__(self) -> int:
         """How many there are."""
@@ -137,29 +152,31 @@ class Keys:
 
     def __iter__(self) -> Iterator[KeyEntry]:
         """The entries in the order of the file."""
-        return iter(self._entries)
+        return iter(self._entries.values())
 
     def find(self, key: str) -> KeyEntry | None:
-        """The entry of a key; None when there is none.
+        """The entry of a key that a caller presented; None when it is not one of these.
 
-        Every entry is compared, so that the time tells neither which one matched nor how nearly one did. A
-        key that was found is remembered by a hash with a salt of this process: looking that up tells
-        nothing either, and spares callers the other entries from their second call on.
+        Costs one hash and one comparison in constant time, whatever was presented and however many keys
+        there are; text that has not the form of a key costs nothing.
         """
-        if len(key) > _MAX_PRESENTED_CHARS:
-            return None  # no key of ours, and not worth hashing
-        encoded = key.encode("utf-8", "surrogatepass")
-        own = _digest(self._own_salt, encoded)
-        if (found := self._found.get(own)) is not None:
-            return found
-        matches = [
-            entry
-            for salted, kept, entry in self._hashes
-            if hmac.compare_digest(_digest(salted, encoded), kept)
-        ]
-        if not matches:
+        key_id = _id_of(key)
+        if key_id is None:
             return None
-        return self._found.setdefault(own, matches[0])
+        entry = self._entries.get(key_id, self._unknown)
+        matches = hmac.compare_digest(_digest(entry.salt, key), bytes.fromhex(entry.hash))
+        return entry if matches and entry is not self._unknown else None
+
+    def current(self, entry: KeyEntry) -> KeyEntry | None:
+        """What has become of a key that was found earlier, in these or in other keys: its entry here.
+
+        Its scopes and limits may be others by now. None when the key has been revoked: its id is gone, or
+        belongs to another key. For sessions, which check their key at every frame: nothing is hashed, and
+        nobody has to hold on to the key itself.
+        """
+        now = self._entries.get(entry.id)
+        same = now is not None and (now.salt, now.hash) == (entry.salt, entry.hash)
+        return now if same else None
 
 
 def parse_keys(text: str) -> Keys:
@@ -168,31 +185,47 @@ def parse_keys(text: str) -> Keys:
     Raises:
         KeysError: It is not TOML, or an entry is not as `KeyEntry` has it, or two have the same id.
     """
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.count(".") > _MAX_DOTS_A_LINE:
+            raise KeysError([f"is not a file of keys: line {number} has more than {_MAX_DOTS_A_LINE} dots"])
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise KeysError([f"is not TOML: {error}"]) from None
-    problems = [f"{name}: no such table; allowed: [[keys]]" for name in document if name != "keys"]
+    except RecursionError:
+        raise KeysError(["is not a file of keys: it is nested too deeply"]) from None
+    except ValueError as error:  # besides bad TOML, numbers of thousands of digits
+        raise KeysError([f"is not TOML: {_shortened(str(error))}"]) from None
+    problems = [
+        f"{_shortened(name)}: no such table; allowed: [[keys]]" for name in document if name != "keys"
+    ]
     tables = document.get("keys", [])
     if not isinstance(tables, list):
         raise KeysError([*problems, "keys: is not a list of tables; allowed: [[keys]], once for each key"])
     entries: list[KeyEntry] = []
     for number, table in enumerate(tables, 1):
         name = table.get("id") if isinstance(table, dict) else None
-        where = f"key {name if isinstance(name, str) else number}"
+        where = f"key {_shortened(name) if isinstance(name, str) else number}"
         try:
             entries.append(KeyEntry.model_validate(table))
         except ValidationError as error:
             problems += _problems(error, f"{where}: ")
-    ids = [entry.id for entry in entries]
+        except RecursionError:  # pydantic walks into what is nested
+            problems.append(f"{where}: is nested too deeply")
     problems += [
-        f"key {name}: {ids.count(name)} entries have this id"
-        for name in sorted(set(ids))
-        if ids.count(name) > 1
+        f"key {name}: {count} entries have this id"
+        for name, count in sorted(Counter(entry.id for entry in entries).items())
+        if count > 1
     ]
     if problems:
-        raise KeysError(problems)
+        more = len(problems) - _MAX_PROBLEMS
+        raise KeysError([*problems[:_MAX_PROBLEMS], *([f"and {more} more problems"] if more > 0 else ())])
     return Keys(entries)
+
+
+def _id_of(key: str) -> str | None:
+    """The id in a text of the form of a key."""
+    start, end = len(KEY_PREFIX), len(key) - _SECRET_CHARS - len(_SEPARATOR)
+    well_formed = key.startswith(KEY_PREFIX) and start < end and key[end] == _SEPARATOR
+    return key[start:end] if well_formed and len(key) <= _MAX_KEY_CHARS else None
 
 
 def _problems(error: ValidationError, where: str) -> list[str]:
@@ -203,11 +236,11 @@ def _problems(error: ValidationError, where: str) -> list[str]:
     ]
 
 
-def _salted(salt: str) -> hashlib.blake2b:
-    return hashlib.blake2b(key=bytes.fromhex(salt), digest_size=_HASH_BYTES)
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MAX_KEY_CHARS else f"{text[:_MAX_KEY_CHARS]}..."
 
 
-def _digest(salted: hashlib.blake2b, key: bytes) -> bytes:
-    digest = salted.copy()
-    digest.update(key)
-    return digest.digest()
+def _digest(salt: str, key: str) -> bytes:
+    # Whatever characters were presented; a surrogate is not one that could be encoded otherwise.
+    encoded = key.encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(encoded, key=bytes.fromhex(salt), digest_size=_HASH_BYTES).digest()

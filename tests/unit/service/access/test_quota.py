@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.access.keys import KeyEntry, Keys, Scope, make_key
+from service.access.quota import Quotas, TokenBucket
 from service.core.errors import QuotaExceeded
-from service.core.keys import KeyEntry, Keys, Scope, make_key
-from service.core.quota import Quotas, TokenBucket
 
 
 class Clock:
@@ -145,3 +145,23 @@ def test_limits_of_a_new_file_hold_at_once() -> None:
     assert caught.value.retry_after_seconds == pytest.approx(2)
     with quotas.use(entry()):  # no limit any more
         pass
+
+
+def test_every_frame_of_a_session_takes_from_the_rate_by_the_limits_of_the_moment() -> None:
+    clock = Clock()
+    quotas, key = Quotas(clock), entry(requests_per_second=2, burst=3, max_concurrent=1)
+    with quotas.use(key):
+        quotas.charge(key)
+        quotas.charge(key)
+        for _ in range(3):
+            with pytest.raises(QuotaExceeded) as caught:
+                quotas.charge(key)
+            assert caught.value.retry_after_seconds == pytest.approx(0.5)
+        clock.now += 0.5
+        quotas.charge(key)
+        slower = key.model_copy(update={"requests_per_second": 0.5})
+        clock.now += 0.25
+        with pytest.raises(QuotaExceeded) as caught:
+            quotas.charge(slower)
+        assert caught.value.retry_after_seconds == pytest.approx(1)
+        quotas.charge(key.model_copy(update={"requests_per_second": None}))

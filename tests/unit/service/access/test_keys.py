@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from contextlib import suppress
 from typing import Any
@@ -10,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.core.keys import KeyEntry, Keys, KeysError, Scope, make_key, parse_keys
-from service.core.secrets import redacted
+from service.access.keys import KeyEntry, Keys, KeysError, Scope, make_key, parse_keys
+from service.core.redaction import redacted
 
 KEY, ENTRY = make_key("studio", [Scope.SYNTHESIZE], requests_per_second=2.5, max_concurrent=3)
 OTHER_KEY, OTHER = make_key("lab", [Scope.ADMIN, Scope.EDIT])
@@ -30,43 +31,84 @@ def test_nothing_else_is_a_key(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "almost", ["", KEY[:-1], KEY + "a", KEY.lower(), ENTRY.hash, "x" * 10_000, "\udcff", "é"]
+    "almost",
+    [
+        *("", KEY[:-1], KEY + "a", KEY.swapcase(), ENTRY.hash, "x" * 10_000, "\udcff", "é"),
+        *(KEY.replace("studio", ""), KEY.replace("studio_", ""), KEY.replace("studio", "\udcff")),
+        *(
+            KEY[:-1] + "\udcff",
+            KEY.replace("studio", "s" * 64),
+            KEY.replace("mwk_", "MWK_"),
+            "mwk__" + "a" * 43,
+        ),
+    ],
 )
 def test_almost_a_key_is_none(almost: str) -> None:
     assert Keys([ENTRY]).find(almost) is None
 
 
-def test_every_entry_is_compared_whichever_matches(monkeypatch: pytest.MonkeyPatch) -> None:
-    compared = 0
-    compare = hmac.compare_digest
+@pytest.mark.parametrize("number", [1, 10_000])
+@pytest.mark.parametrize("presented", ["first", "last", "wrong secret", "unknown id"])
+def test_a_lookup_costs_one_hash_and_one_comparison_however_many_keys_there_are(
+    presented: str, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies = [ENTRY.model_copy(update={"id": f"key-{count}"}) for count in range(number)]
+    keys = Keys([ENTRY, *copies, OTHER])
+    key, found = {
+        "first": (KEY, ENTRY),
+        "last": (OTHER_KEY, OTHER),
+        "wrong secret": (make_key("studio", [Scope.EDIT])[0], None),
+        "unknown id": (make_key("nobody", [Scope.EDIT])[0], None),
+    }[presented]
+    counted: list[str] = []
+    compare, blake2b = hmac.compare_digest, hashlib.blake2b
 
-    def counting(left: bytes, right: bytes) -> bool:
-        nonlocal compared
-        compared += 1
+    def counting_compare(left: bytes, right: bytes) -> bool:
+        counted.append("comparison")
         return compare(left, right)
 
-    monkeypatch.setattr(hmac, "compare_digest", counting)
-    keys = Keys([ENTRY, OTHER, OTHER])
-    keys.find(KEY)
-    assert compared == 3
-    for _ in range(2):
-        keys.find(KEY + "x")
-    assert compared == 9
+    def counting_hash(*args: Any, **options: Any) -> object:
+        counted.append("hash")
+        return blake2b(*args, **options)
+
+    monkeypatch.setattr(hmac, "compare_digest", counting_compare)
+    monkeypatch.setattr(hashlib, "blake2b", counting_hash)
+    assert keys.find(key) == found
+    assert sorted(counted) == ["comparison", "hash"]
 
 
-def test_a_key_is_found_again() -> None:
-    keys = Keys([ENTRY, OTHER])
-    assert [keys.find(KEY) for _ in range(3)] == [ENTRY] * 3
-    assert keys.find(OTHER_KEY) == OTHER
+@pytest.mark.parametrize("name", ["a", "a_b", "_".join("abc"), "a-b.c_d", "0" * 64])
+def test_any_id_is_found_in_its_key(name: str) -> None:
+    key, entry = make_key(name, [Scope.EDIT])
+    assert key.startswith(f"mwk_{name}_")
+    assert Keys([ENTRY, entry]).find(key) == entry
+
+
+def test_an_entry_under_another_id_does_not_let_the_key_in() -> None:
+    assert Keys([ENTRY.model_copy(update={"id": "lab"})]).find(KEY) is None
+
+
+def test_a_key_that_was_found_is_followed_through_changes_of_the_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    changed = ENTRY.model_copy(update={"burst": 9, "scopes": frozenset({Scope.EDIT})})
+    replaced = make_key("studio", [Scope.SYNTHESIZE])[1]
+    monkeypatch.delattr(hashlib, "blake2b")  # it costs no hash
+    assert Keys([OTHER, ENTRY]).current(ENTRY) == ENTRY
+    assert Keys([changed]).current(ENTRY) == changed
+    assert Keys([OTHER]).current(ENTRY) is None
+    assert Keys([replaced]).current(ENTRY) is None
 
 
 def test_what_is_kept_has_nothing_of_the_key() -> None:
-    assert KEY.removeprefix("mwk_")[:8] not in ENTRY.to_toml()
+    assert KEY.removeprefix("mwk_studio_")[:8] not in ENTRY.to_toml()
     assert ENTRY.hash not in repr(ENTRY)
 
 
 def test_the_same_key_has_another_hash_under_another_salt() -> None:
     assert len({make_key("a", [Scope.EDIT])[1].salt for _ in range(8)}) == 8
+    other_salt = ENTRY.model_copy(update={"salt": OTHER.salt})
+    assert Keys([other_salt]).find(KEY) is None
 
 
 def test_an_entry_is_read_as_it_was_written() -> None:
@@ -141,6 +183,38 @@ def test_any_text_is_keys_or_refused(text: str) -> None:
         assert len(parse_keys(text)) == 0
 
 
+NUMBER, DEPTH = "9" * 5_000, 50_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"a = {NUMBER}",
+        entry_with(burst=NUMBER),
+        entry_with(requests_per_second=f"{NUMBER}.0"),
+        entry_with(burst="[" * DEPTH + "]" * DEPTH),
+        entry_with(burst="{a=" * DEPTH + "1" + "}" * DEPTH),
+        entry_with(extra="[" * 300 + "]" * 300),
+        ".".join("a" * DEPTH) + " = 1",
+        "[" + ".".join("a" * DEPTH) + "]",
+        "\0",
+        "\ufeff" + ENTRY.to_toml(),
+    ],
+    ids=range(10),
+)
+def test_hostile_text_is_refused_in_a_few_words(text: str) -> None:
+    with pytest.raises(KeysError) as caught:
+        parse_keys(text)
+    assert len(str(caught.value)) < 1000
+
+
+def test_of_very_many_problems_the_first_are_told() -> None:
+    with pytest.raises(KeysError) as caught:
+        parse_keys((entry_with(burst=0) + "\n") * 5_000)
+    assert caught.value.problems[-1] == "and 4980 more problems"
+    assert len(caught.value.problems) == 21
+
+
 @pytest.mark.parametrize("text", [KEY, f"x{KEY}y", f"'authorization': 'Bearer {KEY}'"])
 def test_keys_are_masked_wherever_they_stand(text: str) -> None:
     assert KEY[:12] not in redacted(text)
@@ -163,7 +237,9 @@ def test_a_burst_is_a_seconds_worth_unless_it_says_otherwise() -> None:
     assert size(requests_per_second=2.5, burst=10) == 10
 
 
-def test_entries_do_not_change() -> None:
+@pytest.mark.parametrize("field", list(KeyEntry.model_fields))
+def test_entries_do_not_change(field: str) -> None:
+    before = ENTRY.model_dump()
     with pytest.raises(ValueError, match="frozen"):
-        ENTRY.id = "b"
-    assert isinstance(ENTRY, KeyEntry)
+        setattr(ENTRY, field, getattr(OTHER, field))
+    assert ENTRY.model_dump() == before

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from service.access.keys import KeyEntry, Keys
 from service.core.errors import QuotaExceeded
-from service.core.keys import KeyEntry, Keys
 
 _LEAST_WAIT_SECONDS = 0.001
 
@@ -70,7 +70,7 @@ class Quotas:
 
     @contextmanager
     def use(self, entry: KeyEntry) -> Iterator[None]:
-        """Count one request of a key as in progress inside this context.
+        """Count one request of a key as in progress inside this context, and take it from the key's rate.
 
         Raises:
             QuotaExceeded: The key is at one of its limits; nothing has been taken from the other.
@@ -84,6 +84,17 @@ class Quotas:
             yield
         finally:
             usage.in_progress -= 1
+
+    def charge(self, entry: KeyEntry) -> None:
+        """Take one request from a key's rate, for work inside a request that `use` counts already.
+
+        A frame of a painting session, for example. The limits are those of the entry that is given: pass
+        what `Keys.current` tells, so that changed limits hold for sessions in progress.
+
+        Raises:
+            QuotaExceeded: The key is at its rate; it tells when to come back. Nothing has been taken.
+        """
+        self._take(entry, self._usages.setdefault(entry.id, _Usage()))
 
     def keep_only(self, keys: Keys) -> None:
         """Forget the keys that there are no more, once nothing of theirs is in progress."""

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from service.core.keys import Scope, make_key
-from service.core.settings import Settings
-from service.core.sources import SettingsError, read_settings
+from service.access.keys import Scope, make_key
+from service.app.settings import Settings
+from service.app.sources import SettingsError, read_settings
 
 
 @pytest.fixture(autouse=True)
@@ -24,13 +24,13 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_flags_then_environment_then_file_then_defaults(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file.write_text("grpc_port = 1\nhttp_port = 1\nmax_concurrent = 1\nreflection = false\n")
+    file.write_text("grpc_port = 1\nhttp_port = 1\nmax_concurrent_rpcs = 1\nreflection = false\n")
     monkeypatch.setenv("MASKWEAVE_GRPC_PORT", "2")
     monkeypatch.setenv("maskweave_http_port", "2")
     settings = read_settings({"grpc_port": "3"}, file)
-    assert (settings.grpc_port, settings.http_port, settings.max_concurrent) == (3, 2, 1)
+    assert (settings.grpc_port, settings.http_port, settings.max_concurrent_rpcs) == (3, 2, 1)
     assert settings.reflection is False
-    assert settings.max_waiting == Settings().max_waiting
+    assert settings.queue_capacity == Settings().queue_capacity
 
 
 def test_the_documented_file_is_one(tmp_path: Path) -> None:
@@ -50,24 +50,24 @@ def problems(flags: dict[str, str] | None = None, file: Path | None = None) -> t
 def test_every_bad_value_is_told_with_its_source_and_what_is_allowed(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file.write_text('max_waiting = -1\nlog_format = "xml"\n')
+    file.write_text('queue_capacity = -1\nlog_format = "xml"\n')
     monkeypatch.setenv("MASKWEAVE_HTTP_PORT", "x")
     told = problems({"grpc_port": "65536"}, file)
     assert told == (
         "grpc_port (--grpc-port): got '65536'; allowed: less than or equal to 65535",
         "http_port (MASKWEAVE_HTTP_PORT): got 'x'; allowed: a valid integer, "
         "unable to parse string as an integer",
-        f"max_waiting ({file}): got -1; allowed: greater than or equal to 0",
+        f"queue_capacity ({file}): got -1; allowed: greater than or equal to 0",
         f"log_format ({file}): got 'xml'; allowed: 'text' or 'json'",
     )
 
 
 def test_unknown_names_in_the_file_are_refused_by_name(file: Path) -> None:
-    file.write_text("grpc_prot = 1\nmax_waiting = -1\n[tls]\ncertificate = 1\n")
+    file.write_text("grpc_prot = 1\nqueue_capacity = -1\n[tls]\ncertificate = 1\n")
     told = problems(file=file)
     assert told[0] == f"grpc_prot ({file}): no such setting; did you mean grpc_port?"
     assert told[1].startswith(f"tls ({file}): no such setting")
-    assert told[2].startswith("max_waiting")
+    assert told[2].startswith("queue_capacity")
 
 
 @pytest.mark.parametrize(
@@ -91,6 +91,18 @@ def test_a_file_that_cannot_be_read_is_named(file: Path, content: str | bytes | 
         ({"tls_key": "a"}, "tls_certificate: not set"),
         ({"tls_client_ca": "a"}, "tls_client_ca: needs tls_certificate"),
         ({"health_open": "false"}, "health_open: got False without api_keys_file"),
+        ({"forwarded_for_header": "x-forwarded-for"}, "trusted_proxies: not set"),
+        ({"trusted_proxies": "10.0.0.1"}, "forwarded_for_header: not set"),
+        (
+            {"forwarded_for_header": "X-Forwarded-For", "trusted_proxies": "unix"},
+            "forwarded_for_header: got 'X-Forwarded-For'; allowed: ",
+        ),
+        ({"forwarded_for_header": "forwarded", "trusted_proxies": "unix"}, "got 'forwarded'; allowed: "),
+        ({"forwarded_for_header": "trace-bin", "trusted_proxies": "unix"}, "got 'trace-bin'; allowed: "),
+        (
+            {"forwarded_for_header": "x-real-ip", "trusted_proxies": "unix, 10.0.0.1/8"},
+            "trusted_proxies: 10.0.0.1/8 has host bits set; allowed: ",
+        ),
         ({"reflection_open": "false"}, "reflection_open: got False without api_keys_file"),
     ],
 )
@@ -119,3 +131,10 @@ def test_a_key_in_a_setting_is_neither_printed_nor_repeated() -> None:
     key, _ = make_key("a", [Scope.EDIT])
     assert key not in read_settings({"api_keys_file": key}).describe()
     assert key[:20] not in "".join(problems({"grpc_port": key}))
+
+
+def test_trusted_proxies_are_read_from_one_setting() -> None:
+    settings = read_settings({"forwarded_for_header": "x-real-ip", "trusted_proxies": "10.0.0.0/8, ::1,unix"})
+    assert [settings.proxies.trusts(each) for each in ("10.1.2.3", "::1", "unix", "192.0.2.1")] == [
+        *(True, True, True, False)
+    ]
