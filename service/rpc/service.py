@@ -75,7 +75,7 @@ class SynthesisService:
                 (_rpc("Morph"), Kind.WORK, self.morph),
                 (_rpc("Edit"), Kind.WORK, self.edit),
                 (_rpc("EncodeStyles"), Kind.WORK, self.encode_styles),
-                (_rpc("Paint"), Kind.SESSION, self._sessions.paint),
+                (_rpc("Paint"), Kind.SESSION, self.paint),
             )
         }
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE_NAME, handlers),))
@@ -164,6 +164,10 @@ class SynthesisService:
             lambda encoded: replies.encode_styles_message(encoded, model.version, call.elapsed_seconds),
         )
         await call.send(reply)
+
+    async def paint(self, call: Call) -> None:
+        """Answer `Paint`."""
+        await self._sessions.paint(call)
 
     def _describe(self, model: Model) -> pb.Model:
         return model_to_proto(model, self._limits, self._max_message_bytes)

@@ -15,7 +15,7 @@ from maskweave.v1 import synthesis_pb2 as pb
 from maskweave.v1 import synthesis_pb2_grpc as pb_grpc
 from maskweave_client import AsyncClient, Client, InvalidRequest, NotFound
 from service.core.limits import LIMITS
-from service.synthesis.edit_orders import DEFAULT_BLEND_WIDTH
+from service.synthesis.validation.edits import DEFAULT_BLEND_WIDTH
 from tests.support.faces64_editing import write_editor
 from tests.support.faces64_repository import write_faces64
 from tests.support.gateway_process import GatewayProcess, run_serve

@@ -18,7 +18,7 @@ from maskweave_client import (
     blend,
 )
 from service.core.limits import LIMITS
-from service.synthesis.starts import normal_from_seed
+from service.synthesis.validation.latents import normal_from_seed
 from tests.support.dolls_pack import (
     BACKGROUND,
     EYES,

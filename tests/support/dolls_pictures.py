@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskweave_client import Client, Picture, Style
-from service.synthesis.starts import normal_from_seed
+from service.synthesis.validation.latents import normal_from_seed
 from tests.support.dolls_pack import LABEL_MAP, SIZE, STYLE_OF_CLASS, STYLES
 from tests.support.small_pack import LATENT_SCALE
 

@@ -194,6 +194,8 @@ class FakeEngine:
 
     async def run(self, task: Task[T], context: InferenceContext = InferenceContext()) -> T:  # noqa: B008 - frozen
         """Run a task; it is closed when the call is cancelled or late."""
+        if context.timeout is not None and context.timeout <= 0:
+            raise DeadlineExceeded("The deadline had passed before the work began.")
         self.running += 1
         self.most_running = max(self.most_running, self.running)
         outcome: InferenceResult | Exception | None = None

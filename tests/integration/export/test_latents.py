@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from service.synthesis.registry.models import Model
-from service.synthesis.starts import latent_from_seed
+from service.synthesis.validation.latents import latent_from_seed
 from training.config import load_config
 from training.data.samples import latents_of
 

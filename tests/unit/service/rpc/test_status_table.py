@@ -21,7 +21,7 @@ from service.core.errors import (
     Unauthenticated,
     Unavailable,
 )
-from service.core.statuses import STATUS_CODES, describe
+from service.rpc.status import STATUS_CODES, describe
 
 EXAMPLES: list[tuple[MaskweaveError, grpc.StatusCode]] = [
     (InvalidArgument("images", 0, "1 to 16"), grpc.StatusCode.INVALID_ARGUMENT),

@@ -1,17 +1,20 @@
-"""Who is let in, in which order, and who is sent away."""
+"""Who is admitted, in which order, and who is evicted."""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import ExitStack
+import math
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.core.admission import Admission, Visit
 from service.core.errors import Overloaded
+from service.scheduling.queue import RequestQueue, Ticket
 
 INTERACTIVE, BATCH = 1, 2
 
@@ -26,12 +29,37 @@ class Clock:
         return self.now
 
 
+@contextmanager
+def admitted(
+    queue: RequestQueue, images: int, *, caller: str, priority: int, seconds_left: float = math.inf
+) -> Iterator[Ticket]:
+    """Hold a ticket inside this context."""
+    ticket = queue.enter("m", images, caller=caller, priority=priority, seconds_left=seconds_left)
+    try:
+        yield ticket
+    finally:
+        queue.leave(ticket)
+
+
+@asynccontextmanager
+async def turn(queue: RequestQueue, ticket: Ticket, clock: Clock | None = None) -> AsyncIterator[None]:
+    """Have a turn inside this context."""
+    await queue.acquire(ticket)
+    began = clock() if clock else 0.0
+    seconds = None
+    try:
+        yield
+        seconds = clock() - began if clock else None
+    finally:
+        queue.release(ticket, seconds)
+
+
 class Room:
-    """An admission with requests that hold their turns until they are let go."""
+    """A queue with requests that hold their turns until they are let go."""
 
     def __init__(self, *, slots: int = 1, room: int = 4) -> None:
         self.clock = Clock()
-        self.admission = Admission(slots=slots, room=room, clock=self.clock)
+        self.queue = RequestQueue(concurrency_limit=slots, capacity=room, clock=self.clock)
         self.order: list[str] = []
         self.gates: dict[str, asyncio.Event] = {}
         self.tasks: dict[str, asyncio.Task[None]] = {}
@@ -57,11 +85,11 @@ class Room:
         await asyncio.wait_for(asyncio.gather(*(self.tasks[name] for name in names)), 5)
 
     async def _request(self, name: str, pictures: int, caller: str, priority: int) -> None:
-        with self.admission.enter("m", pictures, caller=caller, priority=priority) as visit:
-            await asyncio.gather(*(self._picture(name, visit) for _ in range(pictures)))
+        with admitted(self.queue, pictures, caller=caller, priority=priority) as ticket:
+            await asyncio.gather(*(self._image(name, ticket) for _ in range(pictures)))
 
-    async def _picture(self, name: str, visit: Visit) -> None:
-        async with self.admission.turn(visit):
+    async def _image(self, name: str, ticket: Ticket) -> None:
+        async with turn(self.queue, ticket, self.clock):
             self.order.append(name)
             await self.gates[name].wait()
 
@@ -71,11 +99,11 @@ async def test_no_more_than_the_slots_run_and_the_rest_goes_by_age() -> None:
     for name in "abcd":
         await room.come(name)
     assert room.order == ["a", "b"]
-    assert (room.admission.running, room.admission.waiting) == (2, 2)
+    assert (room.queue.in_progress, room.queue.depth) == (2, 2)
     for name in "abcd":
         await room.go(name)
     assert room.order == ["a", "b", "c", "d"]
-    assert (room.admission.running, room.admission.waiting) == (0, 0)
+    assert (room.queue.in_progress, room.queue.depth) == (0, 0)
 
 
 async def test_interactive_goes_before_batch() -> None:
@@ -103,14 +131,14 @@ async def test_a_full_room_refuses_and_says_when_to_come_back() -> None:
     for name in "abc":
         await room.come(name)
     with (
-        pytest.raises(Overloaded, match="2 pictures wait; there is room for 2, and it asks for 1") as caught,
-        room.admission.enter("m", 1, caller="a", priority=INTERACTIVE),
+        pytest.raises(Overloaded, match="2 images wait; the queue holds 2, and it asks for 1") as caught,
+        admitted(room.queue, 1, caller="a", priority=INTERACTIVE),
     ):
         pytest.fail("it was let in")
     assert caught.value.retry_after_seconds >= 0.05
     for name in "abc":
         await room.go(name)
-    with room.admission.enter("m", 3, caller="a", priority=INTERACTIVE):
+    with admitted(room.queue, 3, caller="a", priority=INTERACTIVE):
         pass
 
 
@@ -120,12 +148,12 @@ async def test_of_a_full_room_the_caller_who_takes_most_makes_way() -> None:
     await room.come("old", pictures=2, caller="a")
     await room.come("young", pictures=2, caller="a")
     await room.come("other", caller="b")
-    with pytest.raises(Overloaded, match="make way"):
+    with pytest.raises(Overloaded, match="evicted"):
         await room.tasks["young"]
     # It does not go on for ever: who takes as much as the others is refused.
     with (
-        pytest.raises(Overloaded, match="3 pictures wait"),
-        room.admission.enter("m", 2, caller="c", priority=INTERACTIVE),
+        pytest.raises(Overloaded, match="3 images wait"),
+        admitted(room.queue, 2, caller="c", priority=INTERACTIVE),
     ):
         pytest.fail("it was let in")
     await room.finish("running", "old", "other")
@@ -137,11 +165,11 @@ async def test_batches_make_way_for_interactive_requests_but_not_once_they_have_
     await room.come("begun", pictures=2, caller="a", priority=BATCH)
     await room.come("waits", caller="b", priority=BATCH)
     await room.come("urgent", caller="c")
-    with pytest.raises(Overloaded, match="make way"):
+    with pytest.raises(Overloaded, match="evicted"):
         await room.tasks["waits"]
     with (
-        pytest.raises(Overloaded, match="2 pictures wait"),
-        room.admission.enter("m", 1, caller="d", priority=INTERACTIVE),
+        pytest.raises(Overloaded, match="2 images wait"),
+        admitted(room.queue, 1, caller="d", priority=INTERACTIVE),
     ):
         pytest.fail("it was let in")
     await room.finish("begun", "urgent")
@@ -149,22 +177,22 @@ async def test_batches_make_way_for_interactive_requests_but_not_once_they_have_
 
 
 async def test_who_has_been_given_a_turn_makes_way_no_more_even_before_it_wakes_up() -> None:
-    admission = Admission(slots=1, room=1)
+    queue = RequestQueue(concurrency_limit=1, capacity=1)
 
-    async def make(visit: Visit) -> None:
-        async with admission.turn(visit):
-            assert (admission.running, admission.waiting) == (1, 1)
+    async def make(ticket: Ticket) -> None:
+        async with turn(queue, ticket):
+            assert (queue.in_progress, queue.depth) == (1, 1)
 
     with (
-        admission.enter("m", 1, caller="a", priority=INTERACTIVE) as first,
-        admission.enter("m", 1, caller="b", priority=BATCH) as batch,
+        admitted(queue, 1, caller="a", priority=INTERACTIVE) as first,
+        admitted(queue, 1, caller="b", priority=BATCH) as batch,
     ):
-        async with admission.turn(first):
+        async with turn(queue, first):
             waiting = asyncio.create_task(make(batch))
             await asyncio.sleep(0)
-        with admission.enter("m", 1, caller="c", priority=INTERACTIVE):
+        with admitted(queue, 1, caller="c", priority=INTERACTIVE):
             await waiting
-    assert (admission.running, admission.waiting) == (0, 0)
+    assert (queue.in_progress, queue.depth) == (0, 0)
 
 
 async def test_a_turn_that_would_come_too_late_is_refused_at_once() -> None:
@@ -174,13 +202,13 @@ async def test_a_turn_that_would_come_too_late_is_refused_at_once() -> None:
     await room.go("teaches")
     await room.come("running")
     await room.come("waits", pictures=3)
-    admission = room.admission
+    queue = room.queue
     # Three pictures of 2 s, a quarter for caution, and its own 2 s.
-    with admission.enter("m", 1, caller="b", priority=INTERACTIVE, seconds_left=9.6):
+    with admitted(queue, 1, caller="b", priority=INTERACTIVE, seconds_left=9.6):
         pass
     with (
         pytest.raises(Overloaded, match=r"ready in about 9.50 s, after its deadline in 9.00 s") as caught,
-        admission.enter("m", 1, caller="b", priority=INTERACTIVE, seconds_left=9.0),
+        admitted(queue, 1, caller="b", priority=INTERACTIVE, seconds_left=9.0),
     ):
         pytest.fail("it was let in")
     assert caught.value.retry_after_seconds == pytest.approx(0.5)
@@ -193,14 +221,14 @@ async def test_nobody_waits_for_those_who_find_a_free_slot() -> None:
     await room.come("teaches")
     room.clock.now = 2.0
     await room.go("teaches")
-    enter = room.admission.enter
+    enter = partial(admitted, room.queue)
     # Let in, but not yet at their turns: a slot is free for each, and one more.
     with (
-        enter("m", 1, caller="a", priority=INTERACTIVE),
-        enter("m", 1, caller="b", priority=INTERACTIVE),
-        enter("m", 1, caller="c", priority=INTERACTIVE, seconds_left=0.2),
+        enter(1, caller="a", priority=INTERACTIVE),
+        enter(1, caller="b", priority=INTERACTIVE),
+        enter(1, caller="c", priority=INTERACTIVE, seconds_left=0.2),
         pytest.raises(Overloaded),
-        enter("m", 1, caller="d", priority=INTERACTIVE, seconds_left=0.2),
+        enter(1, caller="d", priority=INTERACTIVE, seconds_left=0.2),
     ):
         pytest.fail("it was let in")
 
@@ -212,7 +240,7 @@ async def test_batches_do_not_count_for_the_wait_of_interactive_requests() -> No
     await room.go("teaches")
     await room.come("running")
     await room.come("batch", pictures=10, caller="b", priority=BATCH)
-    with room.admission.enter("m", 1, caller="c", priority=INTERACTIVE, seconds_left=1.0):
+    with admitted(room.queue, 1, caller="c", priority=INTERACTIVE, seconds_left=1.0):
         pass
     for name in ("running", "batch"):
         await room.go(name)
@@ -246,17 +274,91 @@ def test_whatever_comes_goes_or_is_cancelled_no_slot_and_no_room_is_lost(
                 else:
                     room.tasks[name].cancel()
                 await asyncio.sleep(0)
-            assert room.admission.running <= slots
-            assert room.admission.waiting <= size + slots
+            assert room.queue.in_progress <= slots
+            assert room.queue.depth <= size + slots
         for gate in room.gates.values():
             gate.set()
         results = await asyncio.wait_for(asyncio.gather(*room.tasks.values(), return_exceptions=True), 5)
         assert all(
             result is None or isinstance(result, Overloaded | asyncio.CancelledError) for result in results
         )
-        assert (room.admission.running, room.admission.waiting) == (0, 0)
+        assert (room.queue.in_progress, room.queue.depth) == (0, 0)
         # All of it is there again.
         with ExitStack() as stack:
-            stack.enter_context(room.admission.enter("m", slots + size, caller="z", priority=1))
+            stack.enter_context(admitted(room.queue, slots + size, caller="z", priority=1))
 
     asyncio.run(run())
+
+
+async def cancelled(queue: RequestQueue, caller: str, priority: int = INTERACTIVE) -> None:
+    """A request that is cancelled while it waits for its turn."""
+    with admitted(queue, 1, caller=caller, priority=priority) as ticket:
+        waiting = asyncio.create_task(queue.acquire(ticket))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait((waiting,))
+
+
+async def test_a_wait_that_is_cancelled_is_not_charged() -> None:
+    room = Room(room=100)
+    await room.come("running", caller="z")
+    for _ in range(40):
+        await cancelled(room.queue, "a")
+    for number in range(40):
+        await room.come(f"other{number}", caller=f"b{number}")
+    await room.come("next", caller="a")
+    await room.finish(*room.tasks)
+    # Behind those who came before with as little, but not behind those who came for the second time.
+    assert room.order.index("next") == 41
+    again = Room(room=100)
+    await again.come("running", caller="z")
+    for _ in range(40):
+        await cancelled(again.queue, "a")
+    await again.come("once", pictures=2, caller="b")
+    await again.come("next", caller="a")
+    await again.finish(*again.tasks)
+    assert again.order == ["running", "once", "next", "once"]
+
+
+async def test_cancelled_waits_leave_the_queue_even_when_nothing_is_handed_out() -> None:
+    room = Room(room=10)
+    await room.come("running", caller="z")
+    await room.come("waits", caller="y")
+    for number in range(2_000):
+        await cancelled(room.queue, f"a{number % 7}", BATCH)
+    assert len(room.queue._queue) <= 2 * 64
+    await room.finish(*room.tasks)
+    assert room.order == ["running", "waits"]
+
+
+async def test_callers_are_charged_by_what_their_images_took() -> None:
+    """One caller's images take ten times as long as the model's usually do."""
+    room = Room(room=50)
+    await room.come("teaches", caller="z")
+    room.clock.now += 1.0
+    await room.go("teaches")
+    await room.come("running", caller="z")
+    await room.come("slow1", caller="slow")
+    await room.come("slow2", caller="slow")
+    await room.come("fast1", caller="fast")
+    room.clock.now += 1.0
+    await room.go("running")
+    room.clock.now += 10.0
+    await room.go("slow1")
+    for name in ("fast2", "slow3", "fast3"):
+        await room.come(name, caller=name[:4])
+    await room.finish(*room.tasks)
+    assert room.order.index("fast3") < room.order.index("slow3")
+
+
+async def test_the_work_that_waits_is_told_in_seconds() -> None:
+    room = Room(room=10)
+    assert room.queue.work_waiting_seconds == 0.0
+    await room.come("teaches")
+    room.clock.now = 2.0
+    await room.go("teaches")
+    await room.come("running")
+    await room.come("waits", pictures=3)
+    assert room.queue.work_waiting_seconds == pytest.approx(6.0)
+    await room.finish(*room.tasks)
+    assert room.queue.largest_request == 11

@@ -9,8 +9,7 @@ from google.rpc import error_details_pb2  # type: ignore[import-untyped]
 
 from service.core.errors import MaskweaveError
 from service.rpc.errors_page import errors_page
-from service.core.statuses import STATUS_CODES, describe
-from service.rpc.status import rich_status
+from service.rpc.status import STATUS_CODES, describe, rich_status
 from tests.unit.service.rpc.test_failures import SAMPLES
 
 PAGE = Path(__file__).parents[4] / "docs" / "errors.md"
