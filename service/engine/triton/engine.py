@@ -192,17 +192,17 @@ class TritonEngine:
 
     async def _answer(self, endpoints: Endpoints, call: _Call) -> Mapping[str, Array]:
         """Have a call answered, by another endpoint when the first is found gone."""
-        endpoint = endpoints.pick()
+        endpoint = endpoints.pick(call.info.name)
         try:
             return await self._send(endpoint, call)
         except Unavailable:
             # The same address will do where there is no other: there may be several servers behind it.
-            endpoint.suspect()
-            endpoint = endpoints.pick(other_than=endpoint)
+            endpoint.mark_unhealthy()
+            endpoint = endpoints.pick(call.info.name, other_than=endpoint)
         try:
             return await self._send(endpoint, call)
         except Unavailable:
-            endpoint.suspect()
+            endpoint.mark_unhealthy()
             raise
 
     async def _send(self, endpoint: Endpoint, call: _Call) -> Mapping[str, Array]:
