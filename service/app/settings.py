@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.access.callers import TrustedProxies
 from service.app.cpus import available_cpus
-from service.app.listening import is_loopback
+from service.app.listening import checked_host, is_local
 from service.core.redaction import redacted
 
 _MIB = 2**20
@@ -23,6 +24,9 @@ _NO_ADDRESS_LISTS = {"forwarded", "authorization", "x-api-key", "x-request-id"}
 
 OptionalFile = Annotated[Path | None, BeforeValidator(lambda value: None if value == "" else value)]
 """A file, or None when the text is empty."""
+
+GrpcHost = Annotated[str, AfterValidator(partial(checked_host, unix=True))]
+HttpHost = Annotated[str, AfterValidator(partial(checked_host, unix=False))]
 
 
 def _items(text: str) -> tuple[str, ...]:
@@ -38,9 +42,12 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="MASKWEAVE_", frozen=True, extra="forbid")
 
-    grpc_host: str = Field(default="127.0.0.1", description="Address the gRPC server listens on.")
+    grpc_host: GrpcHost = Field(
+        default="127.0.0.1",
+        description="Address the gRPC server listens on, or unix:/path for a Unix socket.",
+    )
     grpc_port: int = Field(default=50051, ge=0, le=65535, description="gRPC port; 0 picks a free one.")
-    http_host: str = Field(default="127.0.0.1", description="Address that serves /metrics and /healthz.")
+    http_host: HttpHost = Field(default="127.0.0.1", description="Address that serves /metrics and /healthz.")
     http_port: int = Field(default=8080, ge=0, le=65535, description="HTTP port; 0 picks a free one.")
     tls_certificate: OptionalFile = Field(
         default=None,
@@ -183,10 +190,11 @@ class Settings(BaseSettings):
             )
         if self.tls_client_ca is not None and not self.uses_tls:
             raise ValueError("tls_client_ca: needs tls_certificate and tls_key, which are not set")
-        if not (self.uses_tls or self.allow_plaintext or is_loopback(self.grpc_host)):
+        if not (self.uses_tls or self.allow_plaintext or is_local(self.grpc_host)):
             raise ValueError(
-                f"grpc_host: got {self.grpc_host!r} without TLS; allowed: an address of the loopback, or any "
-                "with tls_certificate and tls_key, or with allow_plaintext where something else encrypts"
+                f"grpc_host: got {self.grpc_host!r} without TLS; allowed: an address of the loopback or a "
+                "Unix socket, or any address with tls_certificate and tls_key, or with allow_plaintext where "
+                "something else encrypts"
             )
         for name in ("health_open", "reflection_open"):
             if not getattr(self, name) and self.api_keys_file is None:
@@ -225,7 +233,7 @@ class Settings(BaseSettings):
     @property
     def open_to_anyone(self) -> bool:
         """Whether anyone who reaches the gRPC port from another machine may use the service."""
-        return self.api_keys_file is None and self.tls_client_ca is None and not is_loopback(self.grpc_host)
+        return self.api_keys_file is None and self.tls_client_ca is None and not is_local(self.grpc_host)
 
     @property
     def concurrency(self) -> int:

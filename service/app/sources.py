@@ -101,4 +101,7 @@ def _problem(
     shown = redacted(repr(value))
     if len(shown) > _MAX_VALUE_CHARS:
         shown = f"{shown[:_MAX_VALUE_CHARS]}..."
-    return f"{name} ({source(name)}): got {shown}; allowed: {message.removeprefix('Input should be ')}"
+    message = message.removeprefix("Value error, ").removeprefix("Input should be ")
+    if message.startswith("got "):  # one of our own, which says what is allowed
+        return f"{name} ({source(name)}): {message}"
+    return f"{name} ({source(name)}): got {shown}; allowed: {message}"
