@@ -79,7 +79,6 @@ class Limits:
 _AT_MOST = (
     ("min_images", "max_images"),
     ("min_side", "max_side"),
-    ("min_side", "max_pixels"),
     ("min_quality", "max_quality"),
     ("min_stroke_width", "max_stroke_width"),
     ("min_stroke_width", "max_stroke_pixels"),

@@ -14,7 +14,6 @@ from service.core.limits import LIMITS, Limits
     [
         ("min_images", "max_images"),
         ("min_side", "max_side"),
-        ("min_side", "max_pixels"),
         ("min_quality", "max_quality"),
         ("min_stroke_width", "max_stroke_width"),
         ("min_stroke_width", "max_stroke_pixels"),
