@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from service.app.settings import Settings
 from service.app.sources import ENVIRONMENT_PREFIX, SettingsError, environment_name, flag_name, read_settings
 from service.core.errors import ConfigurationError, MaskweaveError
 from service.core.logging import configure_logging
+
+_logger = logging.getLogger(__name__)
 
 
 def _settings_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -64,6 +67,8 @@ def serve(config: Path | None, only_check: bool, **flags: Any) -> None:
     if only_check:
         _report(settings)
         return
+    for warning in settings.warnings:
+        _logger.warning("look at the settings", extra={"problem": warning})
     try:
         asyncio.run(run(settings))
     except (ConfigurationError, MaskweaveError, OSError) as error:

@@ -32,7 +32,7 @@ def check(settings: Settings) -> Checked:
 
     Models are not loaded, ports not opened, and a Triton not asked.
     """
-    checked = Checked()
+    checked = Checked(warnings=list(settings.warnings))
     files = tls_files(settings)
     if files is not None:
         with _noted(checked):

@@ -50,6 +50,8 @@ def grpcurl_line(address: str, model: Model, settings: Settings) -> str:
         options += " -cert client.crt -key client.key"
     if settings.api_keys_file is not None:
         options += " -H 'authorization: Bearer <key>'"
+    if address.startswith("unix:"):
+        options, address = f"{options} -unix", address.removeprefix("unix:")
     return f"grpcurl {options} -d '{body}' {address} {SERVICE_NAME}/Synthesize"
 
 

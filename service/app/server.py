@@ -9,7 +9,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from service.app.health import GatewayHealth
-from service.app.listening import ListenError, address_text
+from service.app.listening import ListenError, address_text, check_socket
 from service.app.settings import Settings
 from service.app.tls import Certificates
 from service.rpc.access import Access
@@ -95,6 +95,7 @@ def listen(server: grpc.aio.Server, host: str, port: int, certificates: Certific
         ListenError: The port is taken or the address is not this machine's.
     """
     address = address_text(host, port)
+    check_socket(host)
     try:
         if certificates is None:
             return server.add_insecure_port(address)

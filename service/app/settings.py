@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-import re
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.access.callers import TrustedProxies
+from service.app.consistency import contradictions, warnings
 from service.app.cpus import available_cpus
-from service.app.listening import is_loopback
+from service.app.listening import checked_host, is_local
 from service.core.redaction import redacted
 
 _MIB = 2**20
 
-# gRPC metadata of text; the names are those that never hold a list of addresses.
-_HEADER_FORM = re.compile(r"[a-z0-9_.-]{1,64}(?<!-bin)")
-_NO_ADDRESS_LISTS = {"forwarded", "authorization", "x-api-key", "x-request-id"}
+# Far beyond use, and within what gRPC takes: milliseconds and counts in 32 bits.
+_DAY = 86_400.0
+_MANY = 2**20
 
 
 OptionalFile = Annotated[Path | None, BeforeValidator(lambda value: None if value == "" else value)]
 """A file, or None when the text is empty."""
+
+GrpcHost = Annotated[str, AfterValidator(partial(checked_host, unix=True))]
+HttpHost = Annotated[str, AfterValidator(partial(checked_host, unix=False))]
 
 
 def _items(text: str) -> tuple[str, ...]:
@@ -38,9 +42,12 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="MASKWEAVE_", frozen=True, extra="forbid")
 
-    grpc_host: str = Field(default="127.0.0.1", description="Address the gRPC server listens on.")
+    grpc_host: GrpcHost = Field(
+        default="127.0.0.1",
+        description="Address the gRPC server listens on, or unix:/path for a Unix socket.",
+    )
     grpc_port: int = Field(default=50051, ge=0, le=65535, description="gRPC port; 0 picks a free one.")
-    http_host: str = Field(default="127.0.0.1", description="Address that serves /metrics and /healthz.")
+    http_host: HttpHost = Field(default="127.0.0.1", description="Address that serves /metrics and /healthz.")
     http_port: int = Field(default=8080, ge=0, le=65535, description="HTTP port; 0 picks a free one.")
     tls_certificate: OptionalFile = Field(
         default=None,
@@ -96,7 +103,10 @@ class Settings(BaseSettings):
         "a pack.",
     )
     triton_startup_timeout_seconds: float = Field(
-        default=120.0, gt=0, description="For engine triton: how long a start waits until Triton is ready."
+        default=120.0,
+        gt=0,
+        le=_DAY,
+        description="For engine triton: how long a start waits until Triton is ready.",
     )
     model_repository: Path = Field(
         default=Path("model_repository"), description="For engine embedded: the Triton model repository."
@@ -117,49 +127,59 @@ class Settings(BaseSettings):
         default=16 * _MIB, ge=64 * 1024, le=2**31 - 1, description="Largest gRPC message, received or sent."
     )
     max_concurrent_rpcs: int = Field(
-        default=256, ge=1, description="RPCs in progress at the same time; more are refused as overload."
+        default=256,
+        ge=1,
+        le=_MANY,
+        description="RPCs in progress at the same time; more are refused as overload.",
     )
     concurrency_limit: int = Field(
         default=0,
         ge=0,
+        le=_MANY,
         description="Images in progress at the same time; 0 for twice worker_threads, or for 64 with engine "
         "triton.",
     )
     queue_capacity: int = Field(
         default=256,
         ge=0,
+        le=_MANY,
         description="Images that may wait in the queue; requests beyond it are refused as overload. A "
         "request queues all its images at once: a morph its frames, a stream its images.",
     )
     default_timeout_seconds: float = Field(
-        default=30.0, gt=0, description="Deadline of requests that come without one."
+        default=30.0, gt=0, le=_DAY, description="Deadline of requests that come without one."
     )
     paint_idle_timeout_seconds: float = Field(
         default=300.0,
         gt=0,
+        le=_DAY,
         description="A Paint session ends when its caller sends nothing, or reads no frame, for this long.",
     )
     max_connection_age_seconds: float = Field(
         default=0.0,
         ge=0,
+        le=7 * _DAY,
         description="Age at which a connection is closed gracefully, so that clients spread over new "
         "replicas; 0 for no limit.",
     )
     shutdown_delay_seconds: float = Field(
         default=0.0,
         ge=0,
+        le=_DAY,
         description="Time between SIGTERM, when health turns NOT_SERVING, and the shutdown: requests are "
         "still served while load balancers take the replica out.",
     )
     keepalive_seconds: float = Field(
         default=20.0,
         ge=1,
+        le=_DAY,
         description="A connection without traffic for this long is pinged, and closed when it does not "
         "answer within the same time; so is one that has not finished its handshake by then.",
     )
     shutdown_grace_seconds: float = Field(
         default=10.0,
         ge=0,
+        le=_DAY,
         description="Time that requests in progress have to finish once the shutdown has begun.",
     )
 
@@ -169,48 +189,15 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = Field(default="text", description="Format of log lines.")
 
     @model_validator(mode="after")
-    def _triton_has_an_address(self) -> Self:
-        if self.engine == "triton" and not self.triton_urls:
-            raise ValueError("engine triton needs triton_url, for example localhost:8001")
+    def _go_together(self) -> Self:
+        if found := list(contradictions(self)):
+            raise ValueError("\n".join(found))
         return self
 
-    @model_validator(mode="after")
-    def _access_is_consistent(self) -> Self:
-        if (self.tls_certificate is None) != (self.tls_key is None):
-            missing = "tls_key" if self.tls_key is None else "tls_certificate"
-            raise ValueError(
-                f"{missing}: not set; tls_certificate and tls_key are set together or not at all"
-            )
-        if self.tls_client_ca is not None and not self.uses_tls:
-            raise ValueError("tls_client_ca: needs tls_certificate and tls_key, which are not set")
-        if not (self.uses_tls or self.allow_plaintext or is_loopback(self.grpc_host)):
-            raise ValueError(
-                f"grpc_host: got {self.grpc_host!r} without TLS; allowed: an address of the loopback, or any "
-                "with tls_certificate and tls_key, or with allow_plaintext where something else encrypts"
-            )
-        for name in ("health_open", "reflection_open"):
-            if not getattr(self, name) and self.api_keys_file is None:
-                raise ValueError(f"{name}: got False without api_keys_file, so that no key would open it")
-        return self
-
-    @model_validator(mode="after")
-    def _proxies_are_consistent(self) -> Self:
-        if bool(self.forwarded_for_header) != bool(self.trusted_proxies):
-            missing = "trusted_proxies" if self.forwarded_for_header else "forwarded_for_header"
-            raise ValueError(
-                f"{missing}: not set; forwarded_for_header and trusted_proxies are set together or not at all"
-            )
-        header = self.forwarded_for_header
-        if header and (not _HEADER_FORM.fullmatch(header) or header in _NO_ADDRESS_LISTS):
-            raise ValueError(
-                f"forwarded_for_header: got {header!r}; allowed: a name of lower-case letters, digits, -, _ "
-                "and . whose value lists addresses, such as x-forwarded-for (forwarded has another form)"
-            )
-        try:
-            self.proxies  # noqa: B018 - parsed to see whether it can be
-        except ValueError as error:
-            raise ValueError(f"trusted_proxies: {error}") from None
-        return self
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a gateway starts with, but should be looked at, one line each."""
+        return tuple(warnings(self))
 
     @property
     def proxies(self) -> TrustedProxies:
@@ -225,7 +212,7 @@ class Settings(BaseSettings):
     @property
     def open_to_anyone(self) -> bool:
         """Whether anyone who reaches the gRPC port from another machine may use the service."""
-        return self.api_keys_file is None and self.tls_client_ca is None and not is_loopback(self.grpc_host)
+        return self.api_keys_file is None and self.tls_client_ca is None and not is_local(self.grpc_host)
 
     @property
     def concurrency(self) -> int:

@@ -71,7 +71,8 @@ def read_settings(flags: Mapping[str, Any], file: Path | None = None) -> Setting
     try:
         settings = Settings(**(known | dict(flags)))
     except ValidationError as error:
-        problems += [_problem(fault["loc"], fault["input"], fault["msg"], source) for fault in error.errors()]
+        for found in error.errors():
+            problems += _problems(found["loc"], found["input"], found["msg"], source)
         raise SettingsError(problems) from None
     if problems:
         raise SettingsError(problems)
@@ -92,13 +93,16 @@ def _suggestion(name: str) -> str:
     return f"; did you mean {close[0]}?" if close else "; `maskweave serve --help` lists them all"
 
 
-def _problem(
+def _problems(
     location: tuple[int | str, ...], value: object, message: str, source: Callable[[str], str]
-) -> str:
-    if not location:  # settings that do not go together; the message names them
-        return message.removeprefix("Value error, ")
+) -> list[str]:
+    message = message.removeprefix("Value error, ").removeprefix("Input should be ")
+    if not location:  # settings that do not go together; each line names them
+        return message.splitlines()
     name = str(location[0])
+    if message.startswith("got "):  # one of our own, which says what is allowed
+        return [f"{name} ({source(name)}): {message}"]
     shown = redacted(repr(value))
     if len(shown) > _MAX_VALUE_CHARS:
         shown = f"{shown[:_MAX_VALUE_CHARS]}..."
-    return f"{name} ({source(name)}): got {shown}; allowed: {message.removeprefix('Input should be ')}"
+    return [f"{name} ({source(name)}): got {shown}; allowed: {message}"]

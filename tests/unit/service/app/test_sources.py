@@ -26,9 +26,9 @@ def file(tmp_path: Path) -> Path:
 def test_flags_then_environment_then_file_then_defaults(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file.write_text("grpc_port = 1\nhttp_port = 1\nmax_concurrent_rpcs = 1\nreflection = false\n")
     monkeypatch.setenv("MASKWEAVE_GRPC_PORT", "2")
-    monkeypatch.setenv("maskweave_http_port", "2")
+    monkeypatch.setenv("maskweave_http_port", "4")
     settings = read_settings({"grpc_port": "3"}, file)
-    assert (settings.grpc_port, settings.http_port, settings.max_concurrent_rpcs) == (3, 2, 1)
+    assert (settings.grpc_port, settings.http_port, settings.max_concurrent_rpcs) == (3, 4, 1)
     assert settings.reflection is False
     assert settings.queue_capacity == Settings().queue_capacity
 
@@ -91,6 +91,15 @@ def test_a_file_that_cannot_be_read_is_named(file: Path, content: str | bytes | 
         ({"tls_key": "a"}, "tls_certificate: not set"),
         ({"tls_client_ca": "a"}, "tls_client_ca: needs tls_certificate"),
         ({"health_open": "false"}, "health_open: got False without api_keys_file"),
+        (
+            {"grpc_port": "8080"},
+            r"http_port: got 8080 on 127.0.0.1, where gRPC listens on 127.0.0.1:8080; allowed: .*grpc_port",
+        ),
+        ({"grpc_port": "1", "http_port": "1", "http_host": "0.0.0.0"}, r"http_port: got 1 on 0\.0\.0\.0"),
+        (
+            {"queue_capacity": "0", "concurrency_limit": "1"},
+            "queue_capacity: got 0 with concurrency_limit 1; allowed: together at least 2",
+        ),
         ({"forwarded_for_header": "x-forwarded-for"}, "trusted_proxies: not set"),
         ({"trusted_proxies": "10.0.0.1"}, "forwarded_for_header: not set"),
         (
@@ -138,3 +147,54 @@ def test_trusted_proxies_are_read_from_one_setting() -> None:
     assert [settings.proxies.trusts(each) for each in ("10.1.2.3", "::1", "unix", "192.0.2.1")] == [
         *(True, True, True, False)
     ]
+
+
+def test_all_contradictions_are_told_at_once_a_line_each() -> None:
+    told = problems({"grpc_host": "0.0.0.0", "tls_key": "a", "grpc_port": "8080", "http_host": "0.0.0.0"})
+    assert [each.partition(":")[0] for each in told] == ["http_port", "tls_certificate", "grpc_host"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (
+            {"queue_capacity": "8", "concurrency_limit": "2", "worker_threads": "2"},
+            "queue_capacity 8 and a concurrency of 2: requests of more than 10 images never fit",
+        ),
+        ({"max_message_bytes": "4194304"}, "max_message_bytes 4194304: .* do not fit into a message"),
+        (
+            {"concurrency_limit": "1", "worker_threads": "3"},
+            "concurrency_limit 1 and worker_threads 3: 2 threads never have anything to do",
+        ),
+        (
+            {"max_connection_age_seconds": "60"},
+            "max_connection_age_seconds 60 and paint_idle_timeout_seconds 300: Paint sessions end",
+        ),
+        ({"triton_url": "localhost:8001"}, "triton_url localhost:8001: has no effect"),
+        ({"tls_certificate": "a", "tls_key": "b", "allow_plaintext": "1"}, "allow_plaintext: has no effect"),
+    ],
+)
+def test_what_is_surprising_is_warned_of(flags: dict[str, str], told: str) -> None:
+    (warning,) = read_settings(flags).warnings
+    assert re.match(told, warning)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {"worker_threads": "256"},
+        {"engine": "triton", "triton_url": "localhost:8001"},
+        {"grpc_host": "unix:/m.sock", "grpc_port": "8080"},
+        {"grpc_host": "::1", "grpc_port": "8080"},
+        {"queue_capacity": "63", "concurrency_limit": "1", "worker_threads": "1"},
+    ],
+)
+def test_what_goes_together_is_not_warned_of(flags: dict[str, str]) -> None:
+    assert read_settings(flags).warnings == ()
+
+
+@pytest.mark.parametrize("name", [name for name in Settings.model_fields if name.endswith("_seconds")])
+@pytest.mark.parametrize("value", ["inf", "nan", "1e12"])
+def test_no_time_is_without_end(name: str, value: str) -> None:
+    (told,) = problems({name: value})
+    assert told.startswith(f"{name} (--{name.replace('_', '-')}): got '{value}'; allowed: ")
