@@ -7,7 +7,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from maskweave_client import Client, DeadlineExceeded, Overloaded, PermissionDenied, Seed, StyleCode
+from maskweave_client import Client, DeadlineExceeded, InvalidRequest, PermissionDenied, Seed, StyleCode
 from tests.support.dolls_pack import (
     HAIR,
     LABEL_MAP,
@@ -126,7 +126,7 @@ def test_a_morph_ends_at_its_deadline(dolls_client: Client, dolls: GatewayProces
     dolls.wait_for_metric("maskweave_queue_depth 0.0")
 
 
-def test_a_morph_has_room_for_all_of_its_frames_or_is_refused(dolls_repository: Path) -> None:
+def test_a_morph_that_the_queue_can_never_hold_is_not_allowed(dolls_repository: Path) -> None:
     with (
         gateway_process(dolls_repository, concurrency_limit=1, queue_capacity=4) as gateway,
         Client(gateway.address) as client,
@@ -135,7 +135,7 @@ def test_a_morph_has_room_for_all_of_its_frames_or_is_refused(dolls_repository: 
     ):
         ends = ({HAIR: Seed(1)}, {HAIR: Seed(2)})
         assert len(list(client.morph("dolls", LABEL_MAP, *ends, number_of_frames=5))) == 5
-        with pytest.raises(Overloaded, match="it asks for 6"):
+        with pytest.raises(InvalidRequest, match="number_of_frames: got 6 images; allowed: at most 5"):
             list(once.morph("dolls", LABEL_MAP, *ends, number_of_frames=6))
 
 
