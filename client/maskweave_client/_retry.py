@@ -33,7 +33,7 @@ class Retry:
     max_seconds: float = 10.0
 
     def __post_init__(self) -> None:
-        if isinstance(self.attempts, bool) or self.attempts not in range(1, 6):  # more gRPC does not do
+        if isinstance(self.attempts, bool | float) or self.attempts not in range(1, 6):  # gRPC does no more
             raise ValueError(f"attempts: got {self.attempts!r}; allowed: integers from 1 to 5")
         if not 0 <= self.max_seconds < math.inf:
             raise ValueError(f"max_seconds: got {self.max_seconds!r}; allowed: seconds, at least 0")
