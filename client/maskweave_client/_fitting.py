@@ -42,6 +42,9 @@ _INDEXED = 3
 
 _OPAQUE = 128
 
+_FORMATS = ("PNG", "JPEG", "MPO")
+"""What a service takes, MPO being how some cameras write a JPEG."""
+
 Ids = pb.LabelMap | pb.Scribble
 Photo = pb.Sketch | pb.Exemplar
 
@@ -82,7 +85,7 @@ def _read_by_color(message: Ids, palette: Palette, limits: Limits) -> None:
     if width * height > limits.max_label_map_pixels:
         return
     try:
-        with Image.open(io.BytesIO(message.png)) as image:
+        with Image.open(io.BytesIO(message.png), formats=("PNG",)) as image:
             image.load()
             if image.mode != "P" or getattr(image, "n_frames", 1) > 1:
                 return
@@ -235,6 +238,6 @@ def _image_of(photo: Photo) -> Image.Image | None:
 
 def _opened(file: bytes) -> Image.Image | None:
     try:
-        return Image.open(io.BytesIO(file))
+        return Image.open(io.BytesIO(file), formats=_FORMATS)
     except Exception:  # as above
         return None

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent import futures
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import grpc
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
@@ -62,13 +63,17 @@ class FakeService(pb_grpc.SynthesisServiceServicer):
 
     refusals: list[Refusal] = field(default_factory=list)
     model: pb.Model = field(default_factory=pb.Model)
-    requests: list[object] = field(default_factory=list)
+    requests: list[Any] = field(default_factory=list)
     remaining: list[float] = field(default_factory=list)
     called: threading.Event = field(default_factory=threading.Event)
 
     def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:  # noqa: N802
-        """Describe the model."""
-        self._take(request, context)
+        """Describe the model; there is no other."""
+        refusal = self._take(request, context)
+        if refusal is not None:
+            refusal.abort(context)
+        if request.name != self.model.name:
+            context.abort(grpc.StatusCode.NOT_FOUND, "there is no such model")
         return pb.GetModelResponse(model=self.model)
 
     def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:  # noqa: N802
@@ -121,7 +126,7 @@ class FakeService(pb_grpc.SynthesisServiceServicer):
         self.requests.append(request)
         self.remaining.append(context.time_remaining())
         self.called.set()
-        return None if isinstance(request, pb.GetModelRequest) or not self.refusals else self.refusals.pop(0)
+        return self.refusals.pop(0) if self.refusals else None
 
 
 @contextmanager
