@@ -44,7 +44,7 @@ triton: $(TRITON)  ## Start a real Triton on this machine, for development (opti
 	@exec .venv/triton/bin/python tests/triton/server.py $(ARGS)
 
 ##@ Working on it
-.PHONY: test lint format proto errors-page bench fuzz soak
+.PHONY: test lint format proto client errors-page bench fuzz soak
 test: $(DEV) $(LABELS) $(TRITON)  ## Run all tests (pytest options: make test ARGS="-k palette")
 	@# Without columns in tracebacks: up to 3.11.7 Python fails with a SystemError when a traceback is formatted, which
 	@# parses, while something else is being parsed (python/cpython#106905), as hypothesis does.
@@ -64,6 +64,9 @@ format: $(DEV)  ## Format the code and mend what ruff can mend
 
 proto:  ## Generate the Python code of the contract from proto/
 	@PYTHON=$(PYTHON) proto/generate.sh
+
+client: $(DEV)  ## Generate the client without asyncio from the one with it
+	@.venv/dev/bin/python client/generate_sync.py
 
 errors-page: $(SERVE)  ## Write docs/errors.md anew from the table of failures
 	@.venv/serve/bin/python -m service.rpc.errors_page > docs/errors.md

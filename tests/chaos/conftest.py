@@ -59,7 +59,7 @@ def unharmed_by(gateway: GatewayProcess) -> Unharmed:
         assert not found, f"not given back after {_MOST_ROUNDS} rounds: {found}"
         with Client(gateway.address) as client:
             for seed, picture in expected.items():
-                assert client.synthesize("faces64", LABEL_MAP, seed=seed).pictures == (picture,)
+                assert client.synthesize("faces64", LABEL_MAP, seed=seed).images == (picture,)
         assert "Traceback" not in gateway.output
 
     return check

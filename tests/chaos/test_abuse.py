@@ -162,7 +162,7 @@ def wait_for_connections(gateway: GatewayProcess, count: int) -> None:
 def test_half_open_connections_are_let_go(impatient: GatewayProcess) -> None:
     """Those that never speak, that stop after the preface, and that stop after a call."""
     with Client(impatient.address) as client:
-        assert client.synthesize("faces64", LABEL_MAP, seed=0).pictures
+        assert client.synthesize("faces64", LABEL_MAP, seed=0).images
     before = settled(impatient)
     spoken = http2.PREFACE + http2.settings()
     called = spoken + http2.call(1, raw_request().SerializeToString())
@@ -217,11 +217,11 @@ def test_more_connections_than_descriptors(repository: Path) -> None:
         expected = expected_pictures(gateway)
         before = settled(gateway)
         with Client(gateway.address) as client, ExitStack() as stack:
-            assert client.synthesize("faces64", LABEL_MAP, seed=0).pictures == (expected[0],)
+            assert client.synthesize("faces64", LABEL_MAP, seed=0).images == (expected[0],)
             for _ in range(300):
                 stack.enter_context(http2.connect(gateway.address)).sendall(http2.PREFACE + http2.settings())
-            assert client.synthesize("faces64", LABEL_MAP, seed=1).pictures == (expected[1],)
+            assert client.synthesize("faces64", LABEL_MAP, seed=1).images == (expected[1],)
         with Client(gateway.address, timeout=60) as client:
-            assert client.synthesize("faces64", LABEL_MAP, seed=2).pictures == (expected[2],)
+            assert client.synthesize("faces64", LABEL_MAP, seed=2).images == (expected[2],)
         found = leaks(gateway, before)
         assert found.keys() <= {"memory_bytes"}, found  # it was not warmed up with this

@@ -54,7 +54,7 @@ def test_the_clock_jumps_back_and_forth(shifted: tuple[GatewayProcess, SetClock]
                 client.synthesize(
                     "slow", np.zeros((4, 4), np.uint8), latents=[[SLOW_ONE_SECOND]], timeout=0.2
                 )
-            (picture,) = client.synthesize("faces64", LABEL_MAP, seed=0, timeout=20).pictures
+            (picture,) = client.synthesize("faces64", LABEL_MAP, seed=0, timeout=20).images
             assert picture == expected[0]
     assert set(load.outcomes) == {"right"}
     # The log goes by the wall clock, and shows that it was set.

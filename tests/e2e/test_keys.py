@@ -51,7 +51,7 @@ def guarded(repository: Path, keys_file: Path) -> Iterator[GatewayProcess]:
 def test_a_key_lets_in(guarded: GatewayProcess) -> None:
     with Client(guarded.address, api_key=STUDIO_KEY) as client:
         assert client.models()
-        assert client.synthesize("faces64", SMALL, seed=1).pictures
+        assert client.synthesize("faces64", SMALL, seed=1).images
         assert len(list(client.synthesize_stream("faces64", SMALL, number_of_images=2))) == 2
 
 
@@ -92,7 +92,7 @@ def test_a_key_for_something_else_may_look_at_models_alone(guarded: GatewayProce
 
 
 def test_too_fast_is_told_when_to_come_back_and_does_not_hold_up_others(guarded: GatewayProcess) -> None:
-    with Client(guarded.address, api_key=FAST_KEY) as client:
+    with Client(guarded.address, api_key=FAST_KEY, retry=None) as client:
         for _ in range(3):
             client.models()
         with pytest.raises(Overloaded, match=r"requests_per_second 0\.2") as caught:
@@ -171,7 +171,7 @@ def test_keys_change_without_a_restart_and_without_a_failed_call(repository: Pat
 
         write_keys(file, STUDIO, new_studio)
         while "keys read anew" not in gateway.output:
-            assert old.synthesize("faces64", SMALL, seed=1).pictures
+            assert old.synthesize("faces64", SMALL, seed=1).images
         assert old.models()
         assert new.models()
 
@@ -200,7 +200,7 @@ async def test_fairness_is_between_keys_and_not_between_machines(repository: Pat
     settings = {"api_keys_file": file, "concurrency_limit": 1, "queue_capacity": 2, "worker_threads": 1}
     with gateway_process(repository, **settings) as gateway:
         async with (
-            AsyncClient(gateway.address, api_key=greedy_key) as one,
+            AsyncClient(gateway.address, api_key=greedy_key, retry=None) as one,
             AsyncClient(gateway.address, api_key=modest_key) as other,
         ):
 

@@ -72,7 +72,7 @@ def stroke(class_id: int, width: float, *points: tuple[float, float]) -> pb.Stro
 
 
 def expected(client: Client, label_map: Labels, seed: int) -> bytes:
-    return client.synthesize("faces64", label_map, seed=seed, image_format="raw").pictures[0].data
+    return client.synthesize("faces64", label_map, seed=seed, image_format="raw").images[0].data
 
 
 def test_frames_are_what_synthesize_makes_of_the_canvas(

@@ -31,7 +31,7 @@ def latent(seconds: float) -> list[list[float]]:
 async def client(triton_gateway: GatewayProcess, triton: TritonProcess) -> AsyncIterator[AsyncClient]:
     """A client, of a gateway and a Triton with nothing to do."""
     await asyncio.to_thread(triton.wait_for_metric, PENDING, STAGE, 0)
-    async with AsyncClient(triton_gateway.address) as connected:
+    async with AsyncClient(triton_gateway.address, retry=None) as connected:
         yield connected
 
 
@@ -63,7 +63,7 @@ async def test_a_full_queue_is_overload_with_the_time_to_come_back(
     assert caught.value.retry_after_seconds is not None
     assert caught.value.retry_after_seconds > 0
     # Those that were taken are answered.
-    assert [len(result.pictures) for result in await asyncio.gather(running, *waiting)] == [1] * (QUEUED + 1)
+    assert [len(result.images) for result in await asyncio.gather(running, *waiting)] == [1] * (QUEUED + 1)
 
 
 async def test_a_deadline_that_passes_in_the_queue_frees_its_place(
@@ -84,7 +84,7 @@ async def test_a_deadline_that_passes_in_the_queue_frees_its_place(
     await pending(triton, 0)
     # As many as there are places: none is taken by those that gave up.
     calls = [client.synthesize("slow", SMALL, latents=latent(0.01), timeout=10) for _ in range(QUEUED)]
-    assert [len(result.pictures) for result in await asyncio.gather(*calls)] == [1] * QUEUED
+    assert [len(result.images) for result in await asyncio.gather(*calls)] == [1] * QUEUED
     await pending(triton, 0)
     triton.wait_for_count(STAGE, "execution_count", executed + 1 + QUEUED)
 
@@ -105,7 +105,7 @@ async def test_cancelled_calls_leave_the_queue_of_a_model(
         await running
         await pending(triton, 0, model)
         # 20 seconds of work were dropped.
-        assert (await client.synthesize("slow", SMALL, latents=latent(0), timeout=10)).pictures
+        assert (await client.synthesize("slow", SMALL, latents=latent(0), timeout=10)).images
     triton.wait_for_count(model, "execution_count", executed + 2)
 
 
@@ -122,7 +122,7 @@ async def test_cancelled_calls_to_an_ensemble_are_dropped_where_they_wait(triton
             await asyncio.to_thread(gateway.wait_until_in_flight, 9)
             await cancelled(waiting)
             await running
-            assert (await client.synthesize("slow", SMALL, latents=latent(0), timeout=10)).pictures
+            assert (await client.synthesize("slow", SMALL, latents=latent(0), timeout=10)).images
     # And one that warmed the gateway up.
     triton.wait_for_count(STAGE, "execution_count", executed + 3)
 
@@ -168,5 +168,5 @@ async def test_the_rest_of_a_cancelled_stream_is_not_made(
             await first
         await running
         await pending(triton, 0, model)
-        assert (await client.synthesize("slow", SMALL, latents=latent(0), timeout=10)).pictures
+        assert (await client.synthesize("slow", SMALL, latents=latent(0), timeout=10)).images
     triton.wait_for_count(model, "execution_count", executed + 2)

@@ -1,4 +1,4 @@
-"""The call that edits pictures."""
+"""The call that edits images."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from maskweave_client._connection import Connection
+from maskweave_client._async._connection import AsyncConnection
 from maskweave_client._edit_requests import edit_request
 from maskweave_client._requests import ImageFormat, LabelMap, Priority
 from maskweave_client._results import Result, edit_result_from_proto
-from maskweave_client._style_requests import SourcePicture
+from maskweave_client._style_requests import SourceImage
 
 
-class EditCalls(Connection):
+class AsyncEditCalls(AsyncConnection):
     """What a client can edit."""
 
-    def edit(
+    async def edit(
         self,
         model: str,
-        picture_or_seed: SourcePicture | int | None,
+        image_or_seed: SourceImage | int | None,
         target: LabelMap,
         *,
         source: LabelMap | None = None,
@@ -33,23 +33,23 @@ class EditCalls(Connection):
         timeout: float | None = None,
         request_id: str | None = None,
     ) -> Result:
-        """Give a picture the shape of a label map, and keep who it is and its colours.
+        """Give an image the shape of a label map, and keep who it is and its colours.
 
-        With `source`, the label map that the picture has now, only what is different in `target` is made
-        anew; beyond a soft edge around that the picture stays as it was, bit for bit. Without, all is made
+        With `source`, the label map that the image has now, only what is different in `target` is made
+        anew; beyond a soft edge around that the image stays as it was, bit for bit. Without, all is made
         anew.
 
         Args:
             model: Name of a model that can be edited, for example `faces64`.
-            picture_or_seed: What is edited. A picture of exactly the model's size: RGB, uint8 `[height,
-                width, 3]`, an image without transparency, or the bytes of a PNG or JPEG. Or an integer: the
-                picture that `synthesize` makes of this seed and `source`.
-            target: What the picture is to show: a 2-D array of class ids, an image of mode P, L or 1, or the
-                bytes of a PNG.
+            image_or_seed: What is edited. An image of exactly the model's size: RGB, uint8 `[height,
+                width, 3]`, an image without transparency, or a PNG or JPEG file. Or an integer: the
+                image that `synthesize` makes of this seed and `source`.
+            target: What the image is to show: a 2-D array of class ids, an image of mode P, L or 1, or a PNG
+                file.
             source: What it shows now, in the same forms.
-            latent: In place of a seed, float `[latent_size]`; `picture_or_seed` is None then.
-            style_strength: Weight of the picture's style against `target`; the model's default when None.
-            blend_width: Width of the soft edge, in pixels of the picture; the model's default when None.
+            latent: In place of a seed, float `[latent_size]`; `image_or_seed` is None then.
+            style_strength: Weight of the image's style against `target`; the model's default when None.
+            blend_width: Width of the soft edge, in pixels of the image; the model's default when None.
             image_format: Format in which the result travels.
             quality: 1 to 100, for jpeg and webp.
             priority: `interactive` goes first when the service is busy; `batch` for what nobody waits for.
@@ -57,17 +57,17 @@ class EditCalls(Connection):
             request_id: Your id of the request, for the service's log.
 
         Returns:
-            The one picture.
+            The one image.
 
         Raises:
-            InvalidRequest: The model cannot be edited, or the picture is not of its size.
+            InvalidRequest: The model cannot be edited, or the image is not of its size.
             MaskweaveError: The call failed otherwise; see its other subclasses.
             ValueError: An argument cannot be what it is meant to be, or none or several sources are given.
-            TypeError: The picture or a label map is of none of the types allowed.
+            TypeError: The image or a label map is of none of the types allowed.
         """
         request = edit_request(
             model,
-            picture_or_seed,
+            image_or_seed,
             target,
             source=source,
             latent=latent,
@@ -77,4 +77,4 @@ class EditCalls(Connection):
             quality=quality,
             priority=priority,
         )
-        return edit_result_from_proto(self._call(self._stub.Edit, request, timeout, request_id))
+        return edit_result_from_proto(await self._call(self._stub.Edit, request, timeout, request_id))

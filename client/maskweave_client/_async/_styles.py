@@ -1,4 +1,4 @@
-"""The calls that are about styles, for asyncio."""
+"""The calls that are about styles."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from maskweave_client._async_connection import AsyncConnection
+from maskweave_client._async._connection import AsyncConnection
 from maskweave_client._requests import ImageFormat, LabelMap, Priority
 from maskweave_client._results import MorphFrame, morph_frame_from_proto
-from maskweave_client._style_requests import MorphPath, SourcePicture, encode_styles_request, morph_request
+from maskweave_client._style_requests import MorphPath, SourceImage, encode_styles_request, morph_request
 from maskweave_client._styles import Style, StyleCode, code_from_proto
 
 
@@ -20,24 +20,24 @@ class AsyncStyleCalls(AsyncConnection):
     async def encode_styles(
         self,
         model: str,
-        picture: SourcePicture,
+        image: SourceImage,
         label_map: LabelMap,
         *,
         sample_seed: int | None = None,
         priority: Priority = "interactive",
-        timeout: float | None = None,  # noqa: ASYNC109 - becomes the call's deadline
+        timeout: float | None = None,
         request_id: str | None = None,
     ) -> dict[int, StyleCode]:
-        """Read the looks of a picture: one code for each style that its label map has.
+        """Read the looks of an image: one code for each style that its label map has.
 
         Codes are good for `styles` of `synthesize` and `synthesize_stream`, and for `morph`.
 
         Args:
             model: Name of a model with styles.
-            picture: RGB, uint8 `[height, width, 3]`, an image without transparency, or the bytes of a PNG or
-                JPEG. Exactly of the model's size.
+            image: RGB, uint8 `[height, width, 3]`, an image without transparency, or a PNG or JPEG file.
+                Exactly of the model's size.
             label_map: Which class each of its pixels is of, `[height, width]`: a 2-D array of class ids, an
-                image of mode P, L or 1, or the bytes of a PNG. Exactly of the model's size.
+                image of mode P, L or 1, or a PNG file. Exactly of the model's size.
             sample_seed: Takes a sample of what the model reads, a variation of the look; the mean when None.
             priority: `interactive` goes first when the service is busy; `batch` for what nobody waits for.
             timeout: Seconds to wait; the client's default when None.
@@ -48,12 +48,12 @@ class AsyncStyleCalls(AsyncConnection):
             label map has; `StyleCode.covered_class_ids` names all.
 
         Raises:
-            InvalidRequest: The model has no styles, or the picture or the label map is not of its size.
+            InvalidRequest: The model has no styles, or the image or the label map is not of its size.
             MaskweaveError: The call failed otherwise; see its other subclasses.
             ValueError: An argument cannot be what it is meant to be.
-            TypeError: The picture or the label map is of none of the types allowed.
+            TypeError: The image or the label map is of none of the types allowed.
         """
-        request = encode_styles_request(model, picture, label_map, sample_seed=sample_seed, priority=priority)
+        request = encode_styles_request(model, image, label_map, sample_seed=sample_seed, priority=priority)
         reply = await self._call(self._stub.EncodeStyles, request, timeout, request_id)
         return {code.class_id: code_from_proto(code) for code in reply.codes}
 
@@ -76,14 +76,14 @@ class AsyncStyleCalls(AsyncConnection):
         timeout: float | None = None,
         request_id: str | None = None,
     ) -> AsyncGenerator[MorphFrame, None]:
-        """Make pictures on the way from some styles to others, and yield them in order, as they are ready.
+        """Make images on the way from some styles to others, and yield them in order, as they are ready.
 
         The request is sent when the first frame is asked for. Closing the generator cancels what is left.
 
         Args:
             model: Name of a model with styles.
-            label_map: What every frame follows: a 2-D array of class ids, an image of mode P, L or 1, or the
-                bytes of a PNG.
+            label_map: What every frame follows: a 2-D array of class ids, an image of mode P, L or 1, or a
+                PNG file.
             from_styles: How classes look at position 0, by class id. A class that is only in one of the two
                 looks, at the other end, as the seed decides.
             to_styles: How classes look at position 1.
@@ -91,9 +91,9 @@ class AsyncStyleCalls(AsyncConnection):
             first_position: Position of the first frame; below 0 and above 1 the way goes beyond the ends.
             last_position: Position of the last frame; the others lie evenly between.
             path: `linear`, or `spherical` for the arc between the directions of the codes (slerp).
-            seed: Decides how classes without styles look. Random when no start is given.
+            seed: Decides how classes without styles look. Random when neither seed nor latent is given.
             latent: The same as numbers, float `[latent_size]`.
-            image_format: Format in which the pictures travel.
+            image_format: Format in which the images travel.
             quality: 1 to 100, for jpeg and webp.
             priority: `interactive` goes first when the service is busy; `batch` for what nobody waits for.
             timeout: Seconds that all of it may take; the client's default when None.
