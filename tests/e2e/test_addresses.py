@@ -56,7 +56,7 @@ def test_a_unix_socket_needs_no_tls_and_is_the_users_own(repository: Path, path:
         assert stat.S_ISSOCK(mode)
         assert not mode & (stat.S_IWGRP | stat.S_IWOTH)  # to connect is to write
         with Client(gateway.address) as client:
-            assert client.synthesize("faces64", SMALL, seed=1).pictures
+            assert client.synthesize("faces64", SMALL, seed=1).images
         assert health(MASKWEAVE_GRPC_HOST=f"unix://{path}") == (0, "SERVING\n", "")
         (line,) = (line for line in gateway.output.splitlines() if line.startswith("try "))
         command = (
