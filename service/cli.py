@@ -16,6 +16,7 @@ from service.app.settings import Settings
 from service.app.sources import ENVIRONMENT_PREFIX, SettingsError, environment_name, flag_name, read_settings
 from service.core.errors import ConfigurationError, MaskweaveError
 from service.core.logging import configure_logging
+from service.engine.workers import exit_process
 
 _logger = logging.getLogger(__name__)
 
@@ -71,6 +72,7 @@ def serve(config: Path | None, only_check: bool, **flags: Any) -> None:
         _logger.warning("look at the settings", extra={"problem": warning})
     try:
         asyncio.run(run(settings))
+        exit_process(0)  # at once, also beside a worker in the middle of something that nothing interrupts
     except (ConfigurationError, MaskweaveError, OSError) as error:
         raise click.ClickException(str(error)) from error
 

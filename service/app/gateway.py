@@ -7,8 +7,10 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 
+from service.access.callers import caller_address
 from service.app.health import GatewayHealth
 from service.app.http import http_server
 from service.app.keys_file import followed_keys
@@ -32,6 +34,9 @@ from service.synthesis.runner import Runner
 from service.synthesis.warm_up import warm_up
 
 _logger = logging.getLogger(__name__)
+
+# The grace of the requests is over when the engine closes: what still runs, nobody waits for.
+_ENGINE_CLOSE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +89,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         engine = _engine(settings)
         engine.watch(metrics.engine_ready)
         engine.watch(health.engine_ready)
-        stack.push_async_callback(engine.close)
+        stack.push_async_callback(engine.close, _ENGINE_CLOSE_SECONDS)
         await engine.start()
         layout = None if settings.layout == "auto" else Layout(settings.layout)
         registry = build_registry(engine.models(), layout)
@@ -107,10 +112,8 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             frame_seconds=settings.default_timeout_seconds,
         )
         service = SynthesisService(runner, registry, sessions, max_message_bytes=settings.max_message_bytes)
-        call_limits = CallLimits(
-            concurrent_rpcs=settings.max_concurrent_rpcs, timeout_seconds=settings.default_timeout_seconds
-        )
-        calls = Calls(metrics, call_limits, access)
+        address = partial(caller_address, header=settings.forwarded_for_header, proxies=settings.proxies)
+        calls = Calls(metrics, _call_limits(settings), access, address=address)
         metrics.watch_sessions(lambda: calls.open_sessions)
         server = build_server(settings, service, calls, health, access)
         grpc_port = listen(server, settings.grpc_host, settings.grpc_port, certificates)
@@ -125,6 +128,18 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             address_text(settings.http_host, http_port),
             registry,
         )
+
+
+def _call_limits(settings: Settings) -> CallLimits:
+    return CallLimits(
+        concurrent_rpcs=settings.max_concurrent_rpcs,
+        sessions=settings.max_sessions,
+        sessions_per_caller=settings.max_sessions_per_caller,
+        pending_messages=settings.max_pending_messages,
+        pending_messages_per_caller=settings.max_pending_messages_per_caller,
+        timeout_seconds=settings.default_timeout_seconds,
+        message_seconds=settings.message_timeout_seconds,
+    )
 
 
 def _engine(settings: Settings) -> Engine:

@@ -20,9 +20,6 @@ from service.rpc.service import SynthesisService
 # The least distance of a client's keepalive pings that the server puts up with.
 _MIN_PING_INTERVAL_MS = 10_000
 
-# Far more than callers who are served in turn can use; it bounds what one connection can leave unread.
-_LEAST_STREAMS_A_CONNECTION = 1024
-
 
 def _is_ours(record: logging.LogRecord) -> bool:
     """Whether a line is about more than an answer whose caller has gone.
@@ -61,10 +58,7 @@ def build_server(
             ("grpc.server_handshake_timeout_ms", silence_ms),
             ("grpc.keepalive_permit_without_calls", 1),
             *_connection_age(settings),
-            (
-                "grpc.max_concurrent_streams",
-                max(_LEAST_STREAMS_A_CONNECTION, 2 * settings.max_concurrent_rpcs),
-            ),
+            ("grpc.max_concurrent_streams", settings.max_streams_per_connection),
         ],
     )
     service.add_to(server, calls)

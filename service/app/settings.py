@@ -132,6 +132,40 @@ class Settings(BaseSettings):
         le=_MANY,
         description="RPCs in progress at the same time; more are refused as overload.",
     )
+    max_sessions: int = Field(
+        default=64,
+        ge=1,
+        le=_MANY,
+        description="Paint sessions at the same time; more are refused as overload.",
+    )
+    max_sessions_per_caller: int = Field(
+        default=8, ge=1, le=_MANY, description="Paint sessions of one caller at the same time."
+    )
+    max_streams_per_connection: int = Field(
+        default=128,
+        ge=1,
+        le=_MANY,
+        description="RPCs of one connection at the same time; clients hold further ones back by themselves.",
+    )
+    max_pending_messages: int = Field(
+        default=32,
+        ge=1,
+        le=_MANY,
+        description="Requests whose message may be arriving at the same time. Together with max_sessions, "
+        "times max_message_bytes, this bounds the memory for messages on their way.",
+    )
+    max_pending_messages_per_caller: int = Field(
+        default=8,
+        ge=1,
+        le=_MANY,
+        description="Requests of one caller whose message may be arriving at the same time.",
+    )
+    message_timeout_seconds: float = Field(
+        default=10.0,
+        gt=0,
+        le=_DAY,
+        description="Time within which the message of a request must have arrived.",
+    )
     concurrency_limit: int = Field(
         default=0,
         ge=0,

@@ -1,4 +1,4 @@
-"""Turns pictures upright that say in their Exif block how they lie."""
+"""Turns images upright that say in their Exif block how they lie."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from PIL import ExifTags, Image
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.TiffImagePlugin")
 
 # From orientation (Exif 2.32, tag 0x0112) to what sets it right; 1 is upright.
+_MAX_EXIF_BYTES = 65_536
+"""What a JPEG file can have; the reader takes its time over more."""
+
 _TURNS: Mapping[int, Image.Transpose] = MappingProxyType(
     {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -25,23 +28,22 @@ _TURNS: Mapping[int, Image.Transpose] = MappingProxyType(
 )
 
 
-def upright(image: Image.Image, exif: bytes | None = None) -> Image.Image:
-    """A picture as its orientation says that it is to be seen.
+def upright(image: Image.Image, exif: bytes | None) -> Image.Image:
+    """An image as its orientation says that it is to be seen.
 
     Args:
-        image: The picture, loaded.
-        exif: The Exif block; by default the picture's own.
+        image: The image, loaded.
+        exif: The file's Exif block; None if it has none. Other metadata (XMP) does not count.
 
     Returns:
-        The same picture where there is no orientation, or none that can be read: a damaged block is no reason
-        to refuse a picture.
+        The same image where there is no orientation, or none that can be read: a damaged block is no reason
+        to refuse an image.
     """
+    if not exif or len(exif) > _MAX_EXIF_BYTES:
+        return image
     try:
-        if exif is None:
-            block = image.getexif()
-        else:
-            block = Image.Exif()
-            block.load(exif)
+        block = Image.Exif()
+        block.load(exif)
         turn = _TURNS.get(block.get(ExifTags.Base.Orientation, 1))
     except Exception:  # Pillow's reader raises what it pleases, and every byte is the caller's
         return image

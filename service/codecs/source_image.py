@@ -1,28 +1,31 @@
-"""Reads the pictures that callers have: files and bare pixels."""
+"""Reads the images that callers have: files and bare pixels."""
 
 from __future__ import annotations
 
 import io
 import struct
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from service.codecs.jpeg_file import check_work
 from service.codecs.orientation import upright
+from service.codecs.png_file import COLOUR_TYPES, GREY_ALPHA, RGBA, SIGNATURE, read_header, read_png
+from service.codecs.signatures import described
 from service.codecs.size import check_size
 from service.core.errors import InvalidArgument
 from service.core.limits import LIMITS, Limits
 
-_FORMATS = ("PNG", "JPEG")
 _OPAQUE = "a PNG or JPEG of 8 bits per channel: RGB, greyscale or palette, without transparency"
-_OPAQUE_MODES = ("RGB", "L", "P", "1")
 _ANY = "a PNG or JPEG of 8 bits per channel: RGB, greyscale or palette, with or without transparency"
-_ANY_MODES = (*_OPAQUE_MODES, "RGBA", "LA")
-_PNG_DEPTH_AT = 24
+_WITH_ALPHA = (GREY_ALPHA, RGBA)
+_JPEG_MODES = ("RGB", "L")
+_JPEG_SIGNATURE = b"\xff\xd8\xff"
+_MAX_DEPTH = 8
 _WHOLE = "a complete PNG or JPEG file"
 _RGB = 3
 _TOO_LARGE = (Image.DecompressionBombError, Image.DecompressionBombWarning)
@@ -43,7 +46,7 @@ _DAMAGED = (
 def decode_image(
     data: bytes, width: int, height: int, *, field: str, limits: Limits = LIMITS
 ) -> NDArray[np.uint8]:
-    """Read a picture file of a given size.
+    """Read an image file of a given size.
 
     Args:
         data: The file.
@@ -66,12 +69,12 @@ def decode_image(
 
 
 def decode_any_image(data: bytes, *, field: str, limits: Limits = LIMITS) -> NDArray[np.uint8]:
-    """Read a picture file of any size within `limits`.
+    """Read an image file of any size within `limits`.
 
     Args:
         data: The file.
         field: Path of the field it came in, for the message of a failure.
-        limits: Bounds of the file's and the picture's size.
+        limits: Bounds of the file's and the image's size.
 
     Returns:
         RGB, uint8 `[height, width, 3]`, turned as the file's Exif orientation says.
@@ -83,12 +86,12 @@ def decode_any_image(data: bytes, *, field: str, limits: Limits = LIMITS) -> NDA
 
 
 def decode_on_white(data: bytes, *, field: str, limits: Limits = LIMITS) -> NDArray[np.uint8]:
-    """Read a picture file of any size within `limits` as greys, on white where it is transparent.
+    """Read an image file of any size within `limits` as greys, on white where it is transparent.
 
     Args:
         data: The file.
         field: Path of the field it came in, for the message of a failure.
-        limits: Bounds of the file's and the picture's size.
+        limits: Bounds of the file's and the image's size.
 
     Returns:
         Luma (ITU-R BT.601), uint8 `[height, width]`, turned as the file's Exif orientation says.
@@ -96,7 +99,7 @@ def decode_on_white(data: bytes, *, field: str, limits: Limits = LIMITS) -> NDAr
     Raises:
         InvalidArgument: Not a PNG or JPEG, damaged, too large, or with other channels.
     """
-    return _read(data, _within(field, limits), _on_white, field, limits, _ANY_MODES, _ANY)
+    return _read(data, _within(field, limits), _on_white, field, limits, transparent=True)
 
 
 def _rgb_of(image: Image.Image) -> Image.Image:
@@ -123,31 +126,45 @@ def _read(
     converted: Callable[[Image.Image], Image.Image],
     field: str,
     limits: Limits,
-    modes: Sequence[str] = _OPAQUE_MODES,
-    allowed: str = _OPAQUE,
+    *,
+    transparent: bool = False,
 ) -> NDArray[np.uint8]:
     if len(data) > limits.max_encoded_bytes:
         raise InvalidArgument(field, f"{len(data)} bytes", f"at most {limits.max_encoded_bytes} bytes")
+    allowed = _ANY if transparent else _OPAQUE
+    exif: bytes | None = None
+    if data.startswith(SIGNATURE):
+        header = read_header(data, field=field, allowed=allowed)
+        _check_either_way_up((header.width, header.height), fits)
+        if header.depth > _MAX_DEPTH or (header.colour_type in _WITH_ALPHA and not transparent):
+            colour = COLOUR_TYPES[header.colour_type]
+            _refuse(field, f"a PNG of colour type {colour} with {header.depth} bits per channel", allowed)
+        file = read_png(data, header, field=field, allowed=allowed, limits=limits)
+        if file.transparency and not transparent:
+            _refuse(field, "a PNG with transparency", allowed)
+        readable, form, exif = file.minimal(), "PNG", file.exif
+    elif data.startswith(_JPEG_SIGNATURE):
+        readable, form = data, "JPEG"
+    else:
+        _refuse(field, described(data), allowed)
     try:
         # Reads the header only: nothing is made of the pixels before the size is known to be right.
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-            _check_either_way_up(image.size, fits)
-            if image.mode not in modes or (modes is _OPAQUE_MODES and "transparency" in image.info):
-                _refuse(field, f"a picture of mode {image.mode}{_transparency(image)}", allowed)
-            if image.format == "PNG":
-                if data[_PNG_DEPTH_AT] > 8:  # Pillow opens some of them as if they had 8
-                    _refuse(field, f"a PNG with {data[_PNG_DEPTH_AT]} bits per channel", allowed)
-                _verify(data)
+        with Image.open(io.BytesIO(readable), formats=[form]) as image:
+            if form == "JPEG":
+                _check_either_way_up(image.size, fits)
+                if image.mode not in _JPEG_MODES:
+                    _refuse(field, f"a JPEG of mode {image.mode}", allowed)
+                check_work(data, image.size, field=field, limits=limits)
             image.load()
-            shown = upright(image)
+            if form == "JPEG":
+                exif = image.info.get("exif")
+            shown = upright(image, exif)
             fits(shown.size)
             return np.asarray(converted(shown))
-    except UnidentifiedImageError:
-        _refuse(field, f"{len(data)} bytes that start with {data[:8].hex(' ') or 'nothing'}", allowed)
     except _TOO_LARGE:
-        _refuse(field, "a picture that is far too large", f"at most {limits.max_pixels} pixels")
+        _refuse(field, "an image that is far too large", f"at most {limits.max_pixels} pixels")
     except _DAMAGED:
-        _refuse(field, "a picture that is damaged or cut off", _WHOLE)
+        _refuse(field, "an image that is damaged or cut off", _WHOLE)
 
 
 def _check_either_way_up(size: tuple[int, int], fits: Callable[[tuple[int, int]], None]) -> None:
@@ -159,12 +176,6 @@ def _check_either_way_up(size: tuple[int, int], fits: Callable[[tuple[int, int]]
             fits((size[1], size[0]))
         except InvalidArgument:
             raise wrong from None
-
-
-def _verify(data: bytes) -> None:
-    """Check every chunk to the last: reading alone stops where the pixels are complete."""
-    with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-        image.verify()
 
 
 def decode_pixels(
@@ -238,10 +249,6 @@ def _check_exact(size: tuple[int, int], width: int, height: int, field: str) -> 
         raise InvalidArgument(
             field, f"{size[0]} x {size[1]} pixels", f"exactly {width} x {height} pixels, the model's size"
         )
-
-
-def _transparency(image: Image.Image) -> str:
-    return " with transparency" if "transparency" in image.info else ""
 
 
 def _refuse(field: str, value: str, allowed: str) -> NoReturn:

@@ -86,6 +86,21 @@ class Access:
         with self._quotas.use(entry):
             yield
 
+    def check_session(self, entry: KeyEntry, method: str) -> None:
+        """Check the key of a session once more, and count one frame of it as a request of the key.
+
+        Raises:
+            Unauthenticated: The key has been revoked since.
+            PermissionDenied: It is no longer for this.
+            QuotaExceeded: It is at its rate.
+        """
+        now = self._keys.current(entry)
+        if now is None:
+            raise Unauthenticated(f"The key {entry.id!r} has been revoked.")
+        if not METHOD_SCOPES[method] & now.scopes:
+            raise PermissionDenied(now.id, now.scopes, METHOD_SCOPES[method])
+        self._quotas.charge(now)
+
 
 def _presented(metadata: Mapping[str, str | bytes]) -> str:
     authorization = metadata.get(AUTHORIZATION)

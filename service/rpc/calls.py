@@ -13,19 +13,23 @@ import math
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from typing import Any, Literal, NoReturn, TypeVar
 
 import grpc
 from google.protobuf.message import DecodeError, Message
 
+from service.access.callers import TrustedProxies, caller_address
+from service.access.keys import KeyEntry
 from service.core.errors import DeadlineExceeded, InvalidArgument, Overloaded, Unavailable
 from service.core.metrics import Metrics, Rpc
-from service.rpc.access import Access
+from service.rpc.access import Access, Metadata
 from service.rpc.interceptors import REQUEST_ID, current_key, current_request
 from service.rpc.messages.replies import server_timing
+from service.rpc.receiving import PendingMessages
 from service.rpc.status import DETAILS_TRAILER, Failure, code_label, describe, rich_status
 from service.rpc.wire import check_fields
 from service.synthesis.requests import CallContext
@@ -70,13 +74,17 @@ class CallLimits:
         concurrent_rpcs: Calls of the kind `WORK` in progress; beyond it new ones are refused.
         sessions: Sessions in progress.
         sessions_per_caller: Sessions in progress of one caller.
+        pending_messages: Requests that may be on their way.
+        pending_messages_per_caller: Requests of one caller that may be on their way.
         timeout_seconds: Deadline of calls that come without one.
         message_seconds: Time within which a request must have arrived.
     """
 
     concurrent_rpcs: int = 256
     sessions: int = 64
-    sessions_per_caller: int = 16
+    sessions_per_caller: int = 8
+    pending_messages: int = 32
+    pending_messages_per_caller: int = 8
     timeout_seconds: float = 30.0
     message_seconds: float = 10.0
 
@@ -88,30 +96,34 @@ class Call(CallContext):
     Attributes:
         started: `time.perf_counter()` at its arrival.
         channel: Its gRPC context.
+        pending: Gives places to those who wait for a request.
         message_seconds: Time within which its request must have arrived.
+        permit: Called before work of a session; raises what forbids its caller to go on.
     """
 
     started: float = field(kw_only=True)
     channel: Context = field(kw_only=True, repr=False)
+    pending: PendingMessages | None = field(kw_only=True, default=None, repr=False)
     message_seconds: float = field(kw_only=True, default=math.inf)
+    permit: Callable[[], None] = field(kw_only=True, default=lambda: None, repr=False)
 
     @property
     def elapsed_seconds(self) -> float:
         """Time since its arrival; may be asked for on any thread."""
         return time.perf_counter() - self.started
 
-    async def receive(self, request_type: type[Request], *, within: float | None = None) -> Request | None:
+    async def receive(self, request_type: type[Request], *, within: float) -> Request | None:
         """The next message; None when there will be none.
 
         Args:
             request_type: Its type.
-            within: Seconds to wait for it; None for the time that a request has.
+            within: Seconds to wait for it.
 
         Raises:
             TimeoutError: It has not come.
             InvalidArgument: It is not a message of the type, or has too many fields.
         """
-        async with asyncio.timeout(self.message_seconds if within is None else within):
+        async with asyncio.timeout(within):
             data = await self.channel.read()
         return None if data is grpc.aio.EOF else parse(request_type, data)
 
@@ -123,7 +135,8 @@ class Call(CallContext):
             InvalidArgument: There is none, or it is not of the type.
         """
         try:
-            message = await self.receive(request_type)
+            async with self.pending.place(self.caller) if self.pending else nullcontext():
+                message = await self.receive(request_type, within=self.message_seconds)
         except TimeoutError:
             raise DeadlineExceeded(
                 f"The request has not arrived within {self.message_seconds:g} s."
@@ -156,6 +169,11 @@ Behaviour = Callable[[Call], Awaitable[None]]
 """Answers a call: receives, sends, and raises what it fails with."""
 
 
+def direct_address(peer: str, metadata: Metadata) -> str:
+    """The address of the other end of the connection: no proxy is believed."""
+    return caller_address(peer, metadata, "", TrustedProxies())
+
+
 class Calls:
     """Takes calls in and sees them out.
 
@@ -163,12 +181,24 @@ class Calls:
         metrics: Counts them.
         limits: Their bounds.
         access: Holds keys to their limits; None where authentication is disabled.
+        address: Tells the address that a call came from, where authentication is disabled.
     """
 
-    def __init__(self, metrics: Metrics, limits: CallLimits, access: Access | None = None) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        limits: CallLimits,
+        access: Access | None = None,
+        *,
+        address: Callable[[str, Metadata], str] = direct_address,
+    ) -> None:
         self._metrics = metrics
         self._limits = limits
         self._access = access
+        self._address = address
+        self._pending = PendingMessages(
+            in_all=limits.pending_messages, per_caller=limits.pending_messages_per_caller
+        )
         self._in_progress = dict.fromkeys(Kind, 0)
         self._sessions_by_caller: Counter[str] = Counter()
         self._latest_answer_seconds = 0.0
@@ -223,7 +253,7 @@ class Calls:
 
     async def _serve(self, rpc: Rpc, kind: Kind, behaviour: Behaviour, context: Context) -> None:
         """Answer one call: whatever it raises becomes its status."""
-        call = self._begin(context, kind)
+        call = self._begin(rpc, kind, context)
         code = grpc.StatusCode.OK
         self._metrics.rpc_started(rpc)
         self._in_progress[kind] += 1
@@ -250,7 +280,7 @@ class Calls:
             self._in_progress[kind] -= 1
             self._metrics.rpc_handled(rpc, code_label(code), call.elapsed_seconds)
 
-    def _begin(self, context: Context, kind: Kind) -> Call:
+    def _begin(self, rpc: Rpc, kind: Kind, context: Context) -> Call:
         arrived = current_request()
         remaining = context.time_remaining()
         if remaining is not None:
@@ -259,14 +289,23 @@ class Calls:
             timeout = math.inf if kind is Kind.SESSION else self._limits.timeout_seconds
         key = current_key()
         return Call(
-            caller=_host(context.peer()) if key is None else key.id,
+            caller=self._address(context.peer(), context.invocation_metadata() or ())
+            if key is None
+            else key.id,
             request_id=arrived.request_id,
             deadline=asyncio.get_running_loop().time() + timeout,
             trace=arrived.trace,
             started=arrived.started,
             channel=context,
+            pending=self._pending,
             message_seconds=self._limits.message_seconds,
+            permit=self._permit_of(key, rpc),
         )
+
+    def _permit_of(self, key: KeyEntry | None, rpc: Rpc) -> Callable[[], None]:
+        if self._access is None or key is None:
+            return _permitted
+        return partial(self._access.check_session, key, rpc.method)
 
     async def _refuse_when_stopping(self, call: Call) -> None:
         if self._closed is None:
@@ -377,9 +416,8 @@ def _close(work: Awaitable[None]) -> None:
         work.close()
 
 
-def _host(peer: str) -> str:
-    """The host of a peer as gRPC writes it, without the port, which is another for every connection."""
-    return peer.rpartition(":")[0] if peer.startswith(("ipv4:", "ipv6:")) else peer
+def _permitted() -> None:
+    """Nothing forbids it."""
 
 
 async def _abort(failure: Failure, error: Exception, call: Call) -> NoReturn:

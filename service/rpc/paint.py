@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import aclosing
 
 from maskweave.v1 import synthesis_pb2 as pb
@@ -32,7 +32,6 @@ class PaintSessions:
         metrics: Counts dropped frames.
         idle_seconds: Time after which a session is ended whose caller sends nothing, or takes no frame.
         frame_seconds: Time limit of one frame.
-        permit: Called before each frame; raises what forbids the caller to go on.
         limits: Bounds of an update.
     """
 
@@ -44,7 +43,6 @@ class PaintSessions:
         *,
         idle_seconds: float,
         frame_seconds: float,
-        permit: Callable[[Call], None] = lambda _: None,
         limits: Limits = LIMITS,
     ) -> None:
         self._runner = runner
@@ -52,7 +50,6 @@ class PaintSessions:
         self._metrics = metrics
         self._idle_seconds = idle_seconds
         self._frame_seconds = frame_seconds
-        self._permit = permit
         self._limits = limits
         self._paintings: set[Painting] = set()
         self._sending: dict[Painting, asyncio.Timeout] = {}
@@ -85,7 +82,7 @@ class PaintSessions:
             call,
             paint_message,
             frame_seconds=self._frame_seconds,
-            permit=lambda: self._permit(call),
+            permit=call.permit,
         )
         try:
             async with aclosing(frames):

@@ -11,6 +11,7 @@ from contextlib import aclosing
 import grpc
 
 from maskweave.v1 import synthesis_pb2 as pb
+from service.codecs.image import ImageFormat
 from service.core.errors import InvalidArgument
 from service.core.limits import LIMITS, Limits
 from service.core.metrics import Rpc
@@ -35,6 +36,11 @@ from service.synthesis.validation.images import check_request, find_model
 
 _DEFAULT_PAGE_SIZE = 50
 _MAX_PAGE_SIZE = 200
+
+_RGB = 3
+
+# Fields of a reply besides the images.
+_REPLY_OVERHEAD_BYTES = 64 * 1024
 
 
 class SynthesisService:
@@ -106,6 +112,7 @@ class SynthesisService:
         """Answer `Synthesize`."""
         request = synthesis_from_proto(await call.request(pb.SynthesizeRequest))
         work = ImageWork(check_request(request, self._registry, self._limits), self._limits)
+        self._check_reply(work)
         version = work.request.model.version
         reply = await self._runner.collect(
             work,
@@ -168,6 +175,22 @@ class SynthesisService:
     async def paint(self, call: Call) -> None:
         """Answer `Paint`."""
         await self._sessions.paint(call)
+
+    def _check_reply(self, work: ImageWork) -> None:
+        """Refuse before anything is made what would not fit into a reply.
+
+        Raises:
+            InvalidArgument: Raw images are too large together; of other formats nobody knows before.
+        """
+        model, most = work.request.model, self._max_message_bytes - _REPLY_OVERHEAD_BYTES
+        size = work.images * model.image_width * model.image_height * _RGB
+        if work.request.image_format is ImageFormat.RAW and size > most:
+            each = f"{model.image_width} x {model.image_height} pixels"
+            raise InvalidArgument(
+                work.images_field,
+                f"{work.images} raw images of {each}, {size} bytes",
+                f"at most {most} bytes in a reply: fewer images, another image_format or SynthesizeStream",
+            )
 
     def _describe(self, model: Model) -> pb.Model:
         return model_to_proto(model, self._limits, self._max_message_bytes)

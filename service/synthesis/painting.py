@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.codecs.strokes import Stroke, check_strokes, draw_strokes
-from service.core.errors import InvalidArgument, Overloaded, field_prefix
+from service.core.errors import InvalidArgument, Overloaded, QuotaExceeded, field_prefix
 from service.core.limits import LIMITS, Limits
 from service.synthesis.conditions.decoding import decode_condition, decode_label_map
 from service.synthesis.conditions.types import DecodedLabelMap, LabelMap
@@ -178,7 +178,8 @@ class Painting:
             call: The call of the painting, with its own deadline.
             message: Serialises a frame; called on a worker.
             frame_seconds: Time limit of one frame.
-            permit: Called before each frame; raises what forbids it, `Overloaded` only for the moment.
+            permit: Called before each frame but the first; raises what forbids it. What says when to come
+                back only delays the frame.
 
         Yields:
             For each frame how many updates it dropped, and its message.
@@ -199,11 +200,14 @@ class Painting:
             work = self._take()
             deadline = min(call.deadline, asyncio.get_running_loop().time() + frame_seconds)
             try:
-                permit()
+                if self._canvas is not None:
+                    permit()
                 data = await runner.single(
                     work, replace(call, deadline=deadline), _framed(work, self._sequence, dropped, message)
                 )
-            except Overloaded as refusal:
+            except (Overloaded, QuotaExceeded) as refusal:
+                if refusal.retry_after_seconds is None:
+                    raise
                 self._put_back(work)
                 await asyncio.sleep(min(refusal.retry_after_seconds, _MAX_PAUSE_SECONDS))
                 # Tried again: as an update of its own, unless others have come meanwhile.

@@ -42,7 +42,7 @@ _SMALL = Limits(max_side=512, max_pixels=512 * 512, max_stroke_pixels=512 * 512)
 
 def png(data: bytes) -> None:
     """A file that says it is a PNG label map."""
-    _refused_or_ids(lambda: decode_png(data, field="png", limits=_SMALL))
+    _refused_or_ids(lambda: decode_png(data, field="png", limits=_SMALL).ids)
 
 
 def png_repaired(data: bytes) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
 from service.codecs.label_map import check_classes, check_ids, decode_raw, decode_run_length, resize_nearest
+from service.codecs.palette_ids import Colour, ids_by_colour
 from service.codecs.png import decode_png
-from service.codecs.scribble import check_scribble, draw_scribble, resize_scribble
+from service.codecs.scribble import NOT_DRAWN, check_scribble, draw_scribble, resize_scribble
 from service.codecs.sketch import ink_of, resize_ink
 from service.codecs.source_image import (
     decode_any_image,
@@ -83,7 +86,7 @@ def decode_label_map(
     """
     if isinstance(label_map, DecodedLabelMap):
         return label_map.ids
-    ids, field = _decode_ids(label_map, field, limits)
+    ids, field = _decode_ids(label_map, field, limits, model.id_of_colour)
     check_classes(ids, model.class_ids, field=field)
     return ids
 
@@ -105,12 +108,25 @@ def decode_source_image(image: EncodedImage, model: Model, limits: Limits) -> ND
             return decode_pixels(data, (given_width, given_height), width, height, field="picture.raw")
 
 
-def _decode_ids(encoded: EncodedIds, field: str, limits: Limits) -> tuple[NDArray[np.uint8], str]:
-    """The ids, uint8 `[height, width]`, and the path of the encoding they came in."""
+def _decode_ids(
+    encoded: EncodedIds, field: str, limits: Limits, colours: Mapping[Colour, int], kept: Collection[int] = ()
+) -> tuple[NDArray[np.uint8], str]:
+    """The ids, uint8 `[height, width]`, and the path of the encoding they came in.
+
+    Args:
+        encoded: As it was sent.
+        field: Where the request has it.
+        limits: Bounds of its size.
+        colours: The ids by the model's colours; none where ids have no colours.
+        kept: Ids that have none.
+    """
     match encoded:
         case PngLabelMap(data):
             field += ".png"
-            return decode_png(data, field=field, limits=limits), field
+            file = decode_png(data, field=field, limits=limits)
+            if file.palette is None:
+                return file.ids, field
+            return ids_by_colour(file.ids, file.palette, colours, field=field, kept=kept), field
         case RawLabelMap(data, width, height):
             field += ".raw"
             return decode_raw(data, width, height, field=field, limits=limits), field
@@ -142,13 +158,13 @@ def _decode_scribble(
         )
         field = "scribble.strokes"
         return draw_scribble(encoding.strokes, model.class_ids, canvas, size, field=field, limits=limits)
-    ids, field = _decode_ids(encoding, "scribble", limits)
+    ids, field = _decode_ids(encoding, "scribble", limits, model.id_of_colour, (NOT_DRAWN,))
     check_scribble(ids, model.class_ids, field=field)
     return resize_scribble(ids, support.width, support.height)
 
 
 def _decode_proxy_mask(encoding: EncodedIds, support: ConditionSupport, limits: Limits) -> NDArray[np.uint8]:
-    ids, field = _decode_ids(encoding, "proxy_mask", limits)
+    ids, field = _decode_ids(encoding, "proxy_mask", limits, {})
     height, width = ids.shape
     if (width, height) != (support.width, support.height):
         allowed = f"exactly {support.width} x {support.height} cells, the model's"

@@ -187,6 +187,14 @@ class Model:
     editing: EditSupport | None = None
 
     @cached_property
+    def id_of_colour(self) -> Mapping[tuple[int, int, int], int]:
+        """The class ids by their colours: red, green, blue, 0 to 255."""
+        return {
+            (int(entry.color[1:3], 16), int(entry.color[3:5], 16), int(entry.color[5:7], 16)): entry.id
+            for entry in self.palette
+        }
+
+    @cached_property
     def class_ids(self) -> tuple[int, ...]:
         """The ids of the palette, in order."""
         return tuple(entry.id for entry in self.palette)

@@ -30,7 +30,7 @@ def pictures(draw: st.DrawFn) -> tuple[NDArray[np.uint8], int]:
 
 
 def decode(data: bytes) -> NDArray[np.uint8]:
-    return decode_png(data, field="label_map.png")
+    return decode_png(data, field="label_map.png").ids
 
 
 @given(pictures(), st.sampled_from([GREY, INDEXED]), st.booleans())

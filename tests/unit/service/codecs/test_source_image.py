@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 from typing import Any
 
 import numpy as np
@@ -110,9 +111,12 @@ def test_any_block_is_read_or_left(block: bytes) -> None:
     assert decode_image(file, 3, 3, field="f").shape == (3, 3, 3)
 
 
-@pytest.mark.parametrize("mode", ["RGBA", "LA", "I;16"])
-def test_other_channels_are_refused(mode: str) -> None:
-    assert f"a picture of mode {mode}" in refusal(written(Image.new(mode, (4, 3))))
+@pytest.mark.parametrize(
+    ("mode", "told"),
+    [("RGBA", "RGBA with 8"), ("LA", "greyscale with alpha with 8"), ("I;16", "greyscale with 16")],
+)
+def test_other_channels_are_refused(mode: str, told: str) -> None:
+    assert f"a PNG of colour type {told} bits per channel" in refusal(written(Image.new(mode, (4, 3))))
 
 
 def test_transparent_palettes_and_cmyk_are_refused() -> None:
@@ -125,7 +129,7 @@ def test_transparent_palettes_and_cmyk_are_refused() -> None:
 def test_sixteen_bits_are_refused_by_the_header(colour: int) -> None:
     deep = header(4, 3, 16, colour) + chunk(b"IDAT") + chunk(b"IEND")
     for decode in (decode_any_image, decode_on_white):
-        with pytest.raises(InvalidArgument, match=r"16 bits per channel|mode I;16|mode RGBA|mode LA"):
+        with pytest.raises(InvalidArgument, match="with 16 bits per channel"):
             decode(deep, field="f")
 
 
@@ -164,7 +168,7 @@ def test_other_formats_are_refused(kind: str) -> None:
 
 def test_a_bomb_is_refused_by_its_header() -> None:
     bomb = header(50_000, 50_000, 8, 2) + chunk(b"IDAT", bytes(9)) + chunk(b"IEND")
-    assert "far too large" in refusal(bomb)
+    assert "50000 x 50000 pixels; allowed: exactly 4 x 3 pixels" in refusal(bomb)
     large = header(4096, 4096, 8, 2) + chunk(b"IDAT", bytes(9)) + chunk(b"IEND")
     assert "4096 x 4096 pixels; allowed: exactly 4 x 3 pixels" in refusal(large)
     assert f"{len(TOO_MANY_BYTES)} bytes; allowed: at most" in refusal(TOO_MANY_BYTES)
@@ -173,12 +177,13 @@ def test_a_bomb_is_refused_by_its_header() -> None:
 def test_a_picture_that_is_cut_off_is_refused() -> None:
     for kind in ("PNG", "JPEG"):
         data = written(Image.effect_noise((4, 3), 90).convert("RGB"), kind)
-        assert "damaged or cut off" in refusal(data[: len(data) - 20])
+        assert "cut off" in refusal(data[: len(data) - 20])
 
 
 def test_a_png_without_pixel_data_is_refused() -> None:
-    """Pillow fails over it with an IndexError."""
-    assert "damaged or cut off" in refusal(header(4, 3, 8, COLOUR) + chunk(b"IEND"))
+    assert "0 bytes of pixel data where its size asks for 39" in refusal(
+        header(4, 3, 8, COLOUR) + chunk(b"IEND")
+    )
 
 
 def test_pixels_must_fill_the_size_exactly() -> None:
@@ -204,3 +209,82 @@ def test_any_damage_is_read_or_refused(data: bytes, damage: list[tuple[int, int]
         return
     assert found.shape == (3, 4, 3)
     assert found.dtype == np.uint8
+
+
+def progressive(scans: int, size: tuple[int, int] = (16, 16)) -> bytes:
+    """A JPEG whose last scan, of a few bytes, is there so many times more."""
+    data = written(Image.effect_noise(size, 90), "JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    return data[:last] + data[last:-2] * (scans + 1) + data[-2:]
+
+
+def test_a_progressive_jpeg_is_read() -> None:
+    assert decode_any_image(progressive(0), field="f").shape == (16, 16, 3)
+    assert (
+        decode_any_image(written(Image.new("L", (2048, 2048)), "JPEG", progressive=True), field="f").any()
+        == 0
+    )
+
+
+@pytest.mark.parametrize("size", [(16, 16), (256, 256)])
+def test_a_jpeg_of_many_scans_is_refused_before_it_is_decoded(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = []
+    monkeypatch.setattr("PIL.JpegImagePlugin.JpegImageFile.load", lambda _: loaded.append(1))
+    for decode in (decode_any_image, decode_on_white):
+        with pytest.raises(
+            InvalidArgument, match=r"f: got a JPEG with more than \d+ scans; allowed: at most"
+        ):
+            decode(progressive(40_000 if size == (16, 16) else 64, size), field="f")
+    assert not loaded
+
+
+def test_a_large_jpeg_may_have_fewer_scans_than_a_small_one() -> None:
+    large = written(Image.new("L", (2048, 2048)), "JPEG", progressive=True)
+    last = large.rindex(b"\xff\xda")
+    many = large[:last] + large[last:-2] * 16 + large[-2:]
+    with pytest.raises(
+        InvalidArgument, match="more than 16 scans; allowed: at most 16 scans for 2048 x 2048"
+    ):
+        decode_any_image(many, field="f")
+
+
+def test_a_jpeg_of_many_segments_is_refused() -> None:
+    data = GOOD[1]
+    many = data[:2] + b"\xff\xfe\x00\x02" * 2100 + data[2:]
+    with pytest.raises(InvalidArgument, match="a JPEG with more than 2048 segments"):
+        decode_any_image(many, field="f")
+
+
+def test_a_thumbnail_in_a_jpeg_is_no_scan() -> None:
+    """Application data may hold any bytes, also whole JPEG files."""
+    inner = GOOD[1] * 90
+    segment = b"\xff\xe1" + (len(inner) + 2).to_bytes(2, "big") + inner
+    data = GOOD[1][:2] + segment + GOOD[1][2:]
+    assert data.count(b"\xff\xda") > 64
+    assert decode_any_image(data, field="f").shape == (3, 4, 3)
+
+
+@pytest.mark.parametrize("decode", [decode_any_image, decode_on_white])
+def test_a_png_of_many_chunks_is_refused(decode: Any) -> None:
+    data = GOOD[0]
+    many = data[:33] + chunk(b"tEXt", b"a\0b") * 100_000 + data[33:]
+    with pytest.raises(InvalidArgument, match="a PNG with more than 4096 chunks; allowed: at most 4096"):
+        decode(many, field="f")
+
+
+def test_texts_and_profiles_of_a_png_are_not_inflated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of these inflates to a megabyte, and there may be thousands."""
+    bomb = chunk(b"iCCP", b"p\0\0" + zlib.compress(bytes(10**6))) + chunk(
+        b"zTXt", b"c\0\0" + zlib.compress(bytes(10**6))
+    )
+    monkeypatch.setattr("PIL.PngImagePlugin._safe_zlib_decompress", pytest.fail)
+    data = GOOD[0][:33] + bomb * 1000 + GOOD[0][33:]
+    np.testing.assert_array_equal(decode_any_image(data, field="f"), RGB)
+
+
+def test_an_exif_block_that_is_large_turns_nothing() -> None:
+    block = exif_of(6).tobytes() + bytes(70_000)
+    data = GOOD[0][:33] + chunk(b"eXIf", block.removeprefix(b"Exif\0\0")) + GOOD[0][33:]
+    np.testing.assert_array_equal(decode_any_image(data, field="f"), RGB)
