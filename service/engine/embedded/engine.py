@@ -27,12 +27,13 @@ from service.engine.base import (
     ReadinessListener,
     Task,
 )
+from service.engine.cancellation import CancelToken, Stopped
 from service.engine.diagnostics import Diagnostics
 from service.engine.embedded.execution import Execution
 from service.engine.embedded.loading import load_models
 from service.engine.embedded.warmup import warm_up
 from service.engine.tasks import advance, single
-from service.engine.workers import CancelToken, Stopped, Workers
+from service.engine.workers import Workers
 
 _log = logging.getLogger(__name__)
 
@@ -130,12 +131,11 @@ def _drive(execution: Execution, task: Task[T], request_id: str, token: CancelTo
         while isinstance(step, Inference):
             outcome: InferenceResult | Exception
             try:
-                token.check()
                 try:
                     outcome = execution.run(step, token)
                 except Exception as error:
                     outcome = error
-                token.check()
+                token.check()  # before the failure: it may be that of a model that was interrupted
             except Stopped:
                 task.close()
                 raise

@@ -11,7 +11,7 @@ from cachetools import LRUCache
 
 from service.core.errors import EngineFailure
 from service.engine.base import Array
-from service.engine.workers import CancelToken, Stopped
+from service.engine.cancellation import CancelToken, Stopped
 
 CacheKey = tuple[str, int, bytes]
 """Model, version, and digest of the inputs."""
