@@ -72,6 +72,11 @@ class CancelToken:
         try:
             while not ready():
                 self.check()
-                condition.wait(None if self._deadline is None else self._deadline - time.monotonic())
+                condition.wait(self._seconds_left())
         finally:
             self._waits_on = None
+
+    def _seconds_left(self) -> float | None:
+        if self._deadline is None:
+            return None
+        return min(self._deadline - time.monotonic(), threading.TIMEOUT_MAX)
