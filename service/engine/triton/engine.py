@@ -28,7 +28,7 @@ from service.engine.base import (
     Task,
 )
 from service.engine.cancellation import CancelToken
-from service.engine.tasks import Finished, advance, single
+from service.engine.tasks import Finished, advance
 from service.engine.tensors import (
     check_inputs,
     check_outputs,
@@ -205,19 +205,6 @@ class TritonEngine:
         self._latest_seconds = seconds = time.perf_counter() - began
         _log.debug("inference done", extra={"model": info.name, "seconds": round(seconds, 6)})
         return InferenceResult(arrays, (StageTiming(info.name, 0.0, seconds, cached=False),))
-
-    async def infer(
-        self,
-        model: str,
-        inputs: Mapping[str, Array],
-        *,
-        outputs: Sequence[str] | None = None,
-        context: InferenceContext = InferenceContext(),  # noqa: B008 - frozen
-    ) -> InferenceResult:
-        """Run a model on a server; see `Engine.infer`."""
-        if outputs is None:
-            outputs = [spec.name for spec in self._infos[model].outputs]
-        return await self.run(single(Inference(model, inputs, tuple(outputs))), context)
 
     async def _answer(self, endpoints: Endpoints, call: _Call) -> Mapping[str, Array]:
         """Have a call answered, by another endpoint when the first is found gone."""
