@@ -6,7 +6,7 @@ inference server are interchangeable.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from types import MappingProxyType
@@ -198,33 +198,5 @@ class Engine(Protocol):
             Overloaded: The engine has no room for more.
             Unavailable: The engine is not running or out of reach.
             EngineFailure: A model failed, does not exist, or was given inputs that it does not take.
-        """
-        ...
-
-    async def infer(
-        self,
-        model: str,
-        inputs: Mapping[str, Array],
-        *,
-        outputs: Sequence[str] | None = None,
-        context: InferenceContext = InferenceContext(),
-    ) -> InferenceResult:
-        """Run a model or an ensemble.
-
-        Cancelling the call drops the work that has not begun.
-
-        Args:
-            model: Name in the repository.
-            inputs: One array per input of the model.
-            outputs: Names of the outputs wanted; all when None.
-            context: Deadline, priority and the like.
-
-        Raises:
-            InvalidArgument: An input is missing, unknown, or of a wrong dtype or shape.
-            NotFound: No such model is ready.
-            DeadlineExceeded: The context's timeout passed.
-            Overloaded: The engine has no room for more.
-            Unavailable: The engine is not running or out of reach.
-            EngineFailure: The model failed.
         """
         ...

@@ -35,8 +35,3 @@ def advance(task: Task[T], outcome: InferenceResult | Exception | None = None) -
         return task.send(outcome)
     except StopIteration as end:
         return Finished(end.value)
-
-
-def single(inference: Inference) -> Task[InferenceResult]:
-    """The task of one inference and nothing else."""
-    return (yield inference)

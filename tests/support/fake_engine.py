@@ -23,7 +23,7 @@ from service.engine.base import (
     Task,
     TensorSpec,
 )
-from service.engine.tasks import Finished, advance, single
+from service.engine.tasks import Finished, advance
 from service.engine.tensors import check_inputs
 
 T = TypeVar("T")
@@ -212,18 +212,6 @@ class FakeEngine:
         finally:
             task.close()
             self.running -= 1
-
-    async def infer(
-        self,
-        model: str,
-        inputs: Mapping[str, Array],
-        *,
-        outputs: Sequence[str] | None = None,
-        context: InferenceContext = InferenceContext(),  # noqa: B008 - frozen
-    ) -> InferenceResult:
-        """Run the behaviour and answer."""
-        wanted = outputs or [spec.name for spec in self._infos[model].outputs]
-        return await self.run(single(Inference(model, inputs, tuple(wanted))), context)
 
     async def _segment(
         self, task: Task[T], outcome: InferenceResult | Exception | None

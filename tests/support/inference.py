@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from service.engine.base import Array, Engine, Inference, InferenceContext, InferenceResult
-from service.engine.tasks import single
+from service.engine.base import Array, Engine, Inference, InferenceContext, InferenceResult, Task
 
 
 async def infer(
@@ -20,3 +19,8 @@ async def infer(
     info = engine.models().get(model)
     wanted = outputs if outputs is not None else [spec.name for spec in info.outputs] if info else ["OUT"]
     return await engine.run(single(Inference(model, inputs, tuple(wanted))), context)
+
+
+def single(inference: Inference) -> Task[InferenceResult]:
+    """The task of one inference and nothing else."""
+    return (yield inference)

@@ -35,6 +35,8 @@ class RecordingTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: i
         seconds_left: Deadline of each, when it arrived.
         behaviour: What to do before an answer is given.
         ready: What to say when asked whether it is.
+        model_ready: What to say when asked whether the model is.
+        probes: How often that was asked.
     """
 
     def __init__(self) -> None:
@@ -43,6 +45,8 @@ class RecordingTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: i
         self.seconds_left: list[float | None] = []
         self.behaviour: Behaviour | None = None
         self.ready = True
+        self.model_ready = True
+        self.probes = 0
         self.config = CONFIG
         self.cancelled = asyncio.Event()
 
@@ -52,7 +56,8 @@ class RecordingTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: i
 
     async def ModelReady(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Whether the model is ready."""
-        return service_pb2.ModelReadyResponse(ready=self.ready)
+        self.probes += 1
+        return service_pb2.ModelReadyResponse(ready=self.model_ready)
 
     async def RepositoryIndex(self, request: Any, context: Any) -> Any:  # noqa: N802
         """The one model."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -19,7 +19,6 @@ from service.core.errors import Unavailable
 from service.core.logging import current_request_id, request_context
 from service.engine.base import (
     CLOSE_SECONDS,
-    Array,
     Inference,
     InferenceContext,
     InferenceResult,
@@ -27,12 +26,13 @@ from service.engine.base import (
     ReadinessListener,
     Task,
 )
+from service.engine.cancellation import CancelToken, Stopped
 from service.engine.diagnostics import Diagnostics
 from service.engine.embedded.execution import Execution
 from service.engine.embedded.loading import load_models
 from service.engine.embedded.warmup import warm_up
-from service.engine.tasks import advance, single
-from service.engine.workers import CancelToken, Stopped, Workers
+from service.engine.tasks import advance
+from service.engine.workers import Workers
 
 _log = logging.getLogger(__name__)
 
@@ -109,19 +109,6 @@ class EmbeddedEngine:
         work = partial(_drive, self._execution, task, context.request_id)
         return await self._workers.run(work, priority=context.priority, timeout=context.timeout)
 
-    async def infer(
-        self,
-        model: str,
-        inputs: Mapping[str, Array],
-        *,
-        outputs: Sequence[str] | None = None,
-        context: InferenceContext = InferenceContext(),  # noqa: B008 - frozen
-    ) -> InferenceResult:
-        """Run a model; see `Engine.infer`."""
-        if outputs is None:
-            outputs = [spec.name for spec in self._infos[model].outputs]
-        return await self.run(single(Inference(model, inputs, tuple(outputs))), context)
-
 
 def _drive(execution: Execution, task: Task[T], request_id: str, token: CancelToken) -> T:
     """On a worker thread: a task and all its inferences."""
@@ -130,12 +117,11 @@ def _drive(execution: Execution, task: Task[T], request_id: str, token: CancelTo
         while isinstance(step, Inference):
             outcome: InferenceResult | Exception
             try:
-                token.check()
                 try:
                     outcome = execution.run(step, token)
                 except Exception as error:
                     outcome = error
-                token.check()
+                token.check()  # before the failure: it may be that of a model that was interrupted
             except Stopped:
                 task.close()
                 raise

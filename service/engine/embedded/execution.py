@@ -12,11 +12,11 @@ from functools import partial
 import onnxruntime as ort
 
 from service.engine.base import Array, Inference, InferenceResult, StageTiming
+from service.engine.cancellation import CancelToken
 from service.engine.embedded.loading import LoadedModel, ModelKey
 from service.engine.embedded.response_cache import ResponseCache, cache_key
 from service.engine.embedded.session import Session
 from service.engine.tensors import check_inputs, check_outputs, unknown_model
-from service.engine.workers import CancelToken
 
 _log = logging.getLogger(__name__)
 

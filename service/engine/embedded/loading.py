@@ -11,12 +11,13 @@ from functools import partial
 from pathlib import Path
 
 from service.engine.base import ModelInfo
+from service.engine.cancellation import CancelToken
 from service.engine.diagnostics import Diagnostics
 from service.engine.embedded.model_config import ModelConfig
 from service.engine.embedded.repository import ModelEntry, Repository, read_repository
 from service.engine.embedded.session import Session
 from service.engine.embedded.stages import EnsemblePlan, check_nesting, plan_ensemble
-from service.engine.workers import CancelToken, Workers
+from service.engine.workers import Workers
 
 _log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from cachetools import LRUCache
 
 from service.core.errors import EngineFailure
 from service.engine.base import Array
-from service.engine.workers import CancelToken, Stopped
+from service.engine.cancellation import CancelToken, Stopped
 
 CacheKey = tuple[str, int, bytes]
 """Model, version, and digest of the inputs."""
@@ -41,6 +41,10 @@ class _Flight:
         self.ended = False
         self.outputs: Mapping[str, Array] | None = None
         self.error: Exception | None = None
+
+    def has_ended(self) -> bool:
+        """Whether the outputs or the failure are there, or the call that computes was given up."""
+        return self.ended
 
 
 class ResponseCache:
@@ -84,7 +88,7 @@ class ResponseCache:
         """
         with self._changed:
             while (flight := self._flights.get(key)) is not None:
-                token.wait_for(self._changed, lambda flight=flight: flight.ended)  # type: ignore[misc]
+                token.wait_for(self._changed, flight.has_ended)
                 if flight.outputs is not None:
                     return flight.outputs, True
                 if flight.error is not None:

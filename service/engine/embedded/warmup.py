@@ -11,11 +11,11 @@ import numpy as np
 
 from service.core.errors import MaskweaveError
 from service.engine.base import Array
+from service.engine.cancellation import CancelToken
 from service.engine.diagnostics import Diagnostics
 from service.engine.embedded.execution import Execution
 from service.engine.embedded.loading import LoadedModel
 from service.engine.embedded.model_config import ModelConfig, WarmupSample
-from service.engine.workers import CancelToken
 
 _SEED = 0
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from types import MappingProxyType
+from types import MappingProxyType, TracebackType
 from typing import Any, TypeVar
 
 from tritonclient.grpc import InferInput, InferRequestedOutput, aio
@@ -27,8 +27,8 @@ from service.engine.base import (
     StageTiming,
     Task,
 )
-from service.engine.in_flight import InFlight
-from service.engine.tasks import Finished, advance, single
+from service.engine.cancellation import CancelToken
+from service.engine.tasks import Finished, advance
 from service.engine.tensors import (
     check_inputs,
     check_outputs,
@@ -39,7 +39,7 @@ from service.engine.tensors import (
 )
 from service.engine.triton.endpoints import Endpoint, Endpoints
 from service.engine.triton.failures import failure_of
-from service.engine.workers import CancelToken, Workers
+from service.engine.workers import Workers
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +47,9 @@ T = TypeVar("T")
 
 # Kept back from the deadline in what Triton is told, so that its refusal arrives as an answer.
 _QUEUE_MARGIN_SECONDS = 0.005
+
+# How long calls may take to notice that the connections are closed.
+_END_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,35 @@ class _Call:
 
     def remaining_seconds(self) -> float | None:
         return None if self.deadline is None else self.deadline - asyncio.get_running_loop().time()
+
+
+class _InFlight:
+    """Counts the runs in progress: a context for each; `drained` waits until none is left."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._none = asyncio.Event()
+        self._none.set()
+
+    def __enter__(self) -> None:
+        self._count += 1
+        self._none.clear()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._count -= 1
+        if not self._count:
+            self._none.set()
+
+    async def drained(self, seconds: float) -> bool:
+        """Wait until no run is in progress; False when that takes too long."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._none.wait()
+        except TimeoutError:
+            return False
+        return True
 
 
 class TritonEngine:
@@ -91,7 +123,7 @@ class TritonEngine:
         self._endpoints: Endpoints | None = None
         self._infos: Mapping[str, ModelInfo] = MappingProxyType({})
         self._listeners: list[ReadinessListener] = []
-        self._in_flight = InFlight()
+        self._in_flight = _InFlight()
         self._latest_seconds = 0.0
 
     async def start(self) -> None:
@@ -117,14 +149,11 @@ class TritonEngine:
         if endpoints is None or workers is None:
             return
         self._tell(False)
-        end = asyncio.get_running_loop().time() + grace_seconds
-        try:
-            async with asyncio.timeout_at(end):
-                await self._in_flight.drained()
-        except TimeoutError:
+        if not await self._in_flight.drained(grace_seconds):
             _log.warning("calls in progress are given up", extra={"grace_seconds": grace_seconds})
-        await endpoints.close()
-        if not await workers.close(max(0.0, end - asyncio.get_running_loop().time())):
+        await endpoints.close()  # ends what waits for a server
+        await self._in_flight.drained(_END_SECONDS)
+        if not await workers.close(grace_seconds=0):
             _log.warning("worker threads run on after the engine was closed")
 
     def models(self) -> Mapping[str, ModelInfo]:
@@ -177,19 +206,6 @@ class TritonEngine:
         _log.debug("inference done", extra={"model": info.name, "seconds": round(seconds, 6)})
         return InferenceResult(arrays, (StageTiming(info.name, 0.0, seconds, cached=False),))
 
-    async def infer(
-        self,
-        model: str,
-        inputs: Mapping[str, Array],
-        *,
-        outputs: Sequence[str] | None = None,
-        context: InferenceContext = InferenceContext(),  # noqa: B008 - frozen
-    ) -> InferenceResult:
-        """Run a model on a server; see `Engine.infer`."""
-        if outputs is None:
-            outputs = [spec.name for spec in self._infos[model].outputs]
-        return await self.run(single(Inference(model, inputs, tuple(outputs))), context)
-
     async def _answer(self, endpoints: Endpoints, call: _Call) -> Mapping[str, Array]:
         """Have a call answered, by another endpoint when the first is found gone."""
         endpoint = endpoints.pick(call.info.name)
@@ -224,6 +240,12 @@ class TritonEngine:
             )
         except InferenceServerException as error:
             raise failure_of(error, info.name, self._latest_seconds) from error
+        except asyncio.CancelledError:
+            current = asyncio.current_task()
+            if current is not None and not current.cancelling():
+                # Not our caller: the connection was closed under the call.
+                raise Unavailable("The engine is shutting down.") from None
+            raise
         batch = next(iter(call.inference.inputs.values())).shape[:1] if info.max_batch_size else ()
         return {name: _output(result, info, name, batch) for name in call.inference.outputs}
 

@@ -15,6 +15,7 @@ from export.parity import parity_errors
 from export.sis_ug import sis_ug_pack
 from export.stages import Stage, example_inputs
 from service.engine.embedded.engine import EmbeddedEngine
+from tests.support.inference import infer
 from training.config import PackConfig
 from training.data.samples import from_uint8, to_uint8
 from training.pipeline import SynthesisPipeline, load_pipeline
@@ -148,7 +149,7 @@ async def test_model_gives_the_pictures_pytorch_gives(
         inputs = {name: given.numpy(), "LATENT": latents.numpy()}
         if kind in ("label_map", "sketch", "scribble"):
             inputs["STYLE_STRENGTH"] = strength.numpy()
-        result = await engine.infer(f"faces64_{kind}{layout}", inputs)
+        result = await infer(engine, f"faces64_{kind}{layout}", inputs)
     finally:
         await engine.close()
     difference = np.abs(result.outputs["IMAGE"].astype(int) - expected.astype(int))
@@ -172,8 +173,8 @@ async def test_edits_give_the_pictures_pytorch_gives(
     await engine.start()
     try:
         inputs = {"PICTURE": pictures, "LABEL_MAP": labels, "STYLE_STRENGTH": strength}
-        result = await engine.infer(
-            f"faces64_edit{layout}", {key: each.numpy() for key, each in inputs.items()}
+        result = await infer(
+            engine, f"faces64_edit{layout}", {key: each.numpy() for key, each in inputs.items()}
         )
     finally:
         await engine.close()

@@ -26,6 +26,7 @@ from export.repository import write_repository
 from export.stages import Stage, example_inputs
 from export.uint8_edges import with_uint8_at_edges
 from service.engine.embedded.engine import EmbeddedEngine
+from tests.support.inference import infer
 from tests.support.triton_process import triton_process
 from training.data.samples import to_uint8
 from training.groupdnet.evaluate import TrainedStyles
@@ -306,7 +307,7 @@ async def test_embedded_engine_gives_the_pictures_pytorch_gives(
     engine = EmbeddedEngine(styles_repository, threads=2, cache_bytes=0)
     await engine.start()
     try:
-        result = await engine.infer(f"faces64_styles_{name}", question)
+        result = await infer(engine, f"faces64_styles_{name}", question)
     finally:
         await engine.close()
     assert within_a_level(result.outputs["IMAGE"], answer)

@@ -15,7 +15,13 @@ from service.engine.base import Inference, InferenceContext, InferenceResult, Ta
 from service.engine.embedded.engine import EmbeddedEngine
 from tests.support.arrays import row
 from tests.support.inference import infer
-from tests.support.model_repository import RepositoryWriter, onnx_config, onnx_model
+from tests.support.model_repository import (
+    RepositoryWriter,
+    ensemble_config,
+    onnx_config,
+    onnx_model,
+    step_text,
+)
 from tests.support.model_runs import ModelRuns
 
 Start = Callable[..., Awaitable[EmbeddedEngine]]
@@ -101,6 +107,27 @@ async def test_a_shared_run_that_everybody_left_is_dropped_and_can_be_asked_for_
     await busy
     assert runs.count("stage") == 0
     np.testing.assert_array_equal((await infer(engine, "stage", {"IN": row(2)})).outputs["OUT"], row(2))
+
+
+async def test_between_two_cached_stages_a_caller_who_left_ends_the_ensemble(
+    repository: RepositoryWriter, start: Start, runs: ModelRuns
+) -> None:
+    cached = "response_cache { enable: true }"
+    repository.affine("first", 2, 0, extra=cached)
+    repository.affine("second", 3, 0, extra=cached)
+    steps = [step_text("first", {"IN": "IN"}, {"OUT": "x"}), step_text("second", {"IN": "x"}, {"OUT": "OUT"})]
+    repository.ensemble("both", ensemble_config(steps))
+    engine = await start(threads=1)
+    hold = runs.hold("first")
+    request = asyncio.create_task(infer(engine, "both", {"IN": row(1)}))
+    await hold.reached.wait()
+    request.cancel()
+    await asyncio.wait([request])
+    hold.release()
+    # What was computed for nobody is kept all the same.
+    again = await infer(engine, "both", {"IN": row(1)})
+    assert [(timing.model, timing.cached) for timing in again.timings] == [("first", True), ("second", False)]
+    assert (runs.count("first"), runs.count("second")) == (1, 1)
 
 
 class Watched:

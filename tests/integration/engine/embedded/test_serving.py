@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from service.core.errors import EngineFailure, InvalidArgument, Unavailable
-from service.core.logging import TextFormatter
+from service.core.logging import TextFormatter, request_context
 from service.engine.base import Array, Engine, Inference, InferenceContext, Task
 from service.engine.embedded.engine import EmbeddedEngine
 from tests.support.arrays import row
@@ -285,12 +285,21 @@ async def test_the_request_id_is_in_the_log(repository: RepositoryWriter, start:
     handler.setFormatter(TextFormatter())
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG)
+
+    def task() -> Task[None]:
+        logging.getLogger("service.engine.embedded.task").warning("decoded")
+        yield Inference("double", {"IN": row(1)}, ("OUT",))
+
     try:
-        await infer(engine, "double", {"IN": row(1)}, context=InferenceContext(request_id="r-1"))
+        await engine.run(task(), InferenceContext(request_id="r-1"))
+        with request_context("r-2"):
+            await engine.run(task())
     finally:
         logger.removeHandler(handler)
         logger.setLevel(logging.NOTSET)
-    assert 'model="double" stages=1 request_id="r-1"' in lines.getvalue()
+    for request_id in ("r-1", "r-2"):
+        assert f'model="double" stages=1 request_id="{request_id}"' in lines.getvalue()
+        assert f'decoded request_id="{request_id}"' in lines.getvalue()
 
 
 async def test_before_start_and_after_close_nothing_is_served(repository: RepositoryWriter) -> None:

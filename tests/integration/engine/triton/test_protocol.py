@@ -259,12 +259,25 @@ async def test_readiness_is_told_as_it_changes() -> None:
         assert told == [True]
         for ready in (False, True):
             changed.clear()
-            triton.ready = ready
+            triton.ready = triton.model_ready = ready
             await asyncio.wait_for(changed.wait(), 10)
             assert told[-1] is ready
         await engine.close()
         await engine.close()
     assert told == [True, False, True, False]
+
+
+async def test_a_server_that_is_not_ready_while_it_loads_something_else_is_used() -> None:
+    told: list[bool] = []
+    async with recording_triton() as (triton, url), engine_on(url) as engine:
+        engine.watch(told.append)
+        probes = triton.probes
+        triton.ready = False
+        async with asyncio.timeout(10):
+            while triton.probes < probes + 2:  # noqa: ASYNC110 - at the pace of the engine
+                await asyncio.sleep(0.05)
+        assert (await infer(engine, MODEL, row(1, 2))).outputs["OUT"].tolist() == [[2, 4]]
+        assert told == []
 
 
 async def test_closing_waits_for_what_runs_and_refuses_the_rest(serving: Serving) -> None:

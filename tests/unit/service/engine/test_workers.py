@@ -11,7 +11,8 @@ import pytest
 
 from service.core.errors import DeadlineExceeded, InvalidArgument, Unavailable
 from service.engine.base import Priority
-from service.engine.workers import CancelToken, Stopped, Workers
+from service.engine.cancellation import CancelToken, Stopped
+from service.engine.workers import Workers
 
 PATIENCE_SECONDS = 30
 variable: ContextVar[str] = ContextVar("variable", default="nothing")

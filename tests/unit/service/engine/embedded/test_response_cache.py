@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from service.core.errors import EngineFailure
 from service.engine.base import Array
+from service.engine.cancellation import CancelToken, Stopped
 from service.engine.embedded.response_cache import CacheKey, ResponseCache, cache_key
-from service.engine.workers import CancelToken, Stopped
 
 
 def _key(number: int) -> CacheKey:
