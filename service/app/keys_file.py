@@ -9,7 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from service.access.keys import Keys, KeysError, parse_keys
-from service.app.watching import read_file, reloading, stamp
+from service.app.files import read_file, stamp
+from service.app.watching import reloading
 from service.core.metrics import Metrics
 from service.rpc.access import Access
 

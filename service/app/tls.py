@@ -15,8 +15,9 @@ from functools import partial
 import grpc
 
 from service.app.certificates import TlsFiles, TlsPair, read_pair
+from service.app.files import stamp
 from service.app.settings import Settings
-from service.app.watching import reloading, stamp
+from service.app.watching import reloading
 from service.core.metrics import Metrics
 
 _logger = logging.getLogger(__name__)

@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import stat
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Literal, TypeVar
 
 from watchfiles import awatch
 
+from service.app.files import Stamp, stamp
 from service.core.errors import ConfigurationError
 from service.core.metrics import Metrics
 
@@ -34,14 +33,6 @@ _MAX_LINKS = 40
 Loaded = TypeVar("Loaded")
 
 _logger = logging.getLogger(__name__)
-
-Stamp = tuple[tuple[int, ...] | None, ...]
-"""Of each file what changes with its content; None for one that is not there."""
-
-
-def stamp(paths: Iterable[Path]) -> Stamp:
-    """The state of files, to compare with a later one; that of the files at the end of all links."""
-    return tuple(map(_stamp, paths))
 
 
 async def changes(paths: Sequence[Path], known: Stamp) -> AsyncGenerator[None]:
@@ -142,31 +133,6 @@ async def _reload(
         else:
             metrics.reloaded(what, ok=True)
             _logger.info(f"{what} reloaded", extra={"files": ", ".join(map(str, paths))})
-
-
-def read_file(path: Path, max_bytes: int) -> bytes:
-    """Read a small file.
-
-    Raises:
-        OSError: It cannot be read, is no regular file, or is larger than allowed.
-    """
-    # Without waiting for the other end, should it be a pipe.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(0, "it is not a regular file")
-        content = file.read(max_bytes + 1)
-    if len(content) > max_bytes:
-        raise OSError(0, f"it has more than {max_bytes} bytes")
-    return content
-
-
-def _stamp(path: Path) -> tuple[int, ...] | None:
-    try:
-        found = path.stat()
-    except (OSError, ValueError):
-        return None
-    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
 
 
 def _directories(paths: Sequence[Path]) -> tuple[tuple[Path, int, int], ...]:

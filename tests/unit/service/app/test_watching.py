@@ -15,8 +15,9 @@ import pytest
 
 from service.access.keys import Keys, Scope, make_key
 from service.app import watching
+from service.app.files import read_file, stamp
 from service.app.keys_file import read_keys
-from service.app.watching import read_file, reloading, stamp
+from service.app.watching import reloading
 from service.core.metrics import Metrics
 
 _WAIT_SECONDS = 60
