@@ -170,7 +170,7 @@ def _read_config(file: Path) -> dict[str, str]:
 
     try:
         values = tomllib.loads(_read(file).decode())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ProbeError([f"{file}: is not TOML: {error}"]) from None
     return {name: str(value) for name, value in values.items()}
 
