@@ -63,7 +63,10 @@ def key(
 
 def _add(file: Path, entry: KeyEntry) -> None:
     """Add an entry to a file of keys that stays one, as seen by whoever reads it at any time."""
-    before = file.read_text(encoding="utf-8") if file.exists() else ""
+    try:
+        before = file.read_text(encoding="utf-8") if file.exists() else ""
+    except UnicodeDecodeError:
+        raise KeysError(["is not UTF-8"]) from None
     after = f"{before.rstrip()}\n\n{entry.to_toml()}".lstrip()
     parse_keys(after)
     replacement = file.with_name(f".{file.name}.new")

@@ -1,24 +1,30 @@
-"""Whether a certificate and its key can be used, found out before gRPC gets them: it says little when not.
-
-The standard library has no parser of certificates, but it has TLS: a handshake in memory, with a client that
-trusts this one certificate, tells what a real client would say.
-"""
+"""Whether a certificate and its key can be used, found out before gRPC gets them: it says little when not."""
 
 from __future__ import annotations
 
-import os
-import ssl
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from service.app.files import read_file
 from service.core.errors import ConfigurationError
 
-_SOON_DAYS = 14
-_DAY_SECONDS = 86_400
+_SOON = timedelta(days=14)
+_MAX_BYTES = 2**20
+_MIN_RSA_BITS = 2048
+
+# What BoringSSL, which is in gRPC, takes: tried with gRPC 1.85 as server and client.
+_CURVES = {"secp256r1", "secp384r1"}
+_REFUSED_BY_GRPC_CLIENTS = {"secp521r1", "Ed25519PublicKey"}
+_KEYS = "RSA, or an elliptic curve of NIST P-256 or P-384"
 
 
 class TlsError(ConfigurationError):
@@ -55,7 +61,7 @@ class TlsPair:
         client_ca: PEM of the authorities, or None.
         expires: When the certificate does, in seconds since 1970; 0 when clients refuse it as it is.
         warnings: What is usable but should be looked at.
-        names: Whom the certificate is for, domain names first; empty when clients refuse it as it is.
+        names: Whom the certificate is for, domain names first.
     """
 
     certificate: bytes
@@ -78,91 +84,137 @@ def read_pair(files: TlsFiles) -> TlsPair:
     certificate = _read("tls_certificate", files.certificate)
     key = _read("tls_key", files.key)
     client_ca = None if files.client_ca is None else _read("tls_client_ca", files.client_ca)
-    with ExitStack() as stack:
-        certificate_path = stack.enter_context(_in_memory(certificate))
-        key_path = stack.enter_context(_in_memory(key))
-        client = _trusting("tls_certificate", files.certificate, certificate_path)
-        if client_ca is not None:
-            _trusting("tls_client_ca", files.client_ca, stack.enter_context(_in_memory(client_ca)))
-        server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        try:
-            # An encrypted key would otherwise ask for its password on the terminal.
-            server.load_cert_chain(certificate_path, key_path, password=lambda: "")
-        except (ssl.SSLError, ValueError) as error:
-            raise TlsError([_key_problem(files, key, error)]) from None
-        expires, names, warning = _trial(files.certificate, client, server)
-    return TlsPair(certificate, key, client_ca, expires, (warning,) if warning else (), names)
+    chain = _certificates(f"tls_certificate {files.certificate}", certificate)
+    warnings: list[str] = []
+    if files.client_ca is not None and client_ca is not None:
+        where = f"tls_client_ca {files.client_ca}"
+        warnings += _of_authorities(where, _certificates(where, client_ca))
+    _check_key(f"tls_key {files.key}", key, chain[0], files.certificate)
+    where = f"tls_certificate {files.certificate}"
+    refusals = list(_refusals(chain))
+    expires = chain[0].not_valid_after_utc
+    warnings += [f"{where}: clients will refuse it: {reason}" for reason in refusals]
+    warnings += [f"{where}: {doubt}" for doubt in _key_doubts(where, chain[0])]
+    if not refusals and expires < datetime.now(UTC) + _SOON:
+        warnings.append(f"{where}: expires on {expires:%Y-%m-%d %H:%M} UTC")
+    return TlsPair(
+        certificate,
+        key,
+        client_ca,
+        0.0 if refusals else expires.timestamp(),
+        tuple(warnings),
+        certificate_names(chain[0]),
+    )
+
+
+def parse_certificates(content: bytes) -> Sequence[x509.Certificate]:
+    """The certificates of a PEM file, at least one.
+
+    Raises:
+        ValueError: There is none, or one is malformed.
+    """
+    return x509.load_pem_x509_certificates(content)
+
+
+def parse_key(content: bytes, certificate: x509.Certificate) -> PrivateKeyTypes:
+    """The private key of a PEM file, which is that of a certificate.
+
+    Raises:
+        ValueError: It has no key, a malformed or encrypted one, or that of another certificate; the text says
+            which, as the end of a sentence about the file.
+    """
+    if b"PRIVATE KEY-----" not in content:
+        raise ValueError("has no private key in PEM form")
+    try:
+        key = load_pem_private_key(content, password=None)
+    except TypeError:
+        raise ValueError("is encrypted; allowed: a key that needs no password") from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise ValueError("cannot be used: it is malformed, or of a kind that is not known") from None
+    if key.public_key() != certificate.public_key():
+        raise ValueError("does not belong to the certificate")
+    return key
+
+
+def certificate_names(certificate: x509.Certificate) -> tuple[str, ...]:
+    """Whom a certificate is for: domain names, then addresses; its common name where it lists neither."""
+    try:
+        alternative = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):
+        pass
+    else:
+        names = alternative.get_values_for_type(x509.DNSName)
+        addresses = map(str, alternative.get_values_for_type(x509.IPAddress))
+        if found := (*names, *addresses):
+            return found
+    return tuple(str(each.value) for each in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME))
 
 
 def _read(setting: str, file: Path) -> bytes:
     try:
-        return file.read_bytes()
+        return read_file(file, _MAX_BYTES)
     except OSError as error:
         raise TlsError([f"{setting} {file}: cannot be read: {error.strerror}"]) from None
 
 
-@contextmanager
-def _in_memory(content: bytes) -> Iterator[str]:
-    """A path to these very bytes: the files may change between one reading and the next."""
-    descriptor = os.memfd_create("pem")
+def _certificates(where: str, content: bytes) -> Sequence[x509.Certificate]:
     try:
-        os.write(descriptor, content)
-        yield f"/proc/self/fd/{descriptor}"
-    finally:
-        os.close(descriptor)
+        found = parse_certificates(content)
+        for each in found:
+            each.public_key(), each.extensions  # parsed only when they are looked at
+    except (ValueError, UnsupportedAlgorithm):
+        if b"-----BEGIN CERTIFICATE-----" in content:
+            raise TlsError([f"{where}: has a malformed certificate"]) from None
+        raise TlsError([f"{where}: has no certificate in PEM form"]) from None
+    return found
 
 
-def _trusting(setting: str, file: Path | None, path: str) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+def _check_key(where: str, content: bytes, certificate: x509.Certificate, file: Path) -> None:
     try:
-        context.load_verify_locations(cafile=path)
-    except ssl.SSLError:
-        raise TlsError([f"{setting} {file}: has no certificate in PEM form"]) from None
-    return context
+        parse_key(content, certificate)
+    except ValueError as error:
+        problem = str(error)
+        of_file = f" in {file}" if problem.endswith("the certificate") else ""
+        raise TlsError([f"{where}: {problem}{of_file}"]) from None
 
 
-def _key_problem(files: TlsFiles, key: bytes, error: Exception) -> str:
-    where = f"tls_key {files.key}"
-    if b"ENCRYPTED" in key:
-        return f"{where}: is encrypted; allowed: a key that needs no password"
-    reason = getattr(error, "reason", None)
-    if reason == "KEY_VALUES_MISMATCH":
-        return f"{where}: does not belong to the certificate in {files.certificate}"
-    if b"PRIVATE KEY-----" not in key:
-        return f"{where}: has no private key in PEM form"
-    return f"{where}: cannot be used with {files.certificate}: {reason or 'it is malformed'}"
-
-
-def _trial(
-    file: Path, client: ssl.SSLContext, server: ssl.SSLContext
-) -> tuple[float, tuple[str, ...], str | None]:
-    """When the certificate expires, 0 when the client refuses it, for whom it is, and a warning."""
-    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
-    ends = (
-        client.wrap_bio(to_client, to_server),
-        server.wrap_bio(to_server, to_client, server_side=True),
-    )
+def _refusals(chain: Sequence[x509.Certificate]) -> Iterator[str]:
+    """Why clients do not accept a server that shows this chain, whatever authorities they trust."""
+    now = datetime.now(UTC)
+    for number, each in enumerate(chain):
+        which = "certificate" if number == 0 else f"certificate {number + 1} of the chain"
+        if each.not_valid_after_utc <= now:
+            yield f"{which} has expired"
+        if each.not_valid_before_utc > now:
+            yield f"{which} is not yet valid, only from {each.not_valid_before_utc:%Y-%m-%d %H:%M} UTC on"
     try:
-        for end in ends * 2:
-            with suppress(ssl.SSLWantReadError):
-                end.do_handshake()
-    except ssl.SSLCertVerificationError as error:
-        return 0.0, (), f"tls_certificate {file}: clients will refuse it: {error.verify_message}"
-    except ssl.SSLError as error:
-        return 0.0, (), f"tls_certificate {file}: a trial handshake failed: {error.reason}"
-    # The client has verified it, so it is there, and certificates always have this field.
-    fields: Mapping[str, Any] = ends[0].getpeercert() or {}
-    date = str(fields["notAfter"])
-    expires = float(ssl.cert_time_to_seconds(date))
-    soon = expires < time.time() + _SOON_DAYS * _DAY_SECONDS
-    return expires, _names(fields), f"tls_certificate {file}: expires on {date}" if soon else None
+        usage = chain[0].extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return
+    if not {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE} & set(usage):
+        yield "its extended key usage does not include servers"
 
 
-def _names(fields: Mapping[str, Any]) -> tuple[str, ...]:
-    """Whom a certificate is for, from what `getpeercert` tells: domains, addresses, else its subject."""
-    alternative = fields.get("subjectAltName", ())
-    names = tuple(name for kind in ("DNS", "IP Address") for found, name in alternative if found == kind)
-    subject = (field for fields_at_once in fields.get("subject", ()) for field in fields_at_once)
-    return names or tuple(value for name, value in subject if name == "commonName")
+def _key_doubts(where: str, certificate: x509.Certificate) -> Iterator[str]:
+    """What some clients do not accept of the certificate's kind of key.
+
+    Raises:
+        TlsError: gRPC's own TLS does not know it.
+    """
+    key = certificate.public_key()
+    if isinstance(key, rsa.RSAPublicKey):
+        if key.key_size < _MIN_RSA_BITS:
+            yield f"many clients refuse an RSA key of {key.key_size} bits; better: {_MIN_RSA_BITS} or more"
+        return
+    name = key.curve.name if isinstance(key, ec.EllipticCurvePublicKey) else type(key).__name__
+    if name in _REFUSED_BY_GRPC_CLIENTS:
+        yield f"clients that use gRPC's own TLS refuse its kind of key ({name}); better: {_KEYS}"
+    elif name not in _CURVES:
+        raise TlsError([f"{where}: has a key of a kind that gRPC cannot use ({name}); allowed: {_KEYS}"])
+
+
+def _of_authorities(where: str, authorities: Sequence[x509.Certificate]) -> Iterator[str]:
+    now = datetime.now(UTC)
+    for each in authorities:
+        if each.not_valid_after_utc <= now:
+            yield f"{where}: {each.subject.rfc4514_string()} has expired, and with it all that it issued"

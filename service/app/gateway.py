@@ -73,6 +73,8 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     metrics.watch_tasks(lambda: len(asyncio.all_tasks(loop)))
     async with AsyncExitStack() as stack:
         certificates = Certificates.of(settings, metrics)
+        if certificates is not None:
+            await stack.enter_async_context(certificates.followed())
         access = None
         if settings.api_keys_file is not None:
             access = await stack.enter_async_context(followed_keys(settings.api_keys_file, metrics))

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from service.access.keys import Keys, KeysError, parse_keys
-from service.app.files import Stamp, stamp
+from service.app.files import read_file, stamp
+from service.app.watching import reloading
 from service.core.metrics import Metrics
 from service.rpc.access import Access
 
-# Looking is one system call; mounted secrets take a minute to arrive anyway.
-_LOOK_SECONDS = 1.0
+# About 16 000 keys.
+_MAX_BYTES = 4 * 2**20
 
 _logger = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ def read_keys(file: Path) -> Keys:
         KeysError: It cannot be read or used, or has no keys: a gateway that lets nobody in is a mistake.
     """
     try:
-        keys = parse_keys(file.read_text(encoding="utf-8"))
+        keys = parse_keys(read_file(file, _MAX_BYTES).decode())
     except OSError as error:
         raise KeysError([f"api_keys_file {file}: cannot be read: {error.strerror}"]) from None
     except UnicodeDecodeError:
@@ -42,7 +43,7 @@ def read_keys(file: Path) -> Keys:
 async def followed_keys(file: Path, metrics: Metrics) -> AsyncIterator[Access]:
     """Let calls in by the keys in a file, as it is at any time inside this context.
 
-    A file that cannot be used any more is logged once, and the keys from before stay.
+    A file that cannot be used any more is logged, and the keys from before stay.
 
     Raises:
         KeysError: It cannot be used at the start.
@@ -51,30 +52,5 @@ async def followed_keys(file: Path, metrics: Metrics) -> AsyncIterator[Access]:
     keys = read_keys(file)
     access = Access(keys)
     _logger.info("keys read", extra={"keys": len(keys)})
-    following = asyncio.create_task(_follow(file, known, access, metrics))
-    try:
+    async with reloading("keys", [file], known, partial(read_keys, file), access.accept, metrics):
         yield access
-    finally:
-        following.cancel()
-        with suppress(asyncio.CancelledError):
-            await following
-
-
-async def _follow(file: Path, known: Stamp, access: Access, metrics: Metrics) -> None:
-    while True:
-        await asyncio.sleep(_LOOK_SECONDS)
-        found = await asyncio.to_thread(stamp, [file])
-        if found == known:
-            continue
-        known = found
-        try:
-            keys = await asyncio.to_thread(read_keys, file)
-        except KeysError as error:
-            metrics.reloaded("keys", ok=False)
-            _logger.error(
-                "the new keys cannot be used, those from before stay", extra={"problem": str(error)}
-            )
-            continue
-        access.accept(keys)
-        metrics.reloaded("keys", ok=True)
-        _logger.info("keys read anew", extra={"keys": len(keys)})

@@ -1,24 +1,27 @@
 """How a gateway is reached from the machine it runs on: by its own settings, where it has its certificate.
 
 The settings are looked up here once more and not read with `Settings`: a health check runs every few seconds
-beside a gateway that needs the processor, and pydantic alone takes longer than all the rest of it.
+beside a gateway that needs the processor, and pydantic alone takes longer than all the rest of it. What reads
+certificates is imported only with TLS.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import ssl
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import grpc
 
-from service.app.certificates import TlsFiles, TlsPair, read_pair
 from service.app.listening import address_text, checked_host
 from service.core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from service.app.certificates import TlsPair
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 50051
@@ -134,24 +137,29 @@ def read_api_key(file: Path, address: str, *, encrypted: bool) -> str:
 def _own_pair(settings: Mapping[str, str]) -> TlsPair | None:
     if "tls_certificate" not in settings or "tls_key" not in settings:
         return None
+    from service.app.certificates import TlsFiles, read_pair  # noqa: PLC0415
+
     return read_pair(TlsFiles(Path(settings["tls_certificate"]), Path(settings["tls_key"])))
 
 
 def _checked_authorities(file: Path) -> bytes:
+    from service.app.certificates import parse_certificates  # noqa: PLC0415
+
     content = _read(file)
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=file)
-    except ssl.SSLError:
+        parse_certificates(content)
+    except ValueError:
         raise ProbeError([f"{file}: has no certificate in PEM form"]) from None
     return content
 
 
 def _checked_client(certificate: Path, key: Path) -> tuple[bytes, bytes]:
+    from service.app.certificates import parse_certificates, parse_key  # noqa: PLC0415
+
     content = _read(certificate), _read(key)
     try:
-        # An encrypted key would otherwise ask for its password on the terminal.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password=lambda: "")
-    except (ssl.SSLError, ValueError):
+        parse_key(content[1], parse_certificates(content[0])[0])
+    except ValueError:
         problem = f"{certificate}, {key}: cannot be used; allowed: a certificate and its key in PEM form"
         raise ProbeError([f"{problem}, the key without a password"]) from None
     return content
@@ -162,7 +170,7 @@ def _read_config(file: Path) -> dict[str, str]:
 
     try:
         values = tomllib.loads(_read(file).decode())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ProbeError([f"{file}: is not TOML: {error}"]) from None
     return {name: str(value) for name, value in values.items()}
 

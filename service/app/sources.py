@@ -7,13 +7,12 @@ allowed.
 from __future__ import annotations
 
 import difflib
-import os
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_settings import EnvSettingsSource, TomlConfigSettingsSource
 
 from service.app.settings import Settings
 from service.core.errors import ConfigurationError
@@ -49,12 +48,9 @@ def read_settings(flags: Mapping[str, Any], file: Path | None = None) -> Setting
         SettingsError: A value is not allowed, a name is unknown, or the file cannot be read.
     """
     in_file = {} if file is None else _read_file(file)
-    # The same names as pydantic-settings: an environment variable's case does not matter.
-    in_environment = {name.upper() for name in os.environ}
+    in_environment = EnvSettingsSource(Settings)()
     from_file = {
-        name: value
-        for name, value in in_file.items()
-        if name not in flags and environment_name(name) not in in_environment
+        name: value for name, value in in_file.items() if name not in flags and name not in in_environment
     }
 
     def source(name: str) -> str:
@@ -81,10 +77,13 @@ def read_settings(flags: Mapping[str, Any], file: Path | None = None) -> Setting
 
 def _read_file(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        file.open("rb").close()  # pydantic-settings passes over a file that is not there
+        return TomlConfigSettingsSource(Settings, file).toml_data
     except OSError as error:
         raise SettingsError([f"{file}: cannot be read: {error.strerror}"]) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise SettingsError([f"{file}: is no file of settings: it is nested too deeply"]) from None
+    except ValueError as error:  # bad TOML, bad UTF-8, a number of thousands of digits
         raise SettingsError([f"{file}: is not TOML: {error}"]) from None
 
 

@@ -1,30 +1,34 @@
-"""TLS of the gRPC port, with certificates that are read anew without a restart.
+"""TLS of the gRPC port, with certificates that are reloaded without a restart.
 
-gRPC asks for the certificate at every handshake; the files are looked at then. Connections that are up keep
-the certificate they began with.
+gRPC asks for the certificate at every handshake, and is given a new one once when the files have changed.
+Connections that are up keep the certificate they began with.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
 
 import grpc
 
-from service.app.certificates import TlsError, TlsFiles, TlsPair, read_pair
+from service.app.certificates import TlsFiles, TlsPair, read_pair
 from service.app.files import stamp
 from service.app.settings import Settings
+from service.app.watching import reloading
 from service.core.metrics import Metrics
 
 _logger = logging.getLogger(__name__)
 
 
 class Certificates:
-    """The certificate of the gRPC server, as its files are at any time.
+    """The certificate of the gRPC server, as its files are at any time inside `followed`.
 
     Args:
         files: Where it is.
-        metrics: Told of renewals and of when it expires.
+        metrics: Told of reloads and of when it expires.
 
     Raises:
         TlsError: It cannot be used.
@@ -34,15 +38,23 @@ class Certificates:
         self._files = files
         self._metrics = metrics
         self._lock = threading.Lock()
-        self._stamp = stamp(files.paths)
+        self._new: grpc.ServerCertificateConfiguration | None = None
+        self._known = stamp(files.paths)
         self._first = read_pair(files)
-        self._use(self._first)
+        self._look_at(self._first)
 
     @classmethod
     def of(cls, settings: Settings, metrics: Metrics) -> Certificates | None:
         """The certificate that the settings name; None when they ask for no TLS."""
         files = tls_files(settings)
         return None if files is None else cls(files, metrics)
+
+    @asynccontextmanager
+    async def followed(self) -> AsyncIterator[None]:
+        """Take over changes of the files inside this context; files that cannot be used change nothing."""
+        load = partial(read_pair, self._files)
+        async with reloading("certificate", self._files.paths, self._known, load, self._use, self._metrics):
+            yield
 
     def credentials(self) -> grpc.ServerCredentials:
         """For the server's port."""
@@ -55,25 +67,16 @@ class Certificates:
     def _fetch(self) -> grpc.ServerCertificateConfiguration | None:
         """The certificate for a handshake; None for the one before. Runs on gRPC's threads."""
         with self._lock:
-            found = stamp(self._files.paths)
-            if found == self._stamp:
-                return None
-            self._stamp = found
-            try:
-                pair = read_pair(self._files)
-            except TlsError as error:
-                self._metrics.reloaded("certificate", ok=False)
-                _logger.error(
-                    "the new certificate cannot be used, the one from before stays",
-                    extra={"problem": str(error)},
-                )
-                return None
-            self._metrics.reloaded("certificate", ok=True)
-            _logger.info("certificate read anew", extra={"file": str(self._files.certificate)})
-            self._use(pair)
-            return _configuration(pair)
+            new, self._new = self._new, None
+        return new
 
     def _use(self, pair: TlsPair) -> None:
+        configuration = _configuration(pair)
+        with self._lock:
+            self._new = configuration
+        self._look_at(pair)
+
+    def _look_at(self, pair: TlsPair) -> None:
         self._metrics.certificate_expires(str(self._files.certificate), pair.expires)
         for warning in pair.warnings:
             _logger.warning("look at the certificate", extra={"problem": warning})

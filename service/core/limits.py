@@ -81,7 +81,6 @@ _AT_MOST = (
     ("min_side", "max_side"),
     ("min_quality", "max_quality"),
     ("min_stroke_width", "max_stroke_width"),
-    ("min_stroke_width", "max_stroke_pixels"),
 )
 """Names of limits of which the first cannot be more than the second."""
 

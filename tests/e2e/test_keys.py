@@ -170,19 +170,19 @@ def test_keys_change_without_a_restart_and_without_a_failed_call(repository: Pat
             new.models()
 
         write_keys(file, STUDIO, new_studio)
-        while "keys read anew" not in gateway.output:
+        while "keys reloaded" not in gateway.output:
             assert old.synthesize("faces64", SMALL, seed=1).images
         assert old.models()
         assert new.models()
 
         write_keys(file, new_studio)
-        while gateway.output.count("keys read anew") < 2:
+        while gateway.output.count("keys reloaded") < 2:
             assert new.models()
         with pytest.raises(Unauthenticated):
             old.models()
 
         file.write_text(f'[[keys]]\nid = "{STUDIO_KEY}"\n')
-        gateway.wait_for_output("the new keys cannot be used, those from before stay")
+        gateway.wait_for_output("the new keys cannot be used, staying with the old")
         assert new.models()
         file.write_text("")
         gateway.wait_for_output("has no keys")
@@ -190,7 +190,7 @@ def test_keys_change_without_a_restart_and_without_a_failed_call(repository: Pat
         gateway.wait_for_metric('maskweave_reloads_total{result="ok",what="keys"} 2.0')
         gateway.wait_for_metric('maskweave_reloads_total{result="refused",what="keys"} 2.0')
     assert STUDIO_KEY not in gateway.output
-    assert gateway.output.count("cannot be used, those from before stay") == 2
+    assert gateway.output.count("cannot be used, staying with the old") == 2
 
 
 async def test_fairness_is_between_keys_and_not_between_machines(repository: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import ssl
 import threading
@@ -118,6 +119,7 @@ async def test_a_new_authority_for_clients_takes_the_place_of_the_old(
     with tls_gateway(repository, pair, tls_client_ca=mounted) as gateway:
         assert await models(old_client)
         mounted.write_bytes(new.certificate.read_bytes())
+        await asyncio.to_thread(gateway.wait_for_output, "certificate reloaded")
         assert await models(new_client)
         with pytest.raises(Unavailable):
             await models(old_client)
@@ -152,7 +154,7 @@ def test_a_new_certificate_is_served_without_a_restart_and_without_a_failed_call
         for thread in threads:
             thread.start()
         renewed.move_over(pair)
-        gateway.wait_for_output("certificate read anew")
+        gateway.wait_for_output("certificate reloaded")
         done = calls
         while calls < done + 20 and not failures:
             stop.wait(0.02)
@@ -170,6 +172,7 @@ def test_a_new_certificate_that_cannot_be_used_leaves_the_one_before(
     with tls_gateway(repository, pair) as gateway:
         before = served_certificate(gateway)
         pair.certificate.write_text("half of a")
+        gateway.wait_for_output("the new certificate cannot be used, staying with the old")
         for _ in range(3):
             assert served_certificate(gateway) == before
         with Client(gateway.address, credentials=credentials(authority)) as client:
@@ -178,6 +181,7 @@ def test_a_new_certificate_that_cannot_be_used_leaves_the_one_before(
         assert gateway.output.count(problem) == 1
         gateway.wait_for_metric('maskweave_reloads_total{result="refused",what="certificate"} 1.0')
         authority.issue("mended").move_over(pair)
+        gateway.wait_for_output("certificate reloaded")
         assert served_certificate(gateway) != before
 
 
@@ -195,4 +199,5 @@ def test_mounted_secrets_change_by_a_swap_of_links(
         assert served_certificate(gateway) == (tmp_path / "..0/tls.crt").read_text()
         (tmp_path / "..new").symlink_to("..1")
         (tmp_path / "..new").replace(tmp_path / "..data")
+        gateway.wait_for_output("certificate reloaded")
         assert served_certificate(gateway) == (tmp_path / "..1/tls.crt").read_text()

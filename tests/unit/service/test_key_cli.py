@@ -66,3 +66,12 @@ def test_bad_options_are_usage_errors(arguments: list[str], told: str) -> None:
     result = CliRunner().invoke(key, arguments)
     assert result.exit_code == 2
     assert told in result.output
+
+
+def test_a_file_that_is_no_text_is_left_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "keys.toml"
+    file.write_bytes(b"\xff")
+    result = CliRunner().invoke(key, ["--id", "a", "--scope", "edit", "--file", str(file)])
+    assert result.exit_code == 1
+    assert f"{file}: is not UTF-8" in result.output
+    assert file.read_bytes() == b"\xff"

@@ -72,7 +72,13 @@ def test_unknown_names_in_the_file_are_refused_by_name(file: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "problem"),
-    [("grpc_port = ", "is not TOML"), (b"\xff", "is not TOML"), (None, "cannot be read")],
+    [
+        ("grpc_port = ", "is not TOML"),
+        (b"\xff", "is not TOML"),
+        ("grpc_port = " + "9" * 5_000, "is not TOML"),
+        ("grpc_port = " + "[" * 100_000, "is no file of settings: it is nested too deeply"),
+        (None, "cannot be read"),
+    ],
 )
 def test_a_file_that_cannot_be_read_is_named(file: Path, content: str | bytes | None, problem: str) -> None:
     if content is not None:
@@ -198,3 +204,8 @@ def test_what_goes_together_is_not_warned_of(flags: dict[str, str]) -> None:
 def test_no_time_is_without_end(name: str, value: str) -> None:
     (told,) = problems({name: value})
     assert told.startswith(f"{name} (--{name.replace('_', '-')}): got '{value}'; allowed: ")
+
+
+def test_a_directory_is_no_file_of_settings(tmp_path: Path) -> None:
+    (told,) = problems(file=tmp_path)
+    assert told == f"{tmp_path}: cannot be read: Is a directory"

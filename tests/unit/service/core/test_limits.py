@@ -16,7 +16,6 @@ from service.core.limits import LIMITS, Limits
         ("min_side", "max_side"),
         ("min_quality", "max_quality"),
         ("min_stroke_width", "max_stroke_width"),
-        ("min_stroke_width", "max_stroke_pixels"),
     ],
 )
 def test_a_least_that_is_more_than_the_most_is_refused(least: str, most: str) -> None:
