@@ -44,18 +44,18 @@ triton: $(TRITON)  ## Start a real Triton on this machine, for development (opti
 	@exec .venv/triton/bin/python tests/triton/server.py $(ARGS)
 
 ##@ Working on it
-.PHONY: test lint format proto errors-page bench fuzz soak
+.PHONY: check test coverage lint format proto proto-released errors-page bench fuzz soak
 test: $(DEV) $(LABELS) $(TRITON)  ## Run all tests (pytest options: make test ARGS="-k palette")
 	@# Without columns in tracebacks: up to 3.11.7 Python fails with a SystemError when a traceback is formatted, which
 	@# parses, while something else is being parsed (python/cpython#106905), as hypothesis does.
 	@PYTHONNODEBUGRANGES=1 .venv/dev/bin/pytest $(ARGS)
 
-lint: $(DEV)  ## ruff, mypy --strict, import rules, buf lint, hadolint
+lint: $(DEV)  ## ruff, mypy --strict, import rules, buf lint and breaking, hadolint
 	@.venv/dev/bin/ruff check
 	@.venv/dev/bin/ruff format --check
 	@.venv/dev/bin/mypy
 	@.venv/dev/bin/lint-imports
-	@cd proto && ../.venv/dev/bin/buf lint
+	@cd proto && ../.venv/dev/bin/buf lint && ../.venv/dev/bin/buf breaking --against released.txtpb
 	@.venv/dev/bin/hadolint Dockerfile
 
 format: $(DEV)  ## Format the code and mend what ruff can mend
@@ -64,6 +64,9 @@ format: $(DEV)  ## Format the code and mend what ruff can mend
 
 proto:  ## Generate the Python code of the contract from proto/
 	@PYTHON=$(PYTHON) proto/generate.sh
+
+proto-released: $(DEV)  ## At a release: keep its contract as what must not break from now on
+	@cd proto && ../.venv/dev/bin/buf build --exclude-source-info -o released.txtpb
 
 errors-page: $(SERVE)  ## Write docs/errors.md anew from the table of failures
 	@.venv/serve/bin/python -m service.core.errors_page > docs/errors.md

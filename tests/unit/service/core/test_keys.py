@@ -30,7 +30,9 @@ def test_nothing_else_is_a_key(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "almost", ["", KEY[:-1], KEY + "a", KEY.lower(), ENTRY.hash, "x" * 10_000, "\udcff", "é"]
+    "almost",
+    ["", KEY[:-1], KEY + "a", KEY.lower(), ENTRY.hash, "x" * 10_000, "\udcff", "é"],
+    ids=["nothing", "shorter", "longer", "lower case", "hash", "very long", "no text", "not ASCII"],
 )
 def test_almost_a_key_is_none(almost: str) -> None:
     assert Keys([ENTRY]).find(almost) is None
@@ -141,7 +143,9 @@ def test_any_text_is_keys_or_refused(text: str) -> None:
         assert len(parse_keys(text)) == 0
 
 
-@pytest.mark.parametrize("text", [KEY, f"x{KEY}y", f"'authorization': 'Bearer {KEY}'"])
+@pytest.mark.parametrize(
+    "text", [KEY, f"x{KEY}y", f"'authorization': 'Bearer {KEY}'"], ids=["alone", "within a word", "header"]
+)
 def test_keys_are_masked_wherever_they_stand(text: str) -> None:
     assert KEY[:12] not in redacted(text)
     assert "mwk_***" in redacted(text)

@@ -1,0 +1,39 @@
+"""Which tests stay together, and which go first, when several workers share them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+TOGETHER = ("tests/chaos", "tests/e2e/triton", "tests/integration/engine")
+"""Folders whose tests run on one worker: they share what is dear to start. Other files go one by one."""
+
+_Item = TypeVar("_Item", bound=pytest.Item)
+
+
+class Scheduling(LoadScopeScheduling):
+    """Gives each worker a group of tests at a time, in the order in which they were collected."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid)
+
+
+def group_of(nodeid: str) -> str:
+    """The folder or file whose tests run on one worker."""
+    file = nodeid.partition("::")[0]
+    return next((folder for folder in TOGETHER if file.startswith(folder + "/")), file)
+
+
+def slow_first(items: Iterable[_Item]) -> list[_Item]:
+    """Groups with slow tests before the others, so that no worker begins one when the others are done."""
+    groups: dict[str, list[_Item]] = {}
+    for item in items:
+        groups.setdefault(group_of(item.nodeid), []).append(item)
+    has_slow = {
+        group: any(item.get_closest_marker("slow") for item in found) for group, found in groups.items()
+    }
+    ordered = sorted(groups, key=lambda group: not has_slow[group])
+    return [item for group in ordered for item in groups[group]]
