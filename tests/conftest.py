@@ -34,4 +34,4 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduling:
     """What `pytest -n` does with the tests."""
     config.option.loadscopereorder = False
-    return Scheduling(config, log)  # type: ignore[arg-type]
+    return Scheduling(config, log)

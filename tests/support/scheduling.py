@@ -14,7 +14,7 @@ TOGETHER = ("tests/chaos", "tests/e2e/triton", "tests/integration/engine")
 _Item = TypeVar("_Item", bound=pytest.Item)
 
 
-class Scheduling(LoadScopeScheduling):
+class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
     """Gives each worker a group of tests at a time, in the order in which they were collected."""
 
     def _split_scope(self, nodeid: str) -> str:
