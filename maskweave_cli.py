@@ -6,6 +6,14 @@ trains, and a missing extra is reported as such instead of as an import error.
 
 from __future__ import annotations
 
+import sys
+
+if sys.argv[1:2] == ["serve"]:
+    # Before anything else is imported: until then, a gateway that is PID 1 loses the signal to stop.
+    from service.app import signals
+
+    signals.remember()
+
 from importlib.metadata import EntryPoint, entry_points, version
 
 import click

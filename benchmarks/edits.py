@@ -81,14 +81,14 @@ def _edited(
 ) -> Pixels:
     return np.stack(
         [
-            client.edit(pack, what, target, source=own).pictures[0].to_numpy()
+            client.edit(pack, what, target, source=own).images[0].to_numpy()
             for what, own, target in zip(sources, labels, targets, strict=True)
         ]
     )
 
 
 def _made(client: Client, pack: str, seed: int, label_map: Labels) -> Pixels:
-    return client.synthesize(pack, label_map, seed=seed).pictures[0].to_numpy()
+    return client.synthesize(pack, label_map, seed=seed).images[0].to_numpy()
 
 
 def _heldout(pack: str, samples: int) -> tuple[list[int], Labels]:
@@ -163,7 +163,7 @@ def _sheet(
 
 
 def _painted(palette: Palette, labels: Labels) -> Pixels:
-    return np.stack([np.asarray(palette.color_picture(each).convert("RGB")) for each in labels])
+    return np.stack([np.asarray(palette.color_image(each).convert("RGB")) for each in labels])
 
 
 def _tiled(rows: list[Pixels]) -> Image.Image:

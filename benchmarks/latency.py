@@ -126,7 +126,7 @@ def _service(address: str | None, model_repository: Path, threads: int) -> Itera
         return
     settings = {
         "MODEL_REPOSITORY": str(model_repository),
-        "ENGINE_THREADS": str(threads),
+        "WORKER_THREADS": str(threads),
         "LOG_LEVEL": "warning",
     }
     with local_service(settings) as service:

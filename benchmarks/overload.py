@@ -157,7 +157,7 @@ async def _measure(
     seed: int,
 ) -> tuple[float, list[Overload]]:
     seeds = itertools.count(1)
-    async with AsyncClient(service.address) as client:
+    async with AsyncClient(service.address, retry=None) as client:  # every refusal counts
 
         async def ask(_: int) -> str:
             try:

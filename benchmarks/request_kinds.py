@@ -59,7 +59,7 @@ def main(*, model_repository: Path, model: str, threads: int, requests: int, out
     environment = fingerprint(model_repository)
     settings = {
         "MODEL_REPOSITORY": str(model_repository),
-        "ENGINE_THREADS": str(threads),
+        "WORKER_THREADS": str(threads),
         "LOG_LEVEL": "warning",
     }
     try:

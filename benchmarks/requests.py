@@ -63,14 +63,14 @@ def requests_of_every_kind(client: AsyncClient, model: Model) -> Mapping[str, As
     requests = {condition.kind: conditions[condition.kind] for condition in model.conditions}
     if model.editing is not None:
         requests["edit of a seed"] = lambda seed: _edit(client, model, seed)
-        if model.editing.pictures:
+        if model.editing.images:
             requests["edit of a picture"] = lambda seed: _edit(client, model, _new_picture(seed))
     return requests
 
 
-async def _edit(client: AsyncClient, model: Model, picture_or_seed: NDArray[np.uint8] | int) -> Result:
+async def _edit(client: AsyncClient, model: Model, image_or_seed: NDArray[np.uint8] | int) -> Result:
     source, target = _sample_of("label_maps"), _sample_of("label_maps", 1)
-    return await client.edit(model.name, picture_or_seed, target, source=source)
+    return await client.edit(model.name, image_or_seed, target, source=source)
 
 
 def _new_picture(seed: int) -> NDArray[np.uint8]:

@@ -1,1 +1,1 @@
-"""The gateway: rpc, synthesis, engine and codecs, core; each imports only what is below it."""
+"""The gateway: app, rpc, synthesis and access, engine and codecs, core; each imports only what is below."""

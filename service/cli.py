@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ import click
 
 from service.app.check import check
 from service.app.run import run
-from service.core.configuration import ConfigurationError
-from service.core.errors import MaskweaveError
+from service.app.settings import Settings
+from service.app.sources import ENVIRONMENT_PREFIX, SettingsError, environment_name, flag_name, read_settings
+from service.core.errors import ConfigurationError, MaskweaveError
 from service.core.logging import configure_logging
-from service.core.settings import Settings
-from service.core.sources import ENVIRONMENT_PREFIX, SettingsError, environment_name, flag_name, read_settings
+
+_logger = logging.getLogger(__name__)
 
 
 def _settings_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -65,6 +67,8 @@ def serve(config: Path | None, only_check: bool, **flags: Any) -> None:
     if only_check:
         _report(settings)
         return
+    for warning in settings.warnings:
+        _logger.warning("look at the settings", extra={"problem": warning})
     try:
         asyncio.run(run(settings))
     except (ConfigurationError, MaskweaveError, OSError) as error:

@@ -27,7 +27,7 @@ from service.app.probe import (
     gateway_settings,
     read_api_key,
 )
-from service.core.configuration import ConfigurationError
+from service.core.errors import ConfigurationError
 
 
 def _file_option(name: str, what: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from service.core.keys import KeyEntry, KeysError, Scope, make_key, parse_keys
+from service.access.keys import KeyEntry, KeysError, Scope, make_key, parse_keys
 
 
 @click.command()

@@ -19,14 +19,14 @@ def main() -> None:
         model = model_with_styles(client, given.model)
         label_map = read_label_map(given.label_map, model)
         class_id = class_of(model, given.class_name)
-        columns = [("label map", model.palette.color_picture(label_map))]
-        face = client.synthesize(model.name, label_map, seed=7).pictures[0]
+        columns = [("label map", model.palette.color_image(label_map))]
+        face = client.synthesize(model.name, label_map, seed=7).images[0]
         columns.append(("as it is", face.to_pil()))
         for seed in (1, 2, 3, 4):
             changed = client.synthesize(model.name, label_map, seed=7, styles={class_id: Seed(seed)})
-            columns.append((f"{given.class_name} of seed {seed}", changed.pictures[0].to_pil()))
+            columns.append((f"{given.class_name} of seed {seed}", changed.images[0].to_pil()))
     sheet(columns).save(given.output)
-    print(f"{len(columns)} pictures: {given.output.resolve()}")
+    print(f"{len(columns)} images: {given.output.resolve()}")
 
 
 if __name__ == "__main__":

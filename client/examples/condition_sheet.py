@@ -81,8 +81,8 @@ def model_for(client: Client, name: str | None, kinds: set[str]) -> Model:
 
 
 def columns_of(result: Result) -> Columns:
-    """The pictures of a result, each under its seed."""
-    return [(f"seed {picture.seed}", picture.to_pil()) for picture in result.pictures]
+    """The images of a result, each under its seed."""
+    return [(f"seed {image.seed}", image.to_pil()) for image in result.images]
 
 
 def on_white(image: Image.Image) -> Image.Image:
@@ -100,7 +100,7 @@ def scribble_of(model: Model, strokes: int = len(STROKES)) -> Scribble:
     )
 
 
-def picture_of(scribble: Scribble, model: Model) -> Image.Image:
+def image_of(scribble: Scribble, model: Model) -> Image.Image:
     """About what strokes look like, on white."""
     scale = 4
     image = Image.new("RGB", (CANVAS * scale, CANVAS * scale), "white")
@@ -136,7 +136,7 @@ def _scribbles(model: Model) -> Iterator[Sample]:
     for title, image in _opened("scribbles"):
         yield Sample("scribble", title, image, {"scribble": image})
     scribble = scribble_of(model)
-    yield Sample("scribble", "frontal face", picture_of(scribble, model), {"scribble": scribble})
+    yield Sample("scribble", "frontal face", image_of(scribble, model), {"scribble": scribble})
 
 
 def _proxy_masks(_: Model) -> Iterator[Sample]:

@@ -22,7 +22,7 @@ from maskweave_client import Client, Palette, Timings
 LABEL_MAPS = Path(__file__).parent / "label_maps"
 SEEDS = (3, 4, 6, 7, 10)
 
-TILE = 192  # pixels of the sheet per side of a picture: three for each of faces64's
+TILE = 192  # pixels of the sheet per side of an image: three for each of faces64's
 GAP = 8
 ROW_TITLE = 170
 HEADER = 72
@@ -39,20 +39,20 @@ def main() -> None:
     with Client(options.address) as client:
         model = client.model(options.model)
         for title, label_map in label_maps.items():
-            rows[title] = [model.palette.color_picture(np.asarray(label_map))]
+            rows[title] = [model.palette.color_image(np.asarray(label_map))]
             for seed in SEEDS:
                 started = time.perf_counter()
                 result = client.synthesize(model.name, label_map, seed=seed)
                 spent.append((time.perf_counter() - started, result.timings))
-                rows[title].append(result.pictures[0].to_pil())
+                rows[title].append(result.images[0].to_pil())
     title = f"{model.title} ({model.name} {model.version}): {model.description}"
     sheet(title, rows, model.palette).save(options.output)
     print(latency_table(spent))
-    print(f"\n{len(spent)} pictures of {len(rows)} label maps: {options.output.resolve()}")
+    print(f"\n{len(spent)} images of {len(rows)} label maps: {options.output.resolve()}")
 
 
 def sheet(title: str, rows: dict[str, list[Image.Image]], palette: Palette) -> Image.Image:
-    """One row for each label map: the map, then a picture for each seed."""
+    """One row for each label map: the map, then an image for each seed."""
     width = ROW_TITLE + (1 + len(SEEDS)) * (TILE + GAP) + GAP
     height = HEADER + len(rows) * (TILE + GAP) + LEGEND
     page = Image.new("RGB", (width, height), PAPER)
@@ -63,13 +63,13 @@ def sheet(title: str, rows: dict[str, list[Image.Image]], palette: Palette) -> I
     for column, heading in enumerate(["label map", *(f"seed {seed}" for seed in SEEDS)]):
         middle = ROW_TITLE + column * (TILE + GAP) + TILE // 2
         draw.text((middle, HEADER - 8), heading, INK, small, anchor="ms")
-    for row, (name, pictures) in enumerate(rows.items()):
+    for row, (name, images) in enumerate(rows.items()):
         top = HEADER + row * (TILE + GAP)
         draw.multiline_text((GAP, top + TILE // 2), name, INK, small, anchor="lm")
-        for column, picture in enumerate(pictures):
+        for column, image in enumerate(images):
             # A label map has no colours in between; a photograph has.
             resampling = Image.Resampling.BICUBIC if column else Image.Resampling.NEAREST
-            tile = picture.convert("RGB").resize((TILE, TILE), resampling)
+            tile = image.convert("RGB").resize((TILE, TILE), resampling)
             page.paste(tile, (ROW_TITLE + column * (TILE + GAP), top))
 
     left, top = GAP, height - LEGEND // 2
@@ -81,7 +81,7 @@ def sheet(title: str, rows: dict[str, list[Image.Image]], palette: Palette) -> I
 
 
 def latency_table(spent: Sequence[tuple[float, Timings]]) -> str:
-    """Percentiles by stage, in milliseconds, of requests for one picture each.
+    """Percentiles by stage, in milliseconds, of requests for one image each.
 
     Args:
         spent: For each request, the seconds that the client saw and the service's own account.

@@ -26,7 +26,7 @@ def main() -> None:
     name = f"{model.title} ({model.name} {model.version})"
     title = f"{name}: the shape of what is on the left, in the style of each seed"
     rows_sheet(title, rows).save(given.output)
-    print(f"{len(rows) * len(SEEDS)} pictures of {len(rows)} conditions: {given.output.resolve()}")
+    print(f"{len(rows) * len(SEEDS)} images of {len(rows)} conditions: {given.output.resolve()}")
 
 
 if __name__ == "__main__":

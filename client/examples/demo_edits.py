@@ -1,4 +1,4 @@
-"""Shows on one sheet how pictures are edited: faces of seeds, and a photograph. A row for each edit.
+"""Shows on one sheet how images are edited: faces of seeds, and a photograph. A row for each edit.
 
 Uses nothing but the client, NumPy and Pillow. `make demo` starts a service for it; with one of your own:
 
@@ -44,7 +44,7 @@ def main() -> None:
     with Client(given.address) as client:
         model = model_to_edit(client, given.model)
         rows = [*_of_seeds(client, model)]
-        if model.editing is not None and model.editing.pictures:
+        if model.editing is not None and model.editing.images:
             rows += _of_photographs(client, model)
     title = f"{model.title} ({model.name} {model.version}): made anew where label maps differ"
     rows_sheet(title, rows).save(given.output)
@@ -73,22 +73,22 @@ def _of_photographs(client: Client, model: Model) -> Iterator[tuple[str, Columns
         source = read_label_map(PHOTOGRAPHS / "label_maps" / f"{name}.png", model)
         target = change(source, model)
         result = client.edit(model.name, file, target, source=source)
-        picture = Image.open(io.BytesIO(file))
-        yield f"photograph:\n{title}", _columns(model, picture, source, target, result)
+        image = Image.open(io.BytesIO(file))
+        yield f"photograph:\n{title}", _columns(model, image, source, target, result)
 
 
 def _made(client: Client, model: Model, seed: int, label_map: Labels) -> Image.Image:
-    return client.synthesize(model.name, label_map, seed=seed).pictures[0].to_pil()
+    return client.synthesize(model.name, label_map, seed=seed).images[0].to_pil()
 
 
 def _columns(
-    model: Model, picture: Image.Image, source: Labels | None, target: Labels, result: Result
+    model: Model, image: Image.Image, source: Labels | None, target: Labels, result: Result
 ) -> Columns:
     return [
-        ("source", picture),
-        ("source label map", _none() if source is None else model.palette.color_picture(source)),
-        ("target label map", model.palette.color_picture(target)),
-        ("result", result.pictures[0].to_pil()),
+        ("source", image),
+        ("source label map", _none() if source is None else model.palette.color_image(source)),
+        ("target label map", model.palette.color_image(target)),
+        ("result", result.images[0].to_pil()),
     ]
 
 

@@ -1,8 +1,8 @@
-"""Takes over the structure of a picture, and everything else from seeds.
+"""Takes over the structure of an image, and everything else from seeds.
 
 Uses nothing but the client, NumPy and Pillow. With a service that offers a model for exemplars:
 
-    python client/examples/exemplar.py --address localhost:50051 --input picture.jpg --output exemplar.png
+    python client/examples/exemplar.py --address localhost:50051 --input image.jpg --output exemplar.png
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from maskweave_client import Client
 def main() -> None:
     """Make the sheet."""
     given = options(__doc__, "exemplar.png", "exemplars/long_hair.png")
-    with Client(given.address) as client, Image.open(given.input) as picture:
+    with Client(given.address) as client, Image.open(given.input) as image:
         model = model_for(client, given.model, {"exemplar"})
-        exemplar = picture.convert("RGB")
+        exemplar = image.convert("RGB")
         made = client.synthesize(model.name, exemplar=exemplar, seeds=SEEDS)
         columns = [("exemplar", exemplar), *columns_of(made)]
     sheet(columns).save(given.output)
-    print(f"{len(columns)} pictures: {given.output.resolve()}")
+    print(f"{len(columns)} images: {given.output.resolve()}")
 
 
 if __name__ == "__main__":

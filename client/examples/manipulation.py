@@ -19,20 +19,20 @@ def main() -> None:
     with Client(given.address) as client:
         model = model_with_styles(client, given.model)
         label_map = read_label_map(given.label_map, model)
-        face = client.synthesize(model.name, label_map, seed=5).pictures[0].to_pil()
+        face = client.synthesize(model.name, label_map, seed=5).images[0].to_pil()
         codes = client.encode_styles(model.name, face, label_map)
         other = read_label_map(given.other_label_map, model)
         there = set(np.unique(other).tolist())  # a class may be missing from the other label map
         kept = {each: code for each, code in codes.items() if there & set(code.covered_class_ids)}
-        changed = client.synthesize(model.name, other, seed=5, styles=kept).pictures[0].to_pil()
+        changed = client.synthesize(model.name, other, seed=5, styles=kept).images[0].to_pil()
         columns = [
-            ("label map", model.palette.color_picture(label_map)),
+            ("label map", model.palette.color_image(label_map)),
             ("face", face),
-            ("another label map", model.palette.color_picture(other)),
+            ("another label map", model.palette.color_image(other)),
             ("the same looks", changed),
         ]
     sheet(columns).save(given.output)
-    print(f"{len(columns)} pictures: {given.output.resolve()}")
+    print(f"{len(columns)} images: {given.output.resolve()}")
 
 
 if __name__ == "__main__":

@@ -20,20 +20,20 @@ def main() -> None:
         label_map = read_label_map(given.label_map, model)
         class_id = class_of(model, given.class_name)
         one, other = (
-            picture.to_pil() for picture in client.synthesize(model.name, label_map, seeds=[3, 4]).pictures
+            image.to_pil() for image in client.synthesize(model.name, label_map, seeds=[3, 4]).images
         )
-        ones, others = (client.encode_styles(model.name, picture, label_map) for picture in (one, other))
+        ones, others = (client.encode_styles(model.name, image, label_map) for image in (one, other))
         taken = client.synthesize(model.name, label_map, seed=0, styles={**ones, class_id: others[class_id]})
         halves = {each: blend((ones[each], 0.5), (others[each], 0.5)) for each in ones}
         mixed = client.synthesize(model.name, label_map, seed=0, styles=halves)
         columns = [
             ("one", one),
             ("the other", other),
-            (f"one with the other's {given.class_name}", taken.pictures[0].to_pil()),
-            ("half of each", mixed.pictures[0].to_pil()),
+            (f"one with the other's {given.class_name}", taken.images[0].to_pil()),
+            ("half of each", mixed.images[0].to_pil()),
         ]
     sheet(columns).save(given.output)
-    print(f"{len(columns)} pictures: {given.output.resolve()}")
+    print(f"{len(columns)} images: {given.output.resolve()}")
 
 
 if __name__ == "__main__":

@@ -19,9 +19,9 @@ def main() -> None:
         model = model_with_styles(client, given.model)
         label_map = read_label_map(given.label_map, model)
         one, other = (
-            picture.to_pil() for picture in client.synthesize(model.name, label_map, seeds=[3, 4]).pictures
+            image.to_pil() for image in client.synthesize(model.name, label_map, seeds=[3, 4]).images
         )
-        ones, others = (client.encode_styles(model.name, picture, label_map) for picture in (one, other))
+        ones, others = (client.encode_styles(model.name, image, label_map) for image in (one, other))
         frames = client.morph(
             model.name,
             label_map,
@@ -32,9 +32,9 @@ def main() -> None:
             last_position=1.5,
             path="spherical",
         )
-        columns = [(f"{frame.position:g}", frame.picture.to_pil()) for frame in frames]
+        columns = [(f"{frame.position:g}", frame.image.to_pil()) for frame in frames]
     sheet(columns).save(given.output)
-    print(f"{len(columns)} pictures: {given.output.resolve()}")
+    print(f"{len(columns)} images: {given.output.resolve()}")
 
 
 if __name__ == "__main__":

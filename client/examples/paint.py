@@ -20,7 +20,7 @@ from PIL import Image
 from maskweave_client import Client, Frame, PaintSession
 
 LABEL_MAP = Path(__file__).parent / "label_maps" / "drawn_hat.png"
-TILE = 192  # pixels of the animation per side of a picture
+TILE = 192  # pixels of the animation per side of an image
 FRAME_MILLISECONDS = 80
 
 
@@ -40,9 +40,9 @@ def main() -> None:
             session.finish()
             reader.join()
 
-    pictures = [frame.picture.to_pil().resize((TILE, TILE), Image.Resampling.BICUBIC) for _, frame in frames]
-    pictures[0].save(
-        options.output, save_all=True, append_images=pictures[1:], duration=FRAME_MILLISECONDS, loop=0
+    images = [frame.image.to_pil().resize((TILE, TILE), Image.Resampling.BICUBIC) for _, frame in frames]
+    images[0].save(
+        options.output, save_all=True, append_images=images[1:], duration=FRAME_MILLISECONDS, loop=0
     )
     for arrived, frame in frames[1:]:
         late = (arrived - sent[frame.sequence]) * 1e3

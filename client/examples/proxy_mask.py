@@ -28,7 +28,7 @@ def main() -> None:
             made = client.synthesize(model.name, proxy_mask=np.asarray(mask), seeds=SEEDS)
             columns += [(title, mask), *columns_of(made)]
     sheet(columns).save(given.output)
-    print(f"{len(columns)} pictures: {given.output.resolve()}")
+    print(f"{len(columns)} images: {given.output.resolve()}")
 
 
 if __name__ == "__main__":

@@ -7,14 +7,14 @@ Uses nothing but the client, NumPy and Pillow. With a service that offers a mode
 
 from __future__ import annotations
 
-from condition_sheet import STROKES, model_for, options, picture_of, scribble_of
+from condition_sheet import STROKES, image_of, model_for, options, scribble_of
 from style_sheet import Columns, sheet
 
 from maskweave_client import Client
 
 SEED = 7
 AFTER = (3, 9, len(STROKES))
-"""Numbers of strokes after which there is a picture."""
+"""Numbers of strokes after which there is an image."""
 
 
 def main() -> None:
@@ -27,11 +27,11 @@ def main() -> None:
             scribble = scribble_of(model, count)
             made = client.synthesize(model.name, scribble=scribble, seed=SEED)
             columns += [
-                (f"{count} strokes", picture_of(scribble, model)),
-                (f"seed {SEED}", made.pictures[0].to_pil()),
+                (f"{count} strokes", image_of(scribble, model)),
+                (f"seed {SEED}", made.images[0].to_pil()),
             ]
     sheet(columns).save(given.output)
-    print(f"{len(columns)} pictures: {given.output.resolve()}")
+    print(f"{len(columns)} images: {given.output.resolve()}")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ def main() -> None:
         made = client.synthesize(model.name, sketch=sketch, seeds=SEEDS)
         columns = [("sketch", on_white(sketch)), *columns_of(made)]
     sheet(columns).save(given.output)
-    print(f"{len(columns)} pictures: {given.output.resolve()}")
+    print(f"{len(columns)} images: {given.output.resolve()}")
 
 
 if __name__ == "__main__":

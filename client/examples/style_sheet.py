@@ -1,4 +1,4 @@
-"""What the examples of styles share: their options, the sheet that they write, and pictures to begin with."""
+"""What the examples of styles share: their options, the sheet that they write, and images to begin with."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROW_TITLE, PAGE_HEADER = 150, 40
 INK, PAPER = "#202020", "#ffffff"
 
 Columns = list[tuple[str, Image.Image]]
-"""Pictures with their titles."""
+"""Images with their titles."""
 
 
 def options(description: str | None, output: str) -> argparse.Namespace:
@@ -61,14 +61,14 @@ def read_label_map(path: Path, model: Model) -> NDArray[np.uint8]:
 
 
 def sheet(columns: Sequence[tuple[str, Image.Image]]) -> Image.Image:
-    """Pictures beside each other, each under its title."""
+    """Images beside each other, each under its title."""
     page = Image.new("RGB", (GAP + len(columns) * (TILE + GAP), HEADER + TILE + GAP), PAPER)
     draw, font = ImageDraw.Draw(page), ImageFont.load_default(15)
-    for column, (title, picture) in enumerate(columns):
+    for column, (title, image) in enumerate(columns):
         left = GAP + column * (TILE + GAP)
         draw.text((left + TILE // 2, HEADER - 8), title, INK, font, anchor="ms")
-        resampling = Image.Resampling.NEAREST if picture.mode == "P" else Image.Resampling.BICUBIC
-        page.paste(picture.resize((TILE, TILE), resampling).convert("RGB"), (left, HEADER))
+        resampling = Image.Resampling.NEAREST if image.mode == "P" else Image.Resampling.BICUBIC
+        page.paste(image.resize((TILE, TILE), resampling).convert("RGB"), (left, HEADER))
     return page
 
 

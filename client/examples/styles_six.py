@@ -19,10 +19,10 @@ def main() -> None:
         model = model_with_styles(client, given.model)
         label_map = read_label_map(given.label_map, model)
         result = client.synthesize(model.name, label_map, seed=0, number_of_images=6)
-        columns = [("label map", model.palette.color_picture(label_map))]
-        columns += [(f"seed {picture.seed}", picture.to_pil()) for picture in result.pictures]
+        columns = [("label map", model.palette.color_image(label_map))]
+        columns += [(f"seed {image.seed}", image.to_pil()) for image in result.images]
     sheet(columns).save(given.output)
-    print(f"{len(columns)} pictures: {given.output.resolve()}")
+    print(f"{len(columns)} images: {given.output.resolve()}")
 
 
 if __name__ == "__main__":

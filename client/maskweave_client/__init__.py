@@ -1,20 +1,19 @@
-"""Client of the Maskweave service: a label map, a sketch or a scribble goes in, pictures come out.
+"""Client of the Maskweave service: a label map, a sketch or a scribble goes in, images come out.
 
 ```python
 from maskweave_client import Client
 
 with Client("localhost:50051") as client:
     result = client.synthesize("faces64", label_map, seed=7)  # a 2-D uint8 array, an image or PNG bytes
-    result.pictures[0].to_pil().save("face.png")
+    result.images[0].to_pil().save("face.png")
 ```
 
-`Client.paint` opens a canvas for strokes, with pictures of it as it changes. `AsyncClient` has the same
+`Client.paint` opens a canvas for strokes, with images of it as it changes. `AsyncClient` has the same
 methods as coroutines. Every failure of a call is a `MaskweaveError`.
 """
 
-from maskweave_client._async_client import AsyncClient
-from maskweave_client._async_paint import AsyncPaintSession
-from maskweave_client._client import Client
+from maskweave_client._async._client import AsyncClient
+from maskweave_client._async._paint import AsyncPaintSession
 from maskweave_client._conditions import ProxyMask, Scribble, Sketch
 from maskweave_client._errors import (
     Cancelled,
@@ -29,22 +28,25 @@ from maskweave_client._errors import (
     Unauthenticated,
     Unavailable,
 )
+from maskweave_client._files import File
 from maskweave_client._models import Condition, EditSupport, Limits, Model, StyleStrength, StyleSupport
-from maskweave_client._paint import PaintSession
 from maskweave_client._paint_requests import Stroke
 from maskweave_client._palette import Palette, PaletteEntry
 from maskweave_client._requests import ImageFormat, LabelMap, Priority
 from maskweave_client._results import (
     Frame,
+    GeneratedImage,
     MorphFrame,
-    Picture,
     Result,
     StageTiming,
-    StreamedPicture,
+    StreamedImage,
     Timings,
 )
-from maskweave_client._style_requests import MorphPath, SourcePicture
+from maskweave_client._retry import Retry
+from maskweave_client._style_requests import MorphPath, SourceImage
 from maskweave_client._styles import Blend, Seed, Style, StyleCode, blend
+from maskweave_client._sync._client import Client
+from maskweave_client._sync._paint import PaintSession
 
 __all__ = [
     "AsyncClient",
@@ -56,7 +58,9 @@ __all__ = [
     "DeadlineExceeded",
     "EditSupport",
     "FieldViolation",
+    "File",
     "Frame",
+    "GeneratedImage",
     "ImageFormat",
     "InvalidRequest",
     "LabelMap",
@@ -71,17 +75,17 @@ __all__ = [
     "Palette",
     "PaletteEntry",
     "PermissionDenied",
-    "Picture",
     "Priority",
     "ProxyMask",
     "Result",
+    "Retry",
     "Scribble",
     "Seed",
     "ServiceFailure",
     "Sketch",
-    "SourcePicture",
+    "SourceImage",
     "StageTiming",
-    "StreamedPicture",
+    "StreamedImage",
     "Stroke",
     "Style",
     "StyleCode",

@@ -5,55 +5,67 @@ from __future__ import annotations
 import json
 import re
 
+from maskweave_client._retry import Retry
+
 DEFAULT_TIMEOUT_SECONDS = 30.0
 """Deadline of a call that names none."""
+
+CLOSED = "The client is closed; make another one."
 
 REQUEST_ID = "x-request-id"
 AUTHORIZATION = "authorization"
 
 _MAX_MESSAGE_BYTES = 64 * 2**20
 
-_SERVICE_CONFIG = {
-    # Spreads calls over all addresses of a name, which with DNS are the service's replicas.
-    "loadBalancingConfig": [{"round_robin": {}}],
-    "methodConfig": [
-        {
-            "name": [{"service": "maskweave.v1.SynthesisService"}],
-            # Only what is sure not to have been done, or to give the same when done twice. CANCELLED is what
-            # gRPC tells calls that cross the shutdown of a server; what the caller cancels ends here at once.
-            "retryPolicy": {
-                "maxAttempts": 4,
-                "initialBackoff": "0.1s",
-                "maxBackoff": "2s",
-                "backoffMultiplier": 3,
-                "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
-            },
-        }
-    ],
-}
-
 _LOOPBACK = re.compile(r"(?:.*[/:])?(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?")
 
 _KEY_FORM = re.compile(r"[\x21-\x7e]+")
 
 _OPTIONS: tuple[tuple[str, int | str], ...] = (
-    # A reply of many raw pictures is larger than gRPC's default of 4 MiB.
+    # A reply of many raw images is larger than gRPC's default of 4 MiB.
     ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
-    # Finds out about a dead peer behind a silent network while a call is in progress.
-    ("grpc.keepalive_time_ms", 30_000),
+    # Finds out about a dead peer behind a silent network while a call is in progress, however long nothing is
+    # said (an idle painting). The service permits a ping every 10 s.
+    ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.enable_retries", 1),
-    ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
+    ("grpc.keepalive_permit_without_calls", 0),
+    ("grpc.http2.max_pings_without_data", 0),
 )
 
+_NOT_RETRIED = (("grpc.enable_retries", 0),)
 
-def channel_options(target: str) -> tuple[tuple[str, int | str], ...]:
+
+def channel_options(target: str, retry: Retry | None) -> tuple[tuple[str, int | str], ...]:
     """Options of the client's channel to `target`."""
+    options = (*_OPTIONS, ("grpc.service_config", json.dumps(_service_config(retry))))
+    if retry is None:
+        options += _NOT_RETRIED
     if _LOOPBACK.fullmatch(target):
         # gRPC follows `http_proxy` even to this machine, where no proxy leads.
-        return (*_OPTIONS, ("grpc.enable_http_proxy", 0))
-    return _OPTIONS
+        options += (("grpc.enable_http_proxy", 0),)
+    return options
+
+
+def _service_config(retry: Retry | None) -> dict[str, object]:
+    """How gRPC balances, and tries again what it can: calls that the service cannot be reached for."""
+    # Spreads calls over all addresses of a name, which with DNS are the service's replicas.
+    config: dict[str, object] = {"loadBalancingConfig": [{"round_robin": {}}]}
+    if retry is not None and retry.attempts > 1:
+        # Only what is sure not to have been done, or to give the same when done twice. CANCELLED is what gRPC
+        # tells calls that cross the shutdown of a server; what the caller cancels ends here at once. Not
+        # RESOURCE_EXHAUSTED: gRPC would try it again also when the service has not said when: see _retry.
+        policy = {
+            "maxAttempts": retry.attempts,
+            "initialBackoff": "0.1s",
+            "maxBackoff": "2s",
+            "backoffMultiplier": 3,
+            "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
+        }
+        config["methodConfig"] = [
+            {"name": [{"service": "maskweave.v1.SynthesisService"}], "retryPolicy": policy}
+        ]
+    return config
 
 
 def metadata(api_key: str | None, request_id: str | None) -> tuple[tuple[str, str], ...]:

@@ -11,25 +11,34 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from maskweave.v1 import synthesis_pb2 as pb
+from maskweave_client._files import FILES, File, file_bytes, upright
 from maskweave_client._paint_requests import Stroke, stroke_to_proto
 from maskweave_client._requests import (
     MAX_RAW_PIXELS,
     LabelMap,
     ids_of,
     label_map_to_proto,
-    naming,
     png_of,
+    set_number,
 )
-from maskweave_client._style_requests import SourcePicture, picture_to_proto
+from maskweave_client._style_requests import OPAQUE_MODES, SourceImage, image_to_proto
 
-Sketch = NDArray[np.uint8] | Image.Image | bytes
+Sketch = NDArray[np.uint8] | Image.Image | File
 """Dark ink on a light or transparent ground: greys `[height, width]` (0 is full ink), RGB or RGBA uint8
-`[height, width, 3 or 4]`, an image, or a PNG or JPEG file."""
+`[height, width, 3 or 4]`, an image, or a PNG or JPEG file: its bytes or its path.
 
-ProxyMask = NDArray[Any] | Image.Image | bytes
-"""A 2-D array of cluster ids, an image of mode P, L or 1 (its indices or greys are the ids), or a PNG."""
+Images and files are taken as they are shown, turned as their Exif orientation says.
+"""
 
-_SKETCH_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
+ProxyMask = NDArray[Any] | Image.Image | File
+"""A 2-D array of cluster ids, an image of mode P, L or 1 (its indices or greys are the ids), or a PNG file:
+bytes or path."""
+
+EXEMPLAR_MODES = OPAQUE_MODES
+SKETCH_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
+
+_MAX_PNG_PIXELS = 1024 * 1024
+"""Larger sketches travel as greys: compressing colours would take longer than sending."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +64,7 @@ class Conditions:
     sketch: Sketch | None = None
     scribble: Scribble | LabelMap | None = None
     proxy_mask: ProxyMask | None = None
-    exemplar: SourcePicture | None = None
+    exemplar: SourceImage | None = None
 
 
 def condition_fields(conditions: Conditions) -> dict[str, Any]:
@@ -74,15 +83,23 @@ def condition_fields(conditions: Conditions) -> dict[str, Any]:
     return {name: _ENCODERS[name](value)}
 
 
+def greys_of(image: Image.Image) -> NDArray[np.uint8]:
+    """A sketch as it looks on white paper, uint8 `[height, width]`, 0 for black."""
+    if image.mode.endswith("A") or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+    return np.asarray(image.convert("L"))
+
+
 def _sketch(sketch: Sketch) -> pb.Sketch:
-    if isinstance(sketch, bytes):
-        return pb.Sketch(file=sketch)
+    if isinstance(sketch, FILES):
+        return pb.Sketch(file=file_bytes("sketch", sketch))
     if isinstance(sketch, Image.Image):
-        if sketch.mode not in _SKETCH_MODES:
+        if sketch.mode not in SKETCH_MODES:
             raise ValueError(
-                f"sketch: got an image of mode {sketch.mode}; allowed: {', '.join(_SKETCH_MODES)}"
+                f"sketch: got an image of mode {sketch.mode}; allowed: {', '.join(SKETCH_MODES)}"
             )
-        return pb.Sketch(file=png_of(sketch))
+        return _sketch_of_image(upright(sketch))
     if isinstance(sketch, np.ndarray):
         if sketch.dtype != np.uint8 or (sketch.ndim != 2 and sketch.shape[2:] not in ((3,), (4,))):
             raise ValueError(
@@ -90,12 +107,23 @@ def _sketch(sketch: Sketch) -> pb.Sketch:
                 "[height, width, 3] or [height, width, 4]"
             )
         if sketch.ndim == 2 and sketch.size <= MAX_RAW_PIXELS:
-            height, width = sketch.shape
-            return pb.Sketch(raw=pb.RawSketch(data=sketch.tobytes(), width=width, height=height))
-        return pb.Sketch(file=png_of(Image.fromarray(sketch)))
+            return _raw_sketch(sketch)
+        return _sketch_of_image(Image.fromarray(sketch))
     raise TypeError(
-        f"sketch: got {type(sketch).__name__}; allowed: an array, a PIL image, or a PNG or JPEG file"
+        f"sketch: got {type(sketch).__name__}; allowed: an array, a PIL image, or a PNG or JPEG file "
+        "(bytes or path)"
     )
+
+
+def _sketch_of_image(image: Image.Image) -> pb.Sketch:
+    if image.width * image.height > _MAX_PNG_PIXELS:
+        return _raw_sketch(greys_of(image))
+    return pb.Sketch(file=png_of(image))
+
+
+def _raw_sketch(greys: NDArray[np.uint8]) -> pb.Sketch:
+    height, width = greys.shape
+    return pb.Sketch(raw=pb.RawSketch(data=greys.tobytes(), width=width, height=height))
 
 
 def _scribble(scribble: Scribble | LabelMap) -> pb.Scribble:
@@ -106,21 +134,20 @@ def _scribble(scribble: Scribble | LabelMap) -> pb.Scribble:
     for side in ("width", "height"):
         size = getattr(scribble, side)
         if size is not None:
-            with naming(side, size, "an integer of 32 bits"):
-                setattr(strokes, side, size)
+            set_number(strokes, side, size, side, "an integer of 32 bits")
     return pb.Scribble(strokes=strokes)
 
 
 def _proxy_mask(proxy_mask: ProxyMask) -> pb.ProxyMask:
-    ids = ids_of("proxy_mask", proxy_mask)
+    ids = ids_of("proxy_mask", proxy_mask, colored=False)
     return pb.ProxyMask(png=ids) if isinstance(ids, bytes) else pb.ProxyMask(raw=ids)
 
 
-def _exemplar(exemplar: SourcePicture) -> pb.Exemplar:
-    picture = picture_to_proto("exemplar", exemplar)
-    if picture.WhichOneof("encoding") == "file":
-        return pb.Exemplar(file=picture.file)
-    return pb.Exemplar(raw=picture.raw)
+def _exemplar(exemplar: SourceImage) -> pb.Exemplar:
+    image = image_to_proto("exemplar", exemplar)
+    if image.WhichOneof("encoding") == "file":
+        return pb.Exemplar(file=image.file)
+    return pb.Exemplar(raw=image.raw)
 
 
 _ENCODERS: dict[str, Any] = {

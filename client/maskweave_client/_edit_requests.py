@@ -17,17 +17,17 @@ from maskweave_client._requests import (
     Priority,
     check_choices,
     label_map_to_proto,
-    naming,
+    latent_to_proto,
     set_numbers,
 )
-from maskweave_client._style_requests import SourcePicture, picture_to_proto
+from maskweave_client._style_requests import SourceImage, image_to_proto
 
-SOURCES = "picture_or_seed, latent"
+SOURCES = "image_or_seed, latent"
 
 
 def edit_request(
     model: str,
-    picture_or_seed: SourcePicture | int | None,
+    image_or_seed: SourceImage | int | None,
     target: LabelMap,
     *,
     source: LabelMap | None,
@@ -41,11 +41,11 @@ def edit_request(
     """Build a request; the service checks its values.
 
     Raises:
-        TypeError: The picture or a label map is of none of the types allowed, or a number is none.
-        ValueError: The picture has other channels, a label map cannot be class ids, a number does not fit its
+        TypeError: The image or a label map is of none of the types allowed, or a number is none.
+        ValueError: The image has other channels, a label map cannot be class ids, a number does not fit its
             field, the format or the priority is unknown, or there is not exactly one source.
     """
-    if (picture_or_seed is None) == (latent is None):
+    if (image_or_seed is None) == (latent is None):
         found = "neither" if latent is None else "both"
         raise ValueError(f"{SOURCES}: got {found}; allowed: exactly one of them")
     check_choices(image_format, priority)
@@ -59,11 +59,10 @@ def edit_request(
         request.source_label_map.CopyFrom(label_map_to_proto(source, "source"))
     numbers = {"style_strength": style_strength, "blend_width": blend_width, "quality": quality}
     if latent is not None:
-        with naming("latent", latent, "numbers [latent_size]"):
-            request.latent.CopyFrom(pb.Latent(values=latent))
-    elif isinstance(picture_or_seed, int | np.integer):
-        numbers["seed"] = int(picture_or_seed)
-    elif picture_or_seed is not None:
-        request.picture.CopyFrom(picture_to_proto("picture_or_seed", picture_or_seed))
+        request.latent.CopyFrom(latent_to_proto("latent", latent))
+    elif isinstance(image_or_seed, int | np.integer):
+        numbers["seed"] = int(image_or_seed)
+    elif image_or_seed is not None:
+        request.picture.CopyFrom(image_to_proto("image_or_seed", image_or_seed))
     set_numbers(request, numbers)
     return request

@@ -22,12 +22,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 
 _DETAILS_TRAILER = "grpc-status-details-bin"
+_PUSHBACK_TRAILER = "grpc-retry-pushback-ms"
 
 
 @dataclass(frozen=True)
@@ -126,11 +128,17 @@ _CLASSES: Mapping[grpc.StatusCode, type[MaskweaveError]] = {
 }
 
 
+def failure_of(ended: Any) -> MaskweaveError:
+    """Make the exception for what gRPC raises, or for a call that has ended."""
+    return error_from_rpc(ended.code(), ended.details() or "", ended.trailing_metadata() or ())
+
+
 def error_from_rpc(
     code: grpc.StatusCode, message: str, trailer: Iterable[tuple[str, str | bytes]]
 ) -> MaskweaveError:
     """Make the exception for a status, with all that its details say."""
-    details = next((value for key, value in trailer if key == _DETAILS_TRAILER), None)
+    trailers = dict(trailer)
+    details = trailers.get(_DETAILS_TRAILER)
     status = status_pb2.Status()
     if isinstance(details, bytes):
         with suppress(DecodeError):  # not the service's: a proxy on the way may answer in its place
@@ -152,6 +160,8 @@ def error_from_rpc(
             violations += [FieldViolation(v.field, v.description) for v in bad_request.field_violations]
         elif detail.Unpack(retry):
             retry_after_seconds = retry.retry_delay.ToNanoseconds() / 1e9
+    if _PUSHBACK_TRAILER in trailers:  # for libraries that retry by themselves; below 0 it says never
+        retry_after_seconds = _pushback_seconds(trailers[_PUSHBACK_TRAILER], retry_after_seconds)
     return _CLASSES.get(code, ServiceFailure)(
         message,
         code=code,
@@ -161,3 +171,14 @@ def error_from_rpc(
         violations=tuple(violations),
         retry_after_seconds=retry_after_seconds,
     )
+
+
+def _pushback_seconds(value: str | bytes, told: float | None) -> float | None:
+    """What the trailer says, or `told` where that says it more exactly; None for "do not try again"."""
+    try:
+        milliseconds = int(value)
+    except ValueError:
+        return None
+    if milliseconds < 0:
+        return None
+    return milliseconds / 1e3 if told is None else told

@@ -14,7 +14,7 @@ class StyleStrength:
 
     Attributes:
         min: Least value: follows the condition most closely.
-        max: Greatest value: stays closest to the picture that the seed alone would give.
+        max: Greatest value: stays closest to the image that the seed alone would give.
         default: Value used when none is given.
     """
 
@@ -64,12 +64,12 @@ class EditSupport:
     """What `Client.edit` takes for a model.
 
     Attributes:
-        pictures: Whether pictures can be edited; what comes from a seed always can.
-        default_blend_width: Width of the soft edge when none is given, in pixels of the picture.
+        images: Whether images can be edited; what comes from a seed always can.
+        default_blend_width: Width of the soft edge when none is given, in pixels of the image.
         max_blend_width: The greatest that is allowed.
     """
 
-    pictures: bool
+    images: bool
     default_blend_width: float
     max_blend_width: float
 
@@ -79,7 +79,7 @@ class Limits:
     """The largest requests that the service accepts, limits included.
 
     Attributes:
-        max_images: Pictures in one request.
+        max_images: Images in one request.
         max_label_map_width: Width of a label map, sketch, scribble or exemplar in pixels.
         max_label_map_height: Height of a label map, sketch, scribble or exemplar in pixels.
         max_label_map_pixels: Width times height of a label map, sketch, scribble or exemplar.
@@ -90,7 +90,7 @@ class Limits:
         max_stroke_width: Width of a stroke in pixels of the canvas; the least is 1.
         max_stroke_pixels: Pixels of the canvas that these strokes may go over together: for each segment its
             bounding box, widened by the stroke's width.
-        max_picture_bytes: Size of a picture file (encoded, a sketch or an exemplar) in bytes.
+        max_image_bytes: Size of an image file (encoded, a sketch or an exemplar) in bytes.
         max_morph_frames: Frames of one morph.
         max_morph_position: How far from 0 the position of a frame may lie, either way.
         max_blend_styles: Styles in one blend.
@@ -109,7 +109,7 @@ class Limits:
     max_stroke_points: int
     max_stroke_width: float
     max_stroke_pixels: int
-    max_picture_bytes: int
+    max_image_bytes: int
     max_morph_frames: int
     max_morph_position: float
     max_blend_styles: int
@@ -129,12 +129,12 @@ class Model:
         version: Semantic version of its weights.
         palette: The classes of its label maps.
         conditions: The kinds of condition it accepts, as far as this client knows them.
-        image_width: Width of the pictures in pixels.
-        image_height: Height of the pictures in pixels.
+        image_width: Width of the images in pixels.
+        image_height: Height of the images in pixels.
         latent_size: Numbers in a latent.
         latent_scale: Standard deviation of a seed's latent.
         limits: The largest requests.
-        method: How it makes pictures, `sis-ug` or `groupdnet`; `unknown` for what this client does not know.
+        method: How it makes images, `sis-ug` or `groupdnet`; `unknown` for what this client does not know.
         styles: Its styles; None for models without.
         editing: What can be edited; None for models that cannot be.
     """
@@ -190,7 +190,7 @@ def model_from_proto(message: pb.Model) -> Model:
             max_stroke_points=limits.max_stroke_points,
             max_stroke_width=limits.max_stroke_width,
             max_stroke_pixels=limits.max_stroke_pixels,
-            max_picture_bytes=limits.max_picture_bytes,
+            max_image_bytes=limits.max_picture_bytes,
             max_morph_frames=limits.max_morph_frames,
             max_morph_position=limits.max_morph_position,
             max_blend_styles=limits.max_blend_styles,

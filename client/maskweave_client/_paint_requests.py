@@ -17,11 +17,15 @@ from maskweave_client._requests import (
     LabelMap,
     Priority,
     check_choices,
+    float_of,
     label_map_to_proto,
+    latent_to_proto,
     naming,
+    set_number,
     set_numbers,
 )
 
+FINISHED = "The painting is finished or closed; it takes no more updates."
 _POINTS = "numbers [points, 2], x and y of each"
 
 
@@ -108,8 +112,7 @@ def _set_latent(
         return
     if seed is not None:
         raise ValueError("seed, latent: got both; allowed: one of them, or none")
-    with naming("latent", latent, "numbers [latent_size]"):
-        message.latent.CopyFrom(pb.Latent(values=latent))
+    message.latent.CopyFrom(latent_to_proto("latent", latent))
 
 
 def stroke_to_proto(stroke: Stroke) -> pb.Stroke:
@@ -120,11 +123,9 @@ def stroke_to_proto(stroke: Stroke) -> pb.Stroke:
         ValueError: A number does not fit its field.
     """
     message = pb.Stroke()
-    with naming("class_id", stroke.class_id, UINT32):
-        message.class_id = stroke.class_id
-    with naming("width", stroke.width, "a number"):
-        message.width = stroke.width
+    set_number(message, "class_id", stroke.class_id, "class_id", UINT32)
+    set_number(message, "width", stroke.width, "width", "a number")
     with naming("points", stroke.points, _POINTS):
         for x, y in stroke.points:
-            message.points.add(x=x, y=y)
+            message.points.add(x=float_of(x), y=float_of(y))
     return message

@@ -1,4 +1,4 @@
-"""What comes back: pictures and where the time went."""
+"""What comes back: images and where the time went."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _FORMATS: dict[int, Literal["png", "jpeg", "webp", "raw"]] = {
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture as the service sent it.
+class GeneratedImage:
+    """An image as the service sent it.
 
     Attributes:
         data: The file; for `raw` the pixels, row by row.
@@ -44,7 +44,7 @@ class Picture:
         return np.asarray(self.to_pil())
 
     def to_pil(self) -> Image.Image:
-        """The picture as an RGB image."""
+        """The image as an RGB image."""
         if self.format == "raw":
             return Image.fromarray(self.to_numpy())
         with Image.open(io.BytesIO(self.data)) as image:
@@ -57,7 +57,7 @@ class StageTiming:
 
     Attributes:
         stage: Its name.
-        image_index: Which picture it ran for, from 0.
+        image_index: Which image it ran for, from 0.
         queue_seconds: Waiting for a free executor, or finding the result when cached.
         compute_seconds: Computing; 0 when cached.
         cached: Whether the result came from the response cache.
@@ -77,9 +77,9 @@ class Timings:
     Attributes:
         queue_seconds: Waiting for a free decoder.
         decode_seconds: Checking, decoding and resizing the condition.
-        stages: Each run of each stage, by picture.
-        encode_seconds: Encoding the pictures, summed over them.
-        admission_seconds: Waiting for their turn among the pictures of all callers, summed over them.
+        stages: Each run of each stage, by image.
+        encode_seconds: Encoding the images, summed over them.
+        admission_seconds: Waiting for their turn among the images of all callers, summed over them.
         total_seconds: From the arrival of the request to the reply.
     """
 
@@ -96,47 +96,47 @@ class Result:
     """The reply to one request.
 
     Attributes:
-        pictures: In the order of the seeds or latents.
+        images: In the order of the seeds or latents.
         model_version: Version of the model that made them.
         timings: Where the time went.
     """
 
-    pictures: tuple[Picture, ...]
+    images: tuple[GeneratedImage, ...]
     model_version: str
     timings: Timings
 
 
 @dataclass(frozen=True)
-class StreamedPicture:
-    """One picture of a request whose pictures come one by one.
+class StreamedImage:
+    """One image of a request whose images come one by one.
 
     Attributes:
         index: Which one it is, from 0, in the order of the seeds or latents.
-        picture: The picture.
+        image: The image.
         model_version: Version of the model that made it.
         timings: Where the time went for it.
     """
 
     index: int
-    picture: Picture
+    image: GeneratedImage
     model_version: str
     timings: Timings
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A picture of a canvas that is being painted.
+    """An image of a canvas that is being painted.
 
     Attributes:
         sequence: The latest update that is in it; 0 for the canvas as it began.
-        picture: The picture.
+        image: The image.
         dropped_frames: Updates since the frame before that got none of their own.
         model_version: Version of the model that made it.
         timings: Where the time went for it.
     """
 
     sequence: int
-    picture: Picture
+    image: GeneratedImage
     dropped_frames: int
     model_version: str
     timings: Timings
@@ -144,19 +144,19 @@ class Frame:
 
 @dataclass(frozen=True)
 class MorphFrame:
-    """A picture on the way from some styles to others.
+    """An image on the way from some styles to others.
 
     Attributes:
         index: Which one it is, from 0.
         position: Its position: 0 at the first styles, 1 at the others.
-        picture: The picture.
+        image: The image.
         model_version: Version of the model that made it.
         timings: Where the time went for it.
     """
 
     index: int
     position: float
-    picture: Picture
+    image: GeneratedImage
     model_version: str
     timings: Timings
 
@@ -164,19 +164,19 @@ class MorphFrame:
 def result_from_proto(message: pb.SynthesizeResponse) -> Result:
     """Read a reply."""
     return Result(
-        tuple(_picture(image) for image in message.images), message.model_version, _timings(message.timings)
+        tuple(_image(image) for image in message.images), message.model_version, _timings(message.timings)
     )
 
 
 def edit_result_from_proto(message: pb.EditResponse) -> Result:
     """Read the reply to an edit."""
-    return Result((_picture(message.image),), message.model_version, _timings(message.timings))
+    return Result((_image(message.image),), message.model_version, _timings(message.timings))
 
 
-def streamed_from_proto(message: pb.SynthesizeStreamResponse) -> StreamedPicture:
+def streamed_from_proto(message: pb.SynthesizeStreamResponse) -> StreamedImage:
     """Read one message of a stream."""
-    return StreamedPicture(
-        message.index, _picture(message.image), message.model_version, _timings(message.timings)
+    return StreamedImage(
+        message.index, _image(message.image), message.model_version, _timings(message.timings)
     )
 
 
@@ -184,7 +184,7 @@ def frame_from_proto(message: pb.PaintResponse) -> Frame:
     """Read one frame of a painting."""
     return Frame(
         message.sequence,
-        _picture(message.image),
+        _image(message.image),
         message.dropped_frames,
         message.model_version,
         _timings(message.timings),
@@ -196,14 +196,14 @@ def morph_frame_from_proto(message: pb.MorphResponse) -> MorphFrame:
     return MorphFrame(
         message.index,
         message.position,
-        _picture(message.image),
+        _image(message.image),
         message.model_version,
         _timings(message.timings),
     )
 
 
-def _picture(image: pb.Image) -> Picture:
-    return Picture(
+def _image(image: pb.Image) -> GeneratedImage:
+    return GeneratedImage(
         data=image.data,
         format=_FORMATS[image.format],
         width=image.width,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from maskweave.v1 import synthesis_pb2 as pb
+from maskweave_client._files import FILES, File, file_bytes, upright
 from maskweave_client._requests import (
     FORMAT_VALUES,
     PRIORITY_VALUES,
@@ -19,14 +20,14 @@ from maskweave_client._requests import (
     Priority,
     check_choices,
     label_map_to_proto,
-    naming,
+    latent_to_proto,
+    set_number,
     set_numbers,
-    upright,
 )
 from maskweave_client._styles import Style, styles_to_proto
 
-SourcePicture = NDArray[np.uint8] | Image.Image | bytes
-"""RGB, uint8 `[height, width, 3]`, an image without transparency, or a PNG or JPEG file.
+SourceImage = NDArray[np.uint8] | Image.Image | File
+"""RGB, uint8 `[height, width, 3]`, an image without transparency, or a PNG or JPEG file: bytes or path.
 
 Images and files are taken as they are shown, turned as their Exif orientation says.
 """
@@ -37,29 +38,28 @@ _PATH_VALUES: dict[MorphPath, pb.MorphPath.ValueType] = {
     "linear": pb.MORPH_PATH_LINEAR,
     "spherical": pb.MORPH_PATH_SPHERICAL,
 }
-_OPAQUE_MODES = ("RGB", "L", "P", "1")
+OPAQUE_MODES = ("RGB", "L", "P", "1")
 
 
 def encode_styles_request(
-    model: str, picture: SourcePicture, label_map: LabelMap, *, sample_seed: int | None, priority: Priority
+    model: str, image: SourceImage, label_map: LabelMap, *, sample_seed: int | None, priority: Priority
 ) -> pb.EncodeStylesRequest:
     """Build a request; the service checks its values.
 
     Raises:
-        TypeError: The picture or the label map is of none of the types allowed, or a seed is not a number.
-        ValueError: The picture has other channels, the label map cannot be class ids, the seed does not fit
+        TypeError: The image or the label map is of none of the types allowed, or a seed is not a number.
+        ValueError: The image has other channels, the label map cannot be class ids, the seed does not fit
             its field, or the priority is unknown.
     """
     check_choices("png", priority)
     request = pb.EncodeStylesRequest(
         model=model,
-        picture=picture_to_proto("picture", picture),
+        picture=image_to_proto("image", image),
         label_map=label_map_to_proto(label_map),
         priority=PRIORITY_VALUES[priority],
     )
     if sample_seed is not None:
-        with naming("sample_seed", sample_seed, UINT32):
-            request.sample_seed = sample_seed
+        set_number(request, "sample_seed", sample_seed, "sample_seed", UINT32)
     return request
 
 
@@ -100,42 +100,40 @@ def morph_request(
         image_format=FORMAT_VALUES[image_format],
         priority=PRIORITY_VALUES[priority],
     )
-    with naming("number_of_frames", number_of_frames, "an integer of 32 bits"):
-        request.number_of_frames = number_of_frames
-    positions = (first_position, last_position)
-    with naming("first_position, last_position", positions, "numbers"):
-        request.first_position, request.last_position = positions
+    set_number(request, "number_of_frames", number_of_frames, "number_of_frames", "an integer of 32 bits")
+    set_number(request, "first_position", first_position, "first_position", "a number")
+    set_number(request, "last_position", last_position, "last_position", "a number")
     if latent is not None:
-        with naming("latent", latent, "numbers [latent_size]"):
-            request.latent.CopyFrom(pb.Latent(values=latent))
+        request.latent.CopyFrom(latent_to_proto("latent", latent))
     set_numbers(request, {"seed": seed, "quality": quality})
     return request
 
 
-def picture_to_proto(argument: str, picture: SourcePicture) -> pb.SourcePicture:
-    """Encode a picture.
+def image_to_proto(argument: str, image: SourceImage) -> pb.SourcePicture:
+    """Encode an image.
 
     Raises:
         TypeError: It is of none of the types allowed.
         ValueError: It has other channels.
     """
-    if isinstance(picture, bytes):
-        return pb.SourcePicture(file=picture)
-    if isinstance(picture, Image.Image):
-        if picture.mode not in _OPAQUE_MODES or "transparency" in picture.info:
+    if isinstance(image, FILES):
+        return pb.SourcePicture(file=file_bytes(argument, image))
+    if isinstance(image, Image.Image):
+        if image.mode not in OPAQUE_MODES or "transparency" in image.info:
             raise ValueError(
-                f"{argument}: got an image of mode {picture.mode}; allowed: {', '.join(_OPAQUE_MODES)}, "
+                f"{argument}: got an image of mode {image.mode}; allowed: {', '.join(OPAQUE_MODES)}, "
                 "without transparency"
             )
-        return _raw(np.asarray(upright(picture).convert("RGB")))
-    if isinstance(picture, np.ndarray):
-        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+        return _raw(np.asarray(upright(image).convert("RGB")))
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise ValueError(
-                f"{argument}: got {picture.dtype} {picture.shape}; allowed: uint8 [height, width, 3]"
+                f"{argument}: got {image.dtype} {image.shape}; allowed: uint8 [height, width, 3]"
             )
-        return _raw(picture)
+        return _raw(image)
     raise TypeError(
-        f"{argument}: got {type(picture).__name__}; allowed: a 3-D array, a PIL image, or a PNG or JPEG file"
+        f"{argument}: got {type(image).__name__}; allowed: a 3-D array, a PIL image, or a PNG or JPEG file "
+        "(bytes or path)"
     )
 
 

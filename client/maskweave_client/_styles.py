@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import index
 
+import numpy as np
 from google.protobuf.message import DecodeError
 
 from maskweave.v1 import synthesis_pb2 as pb
-from maskweave_client._requests import UINT32, naming
+from maskweave_client._requests import UINT32, float_of, naming
 
 
 @dataclass(frozen=True)
 class StyleCode:
-    """How one style of one picture looks: what `Client.encode_styles` reads, and every call takes back.
+    """How one style of one image looks: what `Client.encode_styles` reads, and every call takes back.
 
     It is good for the version of the model that gave it. `to_bytes` and `from_bytes` keep it in a file.
 
     Attributes:
         model: Name of the model that it is of.
         model_version: Version of that model.
-        class_id: The class that it is of: the lowest in the picture's label map that has the style.
+        class_id: The class that it is of: the lowest in the image's label map that has the style.
         values: Its numbers, as many as `Model.styles.style_size`.
-        covered_class_ids: All classes of the picture's label map that have the style.
+        covered_class_ids: All classes of the image's label map that have the style.
     """
 
     model: str
@@ -36,14 +38,14 @@ class StyleCode:
         return code_to_proto(self).SerializeToString()
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> StyleCode:
+    def from_bytes(cls, data: bytes | bytearray | memoryview) -> StyleCode:
         """The code that `to_bytes` made these of.
 
         Raises:
             ValueError: They are not a code.
         """
         try:
-            message = pb.StyleCode.FromString(data)
+            message = pb.StyleCode.FromString(bytes(data))
         except DecodeError:
             message = pb.StyleCode()
         if not (message.model and message.values):
@@ -74,7 +76,7 @@ class Blend:
 
 
 Style = StyleCode | Seed | Blend
-"""How a class is to look: as in a picture, as a seed decides, or as a mixture of these."""
+"""How a class is to look: as in an image, as a seed decides, or as a mixture of these."""
 
 
 def blend(*parts: tuple[StyleCode | Seed, float]) -> Blend:
@@ -101,9 +103,9 @@ def code_to_proto(code: StyleCode) -> pb.StyleCode:
         return pb.StyleCode(
             model=code.model,
             model_version=code.model_version,
-            class_id=code.class_id,
-            values=code.values,
-            covered_class_ids=code.covered_class_ids,
+            class_id=index(code.class_id),
+            values=map(float_of, code.values),
+            covered_class_ids=map(index, code.covered_class_ids),
         )
 
 
@@ -119,9 +121,9 @@ def code_from_proto(message: pb.StyleCode) -> StyleCode:
 
 
 def _class_id(argument: str, class_id: int) -> int:
-    if not isinstance(class_id, int) or not 0 <= class_id < 2**32:
+    if not isinstance(class_id, int | np.integer) or not 0 <= class_id < 2**32:
         raise ValueError(f"{argument}: got the class {class_id!r}; allowed: class ids of the model's palette")
-    return class_id
+    return int(class_id)
 
 
 def _style_to_proto(argument: str, style: Style) -> pb.Style:
@@ -129,7 +131,7 @@ def _style_to_proto(argument: str, style: Style) -> pb.Style:
         return pb.Style(code=code_to_proto(style))
     if isinstance(style, Seed):
         with naming(argument, style.seed, UINT32):
-            return pb.Style(seed=style.seed)
+            return pb.Style(seed=index(style.seed))
     if isinstance(style, Blend):
         parts = [_part_to_proto(argument, part, weight) for part, weight in style.parts]
         return pb.Style(blend=pb.StyleBlend(styles=parts))
@@ -139,7 +141,7 @@ def _style_to_proto(argument: str, style: Style) -> pb.Style:
 def _part_to_proto(argument: str, part: StyleCode | Seed, weight: float) -> pb.WeightedStyle:
     with naming(argument, (part, weight), "a StyleCode or a Seed, and a number"):
         if isinstance(part, StyleCode):
-            return pb.WeightedStyle(weight=weight, code=code_to_proto(part))
+            return pb.WeightedStyle(weight=float_of(weight), code=code_to_proto(part))
         if isinstance(part, Seed):
-            return pb.WeightedStyle(weight=weight, seed=part.seed)
+            return pb.WeightedStyle(weight=float_of(weight), seed=index(part.seed))
     raise TypeError(f"{argument}: got {type(part).__name__} in a blend; allowed: StyleCode, Seed")

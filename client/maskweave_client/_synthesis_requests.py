@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import index
 from typing import Any
 
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from maskweave_client._requests import (
     ImageFormat,
     Priority,
     check_choices,
+    float_of,
     naming,
     set_numbers,
 )
@@ -62,8 +64,9 @@ def synthesize_request(
     set_numbers(request, numbers)
     if seeds is not None:
         with naming("seeds", seeds, f"a sequence of {SEEDS}"):
-            request.seeds.CopyFrom(pb.SeedList(values=seeds))
+            request.seeds.CopyFrom(pb.SeedList(values=map(index, seeds)))
     if latents is not None:
-        with naming("latents", latents, "numbers [pictures, latent_size]"):
-            request.latents.CopyFrom(pb.LatentList(latents=[pb.Latent(values=values) for values in latents]))
+        with naming("latents", latents, "numbers [images, latent_size]"):
+            rows = [pb.Latent(values=map(float_of, values)) for values in latents]
+            request.latents.CopyFrom(pb.LatentList(latents=rows))
     return request

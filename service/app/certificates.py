@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from service.core.configuration import ConfigurationError
+from service.core.errors import ConfigurationError
 
 _SOON_DAYS = 14
 _DAY_SECONDS = 86_400

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 
 from service.app.certificates import read_pair
 from service.app.keys_file import read_keys
+from service.app.settings import Settings
 from service.app.tls import tls_files
-from service.core.configuration import ConfigurationError
-from service.core.errors import RepositoryError
-from service.core.settings import Settings
+from service.core.errors import ConfigurationError, RepositoryError
 from service.engine.embedded.loading import check_configs
 
 
@@ -33,7 +32,7 @@ def check(settings: Settings) -> Checked:
 
     Models are not loaded, ports not opened, and a Triton not asked.
     """
-    checked = Checked()
+    checked = Checked(warnings=list(settings.warnings))
     files = tls_files(settings)
     if files is not None:
         with _noted(checked):

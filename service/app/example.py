@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import json
 
-from service.core.settings import Settings
-from service.rpc.handlers import SERVICE_NAME
-from service.synthesis.models import Model
+from service.app.settings import Settings
+from service.rpc.interceptors import SERVICE_NAME
+from service.synthesis.registry.models import Model
 
 # A face of 8 x 8 pixels by class names. Classes that a palette lacks become its first class.
 _CLASSES = {
@@ -50,6 +50,8 @@ def grpcurl_line(address: str, model: Model, settings: Settings) -> str:
         options += " -cert client.crt -key client.key"
     if settings.api_keys_file is not None:
         options += " -H 'authorization: Bearer <key>'"
+    if address.startswith("unix:"):
+        options, address = f"{options} -unix", address.removeprefix("unix:")
     return f"grpcurl {options} -d '{body}' {address} {SERVICE_NAME}/Synthesize"
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from importlib.metadata import version
 
 from service.app.health import GatewayHealth
@@ -16,26 +14,22 @@ from service.app.http import http_server
 from service.app.keys_file import followed_keys
 from service.app.listening import address_text
 from service.app.server import build_server, listen
+from service.app.settings import Settings
 from service.app.stopping import stop_server
 from service.app.tls import Certificates
-from service.core.admission import Admission
 from service.core.metrics import Metrics
-from service.core.settings import Settings
 from service.engine.base import Engine
 from service.engine.embedded.engine import EmbeddedEngine
 from service.engine.triton.engine import TritonEngine
-from service.rpc.calls import Calls
-from service.rpc.edit_servicer import EditServicer
-from service.rpc.handlers import SERVICE_NAME
+from service.rpc.calls import CallLimits, Calls
+from service.rpc.interceptors import SERVICE_NAME
 from service.rpc.paint import PaintSessions
-from service.rpc.servicer import SynthesisServicer
-from service.rpc.style_servicer import StyleServicer
-from service.synthesis.catalogue import build_catalogue
-from service.synthesis.editing import Editor
-from service.synthesis.models import Layout, Model
-from service.synthesis.painting import Painting
-from service.synthesis.style_encoding import StyleEncoder
-from service.synthesis.synthesizer import Synthesizer
+from service.rpc.service import SynthesisService
+from service.scheduling.queue import RequestQueue
+from service.synthesis.registry.models import Layout, Model
+from service.synthesis.registry.registry import build_registry
+from service.synthesis.runner import Runner
+from service.synthesis.warm_up import warm_up
 
 _logger = logging.getLogger(__name__)
 
@@ -87,53 +81,49 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
                 settings.http_host, settings.http_port, metrics=metrics, is_ready=lambda: health.ready
             )
         )
-        codecs = stack.enter_context(ThreadPoolExecutor(settings.codec_threads, thread_name_prefix="codec"))
         engine = _engine(settings)
         engine.watch(metrics.engine_ready)
         engine.watch(health.engine_ready)
         stack.push_async_callback(engine.close)
         await engine.start()
         layout = None if settings.layout == "auto" else Layout(settings.layout)
-        catalogue = build_catalogue(engine.models(), layout)
-        admission = Admission(slots=settings.slots, room=settings.max_waiting)
-        metrics.watch_admission(lambda: admission.waiting, lambda: admission.running)
-        synthesizer = Synthesizer(engine, catalogue, codecs, admission)
-        encoder = StyleEncoder(engine, catalogue, codecs, admission)
-        await synthesizer.warm_up()
-        await encoder.warm_up()
-        editor = Editor(engine, catalogue, codecs, admission)
-        await editor.warm_up()
+        registry = build_registry(engine.models(), layout)
+        queue = RequestQueue(concurrency_limit=settings.concurrency, capacity=settings.queue_capacity)
+        # Measured apart: images that nobody asked for are not counted.
+        await warm_up(Runner(engine, queue, Metrics()), registry)
+        metrics.watch_queue(
+            lambda: queue.depth, lambda: queue.in_progress, lambda: queue.work_waiting_seconds
+        )
         metrics.serving(
             version("maskweave"), {name: model.version for name, model in engine.models().items()}
         )
 
-        servicer = SynthesisServicer(synthesizer, metrics, max_message_bytes=settings.max_message_bytes)
-        styles = StyleServicer(encoder, synthesizer, metrics)
-        edits = EditServicer(editor, metrics)
+        runner = Runner(engine, queue, metrics)
         sessions = PaintSessions(
-            partial(Painting.begin, synthesizer=synthesizer, codecs=codecs),
+            runner,
+            registry,
             metrics,
-            idle_seconds=settings.paint_idle_seconds,
+            idle_seconds=settings.paint_idle_timeout_seconds,
             frame_seconds=settings.default_timeout_seconds,
         )
-        calls = Calls(
-            metrics,
-            max_concurrent=settings.max_concurrent,
-            default_timeout_seconds=settings.default_timeout_seconds,
-            access=access,
+        service = SynthesisService(runner, registry, sessions, max_message_bytes=settings.max_message_bytes)
+        call_limits = CallLimits(
+            concurrent_rpcs=settings.max_concurrent_rpcs, timeout_seconds=settings.default_timeout_seconds
         )
-        server = build_server(settings, servicer, styles, edits, sessions, calls, health, access, metrics)
+        calls = Calls(metrics, call_limits, access)
+        metrics.watch_sessions(lambda: calls.open_sessions)
+        server = build_server(settings, service, calls, health, access)
         grpc_port = listen(server, settings.grpc_host, settings.grpc_port, certificates)
         await server.start()
-        stack.push_async_callback(stop_server, server, calls, settings.stop_grace_seconds)
+        stack.push_async_callback(stop_server, server, calls, settings.shutdown_grace_seconds)
         stack.callback(sessions.end_all)
-        stack.push_async_callback(asyncio.sleep, settings.drain_seconds)
+        stack.push_async_callback(asyncio.sleep, settings.shutdown_delay_seconds)
         await health.start()
         stack.push_async_callback(health.stop)
         yield Gateway(
             address_text(settings.grpc_host, grpc_port),
             address_text(settings.http_host, http_port),
-            catalogue,
+            registry,
         )
 
 
@@ -142,10 +132,10 @@ def _engine(settings: Settings) -> Engine:
         return TritonEngine(
             settings.triton_urls,
             models=settings.triton_model_names,
-            start_seconds=settings.triton_start_seconds,
+            start_seconds=settings.triton_startup_timeout_seconds,
         )
     return EmbeddedEngine(
         settings.model_repository,
-        threads=settings.engine_threads,
+        threads=settings.worker_threads,
         cache_bytes=settings.response_cache_bytes,
     )

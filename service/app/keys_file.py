@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+from service.access.keys import Keys, KeysError, parse_keys
 from service.app.files import Stamp, stamp
-from service.core.keys import Keys, KeysError, parse_keys
 from service.core.metrics import Metrics
 from service.rpc.access import Access
 

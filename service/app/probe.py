@@ -10,14 +10,15 @@ import os
 import re
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
 
 from service.app.certificates import TlsFiles, TlsPair, read_pair
-from service.app.listening import address_text
-from service.core.configuration import ConfigurationError
+from service.app.listening import address_text, checked_host
+from service.core.errors import ConfigurationError
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 50051
@@ -28,7 +29,7 @@ _SETTINGS = ("grpc_host", "grpc_port", "tls_certificate", "tls_key", "tls_client
 
 # Where a gateway is found that listens on all addresses.
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}
-_LOOPBACK_FORM = re.compile(r"(?:localhost|127(?:\.\d{1,3}){3}|\[::1\]):\d+")
+_LOCAL_FORM = re.compile(r"(?:localhost|127(?:\.\d{1,3}){3}|\[::1\]):\d+|unix:.+")
 
 _CERTIFICATE_END = b"-----END CERTIFICATE-----"
 _KEY_FORM = re.compile(r"[\x21-\x7e]+")
@@ -70,8 +71,9 @@ def gateway_settings() -> Mapping[str, str]:
 def default_address(settings: Mapping[str, str]) -> str:
     """Where a gateway with these settings is reached from the same machine, as `host:port`."""
     host = settings.get("grpc_host", DEFAULT_HOST)
-    host = _LOOPBACK.get(host, host)
-    return address_text(host, settings.get("grpc_port", DEFAULT_PORT))
+    with suppress(ValueError):  # it would not start the gateway, and nobody can be reached there
+        host = checked_host(host, unix=True)
+    return address_text(_LOOPBACK.get(host, host), settings.get("grpc_port", DEFAULT_PORT))
 
 
 def encryption(
@@ -124,7 +126,7 @@ def read_api_key(file: Path, address: str, *, encrypted: bool) -> str:
     key = _read(file).decode(errors="replace").strip()
     if not _KEY_FORM.fullmatch(key):
         raise ProbeError([f"{file}: is not one key; allowed: visible ASCII without spaces"])
-    if not (encrypted or _LOOPBACK_FORM.fullmatch(address)):
+    if not (encrypted or _LOCAL_FORM.fullmatch(address)):
         raise ProbeError([f"{file}: the key would be sent to {address} unencrypted; allowed: with --tls"])
     return key
 

@@ -8,10 +8,11 @@ import signal
 
 import click
 
+from service.app import signals
 from service.app.example import grpcurl_line
 from service.app.gateway import Gateway, running_gateway
-from service.core.settings import Settings
-from service.synthesis.models import ConditionKind
+from service.app.settings import Settings
+from service.synthesis.registry.models import ConditionKind
 
 _logger = logging.getLogger(__name__)
 
@@ -19,7 +20,8 @@ _logger = logging.getLogger(__name__)
 async def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then stop gracefully. A second signal ends the process at once.
 
-    A signal during the start, which may wait long for an inference server, gives the start up.
+    A signal during the start, which may wait long for an inference server, gives the start up; so does one
+    that `signals` has remembered from before.
 
     Raises:
         ConfigurationError: The certificate or the keys cannot be used.
@@ -34,16 +36,17 @@ async def run(settings: Settings) -> None:
 
     def stop(received: signal.Signals) -> None:
         _logger.info(
-            "stopping", extra={"signal": received.name, "grace_seconds": settings.stop_grace_seconds}
+            "stopping", extra={"signal": received.name, "grace_seconds": settings.shutdown_grace_seconds}
         )
         told_to_stop.set()
         if not up.is_set():
             serving.cancel()
-        for each in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(each)
+        signals.end_at_next()
 
-    for each in (signal.SIGTERM, signal.SIGINT):
+    for each in signals.STOPPING:
         loop.add_signal_handler(each, stop, each)
+    if (early := signals.received()) is not None:  # while the service was imported
+        stop(early)
     try:
         await serving
     except asyncio.CancelledError:

@@ -9,17 +9,13 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from service.app.health import GatewayHealth
-from service.app.listening import ListenError, address_text
+from service.app.listening import ListenError, address_text, check_socket
+from service.app.settings import Settings
 from service.app.tls import Certificates
-from service.core.metrics import Metrics
-from service.core.settings import Settings
-from service.rpc.access import Access, ClosedServices
+from service.rpc.access import Access
 from service.rpc.calls import Calls
-from service.rpc.edit_servicer import EditServicer
-from service.rpc.handlers import SERVICE_NAME, add_synthesis_service
-from service.rpc.paint import PaintSessions
-from service.rpc.servicer import SynthesisServicer
-from service.rpc.style_servicer import StyleServicer
+from service.rpc.interceptors import SERVICE_NAME, Authentication, RequestIds
+from service.rpc.service import SynthesisService
 
 # The least distance of a client's keepalive pings that the server puts up with.
 _MIN_PING_INTERVAL_MS = 10_000
@@ -43,25 +39,21 @@ _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
 def build_server(
     settings: Settings,
-    servicer: SynthesisServicer,
-    styles: StyleServicer,
-    edits: EditServicer,
-    sessions: PaintSessions,
+    service: SynthesisService,
     calls: Calls,
     health: GatewayHealth,
     access: Access | None,
-    metrics: Metrics,
 ) -> grpc.aio.Server:
     """Make the server, which does not listen yet."""
-    silence_ms = int(settings.silence_seconds * 1000)
+    silence_ms = int(settings.keepalive_seconds * 1000)
     server = grpc.aio.server(
-        interceptors=_interceptors(settings, access, metrics),
+        interceptors=_interceptors(settings, calls, access),
         options=[
             ("grpc.max_receive_message_length", settings.max_message_bytes),
             ("grpc.max_send_message_length", settings.max_message_bytes),
             # Otherwise a second gateway on the same port would start and take half of the calls.
             ("grpc.so_reuseport", 0),
-            ("grpc.http2.min_recv_ping_interval_without_data_ms", _MIN_PING_INTERVAL_MS),
+            ("grpc.http2.min_ping_interval_without_data_ms", _MIN_PING_INTERVAL_MS),
             # Without these, what a vanished machine had open is held until the process ends.
             ("grpc.keepalive_time_ms", silence_ms),
             ("grpc.keepalive_timeout_ms", silence_ms),
@@ -71,11 +63,11 @@ def build_server(
             *_connection_age(settings),
             (
                 "grpc.max_concurrent_streams",
-                max(_LEAST_STREAMS_A_CONNECTION, 2 * settings.max_concurrent),
+                max(_LEAST_STREAMS_A_CONNECTION, 2 * settings.max_concurrent_rpcs),
             ),
         ],
     )
-    add_synthesis_service(server, servicer, styles, edits, sessions, calls)
+    service.add_to(server, calls)
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     if settings.reflection:
         reflection.enable_server_reflection((SERVICE_NAME, _HEALTH, reflection.SERVICE_NAME), server)
@@ -103,6 +95,7 @@ def listen(server: grpc.aio.Server, host: str, port: int, certificates: Certific
         ListenError: The port is taken or the address is not this machine's.
     """
     address = address_text(host, port)
+    check_socket(host)
     try:
         if certificates is None:
             return server.add_insecure_port(address)
@@ -113,8 +106,10 @@ def listen(server: grpc.aio.Server, host: str, port: int, certificates: Certific
 
 
 def _interceptors(
-    settings: Settings, access: Access | None, metrics: Metrics
+    settings: Settings, calls: Calls, access: Access | None
 ) -> tuple[grpc.aio.ServerInterceptor, ...]:
+    if access is None:
+        return (RequestIds(),)
     closed = [
         name
         for name, is_open in (
@@ -123,4 +118,4 @@ def _interceptors(
         )
         if not is_open
     ]
-    return (ClosedServices(closed, access, metrics),) if closed and access is not None else ()
+    return RequestIds(), Authentication(access, closed, calls.refusal)

@@ -13,8 +13,8 @@ import grpc
 
 from service.app.certificates import TlsError, TlsFiles, TlsPair, read_pair
 from service.app.files import stamp
+from service.app.settings import Settings
 from service.core.metrics import Metrics
-from service.core.settings import Settings
 
 _logger = logging.getLogger(__name__)
 

@@ -15,6 +15,7 @@ MaskweaveError
  |   +- ModelNotReady      the inference server has lost a model that it had
  +- EngineFailure      a model could not be run; the cause is for the log, never for the caller
  +- RepositoryError    the model repository cannot be served; stops the start
+ConfigurationError    settings, or a file that they name, cannot be used; stops the start
 ```
 """
 
@@ -22,9 +23,12 @@ MaskweaveError
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
+
+from service.core.redaction import redacted
 
 # Failures travel in trailers; when these are over 8 KiB, gRPC puts a failure of its own in their place.
 _MAX_VALUE_CHARS = 100
@@ -73,6 +77,15 @@ class InvalidArgument(MaskweaveError):
     @property
     def metadata(self) -> Mapping[str, str]:  # noqa: D102 - inherited
         return {"field": self.field}
+
+
+@contextmanager
+def field_prefix(path: str) -> Iterator[None]:
+    """Name the fields of failures inside this context by their path in the whole message, below `path`."""
+    try:
+        yield
+    except InvalidArgument as error:
+        raise InvalidArgument(f"{path}.{error.field}", error.value, error.allowed) from error
 
 
 class NotFound(MaskweaveError):
@@ -261,3 +274,15 @@ class RepositoryError(MaskweaveError):
         count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
         lines = "".join(f"\n  {problem}" for problem in self.problems)
         super().__init__(f"The model repository cannot be served, {count}:{lines}")
+
+
+class ConfigurationError(ValueError):
+    """Settings, or a file that they name, cannot be used. The text contains no secrets.
+
+    Args:
+        problems: Every problem found, one line each: where it is, what is there, what is allowed.
+    """
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = tuple(map(redacted, problems))
+        super().__init__("\n".join(self.problems))

@@ -63,6 +63,27 @@ class Limits:
     max_blend_width: float = 64.0
     max_request_id_chars: int = 128
 
+    def __post_init__(self) -> None:
+        """Refuse limits that contradict each other.
+
+        Raises:
+            ValueError: With them nothing would be allowed; it names both.
+        """
+        for least, most in _AT_MOST:
+            if getattr(self, least) > getattr(self, most):
+                raise ValueError(
+                    f"{least} {getattr(self, least)} is more than {most} {getattr(self, most)}: nothing fits"
+                )
+
+
+_AT_MOST = (
+    ("min_images", "max_images"),
+    ("min_side", "max_side"),
+    ("min_quality", "max_quality"),
+    ("min_stroke_width", "max_stroke_width"),
+    ("min_stroke_width", "max_stroke_pixels"),
+)
+"""Names of limits of which the first cannot be more than the second."""
 
 LIMITS = Limits()
 """The limits of this service."""

@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import IO, Any, Literal
 
-from service.core.secrets import redacted
+from service.core.redaction import redacted
 
 _request_id: ContextVar[str] = ContextVar("request_id", default="")
 _STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -39,6 +39,11 @@ def request_context(request_id: str) -> Iterator[None]:
         yield
     finally:
         _request_id.reset(token)
+
+
+def set_request_id(request_id: str) -> None:
+    """Add `request_id` to every line that this task, and those it starts, log from now on."""
+    _request_id.set(request_id)
 
 
 def current_request_id() -> str:

@@ -6,12 +6,11 @@ its latency histogram carries `grpc_code` in addition.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, Protocol
 
-import grpc
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -43,10 +42,12 @@ BUCKETS_SECONDS = (
     2.5,
     5.0,
     10.0,
+    30.0,
+    60.0,
 )
-"""Upper bounds of the latency buckets: fine where a stage or a request normally ends, 0.25 to 15 ms."""
+"""Upper bounds of the latency buckets: fine where a stage or a request normally ends, 0.25 to 15 ms, and to
+beyond the default deadline of 30 s."""
 
-_GO_SPELLINGS = {grpc.StatusCode.OK: "OK", grpc.StatusCode.CANCELLED: "Canceled"}
 _RPC = ("grpc_type", "grpc_service", "grpc_method")
 
 
@@ -76,11 +77,15 @@ _SPECS = (
     ),
     MetricSpec("maskweave_requests_in_flight", "gauge", "RPCs in progress.", ("grpc_method",)),
     MetricSpec("maskweave_failures_total", "counter", "Failed RPCs by the reason told.", ("reason",)),
+    MetricSpec("maskweave_queue_wait_seconds", "histogram", "Time an image waited in the queue.", ("model",)),
+    MetricSpec("maskweave_queue_depth", "gauge", "Images of admitted requests that wait for their turn."),
+    MetricSpec("maskweave_images_in_progress", "gauge", "Images being made."),
     MetricSpec(
-        "maskweave_admission_wait_seconds", "histogram", "Time a picture waited for its turn.", ("model",)
+        "maskweave_work_waiting_seconds",
+        "gauge",
+        "Seconds of work in the queue: its images, times how long those of their model take on average.",
     ),
-    MetricSpec("maskweave_pictures_waiting", "gauge", "Pictures let in that wait for their turn."),
-    MetricSpec("maskweave_pictures_running", "gauge", "Pictures being made."),
+    MetricSpec("maskweave_open_sessions", "gauge", "Sessions of Paint that are open."),
     MetricSpec(
         "maskweave_images_total",
         "counter",
@@ -150,6 +155,50 @@ class Rpc:
     type: Literal["unary", "client_stream", "server_stream", "bidi_stream"] = "unary"
 
 
+class StageRun(Protocol):
+    """One run of one stage."""
+
+    @property
+    def model(self) -> str:
+        """The stage."""
+
+    @property
+    def queue_seconds(self) -> float:
+        """Time its inputs waited."""
+
+    @property
+    def compute_seconds(self) -> float:
+        """Time it ran."""
+
+    @property
+    def cached(self) -> bool:
+        """Whether its answer was there already."""
+
+
+class ImageTimings(Protocol):
+    """Where the time of an image went, in seconds."""
+
+    @property
+    def queue(self) -> float:
+        """It waited for its turn."""
+
+    @property
+    def worker(self) -> float:
+        """It waited for a worker after that."""
+
+    @property
+    def decode(self) -> float:
+        """Decoding took."""
+
+    @property
+    def stages(self) -> Sequence[StageRun]:
+        """The stages."""
+
+    @property
+    def encode(self) -> float:
+        """Encoding took."""
+
+
 class Metrics:
     """Feeds the metrics of one process. Methods are cheap and may be called from any thread."""
 
@@ -163,9 +212,11 @@ class Metrics:
         self._rpc_seconds = self._histogram("grpc_server_handling_seconds")
         self._in_flight = self._gauge("maskweave_requests_in_flight")
         self._failures = self._counter("maskweave_failures_total")
-        self._admission_wait = self._histogram("maskweave_admission_wait_seconds")
-        self._pictures_waiting = self._gauge("maskweave_pictures_waiting")
-        self._pictures_running = self._gauge("maskweave_pictures_running")
+        self._queue_wait = self._histogram("maskweave_queue_wait_seconds")
+        self._queue_depth = self._gauge("maskweave_queue_depth")
+        self._in_progress = self._gauge("maskweave_images_in_progress")
+        self._work_waiting = self._gauge("maskweave_work_waiting_seconds")
+        self._open_sessions = self._gauge("maskweave_open_sessions")
         self._images = self._counter("maskweave_images_total")
         self._dropped_frames = self._counter("maskweave_paint_dropped_frames_total")
         self._stage_seconds = self._histogram("maskweave_stage_duration_seconds")
@@ -183,9 +234,9 @@ class Metrics:
         self._rpc_started.labels(rpc.type, rpc.service, rpc.method).inc()
         self._in_flight.labels(rpc.method).inc()
 
-    def rpc_handled(self, rpc: Rpc, code: grpc.StatusCode, seconds: float) -> None:
-        """Count an RPC that ended with `code` after `seconds`."""
-        labels = (rpc.type, rpc.service, rpc.method, code_label(code))
+    def rpc_handled(self, rpc: Rpc, code: str, seconds: float) -> None:
+        """Count an RPC that ended with `code`, spelled as go-grpc-prometheus does, after `seconds`."""
+        labels = (rpc.type, rpc.service, rpc.method, code)
         self._rpc_handled.labels(*labels).inc()
         self._rpc_seconds.labels(*labels).observe(seconds)
         self._in_flight.labels(rpc.method).dec()
@@ -194,41 +245,54 @@ class Metrics:
         """Count a failure by the stable reason of its error class."""
         self._failures.labels(reason).inc()
 
-    def waited(self, model: str, seconds: float) -> None:
-        """Record how long a picture waited for its turn."""
-        self._admission_wait.labels(model).observe(seconds)
+    def watch_queue(
+        self, depth: Callable[[], int], in_progress: Callable[[], int], work_seconds: Callable[[], float]
+    ) -> None:
+        """Publish what the queue counts, as it is when it is looked at."""
+        self._queue_depth.set_function(depth)
+        self._in_progress.set_function(in_progress)
+        self._work_waiting.set_function(work_seconds)
 
-    def watch_admission(self, waiting: Callable[[], int], running: Callable[[], int]) -> None:
-        """Publish what an admission counts, as it is when it is looked at."""
-        self._pictures_waiting.set_function(waiting)
-        self._pictures_running.set_function(running)
+    def watch_sessions(self, sessions: Callable[[], int]) -> None:
+        """Publish the number of open sessions of Paint, as it is when it is looked at."""
+        self._open_sessions.set_function(sessions)
 
     def watch_tasks(self, tasks: Callable[[], int]) -> None:
         """Publish the number of the event loop's tasks, as it is when it is looked at."""
         self._event_loop_tasks.set_function(tasks)
 
-    def image_made(self, model: str, condition: str, image_format: str) -> None:
-        """Count an image made for a caller, whatever becomes of the rest of the request."""
-        self._images.labels(model, condition, image_format).inc()
+    def image(
+        self, model: str, labels: tuple[str, str] | None, timings: ImageTimings, *, first: bool
+    ) -> None:
+        """Record one image, or other result of a model, and where its time went.
+
+        A cached stage counts as a hit and stays out of the histograms, so that these go on showing what
+        running the stage costs.
+
+        Args:
+            model: The model.
+            labels: Kind of condition and file format of an image that was made for a caller; None for other
+                results.
+            timings: Its time.
+            first: Whether it is the first of its request, for which what was sent was decoded.
+        """
+        self._queue_wait.labels(model).observe(timings.queue)
+        if first:
+            self._stage_seconds.labels("decode").observe(timings.decode)
+            self._stage_queue_seconds.labels("decode").observe(timings.worker)
+        for stage in timings.stages:
+            if stage.cached:
+                self._cache_hits.labels(stage.model).inc()
+            else:
+                self._stage_seconds.labels(stage.model).observe(stage.compute_seconds)
+                self._stage_queue_seconds.labels(stage.model).observe(stage.queue_seconds)
+        if labels is not None:
+            self._stage_seconds.labels("encode").observe(timings.encode)
+            self._images.labels(model, *labels).inc()
 
     def frames_dropped(self, model: str, count: int) -> None:
         """Count updates of a painting that got no frame of their own."""
         self._dropped_frames.labels(model).inc(count)
-
-    def stage(
-        self, stage: str, seconds: float, *, queue_seconds: float | None = None, cached: bool = False
-    ) -> None:
-        """Record one run of a stage.
-
-        A cached stage counts as a hit and stays out of the histograms, so that these go on
-        showing what running the stage costs.
-        """
-        if cached:
-            self._cache_hits.labels(stage).inc()
-            return
-        self._stage_seconds.labels(stage).observe(seconds)
-        if queue_seconds is not None:
-            self._stage_queue_seconds.labels(stage).observe(queue_seconds)
 
     def serving(self, version: str, models: Mapping[str, int]) -> None:
         """Publish the version of the service and the versions of the models that are ready."""
@@ -263,11 +327,6 @@ class Metrics:
     def _histogram(self, name: str) -> Histogram:
         spec = _spec(name, "histogram")
         return Histogram(spec.name, spec.help, spec.labels, registry=self._registry, buckets=BUCKETS_SECONDS)
-
-
-def code_label(code: grpc.StatusCode) -> str:
-    """A status code as go-grpc-prometheus writes it: `OK`, `InvalidArgument`, `Canceled`."""
-    return _GO_SPELLINGS.get(code) or code.name.title().replace("_", "")
 
 
 def _spec(name: str, kind: str) -> MetricSpec:

@@ -43,13 +43,13 @@ class ModelInfo:
 
     Attributes:
         name: Name in the model repository.
-        version: Version that `Engine.infer` runs (the newest one loaded).
+        version: Version that `Engine.run` runs (the newest one loaded).
         max_batch_size: Largest leading batch dimension; 0 when arrays have no batch dimension.
         inputs: Every input; all are required.
         outputs: Every output.
         parameters: The `parameters` of the model's config, as strings.
-        steps: Names of an ensemble's step models in an order in which they can run; empty
-            for a single model.
+        steps: Names of an ensemble's step models in the order in which they run; empty for a
+            single model.
     """
 
     name: str
@@ -67,8 +67,8 @@ class StageTiming:
 
     Attributes:
         model: The stage, by its name in the model repository.
-        queue_seconds: Time from the moment its inputs were there until it began to run, or,
-            for a cached stage, until the answer was found.
+        queue_seconds: Time it waited for an instance of its model once its inputs were there or, for a cached
+            stage, until the answer was found.
         compute_seconds: Time it ran; 0 when cached.
         cached: Whether the answer came from the response cache, or from an identical request
             that was already running.
@@ -101,7 +101,7 @@ class Inference:
     Attributes:
         model: Name in the repository.
         inputs: One array per input of the model.
-        outputs: Names of the outputs wanted.
+        outputs: Names of the outputs wanted, at least one.
     """
 
     model: str
@@ -112,8 +112,9 @@ class Inference:
 T = TypeVar("T")
 
 Task = Generator[Inference, InferenceResult, T]
-"""The work of one image, written down in order: what it computes itself (decoding, drawing, encoding), and the
-inferences it waits for, which it yields. It never touches the event loop: an engine runs it on a worker thread."""
+"""The work of one image, written down in order: what it computes itself (decoding, drawing, encoding), and
+the inferences it waits for, which it yields. It never touches the event loop: an engine runs it on a worker
+thread."""
 
 
 class Priority(IntEnum):
@@ -140,6 +141,9 @@ class InferenceContext:
     trace: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
+CLOSE_SECONDS = 5.0
+"""How long the work in progress may go on by default when an engine is closed."""
+
 ReadinessListener = Callable[[bool], None]
 """Is told, on the event loop, whether the engine can answer."""
 
@@ -160,8 +164,14 @@ class Engine(Protocol):
         """Tell `listener` when the engine has started, and whenever it becomes unable or able to answer."""
         ...
 
-    async def close(self) -> None:
-        """Refuse new work, wait for running work, free the models. Safe to call twice."""
+    async def close(self, grace_seconds: float = CLOSE_SECONDS) -> None:
+        """Refuse new work, give running work time to end, free the models. Safe to call twice.
+
+        Args:
+            grace_seconds: What runs on after so long is cancelled, and its callers get `Unavailable`. A
+                thread in the middle of something that nothing interrupts is left behind: end the process
+                with `service.engine.workers.exit_process`.
+        """
         ...
 
     def models(self) -> Mapping[str, ModelInfo]:
@@ -173,8 +183,10 @@ class Engine(Protocol):
 
         An engine in this process runs the inferences on that same thread; one behind a network sends them
         from the event loop in between. What an inference raises is raised inside the task at its `yield`.
-        Cancelling the call closes the task at its next `yield`; what a thread is in the middle of runs on
-        until then, without anybody waiting for it.
+        Cancelling the call, and its deadline, end it at once. A task that has not begun never begins; one
+        that has is closed (`GeneratorExit`) at its next `yield` or between two stages, without anybody
+        waiting for it.
+        What is logged on the thread carries the request id.
 
         Args:
             task: Not yet begun.

@@ -1,4 +1,4 @@
-"""Data types and shapes as Triton, ONNX Runtime and NumPy name them, and the check of a call's inputs."""
+"""Data types and shapes as Triton, ONNX Runtime and NumPy name them, and the checks of an inference."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from service.core.errors import InvalidArgument
+from service.core.errors import EngineFailure
 from service.engine.base import ANY_SIZE, Array, ModelInfo, TensorSpec
 
 _TYPES = (
@@ -62,49 +62,50 @@ def shapes_agree(left: Sequence[int], right: Sequence[int]) -> bool:
 def check_inputs(info: ModelInfo, inputs: Mapping[str, Array]) -> None:
     """Check that `inputs` are what a model takes.
 
+    No caller of the service can cause a failure here: what they send is checked before it becomes a tensor.
+
     Raises:
-        InvalidArgument: Names the tensor, what it is and what it must be.
+        EngineFailure: Names the tensor, what it is and what it must be.
     """
-    expected = [spec.name for spec in info.inputs]
-    for name in inputs:
-        if name not in expected:
-            raise InvalidArgument(f"{info.name}.inputs", repr(name), ", ".join(expected))
     batch: int | None = None
     for spec in info.inputs:
-        # Runs before every stage, so the texts are made only for a failure.
+        # Runs for every inference, so the texts are made only for a failure.
         array = inputs.get(spec.name)
         shape = full_shape(spec, info.max_batch_size)
         if array is None or array.dtype != spec.dtype or not shapes_agree(array.shape, shape):
             found = "nothing" if array is None else f"{triton_name(array.dtype)} {shape_text(array.shape)}"
-            allowed = f"{triton_name(spec.dtype)} {shape_text(shape)}"
-            raise InvalidArgument(_input_field(info, spec), found, allowed)
+            raise _wrong(info, spec, found, f"{triton_name(spec.dtype)} {shape_text(shape)}")
         if not info.max_batch_size:
             continue
         size = array.shape[0]
         if not 1 <= size <= info.max_batch_size:
-            raise InvalidArgument(
-                _input_field(info, spec), f"a batch of {size}", f"1 to {info.max_batch_size}"
-            )
+            raise _wrong(info, spec, f"a batch of {size}", f"1 to {info.max_batch_size}")
         if batch is not None and size != batch:
-            allowed = f"{batch}, as in the other inputs"
-            raise InvalidArgument(_input_field(info, spec), f"a batch of {size}", allowed)
+            raise _wrong(info, spec, f"a batch of {size}", f"{batch}, as in the other inputs")
         batch = size
+    if len(inputs) != len(info.inputs):
+        expected = [spec.name for spec in info.inputs]
+        unknown = next(name for name in inputs if name not in expected)
+        raise EngineFailure(f"{info.name}.inputs: got {unknown!r}; allowed: {', '.join(expected)}")
 
 
-def wanted_outputs(info: ModelInfo, outputs: Sequence[str] | None) -> Sequence[str]:
-    """The outputs to compute: those asked for, or all.
+def check_outputs(info: ModelInfo, outputs: Sequence[str]) -> None:
+    """Check that a model has the outputs asked for, of which there must be one at least.
 
     Raises:
-        InvalidArgument: The model has no such output.
+        EngineFailure: Names the output that the model does not have, and those that it has.
     """
     names = [spec.name for spec in info.outputs]
-    if outputs is None:
-        return names
-    for name in outputs:
-        if name not in names:
-            raise InvalidArgument(f"{info.name}.outputs", repr(name), ", ".join(names))
-    return outputs
+    wrong = [name for name in outputs if name not in names]
+    if wrong or not outputs:
+        found = repr(wrong[0]) if wrong else "none"
+        raise EngineFailure(f"{info.name}.outputs: got {found}; allowed: {', '.join(names)}")
 
 
-def _input_field(info: ModelInfo, spec: TensorSpec) -> str:
-    return f"{info.name}.inputs[{spec.name}]"
+def unknown_model(name: str, models: Mapping[str, ModelInfo]) -> EngineFailure:
+    """The failure of a task that asks for a model which the engine does not have."""
+    return EngineFailure(f"There is no model {name!r}; the engine has: {', '.join(sorted(models)) or 'none'}")
+
+
+def _wrong(info: ModelInfo, spec: TensorSpec, found: str, allowed: str) -> EngineFailure:
+    return EngineFailure(f"{info.name}.inputs[{spec.name}]: got {found}; allowed: {allowed}")

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NoReturn
 
-import grpc
-
+from service.access.keys import KeyEntry, Keys, Scope
+from service.access.quota import Quotas
 from service.core.errors import PermissionDenied, Unauthenticated
-from service.core.keys import KeyEntry, Keys, Scope
-from service.core.metrics import Metrics
-from service.core.quota import Quotas
-from service.core.statuses import describe
-from service.rpc.status import DETAILS_TRAILER, rich_status
 
 AUTHORIZATION = "authorization"
 API_KEY = "x-api-key"
@@ -39,8 +32,6 @@ _BEARER = "bearer "
 _HOW = f"send the metadata `{AUTHORIZATION}: Bearer <key>`"
 
 Metadata = Iterable[tuple[str, str | bytes]]
-
-_logger = logging.getLogger(__name__)
 
 
 class Access:
@@ -96,40 +87,6 @@ class Access:
             yield
 
 
-class ClosedServices(grpc.aio.ServerInterceptor):
-    """Asks for a key, of whatever scope, before calls of services that are not the gateway's own.
-
-    Args:
-        services: Their fully qualified names.
-        access: Knows the keys.
-        metrics: Counts the refusals.
-    """
-
-    def __init__(self, services: Collection[str], access: Access, metrics: Metrics) -> None:
-        self._services = frozenset(services)
-        self._access = access
-        self._metrics = metrics
-
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any] | None:
-        """Put a refusal in the place of the method when the call has no key."""
-        handler = await continuation(handler_call_details)
-        service = handler_call_details.method.strip("/").partition("/")[0]
-        if handler is None or service not in self._services:
-            return handler
-        try:
-            self._access.identify(handler_call_details.invocation_metadata)
-        except Unauthenticated as error:
-            self._metrics.failed(error.reason)
-            facts = {"method": handler_call_details.method, "reason": error.reason, "problem": str(error)}
-            _logger.info("request refused", extra=facts)
-            return _refusal(handler, error)
-        return handler
-
-
 def _presented(metadata: Mapping[str, str | bytes]) -> str:
     authorization = metadata.get(AUTHORIZATION)
     if isinstance(authorization, str):
@@ -140,21 +97,3 @@ def _presented(metadata: Mapping[str, str | bytes]) -> str:
     if isinstance(key, str):
         return key.strip()
     raise Unauthenticated(f"This needs a key; {_HOW}.")
-
-
-def _refusal(
-    handler: grpc.RpcMethodHandler[Any, Any], error: Unauthenticated
-) -> grpc.RpcMethodHandler[Any, Any]:
-    failure = describe(error)
-    trailer = ((DETAILS_TRAILER, rich_status(failure, error, "").SerializeToString()),)
-
-    async def refuse(_: object, context: grpc.aio.ServicerContext[Any, Any]) -> NoReturn:
-        await context.abort(failure.code, failure.message, trailer)
-
-    make = {
-        (False, False): grpc.unary_unary_rpc_method_handler,
-        (False, True): grpc.unary_stream_rpc_method_handler,
-        (True, False): grpc.stream_unary_rpc_method_handler,
-        (True, True): grpc.stream_stream_rpc_method_handler,
-    }[handler.request_streaming, handler.response_streaming]
-    return make(refuse, handler.request_deserializer, handler.response_serializer)

@@ -1,31 +1,35 @@
-"""What every call has, whatever its method: an id, a key, a deadline, admission, metrics, one way to fail."""
+"""The lifetime of a call, whatever its method: counted, bounded, measured, and one way to fail.
+
+Every method is served as a stream of bytes, the unary ones too: gRPC knows no difference on the wire, and in
+this way a call is in our hands from its headers on. Its key is checked, its deadline runs and it is counted
+before the first byte of a message is read.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import math
-import re
 import time
-import uuid
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from enum import Enum
+from typing import Any, Literal, NoReturn, TypeVar
 
 import grpc
+from google.protobuf.message import DecodeError, Message
 
-from service.core.errors import DeadlineExceeded, Overloaded, Unavailable
-from service.core.limits import LIMITS
-from service.core.logging import request_context
+from service.core.errors import DeadlineExceeded, InvalidArgument, Overloaded, Unavailable
 from service.core.metrics import Metrics, Rpc
-from service.core.statuses import Failure, describe
 from service.rpc.access import Access
-from service.rpc.status import DETAILS_TRAILER, rich_status
-from service.rpc.trace import trace_context
-from service.synthesis.request import Origin
+from service.rpc.interceptors import REQUEST_ID, current_key, current_request
+from service.rpc.messages.replies import server_timing
+from service.rpc.status import DETAILS_TRAILER, Failure, code_label, describe, rich_status
+from service.rpc.wire import check_fields
+from service.synthesis.requests import CallContext
 
-REQUEST_ID = "x-request-id"
 SERVER_TIMING = "server-timing"
 RETRY_PUSHBACK = "grpc-retry-pushback-ms"
 
@@ -36,44 +40,120 @@ _CUT_OFF = "This gateway is stopping, and the request was not done within the gr
 # Kept back from the caller's deadline, so that a late answer still reaches them as ours.
 _DEADLINE_MARGIN_SECONDS = 0.005
 
-# The soonest that a refused caller is asked to come back: an answer of ListModels says little of pictures.
-_LEAST_RETRY_SECONDS = 0.05
+# The soonest that a refused caller is asked to come back: an answer of ListModels says little of images.
+_MIN_RETRY_SECONDS = 0.05
 
-_REQUEST_ID_FORM = re.compile(rf"[\x21-\x7e]{{1,{LIMITS.max_request_id_chars}}}")
 _logger = logging.getLogger(__name__)
 
 Context = grpc.aio.ServicerContext[Any, Any]
+Request = TypeVar("Request", bound=Message)
+
+
+class Kind(Enum):
+    """What a call takes up.
+
+    `LOOKUP` costs next to nothing and is never refused for lack of room. `WORK` makes images. `SESSION` stays
+    open for as long as its caller likes, has no deadline but its caller's, and each of its
+    images is admitted by itself.
+    """
+
+    LOOKUP = "lookup"
+    WORK = "work"
+    SESSION = "session"
+
+
+@dataclass(frozen=True, slots=True)
+class CallLimits:
+    """Bounds of the calls of one gateway.
+
+    Attributes:
+        concurrent_rpcs: Calls of the kind `WORK` in progress; beyond it new ones are refused.
+        sessions: Sessions in progress.
+        sessions_per_caller: Sessions in progress of one caller.
+        timeout_seconds: Deadline of calls that come without one.
+        message_seconds: Time within which a request must have arrived.
+    """
+
+    concurrent_rpcs: int = 256
+    sessions: int = 64
+    sessions_per_caller: int = 16
+    timeout_seconds: float = 30.0
+    message_seconds: float = 10.0
 
 
 @dataclass(slots=True)
-class Call:
+class Call(CallContext):
     """One call in progress.
 
     Attributes:
-        request_id: The caller's id, or one made up here.
         started: `time.perf_counter()` at its arrival.
-        deadline: The event loop's time at which the answer is of no use any more.
-        caller: Who calls: the id of their key or, where none is asked for, the host they call from.
-        trace: The caller's trace context: `traceparent` and `tracestate`, or nothing.
-        trailer: Trailing metadata, filled on the way.
+        channel: Its gRPC context.
+        message_seconds: Time within which its request must have arrived.
     """
 
-    request_id: str
-    started: float
-    deadline: float
-    caller: str = ""
-    trace: Mapping[str, str] = field(default_factory=dict)
-    trailer: dict[str, str] = field(default_factory=dict)
+    started: float = field(kw_only=True)
+    channel: Context = field(kw_only=True, repr=False)
+    message_seconds: float = field(kw_only=True, default=math.inf)
 
     @property
     def elapsed_seconds(self) -> float:
-        """Time since its arrival."""
+        """Time since its arrival; may be asked for on any thread."""
         return time.perf_counter() - self.started
 
-    @property
-    def origin(self) -> Origin:
-        """What the layers below are told of it."""
-        return Origin(self.caller, self.request_id, self.deadline, self.trace)
+    async def receive(self, request_type: type[Request], *, within: float | None = None) -> Request | None:
+        """The next message; None when there will be none.
+
+        Args:
+            request_type: Its type.
+            within: Seconds to wait for it; None for the time that a request has.
+
+        Raises:
+            TimeoutError: It has not come.
+            InvalidArgument: It is not a message of the type, or has too many fields.
+        """
+        async with asyncio.timeout(self.message_seconds if within is None else within):
+            data = await self.channel.read()
+        return None if data is grpc.aio.EOF else parse(request_type, data)
+
+    async def request(self, request_type: type[Request]) -> Request:
+        """The request of a method that takes one.
+
+        Raises:
+            DeadlineExceeded: It has not arrived in time.
+            InvalidArgument: There is none, or it is not of the type.
+        """
+        try:
+            message = await self.receive(request_type)
+        except TimeoutError:
+            raise DeadlineExceeded(
+                f"The request has not arrived within {self.message_seconds:g} s."
+            ) from None
+        if message is None:
+            raise InvalidArgument("(message)", "no message", f"a {request_type.DESCRIPTOR.full_name}")
+        return message
+
+    async def send(self, message: bytes) -> None:
+        """Send a message; returns when the connection has taken it.
+
+        Raises:
+            CancelledError: There is nobody to send it to any more.
+        """
+        try:
+            await self.channel.write(message)
+        except grpc.aio.InternalError:
+            # The caller has gone, and this write heard of it before gRPC cancelled the call.
+            raise asyncio.CancelledError from None
+
+
+METHOD_TYPES: Mapping[str, Literal["unary", "server_stream", "bidi_stream"]] = {
+    "SynthesizeStream": "server_stream",
+    "Morph": "server_stream",
+    "Paint": "bidi_stream",
+}
+"""What methods are in the metrics that are not unary."""
+
+Behaviour = Callable[[Call], Awaitable[None]]
+"""Answers a call: receives, sends, and raises what it fails with."""
 
 
 class Calls:
@@ -81,27 +161,47 @@ class Calls:
 
     Args:
         metrics: Counts them.
-        max_concurrent: Calls in progress beyond which new ones are refused.
-        default_timeout_seconds: Deadline of calls that come without one.
-        access: Lets them in by their keys; None for whoever calls.
+        limits: Their bounds.
+        access: Holds keys to their limits; None where authentication is disabled.
     """
 
-    def __init__(
-        self,
-        metrics: Metrics,
-        *,
-        max_concurrent: int,
-        default_timeout_seconds: float,
-        access: Access | None = None,
-    ) -> None:
+    def __init__(self, metrics: Metrics, limits: CallLimits, access: Access | None = None) -> None:
         self._metrics = metrics
+        self._limits = limits
         self._access = access
-        self._max_concurrent = max_concurrent
-        self._default_timeout_seconds = default_timeout_seconds
-        self._in_progress = 0
+        self._in_progress = dict.fromkeys(Kind, 0)
+        self._sessions_by_caller: Counter[str] = Counter()
         self._latest_answer_seconds = 0.0
         self._timeouts: set[asyncio.Timeout] = set()
         self._closed: asyncio.Event | None = None
+
+    @property
+    def open_sessions(self) -> int:
+        """Sessions in progress."""
+        return self._in_progress[Kind.SESSION]
+
+    def handler(self, rpc: Rpc, kind: Kind, behaviour: Behaviour) -> grpc.RpcMethodHandler[Any, Any]:
+        """The handler of a method, of bytes."""
+
+        async def handle(_: object, context: Context) -> None:
+            await self._serve(rpc, kind, behaviour, context)
+
+        return grpc.stream_stream_rpc_method_handler(handle)
+
+    def refusal(self, path: str, error: Exception) -> grpc.RpcMethodHandler[Any, Any]:
+        """A handler that refuses: counted as other calls are, but nothing of it is read.
+
+        Args:
+            path: Of a method that exists, `/package.Service/Method`.
+            error: Why it is refused.
+        """
+        service, _, method = path.strip("/").partition("/")
+        rpc = Rpc(service, method, METHOD_TYPES.get(method, "unary"))
+
+        async def refuse(_: Call) -> None:
+            raise error
+
+        return self.handler(rpc, Kind.LOOKUP, refuse)
 
     def stop(self, *, grace_seconds: float) -> None:
         """Take no new calls. Those in progress go on, and become UNAVAILABLE at the end of the grace.
@@ -113,7 +213,7 @@ class Calls:
         end = asyncio.get_running_loop().time() + grace_seconds
         for timeout in self._timeouts:
             when = timeout.when()
-            if when is not None and when > end and not timeout.expired():
+            if (when is None or when > end) and not timeout.expired():
                 timeout.reschedule(end)
 
     def refuse_held(self) -> None:
@@ -121,93 +221,118 @@ class Calls:
         if self._closed is not None:
             self._closed.set()
 
-    @asynccontextmanager
-    async def take(self, rpc: Rpc, context: Context, *, session: bool = False) -> AsyncIterator[Call]:
-        """Run the body of this context as one call: whatever it raises becomes the call's status.
-
-        A session has no deadline but its caller's, and says nothing of how long answers take.
-        """
-        call = self._begin(context, math.inf if session else self._default_timeout_seconds)
+    async def _serve(self, rpc: Rpc, kind: Kind, behaviour: Behaviour, context: Context) -> None:
+        """Answer one call: whatever it raises becomes its status."""
+        call = self._begin(context, kind)
         code = grpc.StatusCode.OK
         self._metrics.rpc_started(rpc)
-        self._in_progress += 1
+        self._in_progress[kind] += 1
         try:
-            with request_context(call.request_id):
-                try:
-                    await self._refuse_when_stopping(call)
-                    with self._admitted(rpc, call, context):
-                        async with self._until(call.deadline):
-                            yield call
-                    context.set_trailing_metadata(tuple(call.trailer.items()))
-                    if not session:
-                        self._latest_answer_seconds = call.elapsed_seconds
-                except asyncio.CancelledError as error:
-                    # gRPC cancels a call at its deadline too, and a busy event loop may hear of that first.
-                    passed = asyncio.get_running_loop().time() >= call.deadline
-                    failure = self._record(DeadlineExceeded(_PASSED), rpc) if passed else describe(error)
-                    code = failure.code
-                    raise
-                except Exception as error:
-                    failure = self._record(error, rpc)
-                    code = failure.code
-                    await _abort(failure, error, call, context)
+            await self._refuse_when_stopping(call)
+            with self._admitted(kind, call):
+                await self._until(call.deadline, behaviour(call))
+            trailer = [(REQUEST_ID, call.request_id)]
+            if kind is Kind.WORK:
+                self._latest_answer_seconds = call.elapsed_seconds
+                trailer.append((SERVER_TIMING, server_timing(call.timings, call.elapsed_seconds)))
+            context.set_trailing_metadata(tuple(trailer))
+        except asyncio.CancelledError as error:
+            # gRPC cancels a call at its deadline too, and a busy event loop may hear of that first.
+            passed = asyncio.get_running_loop().time() >= call.deadline
+            failure = self._record(DeadlineExceeded(_PASSED), rpc) if passed else describe(error)
+            code = failure.code
+            raise
+        except Exception as error:
+            failure = self._record(error, rpc)
+            code = failure.code
+            await _abort(failure, error, call)
         finally:
-            self._in_progress -= 1
-            self._metrics.rpc_handled(rpc, code, call.elapsed_seconds)
+            self._in_progress[kind] -= 1
+            self._metrics.rpc_handled(rpc, code_label(code), call.elapsed_seconds)
 
-    def _begin(self, context: Context, default_timeout_seconds: float) -> Call:
-        metadata = dict(context.invocation_metadata() or ())
-        given = metadata.get(REQUEST_ID, "")
-        usable = isinstance(given, str) and _REQUEST_ID_FORM.fullmatch(given)
-        request_id = str(given) if usable else uuid.uuid4().hex
+    def _begin(self, context: Context, kind: Kind) -> Call:
+        arrived = current_request()
         remaining = context.time_remaining()
-        timeout = default_timeout_seconds if remaining is None else remaining - _DEADLINE_MARGIN_SECONDS
-        deadline = asyncio.get_running_loop().time() + timeout
+        if remaining is not None:
+            timeout = remaining - _DEADLINE_MARGIN_SECONDS
+        else:
+            timeout = math.inf if kind is Kind.SESSION else self._limits.timeout_seconds
+        key = current_key()
         return Call(
-            request_id,
-            time.perf_counter(),
-            deadline,
-            caller=_host(context.peer()),
-            trace=trace_context(metadata),
-            trailer={REQUEST_ID: request_id},
+            caller=_host(context.peer()) if key is None else key.id,
+            request_id=arrived.request_id,
+            deadline=asyncio.get_running_loop().time() + timeout,
+            trace=arrived.trace,
+            started=arrived.started,
+            channel=context,
+            message_seconds=self._limits.message_seconds,
         )
 
     async def _refuse_when_stopping(self, call: Call) -> None:
         if self._closed is None:
             return
-        if self._in_progress <= self._max_concurrent:
+        if sum(self._in_progress.values()) <= self._limits.concurrent_rpcs:
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(call.deadline):
                     await self._closed.wait()
         raise Unavailable(_STOPPING)
 
-    def _admitted(self, rpc: Rpc, call: Call, context: Context) -> AbstractContextManager[None]:
-        if self._access is None:
-            self._check_room()
-            return nullcontext()
-        key = self._access.permit(rpc.method, context.invocation_metadata())
-        call.caller = key.id
-        self._check_room()  # before the quota: what is refused for others' sake costs the caller nothing
-        return self._access.use(key)
-
-    def _check_room(self) -> None:
-        if self._in_progress > self._max_concurrent:
+    @contextmanager
+    def _admitted(self, kind: Kind, call: Call) -> Iterator[None]:
+        """Hold the call to the bounds of its kind and of its key inside this context."""
+        if kind is Kind.WORK and self._in_progress[kind] > self._limits.concurrent_rpcs:
             # Those in progress take about as long as the latest that was answered. Refused ones take no
             # time, and calling back after that would only add to the load.
             raise Overloaded(
-                f"{self._max_concurrent} requests are in progress, the most this service takes at once.",
-                retry_after_seconds=max(_LEAST_RETRY_SECONDS, self._latest_answer_seconds),
+                f"{self._limits.concurrent_rpcs} requests are in progress, "
+                "the most this service takes at once.",
+                retry_after_seconds=max(_MIN_RETRY_SECONDS, self._latest_answer_seconds),
             )
+        if kind is Kind.SESSION:
+            with self._session(call.caller), self._quota():
+                yield
+        else:
+            with self._quota():
+                yield
 
-    @asynccontextmanager
-    async def _until(self, deadline: float) -> AsyncIterator[None]:
+    @contextmanager
+    def _session(self, caller: str) -> Iterator[None]:
+        limits = self._limits
+        for used, most, whose in (
+            (self._in_progress[Kind.SESSION] - 1, limits.sessions, "in all"),
+            (self._sessions_by_caller[caller], limits.sessions_per_caller, "of one caller"),
+        ):
+            if used >= most:
+                raise Overloaded(
+                    f"{most} sessions are open, the most this service takes {whose}.",
+                    retry_after_seconds=_SESSION_RETRY_SECONDS,
+                )
+        self._sessions_by_caller[caller] += 1
+        try:
+            yield
+        finally:
+            self._sessions_by_caller[caller] -= 1
+            if not self._sessions_by_caller[caller]:
+                del self._sessions_by_caller[caller]
+
+    @contextmanager
+    def _quota(self) -> Iterator[None]:
+        key = current_key()
+        if self._access is None or key is None:
+            yield
+            return
+        with self._access.use(key):
+            yield
+
+    async def _until(self, deadline: float, work: Awaitable[None]) -> None:
         if deadline <= asyncio.get_running_loop().time():
+            _close(work)
             raise DeadlineExceeded(_PASSED)
         try:
-            async with asyncio.timeout_at(deadline) as timeout:
+            async with asyncio.timeout_at(deadline if math.isfinite(deadline) else None) as timeout:
                 self._timeouts.add(timeout)
                 try:
-                    yield
+                    await work
                 finally:
                     self._timeouts.discard(timeout)
         except TimeoutError as error:
@@ -229,20 +354,46 @@ class Calls:
         return failure
 
 
+# A session ends when its caller likes: there is no telling, but trying again at once is no use.
+_SESSION_RETRY_SECONDS = 1.0
+
+
+def parse(request_type: type[Request], data: bytes) -> Request:
+    """Read a message.
+
+    Raises:
+        InvalidArgument: It is not one of this type, or has too many fields.
+    """
+    check_fields(data, request_type)
+    try:
+        return request_type.FromString(data)
+    except DecodeError:
+        name = request_type.DESCRIPTOR.full_name
+        raise InvalidArgument("(message)", f"{len(data)} bytes that are not one", f"a {name}") from None
+
+
+def _close(work: Awaitable[None]) -> None:
+    if asyncio.iscoroutine(work):
+        work.close()
+
+
 def _host(peer: str) -> str:
     """The host of a peer as gRPC writes it, without the port, which is another for every connection."""
     return peer.rpartition(":")[0] if peer.startswith(("ipv4:", "ipv6:")) else peer
 
 
-async def _abort(failure: Failure, error: Exception, call: Call, context: Context) -> NoReturn:
+async def _abort(failure: Failure, error: Exception, call: Call) -> NoReturn:
     status = rich_status(failure, error, call.request_id)
-    trailer = [*call.trailer.items(), (DETAILS_TRAILER, status.SerializeToString())]
+    trailer: list[tuple[str, str | bytes]] = [
+        (REQUEST_ID, call.request_id),
+        (DETAILS_TRAILER, status.SerializeToString()),
+    ]
     retry_after = getattr(error, "retry_after_seconds", None)
     if retry_after is not None:
         # Clients that try again by themselves wait for this instead of their own back-off (gRFC A6).
         trailer.append((RETRY_PUSHBACK, str(round(retry_after * 1e3))))
     try:
-        await context.abort(failure.code, failure.message, tuple(trailer))
+        await call.channel.abort(failure.code, failure.message, tuple(trailer))
     except grpc.aio.InternalError:
         # A caller who reads nothing: the last message is still on its way, and no status can overtake it.
         raise asyncio.CancelledError from None

@@ -1,22 +1,21 @@
-"""The method `Paint`: sessions in which a caller changes a canvas and is sent pictures of it."""
+"""The method `Paint`: sessions in which a caller changes a canvas and is sent images of it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import aclosing
 
 from maskweave.v1 import synthesis_pb2 as pb
-from service.core.errors import InvalidArgument, SessionIdle, Unavailable
+from service.core.errors import InvalidArgument, SessionIdle, Unavailable, field_prefix
+from service.core.limits import LIMITS, Limits
 from service.core.metrics import Metrics
 from service.rpc.calls import Call
-from service.rpc.paint_messages import frame_to_proto, painting_from_proto, update_from_proto
-from service.rpc.timings import record_decode, record_picture
+from service.rpc.messages.replies import paint_message
+from service.rpc.messages.requests import painting_from_proto, update_from_proto
 from service.synthesis.painting import Painting
-from service.synthesis.request import SynthesisRequest
-
-Send = Callable[[pb.PaintResponse], Awaitable[None]]
-"""Sends a message, and returns when the connection has taken it."""
+from service.synthesis.registry.models import Model
+from service.synthesis.runner import Runner
 
 _STOPPING = "The service is stopping; start a new session."
 
@@ -28,24 +27,33 @@ class PaintSessions:
     """The sessions of a gateway.
 
     Args:
-        begin: Begins a painting.
-        metrics: Counts frames.
+        runner: Makes the frames.
+        registry: The models on offer, by name.
+        metrics: Counts dropped frames.
         idle_seconds: Time after which a session is ended whose caller sends nothing, or takes no frame.
         frame_seconds: Time limit of one frame.
+        permit: Called before each frame; raises what forbids the caller to go on.
+        limits: Bounds of an update.
     """
 
     def __init__(
         self,
-        begin: Callable[[SynthesisRequest], Awaitable[Painting]],
+        runner: Runner,
+        registry: Mapping[str, Model],
         metrics: Metrics,
         *,
         idle_seconds: float,
         frame_seconds: float,
+        permit: Callable[[Call], None] = lambda _: None,
+        limits: Limits = LIMITS,
     ) -> None:
-        self._begin = begin
+        self._runner = runner
+        self._registry = registry
         self._metrics = metrics
         self._idle_seconds = idle_seconds
         self._frame_seconds = frame_seconds
+        self._permit = permit
+        self._limits = limits
         self._paintings: set[Painting] = set()
         self._sending: dict[Painting, asyncio.Timeout] = {}
         self._stopping = False
@@ -56,42 +64,47 @@ class PaintSessions:
         for painting in self._paintings:
             self._end(painting, Unavailable(_STOPPING))
 
-    async def paint(self, requests: AsyncIterator[pb.PaintRequest], call: Call, send: Send) -> None:
+    async def paint(self, call: Call) -> None:
         """Answer `Paint`.
 
         Raises:
             Exception: What the session has ended with, when not by its caller.
         """
-        first = await self._next(requests)
+        first = await self._next(call)
         if first is None or first.WhichOneof("request") != "start":
             got = "no message" if first is None else first.WhichOneof("request") or "a message without either"
             raise InvalidArgument("request", got, "start in the first message")
-        with _inside("start"):
-            painting = await self._begin(painting_from_proto(first.start))
+        with field_prefix("start"):
+            painting = Painting(painting_from_proto(first.start), self._registry, self._limits)
         self._paintings.add(painting)
         if self._stopping:
             self._end(painting, Unavailable(_STOPPING))
-        reader = asyncio.create_task(self._read(requests, painting))
+        reader = asyncio.create_task(self._read(call, painting))
+        frames = painting.frames(
+            self._runner,
+            call,
+            paint_message,
+            frame_seconds=self._frame_seconds,
+            permit=lambda: self._permit(call),
+        )
         try:
-            async with aclosing(painting.frames(call.origin, frame_seconds=self._frame_seconds)) as frames:
-                async for frame in frames:
-                    record_decode(self._metrics, frame.job)
-                    record_picture(self._metrics, frame.job, frame.picture)
-                    self._metrics.frames_dropped(frame.job.model.name, frame.dropped)
-                    await self._deliver(frame_to_proto(frame), painting, send)
+            async with aclosing(frames):
+                async for dropped, data in frames:
+                    self._metrics.frames_dropped(painting.model, dropped)
+                    await self._deliver(data, painting, call)
         finally:
             self._paintings.discard(painting)
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)
 
-    async def _read(self, requests: AsyncIterator[pb.PaintRequest], painting: Painting) -> None:
+    async def _read(self, call: Call, painting: Painting) -> None:
         """Apply the updates until the caller has no more; what goes wrong ends the painting."""
         try:
-            while (message := await self._next(requests)) is not None:
+            while (message := await self._next(call)) is not None:
                 if (kind := message.WhichOneof("request")) != "update":
                     got = kind or "a message without either"
                     raise InvalidArgument("request", got, "update in every message but the first")
-                with _inside("update"):
+                with field_prefix("update"):
                     await painting.apply(update_from_proto(message.update))
             painting.finish()
         except Exception as error:
@@ -103,13 +116,13 @@ class PaintSessions:
         if sending is not None and not sending.expired():
             sending.reschedule(asyncio.get_running_loop().time() + _LAST_FRAME_SECONDS)
 
-    async def _deliver(self, response: pb.PaintResponse, painting: Painting, send: Send) -> None:
+    async def _deliver(self, message: bytes, painting: Painting, call: Call) -> None:
         """Wait until the connection has taken a frame, but not for ever: the caller may read nothing."""
         patience = _LAST_FRAME_SECONDS if painting.failed else self._idle_seconds
         try:
             async with asyncio.timeout(patience) as timeout:
                 self._sending[painting] = timeout
-                await send(response)
+                await call.send(message)
         except TimeoutError:
             if not timeout.expired():
                 raise
@@ -117,23 +130,13 @@ class PaintSessions:
         finally:
             self._sending.pop(painting, None)
 
-    async def _next(self, requests: AsyncIterator[pb.PaintRequest]) -> pb.PaintRequest | None:
+    async def _next(self, call: Call) -> pb.PaintRequest | None:
         """The next message; None when there will be none.
 
         Raises:
             SessionIdle: None has come for too long.
         """
         try:
-            async with asyncio.timeout(self._idle_seconds):
-                return await anext(requests, None)
+            return await call.receive(pb.PaintRequest, within=self._idle_seconds)
         except TimeoutError:
             raise SessionIdle(f"No message has come for {self._idle_seconds:g} s.") from None
-
-
-@contextmanager
-def _inside(member: str) -> Iterator[None]:
-    """Name fields by their path in the whole message."""
-    try:
-        yield
-    except InvalidArgument as error:
-        raise InvalidArgument(f"{member}.{error.field}", error.value, error.allowed) from error

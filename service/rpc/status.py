@@ -1,22 +1,88 @@
-"""Failures as rich statuses: `google.rpc.Status` with the details that clients act on.
+"""Failures as gRPC statuses: the one table, and the `google.rpc.Status` with the details that clients act on.
 
 grpc.aio cannot abort with such a status, so its bytes travel as the trailer that gRPC reserves for it.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import grpc
 from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 
-from service.core.errors import InvalidArgument, NotFound, Overloaded, QuotaExceeded, Unavailable
-from service.core.statuses import Failure
+from service.core.errors import (
+    DeadlineExceeded,
+    EngineFailure,
+    EngineUnreachable,
+    InvalidArgument,
+    MaskweaveError,
+    ModelNotReady,
+    NotFound,
+    Overloaded,
+    PermissionDenied,
+    QuotaExceeded,
+    RepositoryError,
+    SessionIdle,
+    Unauthenticated,
+    Unavailable,
+)
 
 ERROR_DOMAIN = "maskweave"
 """`google.rpc.ErrorInfo.domain` of every failure: the namespace of its reason."""
 
 DETAILS_TRAILER = "grpc-status-details-bin"
+
+_INTERNAL_MESSAGE = "The request failed inside the service; its log has the details under this request id."
+
+STATUS_CODES: Mapping[type[BaseException], grpc.StatusCode] = {
+    InvalidArgument: grpc.StatusCode.INVALID_ARGUMENT,
+    NotFound: grpc.StatusCode.NOT_FOUND,
+    DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
+    SessionIdle: grpc.StatusCode.DEADLINE_EXCEEDED,
+    Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
+    PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
+    Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    QuotaExceeded: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    Unavailable: grpc.StatusCode.UNAVAILABLE,
+    EngineUnreachable: grpc.StatusCode.UNAVAILABLE,
+    ModelNotReady: grpc.StatusCode.UNAVAILABLE,
+    EngineFailure: grpc.StatusCode.INTERNAL,
+    RepositoryError: grpc.StatusCode.INTERNAL,
+    asyncio.CancelledError: grpc.StatusCode.CANCELLED,
+}
+"""The one place where a failure becomes a status; whatever is not listed is a bug, INTERNAL."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What a caller is told about an exception.
+
+    Attributes:
+        code: gRPC status code.
+        reason: Stable UPPER_SNAKE reason.
+        message: A sentence that is safe to send; never a stack trace or a path.
+        metadata: Facts for programs.
+    """
+
+    code: grpc.StatusCode
+    reason: str
+    message: str
+    metadata: Mapping[str, str]
+
+
+def describe(error: BaseException) -> Failure:
+    """Say what a caller is told about any exception, by the table above."""
+    code = next((STATUS_CODES[kind] for kind in type(error).__mro__ if kind in STATUS_CODES), None)
+    if code is grpc.StatusCode.CANCELLED:
+        return Failure(code, "CANCELLED", "The request was cancelled by its caller.", {})
+    if code is None or not isinstance(error, MaskweaveError):
+        return Failure(grpc.StatusCode.INTERNAL, MaskweaveError.reason, _INTERNAL_MESSAGE, {})
+    message = _INTERNAL_MESSAGE if code is grpc.StatusCode.INTERNAL else str(error)
+    return Failure(code, error.reason, message, error.metadata)
 
 
 def rich_status(failure: Failure, error: BaseException, request_id: str) -> status_pb2.Status:
@@ -67,3 +133,11 @@ def _packed(message: Message) -> any_pb2.Any:
 def _number(code: grpc.StatusCode) -> int:
     number: int = code.value[0]
     return number
+
+
+_GO_SPELLINGS = {grpc.StatusCode.OK: "OK", grpc.StatusCode.CANCELLED: "Canceled"}
+
+
+def code_label(code: grpc.StatusCode) -> str:
+    """A status code as the metrics have it, like go-grpc-prometheus: `OK`, `InvalidArgument`, `Canceled`."""
+    return _GO_SPELLINGS.get(code) or code.name.title().replace("_", "")

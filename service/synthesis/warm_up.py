@@ -1,22 +1,70 @@
-"""What the models are warmed up with: the least of every kind of condition, and blank pictures."""
+"""Warms the models up: the least of every kind of condition and blank images, on the path of all requests."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import chain
 
-from service.synthesis.models import ConditionKind, Model
-from service.synthesis.request import (
+from service.core.limits import LIMITS
+from service.synthesis.conditions.types import (
     Condition,
     Exemplar,
     ProxyMask,
+    RawImage,
     RawLabelMap,
-    RawPicture,
     RawSketch,
     Scribble,
     Sketch,
 )
+from service.synthesis.edits import EditWork
+from service.synthesis.images import ImageWork
+from service.synthesis.registry.models import ConditionKind, Model
+from service.synthesis.requests import (
+    CallContext,
+    EditRequest,
+    EncodeStylesRequest,
+    Latent,
+    SynthesisRequest,
+)
+from service.synthesis.runner import Runner, Work
+from service.synthesis.styles.encoding import EncodeStylesWork
+from service.synthesis.validation.edits import check_edit
+from service.synthesis.validation.images import check_request
 
 _GREY = 128
+
+
+async def warm_up(runner: Runner, registry: Mapping[str, Model]) -> None:
+    """Do the least of everything that every model can do: the first caller finds all in place.
+
+    Raises:
+        MaskweaveError: A model cannot do it; the service is better not started.
+    """
+    for model in registry.values():
+        for work in chain(_images(model, registry), _styles(model), _edits(model, registry)):
+            await runner.single(work, CallContext(), lambda _: b"")
+
+
+def _images(model: Model, registry: Mapping[str, Model]) -> Iterator[Work[object]]:
+    # A latent that no seed gives, so that nothing a caller asks for is in a cache already.
+    latent = Latent([0.0] * model.latent_size)
+    for condition in sample_conditions(model):
+        yield ImageWork(check_request(SynthesisRequest(model.name, condition, latent), registry, LIMITS))
+
+
+def _styles(model: Model) -> Iterator[Work[object]]:
+    if model.styles is not None:
+        width, height = model.image_width, model.image_height
+        blank = blank_label_map(model, width=width, height=height)
+        image = grey_image(width=width, height=height)
+        yield EncodeStylesWork(EncodeStylesRequest(model.name, image, blank), model)
+
+
+def _edits(model: Model, registry: Mapping[str, Model]) -> Iterator[Work[object]]:
+    if model.editing is not None and model.editing.editor is not None:
+        image = grey_image(width=model.image_width, height=model.image_height)
+        blank = blank_label_map(model, width=1, height=1)
+        yield EditWork(check_edit(EditRequest(model.name, image, blank), registry, LIMITS))
 
 
 def sample_conditions(model: Model) -> Iterator[Condition]:
@@ -34,7 +82,7 @@ def sample_conditions(model: Model) -> Iterator[Condition]:
                 cells = bytes(support.width * support.height)
                 yield ProxyMask(RawLabelMap(cells, support.width, support.height))
             case ConditionKind.EXEMPLAR:
-                yield Exemplar(grey_picture(width=1, height=1))
+                yield Exemplar(grey_image(width=1, height=1))
 
 
 def blank_label_map(model: Model, *, width: int, height: int) -> RawLabelMap:
@@ -42,6 +90,6 @@ def blank_label_map(model: Model, *, width: int, height: int) -> RawLabelMap:
     return RawLabelMap(bytes([model.class_ids[0]]) * (width * height), width, height)
 
 
-def grey_picture(*, width: int, height: int) -> RawPicture:
-    """A picture of one grey."""
-    return RawPicture(bytes([_GREY] * 3) * (width * height), width, height)
+def grey_image(*, width: int, height: int) -> RawImage:
+    """An image of one grey."""
+    return RawImage(bytes([_GREY] * 3) * (width * height), width, height)

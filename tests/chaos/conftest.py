@@ -33,11 +33,11 @@ def gateway(repository: Path) -> Iterator[GatewayProcess]:
     """A gateway on the small repository, with bounds that can be reached within a test."""
     with gateway_process(
         repository,
-        engine_threads=2,
+        worker_threads=2,
         max_message_bytes=2**20,
         default_timeout_seconds=10,
-        max_waiting=1024,
-        paint_idle_seconds=6,
+        queue_capacity=1024,
+        paint_idle_timeout_seconds=6,
         response_cache_bytes=2**20,
         log_level="warning",
     ) as running:
@@ -59,7 +59,7 @@ def unharmed_by(gateway: GatewayProcess) -> Unharmed:
         assert not found, f"not given back after {_MOST_ROUNDS} rounds: {found}"
         with Client(gateway.address) as client:
             for seed, picture in expected.items():
-                assert client.synthesize("faces64", LABEL_MAP, seed=seed).pictures == (picture,)
+                assert client.synthesize("faces64", LABEL_MAP, seed=seed).images == (picture,)
         assert "Traceback" not in gateway.output
 
     return check

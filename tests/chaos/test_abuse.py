@@ -164,7 +164,7 @@ def test_readers_who_hang_up(gateway: GatewayProcess, unharmed_by: Unharmed) -> 
 @pytest.fixture
 def impatient(repository: Path) -> Iterator[GatewayProcess]:
     """A gateway that asks a silent connection after a second whether anybody is there."""
-    with gateway_process(repository, engine_threads=2, silence_seconds=1, log_level="warning") as running:
+    with gateway_process(repository, worker_threads=2, keepalive_seconds=1, log_level="warning") as running:
         yield running
 
 
@@ -175,7 +175,7 @@ def wait_for_connections(gateway: GatewayProcess, count: int) -> None:
 def test_half_open_connections_are_let_go(impatient: GatewayProcess) -> None:
     """Those that never speak, that stop after the preface, and that stop after a call."""
     with Client(impatient.address) as client:
-        assert client.synthesize("faces64", LABEL_MAP, seed=0).pictures
+        assert client.synthesize("faces64", LABEL_MAP, seed=0).images
     before = settled(impatient)
     spoken = http2.PREFACE + http2.settings()
     called = spoken + http2.call(1, raw_request().SerializeToString())
@@ -228,16 +228,16 @@ def test_more_connections_than_descriptors(repository: Path) -> None:
     """It takes what it can, answers those it has, and takes new ones as soon as there is room again."""
     limit = (160, 160)
     with gateway_process(
-        repository, None, lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limit), engine_threads=2
+        repository, None, lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limit), worker_threads=2
     ) as gateway:
         expected = expected_pictures(gateway)
         before = settled(gateway)
         with Client(gateway.address) as client, ExitStack() as stack:
-            assert client.synthesize("faces64", LABEL_MAP, seed=0).pictures == (expected[0],)
+            assert client.synthesize("faces64", LABEL_MAP, seed=0).images == (expected[0],)
             for _ in range(300):
                 stack.enter_context(http2.connect(gateway.address)).sendall(http2.PREFACE + http2.settings())
-            assert client.synthesize("faces64", LABEL_MAP, seed=1).pictures == (expected[1],)
+            assert client.synthesize("faces64", LABEL_MAP, seed=1).images == (expected[1],)
         with Client(gateway.address, timeout=60) as client:
-            assert client.synthesize("faces64", LABEL_MAP, seed=2).pictures == (expected[2],)
+            assert client.synthesize("faces64", LABEL_MAP, seed=2).images == (expected[2],)
         found = leaks(gateway, before)
         assert found.keys() <= {"memory_bytes"}, found  # it was not warmed up with this

@@ -39,7 +39,7 @@ def shifted(repository: Path, tmp_path: Path) -> Iterator[tuple[GatewayProcess, 
 
     shift.write_bytes(struct.pack("q", 0))
     environment = {"LD_PRELOAD": str(library), "WRONG_CLOCK_FILE": str(shift)}
-    with gateway_process(repository, environment, engine_threads=2) as gateway:
+    with gateway_process(repository, environment, worker_threads=2) as gateway:
         yield gateway, set_clock
 
 
@@ -56,7 +56,7 @@ def test_the_clock_jumps_back_and_forth(shifted: tuple[GatewayProcess, SetClock]
                 )
             with pytest.raises(InvalidRequest):  # a line in the log
                 client.synthesize("faces64", np.full((2, 2), 9, np.uint8))
-            (picture,) = client.synthesize("faces64", LABEL_MAP, seed=0, timeout=60).pictures
+            (picture,) = client.synthesize("faces64", LABEL_MAP, seed=0, timeout=60).images
             assert picture == expected[0]
     assert set(load.outcomes) == {"right"}
     # The log goes by the wall clock, and shows that it was set.

@@ -40,7 +40,7 @@ def test_a_gateway_serves_without_a_disk(
 ) -> None:
     environment = {"TMPDIR": str(tmp_path / "missing"), "HOME": str(tmp_path / "missing")}
     with gateway_process(
-        repository, environment, trouble, engine_threads=2, response_cache_bytes=2**16
+        repository, environment, trouble, worker_threads=2, response_cache_bytes=2**16
     ) as gateway:
         expected = expected_pictures(gateway)
         with Client(gateway.address) as client, Load(gateway, expected) as load:
@@ -58,7 +58,7 @@ def test_the_disk_fills_while_the_log_is_written(repository: Path, tmp_path: Pat
         os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT), STDERR)
         resource.setrlimit(resource.RLIMIT_FSIZE, (LOG_BYTES, LOG_BYTES))
 
-    with gateway_process(repository, None, log_to_a_small_disk, engine_threads=2) as gateway:
+    with gateway_process(repository, None, log_to_a_small_disk, worker_threads=2) as gateway:
         expected = expected_pictures(gateway)
         with Client(gateway.address) as client, Load(gateway, expected) as load:
             for _ in range(100):

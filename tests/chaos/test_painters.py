@@ -93,7 +93,7 @@ def test_sigterm_does_not_wait_for_painters(repository: Path) -> None:
                     session.stroke(1 + frame.sequence % 2, [(9, 9), (30, 30)], width=5)
 
     with (
-        gateway_process(repository, engine_threads=2, stop_grace_seconds=GRACE_SECONDS) as gateway,
+        gateway_process(repository, worker_threads=2, shutdown_grace_seconds=GRACE_SECONDS) as gateway,
         Client(gateway.address) as client,
         ThreadPoolExecutor(2 * PAINTERS) as pool,
     ):

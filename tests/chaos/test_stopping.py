@@ -30,7 +30,7 @@ def test_sigterm_under_load_tells_nobody_that_they_cancelled(repository: Path) -
     """Clients without retries, whose next call follows on the answer: gRPC alone fails at every such stop."""
     with_details = 0
     for _ in range(6):  # where the signal falls is chance
-        with gateway_process(repository, engine_threads=2) as gateway:
+        with gateway_process(repository, worker_threads=2) as gateway:
             with Load(gateway, expected_pictures(gateway), clients=CLIENTS) as load:
                 load.wait_for("right", 20)
                 gateway.terminate()
@@ -44,7 +44,7 @@ def test_sigterm_under_load_tells_nobody_that_they_cancelled(repository: Path) -
 def test_sigterm_under_load_loses_no_request_that_was_taken(repository: Path, attempt: int) -> None:
     del attempt  # where the signal falls is chance
     blank = np.zeros((4, 4), np.uint8)
-    with gateway_process(repository, engine_threads=2, stop_grace_seconds=600) as gateway:
+    with gateway_process(repository, worker_threads=2, shutdown_grace_seconds=600) as gateway:
         expected = expected_pictures(gateway)
         with Client(gateway.address, timeout=60) as client, ThreadPoolExecutor(TAKEN) as pool:
             # With retries: some of their answers come just when the port is closed.

@@ -128,8 +128,8 @@ def test_draws_what_a_gateway_of_this_checkout_draws(container: Container, ports
             with Pictures.open(path) as label_map:
                 expected = here.synthesize(model, label_map, seed=7)
                 got = there.synthesize(model, label_map, seed=7)
-            assert [picture.data for picture in got.pictures] == [each.data for each in expected.pictures]
-            assert np.asarray(got.pictures[0].to_pil()).std() > 10
+            assert [picture.data for picture in got.images] == [each.data for each in expected.images]
+            assert np.asarray(got.images[0].to_pil()).std() > 10
 
 
 def test_runs_without_privileges_or_anything_to_write(container: Container) -> None:

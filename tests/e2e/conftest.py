@@ -66,7 +66,7 @@ def dolls_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def dolls(dolls_repository: Path) -> Iterator[GatewayProcess]:
     """A gateway on them; it makes one picture at a time."""
-    with gateway_process(dolls_repository, max_running=1) as running:
+    with gateway_process(dolls_repository, concurrency_limit=1) as running:
         yield running
 
 

@@ -24,7 +24,7 @@ SAMPLES = {
     "proxy_mask": "proxy_masks",
     "exemplar": "exemplars",
 }
-PICTURES = [("sketch", 6), ("scribble", 6), ("proxy_mask", 6), ("exemplar", 6)]
+IMAGES = [("sketch", 6), ("scribble", 6), ("proxy_mask", 6), ("exemplar", 6)]
 
 
 def run(name: str, gateway: GatewayProcess, sheet: Path) -> str:
@@ -34,33 +34,33 @@ def run(name: str, gateway: GatewayProcess, sheet: Path) -> str:
     return done.stdout
 
 
-def tiles_of(pixels: NDArray[np.uint8], left: int, top: int, pictures: int) -> set[bytes]:
-    """The different pictures of a row of a sheet; none is blank."""
-    starts = [left + GAP + number * (TILE + GAP) for number in range(pictures)]
+def tiles_of(pixels: NDArray[np.uint8], left: int, top: int, images: int) -> set[bytes]:
+    """The different images of a row of a sheet; none is blank."""
+    starts = [left + GAP + number * (TILE + GAP) for number in range(images)]
     tiles = [pixels[top : top + TILE, start : start + TILE] for start in starts]
     assert all(tile.std() > 0 for tile in tiles)
     return {tile.tobytes() for tile in tiles}
 
 
-@pytest.mark.parametrize(("name", "pictures"), PICTURES)
+@pytest.mark.parametrize(("name", "images"), IMAGES)
 def test_the_example_writes_its_sheet(
-    gateway: GatewayProcess, tmp_path: Path, name: str, pictures: int
+    gateway: GatewayProcess, tmp_path: Path, name: str, images: int
 ) -> None:
     sheet = tmp_path / f"{name}.png"
-    assert run(name, gateway, sheet) == f"{pictures} pictures: {sheet}\n"
+    assert run(name, gateway, sheet) == f"{images} images: {sheet}\n"
     with Image.open(sheet) as image:
         pixels = np.asarray(image)
-    assert pixels.shape == (HEADER + TILE + GAP, GAP + pictures * (TILE + GAP), 3)
-    assert len(tiles_of(pixels, 0, HEADER, pictures)) == pictures
+    assert pixels.shape == (HEADER + TILE + GAP, GAP + images * (TILE + GAP), 3)
+    assert len(tiles_of(pixels, 0, HEADER, images)) == images
 
 
-@pytest.mark.parametrize(("name", "pictures"), PICTURES)
+@pytest.mark.parametrize(("name", "images"), IMAGES)
 def test_the_example_runs_as_it_is_on_the_shipped_pack(
-    shipped: GatewayProcess, shipped_client: Client, tmp_path: Path, name: str, pictures: int
+    shipped: GatewayProcess, shipped_client: Client, tmp_path: Path, name: str, images: int
 ) -> None:
     sheet = tmp_path / f"{name}.png"
-    assert run(name, shipped, sheet) == f"{pictures} pictures: {sheet}\n"
-    assert len(tiles_of(np.asarray(Image.open(sheet)), 0, HEADER, pictures)) == pictures
+    assert run(name, shipped, sheet) == f"{images} images: {sheet}\n"
+    assert len(tiles_of(np.asarray(Image.open(sheet)), 0, HEADER, images)) == images
 
 
 @pytest.mark.parametrize("where", ["gateway", "shipped"])
@@ -71,7 +71,7 @@ def test_the_demo_has_a_row_for_each_sample(
     files = sum(len(list((EXAMPLES / folder).glob("*.png"))) for folder in SAMPLES.values())
     rows = files + 1  # and one of strokes
     printed = run("demo_conditions", request.getfixturevalue(where), sheet)
-    assert printed == f"{rows * 5} pictures of {rows} conditions: {sheet}\n"
+    assert printed == f"{rows * 5} images of {rows} conditions: {sheet}\n"
     page = np.asarray(Image.open(sheet))
     height = HEADER + TILE + GAP
     assert page.shape == (PAGE_HEADER + rows * height, ROW_TITLE + GAP + 6 * (TILE + GAP), 3)

@@ -15,8 +15,8 @@ from maskweave.v1 import synthesis_pb2_grpc as pb_grpc
 from maskweave_client import (
     AsyncClient,
     Client,
+    GeneratedImage,
     InvalidRequest,
-    Picture,
     ProxyMask,
     Scribble,
     Sketch,
@@ -29,7 +29,7 @@ NOT_DRAWN = 255
 STROKES = [Stroke(1, [(0, 16), (64, 16)], width=8), Stroke(5, [(32, 48)], width=12)]
 
 
-def shown(picture: Picture) -> Labels:
+def shown(picture: GeneratedImage) -> Labels:
     """What the small networks show of a condition, [32, 32]: see `faces64_conditions`."""
     green: Labels = picture.to_numpy()[::2, ::2, 1] // 30
     return green
@@ -50,7 +50,7 @@ def written(image: Image.Image, kind: str = "PNG") -> bytes:
 
 def test_a_sketch_arrives_as_ink(client: Client) -> None:
     greys = np.asarray(lines())
-    made = client.synthesize("faces64", sketch=greys, seed=3).pictures[0]
+    made = client.synthesize("faces64", sketch=greys, seed=3).images[0]
     np.testing.assert_array_equal(shown(made), (255 - greys[::2, ::2]) // 32)
 
 
@@ -69,16 +69,16 @@ def test_every_form_of_a_sketch_gives_the_same_picture(client: Client) -> None:
         "png_palette": written(greys.convert("P")),
         "larger": np.asarray(greys).repeat(8, axis=0).repeat(8, axis=1),
     }
-    made = {name: client.synthesize("faces64", sketch=each, seed=3).pictures for name, each in forms.items()}
+    made = {name: client.synthesize("faces64", sketch=each, seed=3).images for name, each in forms.items()}
     assert {name: each == made["array"] for name, each in made.items()} == dict.fromkeys(forms, True)
-    from_jpeg = client.synthesize("faces64", sketch=written(greys, "JPEG"), seed=3).pictures[0]
+    from_jpeg = client.synthesize("faces64", sketch=written(greys, "JPEG"), seed=3).images[0]
     assert (shown(from_jpeg) == shown(made["array"][0])).mean() > 0.8
 
 
 def test_a_hairline_of_a_large_sketch_is_not_lost(client: Client) -> None:
     large = np.full((1024, 1024), 255, np.uint8)
     large[487] = 0  # in the row 30 of 64, and so in the row 15 of those that the small network reads
-    seen = shown(client.synthesize("faces64", sketch=large, seed=3).pictures[0])
+    seen = shown(client.synthesize("faces64", sketch=large, seed=3).images[0])
     assert set(seen[15]) == {7}
     assert not seen[np.arange(32) != 15].any()
 
@@ -86,7 +86,7 @@ def test_a_hairline_of_a_large_sketch_is_not_lost(client: Client) -> None:
 def test_a_scribble_arrives_with_what_is_not_drawn(client: Client) -> None:
     scribble = np.full((64, 64), NOT_DRAWN, np.uint8)
     scribble[10:20], scribble[30:40, :32] = 1, 6
-    made = client.synthesize("faces64", scribble=scribble, seed=3).pictures[0]
+    made = client.synthesize("faces64", scribble=scribble, seed=3).images[0]
     # The small completer fills in the class 0.
     np.testing.assert_array_equal(shown(made), np.where(scribble == NOT_DRAWN, 0, scribble)[::2, ::2])
 
@@ -96,25 +96,25 @@ def test_strokes_and_the_picture_of_them_give_the_same(client: Client) -> None:
     scribble = np.full((64, 64), NOT_DRAWN, np.uint8)
     scribble[np.abs(rows - 16) <= 4] = 1
     scribble[np.hypot(rows - 48, columns - 32) <= 6] = 5
-    from_picture = client.synthesize("faces64", scribble=scribble, seed=3).pictures
+    from_picture = client.synthesize("faces64", scribble=scribble, seed=3).images
 
-    assert client.synthesize("faces64", scribble=Scribble(STROKES), seed=3).pictures == from_picture
+    assert client.synthesize("faces64", scribble=Scribble(STROKES), seed=3).images == from_picture
     large = [Stroke(each.class_id, np.array(each.points) * 8, each.width * 8) for each in STROKES]
-    assert client.synthesize("faces64", scribble=Scribble(large, 512, 512), seed=3).pictures == from_picture
+    assert client.synthesize("faces64", scribble=Scribble(large, 512, 512), seed=3).images == from_picture
     image = Image.fromarray(scribble)
-    assert client.synthesize("faces64", scribble=image, seed=3).pictures == from_picture
-    assert client.synthesize("faces64", scribble=written(image), seed=3).pictures == from_picture
+    assert client.synthesize("faces64", scribble=image, seed=3).images == from_picture
+    assert client.synthesize("faces64", scribble=written(image), seed=3).images == from_picture
 
 
 def test_strokes_of_a_canvas_stay_at_least_a_pixel_wide(client: Client) -> None:
     hair = Scribble([Stroke(7, [(0, 1040), (2048, 1040)], width=1)], 2048, 2048)
-    made = client.synthesize("faces64", scribble=hair, seed=3).pictures[0]
+    made = client.synthesize("faces64", scribble=hair, seed=3).images[0]
     assert set(shown(made)[16]) == {7}
 
 
 def test_later_strokes_are_drawn_over_earlier_ones(client: Client) -> None:
     over = Scribble([Stroke(1, [(32, 32)], width=60), Stroke(4, [(32, 32)], width=20)])
-    seen = shown(client.synthesize("faces64", scribble=over, seed=3).pictures[0])
+    seen = shown(client.synthesize("faces64", scribble=over, seed=3).images[0])
     assert (seen[16, 16], seen[8, 16], seen[0, 0]) == (4, 1, 0)
 
 
@@ -125,7 +125,7 @@ def test_a_painted_picture_becomes_a_scribble(client: Client) -> None:
     scribble = palette.scribble(painted)
     assert set(scribble[:32].ravel()) == {6}
     assert set(scribble[32:].ravel()) == {NOT_DRAWN}
-    seen = shown(client.synthesize("faces64", scribble=scribble, seed=3).pictures[0])
+    seen = shown(client.synthesize("faces64", scribble=scribble, seed=3).images[0])
     assert seen[:16].tolist() == [[6] * 32] * 16
 
 
@@ -137,7 +137,7 @@ def test_a_proxy_mask_arrives_as_it_is(client: Client, form: str) -> None:
         "image": Image.fromarray(ids),
         "png": written(Image.fromarray(ids)),
     }
-    made = client.synthesize("faces64", proxy_mask=forms[form], seed=3).pictures[0]
+    made = client.synthesize("faces64", proxy_mask=forms[form], seed=3).images[0]
     np.testing.assert_array_equal(made.to_numpy()[::2, ::2, 1], ids // 16 * 30)
     np.testing.assert_array_equal(made.to_numpy()[::2, ::2, 2], np.minimum(ids % 16 * 30.0, 255))
 
@@ -147,17 +147,17 @@ def test_an_exemplar_is_resized(client: Client) -> None:
     picture[:, 32:] = 255
     wanted = [[0] * 16 + [7] * 16] * 32
     for exemplar in (picture, Image.fromarray(picture), written(Image.fromarray(picture))):
-        seen = shown(client.synthesize("faces64", exemplar=exemplar, seed=3).pictures[0])
+        seen = shown(client.synthesize("faces64", exemplar=exemplar, seed=3).images[0])
         assert seen.tolist() == wanted
     for size in ((640, 320), (2, 1)):
         scaled = Image.fromarray(picture).resize(size, Image.Resampling.NEAREST)
-        seen = shown(client.synthesize("faces64", exemplar=scaled, seed=3).pictures[0])
+        seen = shown(client.synthesize("faces64", exemplar=scaled, seed=3).images[0])
         assert seen[:, :10].max() < seen[:, 22:].min()
 
 
 def test_a_picture_of_the_service_is_an_exemplar(client: Client, label_map: Labels) -> None:
-    first = client.synthesize("faces64", label_map, seed=3).pictures[0]
-    assert client.synthesize("faces64", exemplar=first.to_pil(), seed=3).pictures
+    first = client.synthesize("faces64", label_map, seed=3).images[0]
+    assert client.synthesize("faces64", exemplar=first.to_pil(), seed=3).images
 
 
 def conditions(label_map: Labels) -> dict[str, dict[str, object]]:
@@ -178,17 +178,17 @@ def test_the_same_request_gives_the_same_bytes(
     client: Client, repository: Path, label_map: Labels, kind: str
 ) -> None:
     given = conditions(label_map)[kind]
-    wanted = client.synthesize("faces64", seed=9, number_of_images=3, **given).pictures  # type: ignore[arg-type]
-    assert client.synthesize("faces64", seeds=[9, 10, 11], **given).pictures == wanted  # type: ignore[arg-type]
+    wanted = client.synthesize("faces64", seed=9, number_of_images=3, **given).images  # type: ignore[arg-type]
+    assert client.synthesize("faces64", seeds=[9, 10, 11], **given).images == wanted  # type: ignore[arg-type]
     streamed = client.synthesize_stream("faces64", seed=9, number_of_images=3, **given)  # type: ignore[arg-type]
-    assert {each.index: each.picture for each in streamed} == dict(enumerate(wanted))
+    assert {each.index: each.image for each in streamed} == dict(enumerate(wanted))
 
 
 def test_another_gateway_gives_the_same_bytes(client: Client, repository: Path, label_map: Labels) -> None:
     with gateway_process(repository) as other, Client(other.address) as other_client:
         for given in conditions(label_map).values():
             ours, theirs = (
-                each.synthesize("faces64", seed=9, **given).pictures  # type: ignore[arg-type]
+                each.synthesize("faces64", seed=9, **given).images  # type: ignore[arg-type]
                 for each in (client, other_client)
             )
             assert ours == theirs
@@ -199,10 +199,10 @@ async def test_the_async_client_does_the_same(
 ) -> None:
     async with AsyncClient(gateway.address) as other:
         for given in conditions(label_map).values():
-            wanted = client.synthesize("faces64", seed=9, **given).pictures  # type: ignore[arg-type]
-            assert (await other.synthesize("faces64", seed=9, **given)).pictures == wanted  # type: ignore[arg-type]
+            wanted = client.synthesize("faces64", seed=9, **given).images  # type: ignore[arg-type]
+            assert (await other.synthesize("faces64", seed=9, **given)).images == wanted  # type: ignore[arg-type]
             streamed = other.synthesize_stream("faces64", seed=9, **given)  # type: ignore[arg-type]
-            assert [each.picture async for each in streamed] == list(wanted)
+            assert [each.image async for each in streamed] == list(wanted)
 
 
 @pytest.mark.parametrize("kind", ["sketch", "scribble"])
@@ -210,7 +210,7 @@ def test_the_style_strength_reaches_the_mapper(client: Client, label_map: Labels
     def blue(strength: float | None) -> int:
         given = conditions(label_map)[kind]
         made = client.synthesize("faces64", seed=1, style_strength=strength, **given)  # type: ignore[arg-type]
-        return int(made.pictures[0].to_numpy()[0, 0, 2])
+        return int(made.images[0].to_numpy()[0, 0, 2])
 
     assert (blue(None), blue(0.5), blue(0.0), blue(1.0)) == (120, 120, 0, 240)
 
@@ -238,7 +238,7 @@ def test_one_class_alone_is_a_condition(client: Client) -> None:
     """A blank canvas, and a scribble that has just been begun."""
     one = np.full((64, 64), 2, np.uint8)
     for given in ({"label_map": one}, {"scribble": one}, {"scribble": Scribble([Stroke(2, [(32, 32)], 3)])}):
-        seen = shown(client.synthesize("faces64", seed=3, **given).pictures[0])
+        seen = shown(client.synthesize("faces64", seed=3, **given).images[0])
         assert seen[16, 16] == 2
 
 

@@ -14,14 +14,14 @@ from tests.support.key_file import new_key, write_keys
 
 def test_the_file_gives_what_environment_and_flags_do_not(repository: Path, tmp_path: Path) -> None:
     file = tmp_path / "maskweave.toml"
-    file.write_text('max_waiting = 11\nmax_concurrent = 12\ngrpc_host = "localhost"\n')
-    with gateway_process(repository, config=file, max_concurrent=13) as gateway:
+    file.write_text('queue_capacity = 11\nmax_concurrent_rpcs = 12\ngrpc_host = "localhost"\n')
+    with gateway_process(repository, config=file, max_concurrent_rpcs=13) as gateway:
         lines = gateway.output.splitlines()
     values = {name.strip(): value for name, _, value in (line.partition(" = ") for line in lines)}
-    assert (values["max_waiting"], values["max_concurrent"]) == ("11", "13")
+    assert (values["queue_capacity"], values["max_concurrent_rpcs"]) == ("11", "13")
     assert gateway.address.startswith("localhost:")
-    done = run_serve("--check", "--config", str(file), "--max-concurrent", "14", max_concurrent=13)
-    assert re.search(r"^max_concurrent += 14$", done.stdout, re.MULTILINE)
+    done = run_serve("--check", "--config", str(file), "--max-concurrent-rpcs", "14", max_concurrent_rpcs=13)
+    assert re.search(r"^max_concurrent_rpcs += 14$", done.stdout, re.MULTILINE)
 
 
 def test_plain_text_beyond_the_loopback_is_refused_at_start(repository: Path) -> None:
@@ -93,8 +93,8 @@ def test_what_a_check_refuses_a_start_refuses_too(repository: Path, tmp_path: Pa
 def test_bad_settings_are_told_one_per_line_with_their_source(tmp_path: Path, flags: tuple[str, ...]) -> None:
     file = tmp_path / "maskweave.toml"
     file.write_text("grpc_prot = 1\n")
-    done = run_serve(*flags, "--http-port", "x", config=file, max_waiting=-1)
+    done = run_serve(*flags, "--http-port", "x", config=file, queue_capacity=-1)
     assert done.returncode == 2
     assert "http_port (--http-port): got 'x'; allowed: a valid integer" in done.stdout
-    assert "max_waiting (MASKWEAVE_MAX_WAITING): got '-1'; allowed: greater than" in done.stdout
+    assert "queue_capacity (MASKWEAVE_QUEUE_CAPACITY): got '-1'; allowed: greater than" in done.stdout
     assert f"grpc_prot ({file}): no such setting; did you mean grpc_port?" in done.stdout

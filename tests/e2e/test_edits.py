@@ -15,7 +15,7 @@ from maskweave.v1 import synthesis_pb2 as pb
 from maskweave.v1 import synthesis_pb2_grpc as pb_grpc
 from maskweave_client import AsyncClient, Client, InvalidRequest, NotFound
 from service.core.limits import LIMITS
-from service.synthesis.edit_orders import DEFAULT_BLEND_WIDTH
+from service.synthesis.validation.edits import DEFAULT_BLEND_WIDTH
 from tests.support.faces64_editing import write_editor
 from tests.support.faces64_repository import write_faces64
 from tests.support.gateway_process import GatewayProcess, run_serve
@@ -44,13 +44,13 @@ def distance() -> NDArray[np.float64]:
 
 def synthesized(client: Client, label_map: Pixels, **more: object) -> Pixels:
     arguments = {"seed": 7, **more}
-    return client.synthesize("faces64", label_map, **arguments).pictures[0].to_numpy()  # type: ignore[arg-type]
+    return client.synthesize("faces64", label_map, **arguments).images[0].to_numpy()  # type: ignore[arg-type]
 
 
 def edited(client: Client, what: Pixels | int | None, **more: object) -> Pixels:
     arguments = {"source": SOURCE, "image_format": "raw", **more}
     result = client.edit("faces64", what, TARGET, **arguments)  # type: ignore[arg-type]
-    return result.pictures[0].to_numpy()
+    return result.images[0].to_numpy()
 
 
 def shown(picture: Pixels, label_map: Pixels, strength: float = 0.5) -> Pixels:
@@ -62,11 +62,11 @@ def shown(picture: Pixels, label_map: Pixels, strength: float = 0.5) -> Pixels:
 def test_the_model_tells_what_can_be_edited(client: Client, dolls_client: Client) -> None:
     editing = client.model("faces64").editing
     assert editing is not None
-    assert (editing.pictures, editing.default_blend_width) == (True, DEFAULT_BLEND_WIDTH)
+    assert (editing.images, editing.default_blend_width) == (True, DEFAULT_BLEND_WIDTH)
     assert editing.max_blend_width == LIMITS.max_blend_width
     without = dolls_client.model("faces64").editing
     assert without is not None
-    assert not without.pictures
+    assert not without.images
     assert dolls_client.model("dolls").editing is None
 
 
@@ -95,20 +95,20 @@ def test_a_picture_without_its_label_map_is_made_anew(client: Client) -> None:
 
 
 def test_nothing_to_change_changes_nothing(client: Client) -> None:
-    result = client.edit("faces64", PICTURE, SOURCE, source=SOURCE).pictures[0].to_numpy()
+    result = client.edit("faces64", PICTURE, SOURCE, source=SOURCE).images[0].to_numpy()
     np.testing.assert_array_equal(result, PICTURE)
-    seed = client.edit("faces64", 7, SOURCE, source=SOURCE).pictures[0].to_numpy()
+    seed = client.edit("faces64", 7, SOURCE, source=SOURCE).images[0].to_numpy()
     np.testing.assert_array_equal(seed, synthesized(client, SOURCE))
 
 
 def test_what_a_seed_gave_keeps_all_that_is_far_from_a_change(client: Client) -> None:
     before, after = synthesized(client, SOURCE), synthesized(client, TARGET)
     result = client.edit("faces64", 7, TARGET, source=SOURCE, blend_width=3.0)
-    pixels = result.pictures[0].to_numpy()
+    pixels = result.images[0].to_numpy()
     np.testing.assert_array_equal(pixels[CHANGED], after[CHANGED])
     np.testing.assert_array_equal(pixels[distance() >= 3], before[distance() >= 3])
     assert (pixels != before).any()
-    assert result.pictures[0].seed == 7
+    assert result.images[0].seed == 7
     stages = [(stage.stage, stage.image_index) for stage in result.timings.stages]
     assert {index for name, index in stages if name == "faces64_generator_tail"} == {0, 1}
 
@@ -119,7 +119,7 @@ def test_a_seed_without_a_label_map_gives_what_synthesize_gives(client: Client) 
 
 def test_a_latent_is_as_good_as_a_seed(client: Client) -> None:
     latent = np.linspace(-1, 1, 100, dtype=np.float32)
-    result = client.edit("faces64", None, TARGET, source=SOURCE, latent=latent).pictures[0]
+    result = client.edit("faces64", None, TARGET, source=SOURCE, latent=latent).images[0]
     before = synthesized(client, SOURCE, seed=None, latents=[latent])
     np.testing.assert_array_equal(result.to_numpy()[distance() >= 4], before[distance() >= 4])
     assert result.seed is None
@@ -138,13 +138,13 @@ def test_pictures_come_as_files_and_images_too(client: Client, kind: str) -> Non
     file = io.BytesIO()
     image.save(file, "PNG")
     given = image if kind == "image" else file.getvalue()
-    result = client.edit("faces64", given, TARGET, source=SOURCE).pictures[0]
+    result = client.edit("faces64", given, TARGET, source=SOURCE).images[0]
     np.testing.assert_array_equal(result.to_numpy(), edited(client, PICTURE))
 
 
 def test_label_maps_of_other_sizes_are_resized(client: Client) -> None:
     large = TARGET.repeat(4, 0).repeat(4, 1)
-    result = client.edit("faces64", PICTURE, large, source=SOURCE).pictures[0]
+    result = client.edit("faces64", PICTURE, large, source=SOURCE).images[0]
     np.testing.assert_array_equal(result.to_numpy(), edited(client, PICTURE))
 
 
@@ -154,12 +154,12 @@ async def test_the_client_for_asyncio_does_the_same(gateway: GatewayProcess, cli
     async with AsyncClient(gateway.address) as other:
         for what, pixels in zip(sources, wanted, strict=True):
             result = await other.edit("faces64", what, TARGET, source=SOURCE)
-            np.testing.assert_array_equal(result.pictures[0].to_numpy(), pixels)
+            np.testing.assert_array_equal(result.images[0].to_numpy(), pixels)
 
 
 def test_the_same_request_gives_the_same_bytes(client: Client) -> None:
     for what in (PICTURE, 7):
-        one, other = (client.edit("faces64", what, TARGET, source=SOURCE).pictures[0] for _ in range(2))
+        one, other = (client.edit("faces64", what, TARGET, source=SOURCE).images[0] for _ in range(2))
         assert one.data == other.data
 
 
@@ -167,8 +167,8 @@ def test_the_same_request_gives_the_same_bytes(client: Client) -> None:
 def test_every_format(client: Client, kind: str) -> None:
     quality = None if kind == "png" else 95
     result = client.edit("faces64", 7, TARGET, image_format=kind, quality=quality)  # type: ignore[arg-type]
-    assert result.pictures[0].format == kind
-    assert result.pictures[0].to_pil().size == (SIDE, SIDE)
+    assert result.images[0].format == kind
+    assert result.images[0].to_pil().size == (SIDE, SIDE)
 
 
 ANY = {"target": TARGET, "source": SOURCE}
@@ -211,7 +211,7 @@ def test_models_that_cannot_be_edited_say_so(dolls_client: Client) -> None:
         dolls_client.edit("dolls", 7, dolls)
     with pytest.raises(InvalidRequest, match="got a picture; allowed: a seed or a latent, for faces64"):
         dolls_client.edit("faces64", PICTURE, TARGET)
-    assert dolls_client.edit("faces64", 7, TARGET, source=SOURCE).pictures[0].to_pil().size == (SIDE, SIDE)
+    assert dolls_client.edit("faces64", 7, TARGET, source=SOURCE).images[0].to_pil().size == (SIDE, SIDE)
     with pytest.raises(NotFound, match="cats"):
         dolls_client.edit("cats", 7, TARGET)
 

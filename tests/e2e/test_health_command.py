@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from service.app.probe import DEFAULT_HOST, DEFAULT_PORT, default_address, gateway_settings
-from service.core.settings import Settings
+from service.app.settings import Settings
 from tests.support.gateway_process import GatewayProcess, gateway_process
 from tests.support.health_command import health
 

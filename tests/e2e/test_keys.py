@@ -38,7 +38,7 @@ def keys_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def guarded(repository: Path, keys_file: Path) -> Iterator[GatewayProcess]:
     """A gateway that asks for keys; whatever it prints is looked through for them at the end."""
-    with gateway_process(repository, api_keys_file=keys_file, log_level="debug", engine_threads=2) as gateway:
+    with gateway_process(repository, api_keys_file=keys_file, log_level="debug", worker_threads=2) as gateway:
         yield gateway
     for key in KEYS:
         assert key not in gateway.output
@@ -51,7 +51,7 @@ def guarded(repository: Path, keys_file: Path) -> Iterator[GatewayProcess]:
 def test_a_key_lets_in(guarded: GatewayProcess) -> None:
     with Client(guarded.address, api_key=STUDIO_KEY) as client:
         assert client.models()
-        assert client.synthesize("faces64", SMALL, seed=1).pictures
+        assert client.synthesize("faces64", SMALL, seed=1).images
         assert len(list(client.synthesize_stream("faces64", SMALL, number_of_images=2))) == 2
 
 
@@ -92,7 +92,7 @@ def test_a_key_for_something_else_may_look_at_models_alone(guarded: GatewayProce
 
 
 def test_too_fast_is_told_when_to_come_back_and_does_not_hold_up_others(guarded: GatewayProcess) -> None:
-    with Client(guarded.address, api_key=FAST_KEY) as client:
+    with Client(guarded.address, api_key=FAST_KEY, retry=None) as client:
         for _ in range(3):
             client.models()
         with pytest.raises(Overloaded, match=r"requests_per_second 0\.2") as caught:
@@ -171,7 +171,7 @@ def test_keys_change_without_a_restart_and_without_a_failed_call(repository: Pat
 
         write_keys(file, STUDIO, new_studio)
         while "keys read anew" not in gateway.output:
-            assert old.synthesize("faces64", SMALL, seed=1).pictures
+            assert old.synthesize("faces64", SMALL, seed=1).images
         assert old.models()
         assert new.models()
 
@@ -197,10 +197,10 @@ async def test_fairness_is_between_keys_and_not_between_machines(repository: Pat
     """One key's pictures fill the room; another key from the same machine still gets its turn."""
     (greedy_key, greedy), (modest_key, modest) = new_key("greedy"), new_key("modest")
     file = write_keys(tmp_path / "keys.toml", greedy, modest)
-    settings = {"api_keys_file": file, "max_running": 1, "max_waiting": 2, "engine_threads": 1}
+    settings = {"api_keys_file": file, "concurrency_limit": 1, "queue_capacity": 2, "worker_threads": 1}
     with gateway_process(repository, **settings) as gateway:
         async with (
-            AsyncClient(gateway.address, api_key=greedy_key) as one,
+            AsyncClient(gateway.address, api_key=greedy_key, retry=None) as one,
             AsyncClient(gateway.address, api_key=modest_key) as other,
         ):
 
@@ -208,12 +208,12 @@ async def test_fairness_is_between_keys_and_not_between_machines(repository: Pat
                 return await client.synthesize("slow", TINY, latents=[[SLOW_ONE_SECOND]])
 
             greedy_calls = [asyncio.ensure_future(slow(one)) for _ in range(3)]
-            await asyncio.to_thread(gateway.wait_for_metric, "maskweave_pictures_waiting 2.0")
+            await asyncio.to_thread(gateway.wait_for_metric, "maskweave_queue_depth 2.0")
             assert await slow(other)
             ended = await asyncio.gather(*greedy_calls, return_exceptions=True)
     assert sum(isinstance(each, Overloaded) for each in ended) == 1
 
 
 def test_the_key_is_not_in_any_other_form_in_the_log(guarded: GatewayProcess) -> None:
-    raw = base64.urlsafe_b64decode(STUDIO_KEY.removeprefix("mwk_") + "=")
+    raw = base64.urlsafe_b64decode(STUDIO_KEY.removeprefix("mwk_studio_") + "=")
     assert raw.hex() not in guarded.output

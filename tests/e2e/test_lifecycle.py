@@ -37,7 +37,7 @@ ONE_SECOND = [[SLOW_ONE_SECOND]]
 @pytest.fixture
 def own_gateway(repository: Path) -> Iterator[GatewayProcess]:
     """A gateway for one test, which may end it."""
-    with gateway_process(repository, engine_threads=2) as running:
+    with gateway_process(repository, worker_threads=2) as running:
         yield running
 
 
@@ -110,7 +110,7 @@ def test_sigterm_drains(own_gateway: GatewayProcess) -> None:
         own_gateway.terminate()
 
         assert [reply.status for reply in watch] == [NOT_SERVING]
-        assert len(answer.result().pictures) == 1
+        assert len(answer.result().images) == 1
         assert own_gateway.wait() == 0
         assert "stopped" in own_gateway.output
         with pytest.raises(Unavailable):
@@ -118,14 +118,14 @@ def test_sigterm_drains(own_gateway: GatewayProcess) -> None:
 
 
 def test_sigterm_goes_on_serving_while_balancers_notice(repository: Path) -> None:
-    with gateway_process(repository, drain_seconds=2) as gateway, channel_to(gateway) as channel:
+    with gateway_process(repository, shutdown_delay_seconds=2) as gateway, channel_to(gateway) as channel:
         health = health_pb2_grpc.HealthStub(channel)
         gateway.terminate()
         while health.Check(health_pb2.HealthCheckRequest(service=SERVICE)).status == SERVING:
             time.sleep(0.01)
         # A new connection, as of a caller who has not heard of it yet.
         with Client(gateway.address) as client:
-            assert client.synthesize("slow", SMALL, latents=[[0.0]]).pictures
+            assert client.synthesize("slow", SMALL, latents=[[0.0]]).images
         assert gateway.get("/livez") == "ok\n"
         assert gateway.wait() == 0
 
@@ -136,14 +136,14 @@ def test_a_connection_of_some_age_is_ended_without_losing_a_call(repository: Pat
         with Client(gateway.address) as client:
             end = time.monotonic() + 3
             while time.monotonic() < end:
-                assert client.synthesize("slow", SMALL, latents=[[0.0]]).pictures
+                assert client.synthesize("slow", SMALL, latents=[[0.0]]).images
                 seen |= gateway.peers()
         assert len(seen) > 1
 
 
 def test_sigterm_waits_no_longer_than_the_grace(repository: Path) -> None:
     with (
-        gateway_process(repository, engine_threads=2, stop_grace_seconds=0.2) as gateway,
+        gateway_process(repository, worker_threads=2, shutdown_grace_seconds=0.2) as gateway,
         Client(gateway.address) as client,
         ThreadPoolExecutor() as pool,
     ):
@@ -157,7 +157,7 @@ def test_sigterm_waits_no_longer_than_the_grace(repository: Path) -> None:
 
 def test_a_second_signal_ends_the_process_at_once(repository: Path) -> None:
     with (
-        gateway_process(repository, engine_threads=2) as gateway,
+        gateway_process(repository, worker_threads=2) as gateway,
         Client(gateway.address) as client,
         ThreadPoolExecutor() as pool,
     ):
@@ -178,7 +178,7 @@ def test_deadline_passes(gateway: GatewayProcess, client: Client) -> None:
     assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
     gateway.wait_for_metric('maskweave_failures_total{reason="DEADLINE_EXCEEDED"} 1.0')
     gateway.wait_until_in_flight(0)
-    assert client.synthesize("slow", SMALL, latents=[[0.0]]).pictures
+    assert client.synthesize("slow", SMALL, latents=[[0.0]]).images
 
 
 def test_service_has_a_deadline_of_its_own(repository: Path) -> None:
@@ -210,7 +210,7 @@ async def test_cancelled_call_makes_room(own_gateway: GatewayProcess) -> None:
         assert all(isinstance(result, asyncio.CancelledError) for result in results)
         await asyncio.to_thread(own_gateway.wait_until_in_flight, 0)
         # 64 seconds of work were dropped; what had begun ends soon.
-        assert (await client.synthesize("slow", SMALL, latents=[[0.0]], timeout=20)).pictures
+        assert (await client.synthesize("slow", SMALL, latents=[[0.0]], timeout=20)).images
     assert 'grpc_code="Canceled"' in own_gateway.get("/metrics")
 
 
@@ -220,21 +220,21 @@ def test_closing_a_stream_early_cancels_the_rest(own_gateway: GatewayProcess) ->
         assert next(stream).index == 0
         stream.close()
         own_gateway.wait_until_in_flight(0, "SynthesizeStream")
-        assert client.synthesize("slow", SMALL, latents=[[0.0]], timeout=20).pictures
+        assert client.synthesize("slow", SMALL, latents=[[0.0]], timeout=20).images
 
 
 def test_closing_a_stream_before_its_first_picture_leaves_nothing_behind(own_gateway: GatewayProcess) -> None:
     with Client(own_gateway.address) as client:
         client.synthesize_stream("slow", SMALL, latents=ONE_SECOND * 16).close()
-        assert client.synthesize("slow", SMALL, latents=[[0.0]]).pictures
+        assert client.synthesize("slow", SMALL, latents=[[0.0]]).images
     # The metric of a method comes with its first call.
     assert 'grpc_method="SynthesizeStream"' not in own_gateway.get("/metrics")
 
 
 def test_more_requests_than_allowed_are_refused_as_overload(repository: Path) -> None:
     with (
-        gateway_process(repository, engine_threads=1, max_concurrent=1) as gateway,
-        Client(gateway.address) as client,
+        gateway_process(repository, worker_threads=1, max_concurrent_rpcs=1) as gateway,
+        Client(gateway.address, retry=None) as client,
         ThreadPoolExecutor() as pool,
     ):
         first = pool.submit(client.synthesize, "slow", SMALL, latents=ONE_SECOND)
@@ -243,7 +243,7 @@ def test_more_requests_than_allowed_are_refused_as_overload(repository: Path) ->
             client.synthesize("slow", SMALL)
         assert caught.value.reason == "OVERLOADED"
         assert caught.value.retry_after_seconds is not None
-        assert first.result().pictures
+        assert first.result().images
 
 
 @pytest.mark.parametrize("kind", ["grpc", "http"])
@@ -291,7 +291,7 @@ def test_many_clients_at_once(own_gateway: GatewayProcess) -> None:
     def one(seed: int) -> int:
         with Client(own_gateway.address) as client:
             barrier.wait()
-            return len(client.synthesize("faces64", np.zeros((64, 64), np.uint8), seed=seed).pictures)
+            return len(client.synthesize("faces64", np.zeros((64, 64), np.uint8), seed=seed).images)
 
     with ThreadPoolExecutor(16) as pool:
         assert list(pool.map(one, range(16))) == [1] * 16

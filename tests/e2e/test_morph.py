@@ -7,7 +7,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from maskweave_client import Client, DeadlineExceeded, Overloaded, PermissionDenied, Seed, StyleCode
+from maskweave_client import Client, DeadlineExceeded, InvalidRequest, PermissionDenied, Seed, StyleCode
 from tests.support.dolls_pack import (
     HAIR,
     LABEL_MAP,
@@ -28,17 +28,17 @@ def test_a_morph_goes_from_one_to_the_other_in_order(dolls_client: Client) -> No
     )
     assert [frame.index for frame in frames] == [0, 1, 2, 3, 4]
     assert [frame.position for frame in frames] == [0.0, 0.25, 0.5, 0.75, 1.0]
-    assert [seen(frame.picture, HAIR) for frame in frames] == [
+    assert [seen(frame.image, HAIR) for frame in frames] == [
         (200, 100, 40),
         (160, 85, 40),
         (120, 70, 40),
         (80, 55, 40),
         (40, 40, 40),
     ]
-    assert len({seen(frame.picture, SKIN) for frame in frames}) == 1
-    assert frames[0].picture.data == make(dolls_client, {HAIR: hers[HAIR]}, seed=9).data
-    assert frames[-1].picture.data == make(dolls_client, {HAIR: his[HAIR]}, seed=9).data
-    assert {frame.picture.seed for frame in frames} == {9}
+    assert len({seen(frame.image, SKIN) for frame in frames}) == 1
+    assert frames[0].image.data == make(dolls_client, {HAIR: hers[HAIR]}, seed=9).data
+    assert frames[-1].image.data == make(dolls_client, {HAIR: his[HAIR]}, seed=9).data
+    assert {frame.image.seed for frame in frames} == {9}
 
 
 def test_a_class_at_one_end_only_comes_from_or_goes_to_what_the_seed_decides(dolls_client: Client) -> None:
@@ -49,10 +49,10 @@ def test_a_class_at_one_end_only_comes_from_or_goes_to_what_the_seed_decides(dol
         )
     )
     plain = make(dolls_client, {}, seed=9)
-    assert seen(frames[0].picture, HAIR) == seen(plain, HAIR)
-    assert seen(frames[1].picture, HAIR) == (40, 40, 40)
-    assert seen(frames[0].picture, SKIN) == (120, 80, 60)
-    assert seen(frames[1].picture, SKIN) == seen(plain, SKIN)
+    assert seen(frames[0].image, HAIR) == seen(plain, HAIR)
+    assert seen(frames[1].image, HAIR) == (40, 40, 40)
+    assert seen(frames[0].image, SKIN) == (120, 80, 60)
+    assert seen(frames[1].image, SKIN) == seen(plain, SKIN)
 
 
 def test_a_morph_may_go_beyond_both_ends_and_backwards(dolls_client: Client) -> None:
@@ -69,7 +69,7 @@ def test_a_morph_may_go_beyond_both_ends_and_backwards(dolls_client: Client) -> 
             last_position=last,
             seed=9,
         )
-        return [seen(frame.picture, HAIR) for frame in made]
+        return [seen(frame.image, HAIR) for frame in made]
 
     beyond = hair(-0.25, 1.25, 7)
     assert (beyond[0], beyond[1], beyond[5], beyond[6]) == (
@@ -95,7 +95,7 @@ def test_a_spherical_morph_keeps_the_length_on_its_way(dolls_client: Client) -> 
         path="spherical",
         seed=1,
     )
-    assert seen(frame.picture, HAIR) == color((3.0 / 2**0.5, 3.0 / 2**0.5, 0.0))
+    assert seen(frame.image, HAIR) == color((3.0 / 2**0.5, 3.0 / 2**0.5, 0.0))
 
 
 def test_a_morph_that_is_left_early_frees_its_slot(dolls_client: Client, dolls: GatewayProcess) -> None:
@@ -105,8 +105,8 @@ def test_a_morph_that_is_left_early_frees_its_slot(dolls_client: Client, dolls: 
     assert next(frames).index == 0
     frames.close()
     dolls.wait_until_in_flight(0, "Morph")
-    dolls.wait_for_metric("maskweave_pictures_waiting 0.0")
-    dolls.wait_for_metric("maskweave_pictures_running 0.0")
+    dolls.wait_for_metric("maskweave_queue_depth 0.0")
+    dolls.wait_for_metric("maskweave_images_in_progress 0.0")
     made = float(
         next(
             line.rpartition(" ")[2]
@@ -123,19 +123,19 @@ def test_a_morph_ends_at_its_deadline(dolls_client: Client, dolls: GatewayProces
     )
     with pytest.raises(DeadlineExceeded):
         list(frames)
-    dolls.wait_for_metric("maskweave_pictures_waiting 0.0")
+    dolls.wait_for_metric("maskweave_queue_depth 0.0")
 
 
-def test_a_morph_has_room_for_all_of_its_frames_or_is_refused(dolls_repository: Path) -> None:
+def test_a_morph_that_the_queue_can_never_hold_is_not_allowed(dolls_repository: Path) -> None:
     with (
-        gateway_process(dolls_repository, max_running=1, max_waiting=4) as gateway,
+        gateway_process(dolls_repository, concurrency_limit=1, queue_capacity=4) as gateway,
         Client(gateway.address) as client,
         grpc.insecure_channel(gateway.address, (("grpc.enable_retries", 0),)) as channel,
-        Client(channel=channel) as once,
+        Client(channel=channel, retry=None) as once,
     ):
         ends = ({HAIR: Seed(1)}, {HAIR: Seed(2)})
         assert len(list(client.morph("dolls", LABEL_MAP, *ends, number_of_frames=5))) == 5
-        with pytest.raises(Overloaded, match="it asks for 6"):
+        with pytest.raises(InvalidRequest, match="number_of_frames: got 6 images; allowed: at most 5"):
             list(once.morph("dolls", LABEL_MAP, *ends, number_of_frames=6))
 
 
@@ -149,7 +149,7 @@ def test_interactive_pictures_pass_a_morph_that_nobody_waits_for(
     dolls_client.synthesize("dolls", LABEL_MAP, seed=1)
     dolls.wait_until_in_flight(1, "Morph")
     waiting = next(
-        line for line in dolls.get("/metrics").splitlines() if line.startswith("maskweave_pictures_waiting")
+        line for line in dolls.get("/metrics").splitlines() if line.startswith("maskweave_queue_depth")
     )
     assert float(waiting.rpartition(" ")[2]) > 0, "the picture was made before the frames that came before it"
     frames.close()

@@ -118,7 +118,7 @@ def test_it_is_offered_as_it_is(client: Client) -> None:
 def test_served_pictures_are_those_of_pytorch(client: Client, pipeline: SynthesisPipeline) -> None:
     seeds = list(range(5))
     result = client.synthesize(PACK, LABEL_MAP, seeds=seeds, style_strength=0.5)
-    served = np.stack([picture.to_numpy().astype(int) for picture in result.pictures])
+    served = np.stack([picture.to_numpy().astype(int) for picture in result.images])
     labels = torch.from_numpy(LABEL_MAP).expand(5, -1, -1)
     expected = to_uint8(pipeline(labels, latents_of(seeds, 16, 1.0), torch.full((5, 1), 0.5))).astype(int)
     assert served.shape == (5, 32, 32, 3)

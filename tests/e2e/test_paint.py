@@ -72,7 +72,7 @@ def stroke(class_id: int, width: float, *points: tuple[float, float]) -> pb.Stro
 
 
 def expected(client: Client, label_map: Labels, seed: int) -> bytes:
-    return client.synthesize("faces64", label_map, seed=seed, image_format="raw").pictures[0].data
+    return client.synthesize("faces64", label_map, seed=seed, image_format="raw").images[0].data
 
 
 def test_frames_are_what_synthesize_makes_of_the_canvas(
@@ -126,7 +126,7 @@ def test_the_latest_canvas_wins_and_overtaken_updates_are_counted(
     canvas = np.zeros((4, 4), np.uint8)
     slow = pb.Latent(values=[SLOW_ONE_SECOND])
     session = Session(stub, start(canvas, model="slow", seed=None, latent=slow))
-    gateway.wait_for_metric("maskweave_pictures_running 1.0")
+    gateway.wait_for_metric("maskweave_images_in_progress 1.0")
     session.send(*(update(number, style_strength=0.5) for number in (1, 2, 3)))
     assert [session.frame().sequence] == [0]
     latest = session.frame()
@@ -181,7 +181,10 @@ def test_sigterm_ends_sessions_with_unavailable(repository: Path, label_map: Lab
 
 
 def test_a_silent_session_is_ended(repository: Path, label_map: Labels) -> None:
-    with gateway_process(repository, paint_idle_seconds=0.5) as gateway, channel_to(gateway) as channel:
+    with (
+        gateway_process(repository, paint_idle_timeout_seconds=0.5) as gateway,
+        channel_to(gateway) as channel,
+    ):
         error = Session(pb_grpc.SynthesisServiceStub(channel), start(label_map)).failure()
         assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         translated = error_from_rpc(error.code(), error.details(), error.trailing_metadata())

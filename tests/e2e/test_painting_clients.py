@@ -56,7 +56,7 @@ def test_strokes_and_updates_give_frames_that_name_them(client: Client, label_ma
         ]
     ]
     assert [frame.sequence for frame in frames] == [0, 1, 2, 3]
-    assert [frame.picture for frame in frames] == [result.pictures[0] for result in expected]
+    assert [frame.image for frame in frames] == [result.images[0] for result in expected]
     assert {frame.model_version for frame in frames} == {expected[0].model_version}
     assert all(frame.timings.total_seconds > 0 for frame in frames)
 
@@ -76,8 +76,8 @@ async def test_the_asynchronous_client_paints_the_same(
             await session.update(seed=9)
     assert [frame.sequence for frame in frames] == [0, 1, 2]
     canvas = painted(label_map)
-    expected = [client.synthesize("faces64", canvas, seed=seed).pictures[0] for seed in (7, 8)]
-    assert [frame.picture for frame in frames[1:]] == expected
+    expected = [client.synthesize("faces64", canvas, seed=seed).images[0] for seed in (7, 8)]
+    assert [frame.image for frame in frames[1:]] == expected
 
 
 def test_one_thread_may_paint_while_another_reads(client: Client, gateway: GatewayProcess) -> None:
@@ -176,7 +176,7 @@ async def test_nobody_there(label_map: Labels) -> None:
 
 def test_idle_sessions_are_told_why_they_ended(repository: Path, label_map: Labels) -> None:
     with (
-        gateway_process(repository, paint_idle_seconds=0.3) as gateway,
+        gateway_process(repository, paint_idle_timeout_seconds=0.3) as gateway,
         Client(gateway.address) as client,
         client.paint("faces64", label_map) as session,
         pytest.raises(DeadlineExceeded) as caught,

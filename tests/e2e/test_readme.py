@@ -87,5 +87,5 @@ def test_looks_class_by_class(dolls_client: Client) -> None:
     known = {"her_picture": HERS, "his_picture": HIS, "label_map": LABEL_MAP, "model": "dolls", "hair": HAIR}
     names: dict[str, Any] = {**known, "client": dolls_client, "blend": blend}
     exec(block("python", "blend"), names)
-    assert seen(names["result"].pictures[0], HAIR) == (120, 70, 40)
+    assert seen(names["result"].images[0], HAIR) == (120, 70, 40)
     assert len(names["frames"]) == 30

@@ -17,7 +17,7 @@ SAMPLES = [(kind, file) for kind in KINDS for file in samples(kind)]
 
 
 def pictures(client: Client, number: int = 1, **given: Any) -> list[NDArray[np.int64]]:
-    made = client.synthesize("faces64", seed=3, number_of_images=number, **given).pictures
+    made = client.synthesize("faces64", seed=3, number_of_images=number, **given).images
     return [picture.to_numpy().astype(int) for picture in made]
 
 

@@ -23,11 +23,11 @@ every_map = pytest.mark.parametrize("file", LABEL_MAPS, ids=lambda file: file.st
 
 
 def made(client: Client, label_map: Pixels, seed: int = 3) -> Pixels:
-    return client.synthesize(MODEL, label_map, seed=seed).pictures[0].to_numpy()
+    return client.synthesize(MODEL, label_map, seed=seed).images[0].to_numpy()
 
 
 def edited(client: Client, what: Pixels | int, target: Pixels, source: Pixels | None) -> Pixels:
-    return client.edit(MODEL, what, target, source=source).pictures[0].to_numpy()
+    return client.edit(MODEL, what, target, source=source).images[0].to_numpy()
 
 
 def apart(one: Pixels, other: Pixels) -> NDArray[np.float64]:
@@ -38,7 +38,7 @@ def apart(one: Pixels, other: Pixels) -> NDArray[np.float64]:
 def test_pictures_can_be_edited(shipped_client: Client) -> None:
     editing = shipped_client.model(MODEL).editing
     assert editing is not None
-    assert editing.pictures
+    assert editing.images
     assert shipped_client.model("faces64_styles").editing is None
 
 

@@ -26,7 +26,7 @@ def test_the_model_and_its_palette(shipped_client: Client) -> None:
 @pytest.mark.parametrize("file", LABEL_MAPS, ids=lambda file: file.stem)
 def test_every_sample_gives_faces_that_differ_by_seed(shipped_client: Client, file: Path) -> None:
     with Image.open(file) as label_map:
-        made = shipped_client.synthesize("faces64", label_map, seed=0, number_of_images=3).pictures
+        made = shipped_client.synthesize("faces64", label_map, seed=0, number_of_images=3).images
     pixels = [picture.to_numpy().astype(int) for picture in made]
     assert all(picture.std() > 20 for picture in pixels)
     assert np.abs(pixels[0] - pixels[1]).mean() > 5
@@ -42,7 +42,7 @@ def test_the_picture_follows_the_mask(shipped_client: Client) -> None:
     mirrored = half[:, ::-1]
     plain, turned = (
         shipped_client.synthesize("faces64", each, seed=3, style_strength=0.0)
-        .pictures[0]
+        .images[0]
         .to_numpy()
         .astype(int)
         for each in (half, mirrored)
@@ -52,9 +52,9 @@ def test_the_picture_follows_the_mask(shipped_client: Client) -> None:
 
 def test_same_seed_same_bytes_also_after_a_restart(shipped_client: Client) -> None:
     with Image.open(LABEL_MAPS[0]) as label_map:
-        first = shipped_client.synthesize("faces64", label_map, seeds=[1, 2, 1]).pictures
+        first = shipped_client.synthesize("faces64", label_map, seeds=[1, 2, 1]).images
         with gateway_process(REPOSITORY) as other, Client(other.address) as other_client:
-            again = other_client.synthesize("faces64", label_map, seeds=[1, 2, 1]).pictures
+            again = other_client.synthesize("faces64", label_map, seeds=[1, 2, 1]).images
     assert first == again
     assert first[0] == first[2] != first[1]
 
@@ -62,7 +62,7 @@ def test_same_seed_same_bytes_also_after_a_restart(shipped_client: Client) -> No
 def test_style_strength_changes_the_picture(shipped_client: Client) -> None:
     with Image.open(LABEL_MAPS[0]) as label_map:
         least, most = (
-            shipped_client.synthesize("faces64", label_map, seed=1, style_strength=strength).pictures[0]
+            shipped_client.synthesize("faces64", label_map, seed=1, style_strength=strength).images[0]
             for strength in (0.0, 1.0)
         )
     assert least.data != most.data

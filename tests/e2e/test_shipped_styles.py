@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from maskweave_client import Client, Picture, Seed, Style, StyleCode, blend
+from maskweave_client import Client, GeneratedImage, Seed, Style, StyleCode, blend
 from tests.support.shipped import LABEL_MAPS, SIDE, fitted
 
 MODEL = "faces64_styles"
@@ -24,32 +24,32 @@ MIN_RATIO = {HAIR: 4.0, SKIN: 2.5}
 every_map = pytest.mark.parametrize("file", LABEL_MAPS, ids=lambda file: file.stem)
 
 
-def pixels(picture: Picture) -> NDArray[np.float64]:
+def pixels(picture: GeneratedImage) -> NDArray[np.float64]:
     return picture.to_numpy().astype(np.float64)
 
 
-def psnr(one: Picture, other: Picture) -> float:
+def psnr(one: GeneratedImage, other: GeneratedImage) -> float:
     error = float(np.square(pixels(one) - pixels(other)).mean())
     return 10 * float(np.log10(255**2 / error))
 
 
-def apart(one: Picture, other: Picture) -> NDArray[np.float64]:
+def apart(one: GeneratedImage, other: GeneratedImage) -> NDArray[np.float64]:
     """Mean absolute difference of each pixel."""
     difference: NDArray[np.float64] = np.abs(pixels(one) - pixels(other)).mean(2)
     return difference
 
 
-def face(client: Client, file: Path, seed: int) -> Picture:
+def face(client: Client, file: Path, seed: int) -> GeneratedImage:
     """A face of the other model, which the pack was not taught to give back."""
-    return client.synthesize("faces64", fitted(file), seed=seed).pictures[0]
+    return client.synthesize("faces64", fitted(file), seed=seed).images[0]
 
 
 def codes_of(client: Client, file: Path, seed: int) -> dict[int, StyleCode]:
     return client.encode_styles(MODEL, face(client, file, seed).to_numpy(), fitted(file))
 
 
-def made(client: Client, file: Path, styles: dict[int, Style], seed: int = 9) -> Picture:
-    return client.synthesize(MODEL, fitted(file), seed=seed, styles=styles).pictures[0]
+def made(client: Client, file: Path, styles: dict[int, Style], seed: int = 9) -> GeneratedImage:
+    return client.synthesize(MODEL, fitted(file), seed=seed, styles=styles).images[0]
 
 
 def test_the_model_and_its_styles(shipped_client: Client) -> None:
@@ -120,7 +120,7 @@ def test_a_morph_goes_from_picture_to_picture(shipped_client: Client, file: Path
     start: dict[int, Style] = {HAIR: read[HAIR], SKIN: read[SKIN]}
     end: dict[int, Style] = {HAIR: Seed(3), SKIN: blend((read[SKIN], 0.5), (Seed(4), 0.5)), 0: Seed(5)}
     frames = [
-        frame.picture
+        frame.image
         for frame in shipped_client.morph(
             MODEL,
             fitted(file),

@@ -19,23 +19,23 @@ EXAMPLES = Path(__file__).parents[2] / "client" / "examples"
 TILE, GAP, HEADER = 192, 8, 28
 ROW_TITLE, PAGE_HEADER = 150, 40
 DEMO_ROWS = (7, 7, 6, 6, 8)
-"""How many pictures each row of the demo has."""
+"""How many images each row of the demo has."""
 
 
-def tiles_of(pixels: NDArray[np.uint8], left: int, top: int, pictures: int) -> set[bytes]:
-    """The different pictures of a row of a sheet; none is blank."""
-    starts = [left + GAP + number * (TILE + GAP) for number in range(pictures)]
+def tiles_of(pixels: NDArray[np.uint8], left: int, top: int, images: int) -> set[bytes]:
+    """The different images of a row of a sheet; none is blank."""
+    starts = [left + GAP + number * (TILE + GAP) for number in range(images)]
     tiles = [pixels[top : top + TILE, start : start + TILE] for start in starts]
     assert all(tile.std() > 0 for tile in tiles)
     return {tile.tobytes() for tile in tiles}
 
 
 @pytest.mark.parametrize(
-    ("name", "pictures", "different"),
+    ("name", "images", "different"),
     [("styles_six", 7, 7), ("change_hair", 6, 6), ("mixture", 4, 4), ("manipulation", 4, 4), ("morph", 9, 9)],
 )
 def test_the_example_writes_its_sheet(
-    dolls: GatewayProcess, tmp_path: Path, name: str, pictures: int, different: int
+    dolls: GatewayProcess, tmp_path: Path, name: str, images: int, different: int
 ) -> None:
     maps = [tmp_path / "one.png", tmp_path / "other.png"]
     Image.fromarray(LABEL_MAP).save(maps[0])
@@ -45,26 +45,26 @@ def test_the_example_writes_its_sheet(
     command += ["--label-map", maps[0], "--other-label-map", maps[1], "--output", sheet]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == f"{pictures} pictures: {sheet}\n"
+    assert done.stdout == f"{images} images: {sheet}\n"
     with Image.open(sheet) as image:
         pixels = np.asarray(image)
-    assert pixels.shape == (HEADER + TILE + GAP, GAP + pictures * (TILE + GAP), 3)
-    assert len(tiles_of(pixels, 0, HEADER, pictures)) == different
+    assert pixels.shape == (HEADER + TILE + GAP, GAP + images * (TILE + GAP), 3)
+    assert len(tiles_of(pixels, 0, HEADER, images)) == different
 
 
 @pytest.mark.parametrize(
-    ("name", "pictures"),
+    ("name", "images"),
     [("styles_six", 7), ("change_hair", 6), ("mixture", 4), ("manipulation", 4), ("morph", 9)],
 )
 def test_the_example_runs_as_it_is_on_the_shipped_pack(
-    shipped: GatewayProcess, tmp_path: Path, name: str, pictures: int
+    shipped: GatewayProcess, tmp_path: Path, name: str, images: int
 ) -> None:
     sheet = tmp_path / f"{name}.png"
     command: list[str | Path] = [sys.executable, EXAMPLES / f"{name}.py", "--address", shipped.address]
     done = subprocess.run([*command, "--output", sheet], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == f"{pictures} pictures: {sheet}\n"
-    assert len(tiles_of(np.asarray(Image.open(sheet)), 0, HEADER, pictures)) == pictures
+    assert done.stdout == f"{images} images: {sheet}\n"
+    assert len(tiles_of(np.asarray(Image.open(sheet)), 0, HEADER, images)) == images
 
 
 def test_the_demo_of_styles_has_a_row_for_each_use(shipped: GatewayProcess, tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_the_demo_of_styles_has_a_row_for_each_use(shipped: GatewayProcess, tmp_
     command: list[str | Path] = [sys.executable, EXAMPLES / "demo_styles.py", "--address", shipped.address]
     done = subprocess.run([*command, "--output", sheet], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == f"{sum(DEMO_ROWS)} pictures: {sheet}\n"
+    assert done.stdout == f"{sum(DEMO_ROWS)} images: {sheet}\n"
     page = np.asarray(Image.open(sheet))
     height = HEADER + TILE + GAP
     assert page.shape == (
@@ -80,10 +80,10 @@ def test_the_demo_of_styles_has_a_row_for_each_use(shipped: GatewayProcess, tmp_
         ROW_TITLE + GAP + max(DEMO_ROWS) * (TILE + GAP),
         3,
     )
-    for row, pictures in enumerate(DEMO_ROWS):
+    for row, images in enumerate(DEMO_ROWS):
         top = PAGE_HEADER + row * height + HEADER
-        assert len(tiles_of(page, ROW_TITLE, top, pictures)) == pictures, row
-        assert (page[top : top + TILE, ROW_TITLE + GAP + pictures * (TILE + GAP) :] == 255).all()
+        assert len(tiles_of(page, ROW_TITLE, top, images)) == images, row
+        assert (page[top : top + TILE, ROW_TITLE + GAP + images * (TILE + GAP) :] == 255).all()
 
 
 def test_what_they_share_is_no_example_and_every_example_is_run() -> None:

@@ -18,7 +18,7 @@ from maskweave_client import (
     blend,
 )
 from service.core.limits import LIMITS
-from service.synthesis.starts import normal_from_seed
+from service.synthesis.validation.latents import normal_from_seed
 from tests.support.dolls_pack import (
     BACKGROUND,
     EYES,
@@ -160,14 +160,14 @@ def test_the_same_request_gives_the_same_bytes(dolls_client: Client) -> None:
 
 def test_every_picture_of_a_request_has_the_styles(dolls_client: Client) -> None:
     result = dolls_client.synthesize("dolls", LABEL_MAP, seeds=[1, 2, 3], styles={HAIR: Seed(7)})
-    hair = {seen(picture, HAIR) for picture in result.pictures}
+    hair = {seen(picture, HAIR) for picture in result.images}
     assert hair == {color(single_style(latent_of(7), STYLE_OF_CLASS[HAIR]))}
-    assert len({seen(picture, SKIN) for picture in result.pictures}) == 3
+    assert len({seen(picture, SKIN) for picture in result.images}) == 3
     alone = [stage.stage for stage in result.timings.stages].count("dolls_prior")
     assert alone == 3 + 1, "once for each picture, and once for the seed of the hair"
     streamed = dolls_client.synthesize_stream("dolls", LABEL_MAP, seeds=[1, 2, 3], styles={HAIR: Seed(7)})
-    assert {each.index: each.picture.data for each in streamed} == {
-        index: picture.data for index, picture in enumerate(result.pictures)
+    assert {each.index: each.image.data for each in streamed} == {
+        index: picture.data for index, picture in enumerate(result.images)
     }
 
 
@@ -176,11 +176,11 @@ async def test_the_client_for_asyncio_does_the_same(dolls: GatewayProcess, dolls
         codes = await other.encode_styles("dolls", HERS, LABEL_MAP)
         assert codes == await asyncio.to_thread(dolls_client.encode_styles, "dolls", HERS, LABEL_MAP)
         result = await other.synthesize("dolls", LABEL_MAP, seed=1, styles={HAIR: codes[HAIR]})
-        assert seen(result.pictures[0], HAIR) == (200, 100, 40)
+        assert seen(result.images[0], HAIR) == (200, 100, 40)
         ends: list[dict[int, Style]] = [{HAIR: codes[HAIR]}, {HAIR: Seed(4)}]
         frames = [each async for each in other.morph("dolls", LABEL_MAP, *ends, number_of_frames=3, seed=1)]
         assert [frame.index for frame in frames] == [0, 1, 2]
-        assert frames[0].picture.data == result.pictures[0].data
+        assert frames[0].image.data == result.images[0].data
 
 
 def test_metrics_count_encodings_and_frames(dolls_client: Client, dolls: GatewayProcess) -> None:
@@ -197,4 +197,4 @@ def test_painting_works_for_them_too(dolls_client: Client) -> None:
     with dolls_client.paint("dolls", LABEL_MAP, seed=5, image_format="raw") as session:
         session.finish()
         (frame,) = session
-    assert seen(frame.picture, HAIR) == color(joint_style(latent_of(5), STYLE_OF_CLASS[HAIR]))
+    assert seen(frame.image, HAIR) == color(joint_style(latent_of(5), STYLE_OF_CLASS[HAIR]))

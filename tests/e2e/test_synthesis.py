@@ -45,7 +45,7 @@ def latent_of(seed: int) -> NDArray[np.float32]:
 def test_picture_is_what_the_models_make_of_mask_seed_and_strength(client: Client, label_map: Labels) -> None:
     result = client.synthesize("faces64", label_map, seed=7, style_strength=0.25)
 
-    (picture,) = result.pictures
+    (picture,) = result.images
     assert (picture.width, picture.height, picture.seed) == (64, 64, 7)
     wanted = expected_picture(label_map, latent_of(7), 0.25)
     # The mean is summed in another order here.
@@ -98,9 +98,9 @@ def test_label_maps_of_other_sizes_are_resized_by_nearest_neighbour(
     # Pillow's nearest neighbour samples at pixel centres too.
     resized = np.asarray(Image.fromarray(label_map).resize((64, 64), Image.Resampling.NEAREST))
 
-    made = client.synthesize("faces64", label_map, seed=2).pictures[0]
+    made = client.synthesize("faces64", label_map, seed=2).images[0]
 
-    assert made == client.synthesize("faces64", resized, seed=2).pictures[0]
+    assert made == client.synthesize("faces64", resized, seed=2).images[0]
 
 
 @pytest.mark.parametrize(
@@ -114,10 +114,10 @@ def test_formats(
     mode_of_file: str,
     tolerance: int,
 ) -> None:
-    raw = client.synthesize("faces64", label_map, seed=5, image_format="raw").pictures[0]
+    raw = client.synthesize("faces64", label_map, seed=5, image_format="raw").images[0]
     assert len(raw.data) == 64 * 64 * 3
 
-    picture = client.synthesize("faces64", label_map, seed=5, image_format=image_format).pictures[0]
+    picture = client.synthesize("faces64", label_map, seed=5, image_format=image_format).images[0]
 
     with Image.open(io.BytesIO(picture.data)) as image:
         assert (image.format, image.mode, image.size) == (mode_of_file, "RGB", (64, 64))
@@ -132,9 +132,7 @@ def test_quality_trades_size(
 ) -> None:
     noisy = np.random.RandomState(0).randint(0, 8, label_map.shape, dtype=np.uint8)
     small, default, large = (
-        len(
-            client.synthesize("faces64", noisy, seed=1, image_format=image_format, quality=q).pictures[0].data
-        )
+        len(client.synthesize("faces64", noisy, seed=1, image_format=image_format, quality=q).images[0].data)
         for q in (1, None, 100)
     )
     assert small < default < large
@@ -144,48 +142,48 @@ def test_same_request_gives_same_bytes_also_after_a_restart(
     client: Client, repository: Path, label_map: Labels
 ) -> None:
     formats: tuple[Literal["png", "jpeg", "webp", "raw"], ...] = ("png", "jpeg", "webp", "raw")
-    first = [client.synthesize("faces64", label_map, seed=9, image_format=name).pictures for name in formats]
-    again = [client.synthesize("faces64", label_map, seed=9, image_format=name).pictures for name in formats]
+    first = [client.synthesize("faces64", label_map, seed=9, image_format=name).images for name in formats]
+    again = [client.synthesize("faces64", label_map, seed=9, image_format=name).images for name in formats]
     with gateway_process(repository) as other, Client(other.address) as other_client:
         restarted = [
-            other_client.synthesize("faces64", label_map, seed=9, image_format=name).pictures
+            other_client.synthesize("faces64", label_map, seed=9, image_format=name).images
             for name in formats
         ]
     assert first == again == restarted
 
 
 def test_seeds_count_up_from_the_first(client: Client, label_map: Labels) -> None:
-    made = client.synthesize("faces64", label_map, seed=2**32 - 2, number_of_images=4).pictures
+    made = client.synthesize("faces64", label_map, seed=2**32 - 2, number_of_images=4).images
     assert [picture.seed for picture in made] == [2**32 - 2, 2**32 - 1, 0, 1]
-    assert made[2:] == client.synthesize("faces64", label_map, seeds=[0, 1]).pictures
+    assert made[2:] == client.synthesize("faces64", label_map, seeds=[0, 1]).images
 
 
 def test_listed_seeds_keep_their_order_and_may_repeat(client: Client, label_map: Labels) -> None:
-    made = client.synthesize("faces64", label_map, seeds=[11, 3, 11]).pictures
+    made = client.synthesize("faces64", label_map, seeds=[11, 3, 11]).images
     assert [picture.seed for picture in made] == [11, 3, 11]
     assert made[0] == made[2] != made[1]
-    assert made[1] == client.synthesize("faces64", label_map, seed=3).pictures[0]
+    assert made[1] == client.synthesize("faces64", label_map, seed=3).images[0]
 
 
 def test_a_latent_given_gives_the_picture_of_its_seed(client: Client, label_map: Labels) -> None:
     latents = np.stack([latent_of(seed) for seed in (21, 22)])
-    from_latents = client.synthesize("faces64", label_map, latents=latents).pictures
-    from_seeds = client.synthesize("faces64", label_map, seeds=[21, 22]).pictures
+    from_latents = client.synthesize("faces64", label_map, latents=latents).images
+    from_seeds = client.synthesize("faces64", label_map, seeds=[21, 22]).images
     assert [picture.seed for picture in from_latents] == [None, None]
     assert [picture.data for picture in from_latents] == [picture.data for picture in from_seeds]
 
 
 def test_without_a_seed_a_random_one_is_drawn_and_told(client: Client, label_map: Labels) -> None:
-    drawn = [client.synthesize("faces64", label_map).pictures[0] for _ in range(2)]
+    drawn = [client.synthesize("faces64", label_map).images[0] for _ in range(2)]
     assert drawn[0].seed != drawn[1].seed
-    assert client.synthesize("faces64", label_map, seed=drawn[0].seed).pictures[0] == drawn[0]
+    assert client.synthesize("faces64", label_map, seed=drawn[0].seed).images[0] == drawn[0]
 
 
 def test_style_strength_default_is_the_model_s_and_zero_is_not_unset(
     client: Client, label_map: Labels
 ) -> None:
     def blue(strength: float | None) -> int:
-        made = client.synthesize("faces64", label_map, seed=1, style_strength=strength).pictures[0]
+        made = client.synthesize("faces64", label_map, seed=1, style_strength=strength).images[0]
         return int(made.to_numpy()[0, 0, 2])
 
     allowed = client.model("faces64").conditions[0].style_strength
@@ -198,7 +196,7 @@ def test_stream_gives_the_same_pictures_as_the_unary_call(client: Client, label_
     whole = client.synthesize("faces64", label_map, seed=40, number_of_images=16)
     parts = list(client.synthesize_stream("faces64", label_map, seed=40, number_of_images=16))
     assert sorted(part.index for part in parts) == list(range(16))
-    assert {part.index: part.picture for part in parts} == dict(enumerate(whole.pictures))
+    assert {part.index: part.image for part in parts} == dict(enumerate(whole.images))
     assert {part.model_version for part in parts} == {VERSION}
     assert all({stage.image_index for stage in part.timings.stages} == {part.index} for part in parts)
 
@@ -206,7 +204,7 @@ def test_stream_gives_the_same_pictures_as_the_unary_call(client: Client, label_
 def test_stream_sends_what_is_ready_before_what_is_not(repository: Path) -> None:
     slow_then_fast = [[SLOW_ONE_SECOND], [0.0]]
     with (
-        gateway_process(repository, engine_threads=2) as gateway,
+        gateway_process(repository, worker_threads=2) as gateway,
         Client(gateway.address) as client,
     ):
         label_map = np.zeros((4, 4), np.uint8)
@@ -235,15 +233,15 @@ async def test_async_client_does_the_same(client: Client, gateway: GatewayProces
         ]
         assert await other.model("faces64") == client.model("faces64")
         assert [model.name for model in await other.models()] == ["faces64", "slow"]
-    assert [result.pictures for result in results] == [
-        client.synthesize("faces64", label_map, seed=seed).pictures for seed in range(20)
+    assert [result.images for result in results] == [
+        client.synthesize("faces64", label_map, seed=seed).images for seed in range(20)
     ]
-    assert {part.picture for part in streamed} == {result.pictures[0] for result in results[:3]}
+    assert {part.image for part in streamed} == {result.images[0] for result in results[:3]}
 
 
 @pytest.mark.parametrize("form", ["array", "palette_image", "grey_image", "png", "large_array"])
 def test_client_takes_label_maps_in_every_usual_form(client: Client, label_map: Labels, form: str) -> None:
-    palette_image = client.model("faces64").palette.color_picture(label_map)
+    palette_image = client.model("faces64").palette.color_image(label_map)
     file = io.BytesIO()
     palette_image.save(file, "PNG")
     forms: dict[str, LabelMap] = {
@@ -253,5 +251,5 @@ def test_client_takes_label_maps_in_every_usual_form(client: Client, label_map: 
         "png": file.getvalue(),
         "large_array": label_map.repeat(8, axis=0).repeat(8, axis=1),
     }
-    wanted = client.synthesize("faces64", label_map, seed=3).pictures
-    assert client.synthesize("faces64", forms[form], seed=3).pictures == wanted
+    wanted = client.synthesize("faces64", label_map, seed=3).images
+    assert client.synthesize("faces64", forms[form], seed=3).images == wanted

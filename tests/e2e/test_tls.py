@@ -58,7 +58,7 @@ def served_certificate(gateway: GatewayProcess) -> str:
 def test_tls_is_spoken_and_plain_text_is_not(repository: Path, pair: Pair, authority: Authority) -> None:
     with tls_gateway(repository, pair) as gateway:
         with Client(gateway.address, credentials=credentials(authority)) as client:
-            assert client.synthesize("faces64", SMALL, seed=1).pictures
+            assert client.synthesize("faces64", SMALL, seed=1).images
         with Client(gateway.address, timeout=3) as plain, pytest.raises(Unavailable):
             plain.models()
         assert "-cacert ca.crt" in gateway.output

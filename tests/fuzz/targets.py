@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import struct
-import time
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Executor, Future
-from functools import cache, partial
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import grpc
 import numpy as np
@@ -24,26 +22,17 @@ from numpy.typing import NDArray
 from maskweave.v1 import synthesis_pb2 as pb
 from service.codecs.label_map import decode_raw, decode_run_length
 from service.codecs.png import decode_png
-from service.core.admission import Admission
 from service.core.errors import InvalidArgument
 from service.core.limits import LIMITS, Limits
-from service.core.metrics import Metrics
-from service.core.statuses import describe
 from service.rpc.calls import Call
-from service.rpc.edit_servicer import EditServicer
-from service.rpc.paint import PaintSessions
-from service.rpc.servicer import SynthesisServicer
-from service.rpc.status import rich_status
-from service.rpc.style_servicer import StyleServicer
-from service.synthesis.catalogue import build_catalogue
-from service.synthesis.editing import Editor
-from service.synthesis.painting import Painting
-from service.synthesis.style_encoding import StyleEncoder
-from service.synthesis.synthesizer import Synthesizer
+from service.rpc.service import SynthesisService
+from service.rpc.status import describe, rich_status
 from tests.support.fake_engine import EDITOR, ENSEMBLE, OTHER_CONDITIONS, WITH_STYLES, FakeEngine
+from tests.support.service_stack import call_with, service_on
 
 Parsed = TypeVar("Parsed", bound=Message)
 Target = Callable[[bytes], None]
+Method = Callable[[Call], Awaitable[None]]
 
 REFUSALS = frozenset({grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND})
 _SIGNATURE = 8
@@ -116,22 +105,14 @@ def exemplar_repaired(data: bytes) -> None:
 
 def synthesize(data: bytes) -> None:
     """The bytes of a `SynthesizeRequest` for one answer."""
-    request = _parsed(pb.SynthesizeRequest, data)
-    if request is not None:
-        _answered(request)
+    for reply in _answers(_service().synthesize, pb.SynthesizeResponse, data) or ():
+        assert 1 <= len(reply.images) <= LIMITS.max_images
+        assert all(image.data for image in reply.images)
 
 
 def synthesize_stream(data: bytes) -> None:
     """The bytes of a `SynthesizeRequest` for a stream."""
-    request = _parsed(pb.SynthesizeRequest, data)
-    if request is None:
-        return
-
-    async def read(call: Call) -> list[pb.SynthesizeStreamResponse]:
-        return [reply async for reply in _servicer().synthesize_stream(request, call)]
-
-    replies = _answer(read)
-    if replies is not None:
+    if (replies := _answers(_service().synthesize_stream, pb.SynthesizeStreamResponse, data)) is not None:
         assert sorted(reply.index for reply in replies) == list(range(len(replies)))
 
 
@@ -142,16 +123,10 @@ def paint(data: bytes) -> None:
         if (request := _parsed(pb.PaintRequest, each)) is None:
             break
         requests.append(request)
-    frames: list[pb.PaintResponse] = []
-
-    async def session(call: Call) -> bool:
-        async def send(frame: pb.PaintResponse) -> None:
-            frames.append(frame)
-
-        await _sessions().paint(_stream(requests), call, send)
-        return True
-
-    finished = _answer(session)
+    sent: list[bytes] = []
+    messages = [request.SerializeToString() for request in requests]
+    finished = _answer(_service().paint, messages, sent)
+    frames = [pb.PaintResponse.FromString(each) for each in sent]
     sequences = [frame.sequence for frame in frames]
     assert sequences == sorted(set(sequences))
     assert all(frame.image.data for frame in frames)
@@ -163,48 +138,34 @@ def paint(data: bytes) -> None:
 
 def encode_styles(data: bytes) -> None:
     """The bytes of an `EncodeStylesRequest`."""
-    request = _parsed(pb.EncodeStylesRequest, data)
-    if request is not None:
-        reply = _answer(lambda call: _styles().encode_styles(request, call))
-        if reply is not None:
-            assert reply.codes
-            assert all(np.abs(code.values).max() <= LIMITS.max_style_value for code in reply.codes)
+    for reply in _answers(_service().encode_styles, pb.EncodeStylesResponse, data) or ():
+        assert reply.codes
+        assert all(np.abs(code.values).max() <= LIMITS.max_style_value for code in reply.codes)
 
 
 def morph(data: bytes) -> None:
     """The bytes of a `MorphRequest`."""
     request = _parsed(pb.MorphRequest, data)
-    if request is None:
-        return
-
-    async def read(call: Call) -> list[pb.MorphResponse]:
-        return [reply async for reply in _styles().morph(request, call)]
-
-    replies = _answer(read)
+    replies = _answers(_service().morph, pb.MorphResponse, data)
     if replies is not None:
+        assert request is not None
         assert [reply.index for reply in replies] == list(range(request.number_of_frames))
 
 
 def edit(data: bytes) -> None:
     """The bytes of an `EditRequest`."""
-    request = _parsed(pb.EditRequest, data)
-    if request is not None:
-        reply = _answer(lambda call: _edits().edit(request, call))
-        assert reply is None or reply.image.data
+    for reply in _answers(_service().edit, pb.EditResponse, data) or ():
+        assert reply.image.data
 
 
 def list_models(data: bytes) -> None:
     """The bytes of a `ListModelsRequest`."""
-    request = _parsed(pb.ListModelsRequest, data)
-    if request is not None:
-        _answer(lambda call: _servicer().list_models(request, call))
+    _answers(_service().list_models, pb.ListModelsResponse, data)
 
 
 def get_model(data: bytes) -> None:
     """The bytes of a `GetModelRequest`."""
-    request = _parsed(pb.GetModelRequest, data)
-    if request is not None:
-        _answer(lambda call: _servicer().get_model(request, call))
+    _answers(_service().get_model, pb.GetModelResponse, data)
 
 
 TARGETS: Mapping[str, Target] = MappingProxyType(
@@ -282,11 +243,6 @@ def _split(data: bytes) -> Iterator[bytes]:
         position = end
 
 
-async def _stream(requests: Iterable[pb.PaintRequest]) -> AsyncIterator[pb.PaintRequest]:
-    for request in requests:
-        yield request
-
-
 def _parsed(kind: type[Parsed], data: bytes) -> Parsed | None:
     try:
         return kind.FromString(data)
@@ -296,38 +252,37 @@ def _parsed(kind: type[Parsed], data: bytes) -> Parsed | None:
 
 def _answered(request: pb.SynthesizeRequest) -> None:
     """What the engine is given is of the tensors' shapes and types: the fake one checks."""
-    reply = _answer(lambda call: _servicer().synthesize(request, call))
-    if reply is not None:
+    data = request.SerializeToString()
+    for reply in _answers(_service().synthesize, pb.SynthesizeResponse, data) or ():
         assert 1 <= len(reply.images) <= LIMITS.max_images
         assert all(image.data for image in reply.images)
 
 
-def _answer(method: Callable[[Call], Any]) -> Any:
-    async def ask() -> Any:
-        loop = asyncio.get_running_loop()
-        return await method(Call("r-1", time.perf_counter(), loop.time() + 60))
+def _answers(method: Method, kind: type[Parsed], data: bytes) -> list[Parsed] | None:
+    """What a method answers to one message; None if it refuses."""
+    sent: list[bytes] = []
+    return [kind.FromString(each) for each in sent] if _answer(method, [data], sent) else None
+
+
+def _answer(method: Method, messages: Sequence[bytes], sent: list[bytes]) -> bool:
+    """Call a method; whether it ended well. `sent` gets what it answered."""
+
+    async def ask() -> None:
+        call, answers = call_with(*messages)
+        try:
+            await method(call)
+        finally:
+            sent.extend(answers)
 
     _engine().contexts.clear()  # it remembers every request, and a fuzzer makes millions
     try:
-        return _loop().run_until_complete(ask())
+        _loop().run_until_complete(ask())
     except Exception as error:
         if describe(error).code not in REFUSALS:
             raise
         _check_told(error)
-        return None
-
-
-class _AtOnce(Executor):
-    """Runs everything where it is submitted, so that a run can be repeated."""
-
-    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Run it."""
-        future: Future[Any] = Future()
-        try:
-            future.set_result(function(*args, **kwargs))
-        except Exception as error:
-            future.set_exception(error)
-        return future
+        return False
+    return True
 
 
 @cache
@@ -341,31 +296,5 @@ def _engine() -> FakeEngine:
 
 
 @cache
-def _servicer() -> SynthesisServicer:
-    return SynthesisServicer(_synthesizer(), Metrics(), max_message_bytes=2**20)
-
-
-@cache
-def _sessions() -> PaintSessions:
-    begin = partial(Painting.begin, synthesizer=_synthesizer(), codecs=_AtOnce(), limits=_SMALL)
-    return PaintSessions(begin, Metrics(), idle_seconds=60, frame_seconds=60)
-
-
-@cache
-def _styles() -> StyleServicer:
-    catalogue = build_catalogue(_engine().models())
-    encoder = StyleEncoder(_engine(), catalogue, _AtOnce(), Admission(slots=4, room=64), _SMALL)
-    return StyleServicer(encoder, _synthesizer(), Metrics())
-
-
-@cache
-def _edits() -> EditServicer:
-    catalogue = build_catalogue(_engine().models())
-    editor = Editor(_engine(), catalogue, _AtOnce(), Admission(slots=4, room=64), _SMALL)
-    return EditServicer(editor, Metrics())
-
-
-@cache
-def _synthesizer() -> Synthesizer:
-    catalogue = build_catalogue(_engine().models())
-    return Synthesizer(_engine(), catalogue, _AtOnce(), Admission(slots=4, room=64), _SMALL)
+def _service() -> SynthesisService:
+    return service_on(_engine(), capacity=64, limits=_SMALL).service

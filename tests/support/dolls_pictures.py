@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from maskweave_client import Client, Picture, Style
-from service.synthesis.starts import normal_from_seed
+from maskweave_client import Client, GeneratedImage, Style
+from service.synthesis.validation.latents import normal_from_seed
 from tests.support.dolls_pack import LABEL_MAP, SIZE, STYLE_OF_CLASS, STYLES
 from tests.support.small_pack import LATENT_SCALE
 
@@ -29,13 +29,15 @@ HERS = painted((10, 20, 30), (200, 100, 40), (220, 180, 160), (0, 128, 250))
 HIS = painted((90, 90, 90), (40, 40, 40), (120, 80, 60), (60, 30, 20))
 
 
-def seen(picture: Picture, class_id: int, label_map: Pixels = LABEL_MAP) -> tuple[int, ...]:
+def seen(picture: GeneratedImage, class_id: int, label_map: Pixels = LABEL_MAP) -> tuple[int, ...]:
     """The one colour of a class in a picture."""
     colors = np.unique(picture.to_numpy()[label_map == class_id], axis=0)
     assert len(colors) == 1, colors
     return tuple(colors[0].tolist())
 
 
-def make(client: Client, styles: dict[int, Style], seed: int = 1, label_map: Pixels = LABEL_MAP) -> Picture:
+def make(
+    client: Client, styles: dict[int, Style], seed: int = 1, label_map: Pixels = LABEL_MAP
+) -> GeneratedImage:
     """A picture of `dolls` with these styles."""
-    return client.synthesize("dolls", label_map, seed=seed, styles=styles).pictures[0]
+    return client.synthesize("dolls", label_map, seed=seed, styles=styles).images[0]

@@ -5,20 +5,28 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
+from service.core.errors import DeadlineExceeded
 from service.engine.base import (
     Array,
+    Inference,
     InferenceContext,
     InferenceResult,
     ModelInfo,
     ReadinessListener,
     StageTiming,
+    Task,
     TensorSpec,
 )
+from service.engine.tasks import Finished, advance, single
 from service.engine.tensors import check_inputs
+
+T = TypeVar("T")
 
 UINT8, FLOAT32 = np.dtype(np.uint8), np.dtype(np.float32)
 
@@ -128,7 +136,7 @@ EDITOR = ModelInfo(
     parameters={"maskweave.edits": "tiny"},
     steps=("stage",),
 )
-"""What edits pictures of the ensemble's pack."""
+"""What edits images of the ensemble's pack."""
 WITH_STYLES = (STYLED, ENCODER, PRIOR)
 """The ensemble with styles and what stands beside it."""
 
@@ -143,14 +151,30 @@ Behaviour = Callable[[Mapping[str, Array]], Awaitable[None]]
 
 
 class FakeEngine:
-    """Gives pictures whose pixels are all the latent's first number, after `behaviour` has run, and else 1s.
+    """Gives images whose pixels are all the latent's first number, after `behaviour` has run, and else 1s.
 
     Inputs are checked as by other engines; those of styles must also be finite.
+
+    Args:
+        behaviour: Awaited on the event loop in every inference.
+        infos: The models.
+        executor: Where tasks compute; on the event loop itself when None, so that a test can count its turns.
+
+    Attributes:
+        running: Tasks in progress.
+        most_running: The most there were.
+        contexts: That of every inference.
     """
 
-    def __init__(self, behaviour: Behaviour | None = None, infos: Sequence[ModelInfo] = (ENSEMBLE,)) -> None:
+    def __init__(
+        self,
+        behaviour: Behaviour | None = None,
+        infos: Sequence[ModelInfo] = (ENSEMBLE,),
+        executor: Executor | None = None,
+    ) -> None:
         self._behaviour = behaviour
         self._infos = {info.name: info for info in infos}
+        self._executor = executor
         self.running = 0
         self.most_running = 0
         self.contexts: list[InferenceContext] = []
@@ -161,12 +185,33 @@ class FakeEngine:
     def watch(self, listener: ReadinessListener) -> None:
         """Never tells anything."""
 
-    async def close(self) -> None:
+    async def close(self, grace_seconds: float = 0.0) -> None:
         """Nothing to free."""
 
     def models(self) -> Mapping[str, ModelInfo]:
         """The ensembles."""
         return self._infos
+
+    async def run(self, task: Task[T], context: InferenceContext = InferenceContext()) -> T:  # noqa: B008 - frozen
+        """Run a task; it is closed when the call is cancelled or late."""
+        if context.timeout is not None and context.timeout <= 0:
+            raise DeadlineExceeded("The deadline had passed before the work began.")
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+        outcome: InferenceResult | Exception | None = None
+        try:
+            async with asyncio.timeout(context.timeout):
+                while isinstance(step := await self._segment(task, outcome), Inference):
+                    try:
+                        outcome = await self._answer(step, context)
+                    except Exception as error:
+                        outcome = error
+                return step.value
+        except TimeoutError:
+            raise DeadlineExceeded("The deadline passed before the work was done.") from None
+        finally:
+            task.close()
+            self.running -= 1
 
     async def infer(
         self,
@@ -177,19 +222,28 @@ class FakeEngine:
         context: InferenceContext = InferenceContext(),  # noqa: B008 - frozen
     ) -> InferenceResult:
         """Run the behaviour and answer."""
-        info = self._infos[model]
-        assert outputs == [spec.name for spec in info.outputs]
+        wanted = outputs or [spec.name for spec in self._infos[model].outputs]
+        return await self.run(single(Inference(model, inputs, tuple(wanted))), context)
+
+    async def _segment(
+        self, task: Task[T], outcome: InferenceResult | Exception | None
+    ) -> Inference | Finished[T]:
+        if self._executor is None:
+            return advance(task, outcome)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, advance, task, outcome)
+
+    async def _answer(self, inference: Inference, context: InferenceContext) -> InferenceResult:
+        info, inputs = self._infos[inference.model], inference.inputs
+        assert set(inference.outputs) == {spec.name for spec in info.outputs}
         check_inputs(info, inputs)
         assert np.isfinite(inputs.get("GIVEN_STYLES", np.zeros(1))).all()
         self.contexts.append(context)
-        self.running += 1
-        self.most_running = max(self.most_running, self.running)
-        try:
-            await asyncio.sleep(0)
-            if self._behaviour:
-                await self._behaviour(inputs)
-        finally:
-            self.running -= 1
-        first = np.clip(inputs["LATENT"][0, 0], 0, 255) if "IMAGE" in outputs and "LATENT" in inputs else 1
+        await asyncio.sleep(0)
+        if self._behaviour:
+            await self._behaviour(inputs)
+        first = 1.0
+        if "IMAGE" in inference.outputs and "LATENT" in inputs:
+            first = np.clip(inputs["LATENT"][0, 0], 0, 255)
         arrays = {spec.name: np.full((1, *spec.shape), first, spec.dtype) for spec in info.outputs}
-        return InferenceResult(arrays, (StageTiming(f"{model}_stage", 0.001, 0.002, False),))
+        return InferenceResult(arrays, (StageTiming(f"{info.name}_stage", 0.001, 0.002, False),))

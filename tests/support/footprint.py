@@ -13,8 +13,8 @@ from tests.support.gateway_process import GatewayProcess
 _SETTLING_SECONDS = 60.0
 _GAUGES = (
     "maskweave_requests_in_flight",
-    "maskweave_pictures_running",
-    "maskweave_pictures_waiting",
+    "maskweave_images_in_progress",
+    "maskweave_queue_depth",
     "maskweave_event_loop_tasks",
 )
 
@@ -69,8 +69,8 @@ class Footprint:
             threads=len(list((process / "task").iterdir())),
             memory_bytes=_kilobytes(process / "smaps_rollup", "Pss:") * 1024,
             in_flight=samples["maskweave_requests_in_flight"],
-            running=samples["maskweave_pictures_running"],
-            waiting=samples["maskweave_pictures_waiting"],
+            running=samples["maskweave_images_in_progress"],
+            waiting=samples["maskweave_queue_depth"],
             tasks=samples["maskweave_event_loop_tasks"],
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from service.core.keys import KeyEntry, Scope, make_key
+from service.access.keys import KeyEntry, Scope, make_key
 
 
 def write_keys(file: Path, *entries: KeyEntry) -> Path:

@@ -9,7 +9,7 @@ from collections import Counter
 import grpc
 import numpy as np
 
-from maskweave_client import Client, MaskweaveError, Picture
+from maskweave_client import Client, GeneratedImage, MaskweaveError
 from tests.support.gateway_process import GatewayProcess, wait_until
 
 LABEL_MAP = np.kron(np.arange(8, dtype=np.uint8).reshape(2, 4), np.ones((32, 16), np.uint8))
@@ -34,7 +34,7 @@ class Load:
     def __init__(
         self,
         gateway: GatewayProcess,
-        expected: dict[int, Picture],
+        expected: dict[int, GeneratedImage],
         *,
         clients: int = CLIENTS,
         retries: bool = False,
@@ -67,7 +67,8 @@ class Load:
         if self._retries:
             return Client(self._gateway.address, timeout=CALL_SECONDS)
         options = (("grpc.enable_retries", 0), ("grpc.enable_http_proxy", 0))
-        return Client(channel=grpc.insecure_channel(self._gateway.address, options), timeout=CALL_SECONDS)
+        channel = grpc.insecure_channel(self._gateway.address, options)
+        return Client(channel=channel, timeout=CALL_SECONDS, retry=None)
 
     def _ask(self, number: int) -> None:
         seeds = list(self._expected)
@@ -78,7 +79,7 @@ class Load:
                 turn += 1
                 began = time.monotonic()
                 try:
-                    (picture,) = client.synthesize("faces64", LABEL_MAP, seed=seed).pictures
+                    (picture,) = client.synthesize("faces64", LABEL_MAP, seed=seed).images
                     outcome = "right" if picture == self._expected[seed] else "wrong"
                 except MaskweaveError as error:
                     outcome = f"{error.code.name}: {error.reason}"
@@ -87,8 +88,8 @@ class Load:
                 self.outcomes[outcome] += 1
 
 
-def expected_pictures(gateway: GatewayProcess) -> dict[int, Picture]:
+def expected_pictures(gateway: GatewayProcess) -> dict[int, GeneratedImage]:
     """The right pictures of a few seeds, made before anything happens to the service."""
     with Client(gateway.address) as client:
-        pictures = client.synthesize("faces64", LABEL_MAP, seed=0, number_of_images=8).pictures
+        pictures = client.synthesize("faces64", LABEL_MAP, seed=0, number_of_images=8).images
     return {picture.seed or 0: picture for picture in pictures}

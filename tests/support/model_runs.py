@@ -6,11 +6,12 @@ import asyncio
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import pytest
 
 from service.engine.base import Array
-from service.engine.embedded.onnx_model import OnnxModel
+from service.engine.embedded.session import Session
 
 _PATIENCE_SECONDS = 30
 
@@ -45,16 +46,16 @@ class ModelRuns:
         self.inputs: defaultdict[str, list[Mapping[str, Array]]] = defaultdict(list)
         self.before: dict[str, Callable[[], object]] = {}
         self._holds: list[Hold] = []
-        run = OnnxModel.run
+        run = Session.run
 
         def watched(
-            model: OnnxModel, inputs: Mapping[str, Array], outputs: Sequence[str]
+            session: Session, inputs: Mapping[str, Array], outputs: Sequence[str], options: Any = None
         ) -> dict[str, Array]:
-            self.inputs[model.name].append(inputs)
-            self.before.get(model.name, lambda: None)()
-            return run(model, inputs, outputs)
+            self.inputs[session.name].append(inputs)
+            self.before.get(session.name, lambda: None)()
+            return run(session, inputs, outputs, options)
 
-        monkeypatch.setattr(OnnxModel, "run", watched)
+        monkeypatch.setattr(Session, "run", watched)
 
     def count(self, model: str) -> int:
         """How many runs of a model began."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from maskweave_client import Picture
+from maskweave_client import GeneratedImage
 from service.codecs.label_map import resize_nearest
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +45,7 @@ def fitted(file: Path) -> NDArray[np.uint8]:
     return resize_nearest(opened(file), SIDE, SIDE)
 
 
-def assert_same(ours: Picture, theirs: Picture) -> None:
+def assert_same(ours: GeneratedImage, theirs: GeneratedImage) -> None:
     """Bit for bit, or nearly."""
     assert (ours.width, ours.height, ours.seed, ours.format) == (
         theirs.width,

@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 from tritonclient.grpc import model_config_pb2
 
 from service.engine.base import ANY_SIZE, TensorSpec
+from service.engine.diagnostics import Diagnostics
 from service.engine.embedded.model_config import (
     LATEST_VERSION,
     ModelConfig,
@@ -21,7 +22,6 @@ from service.engine.embedded.model_config import (
     WarmupSample,
 )
 from service.engine.embedded.supported import accepted_fields
-from service.engine.findings import Findings
 from service.engine.tensors import DTYPES
 
 _ONNX_PLATFORM = "onnxruntime_onnx"
@@ -31,43 +31,45 @@ _BOOLEANS = {"0": False, "1": True, "false": False, "true": True}
 _MAX_THREADS = 256
 
 
-def read_model_config(file: Path, findings: Findings) -> ModelConfig | None:
+def read_model_config(file: Path, diagnostics: Diagnostics) -> ModelConfig | None:
     """Read the config of the model whose directory holds `file`.
 
     Returns:
-        The config, or None when `findings` got something that makes it unusable.
+        The config, or None when `diagnostics` got something that makes it unusable.
     """
-    message = _parse(file, findings)
+    message = _parse(file, diagnostics)
     if message is None:
         return None
-    reader = _Reader(file, message, findings)
-    before = len(findings.problems)
+    reader = _Reader(file, message, diagnostics)
+    before = len(diagnostics.problems)
     config = reader.read()
-    return config if len(findings.problems) == before else None
+    return config if len(diagnostics.problems) == before else None
 
 
-def _parse(file: Path, findings: Findings) -> Any | None:
+def _parse(file: Path, diagnostics: Diagnostics) -> Any | None:
     try:
         return text_format.Parse(file.read_text(encoding="utf-8"), model_config_pb2.ModelConfig())
     except FileNotFoundError:
-        findings.add(file, "", "the file is missing", "every model directory has a config.pbtxt")
+        diagnostics.add(file, "", "the file is missing", "every model directory has a config.pbtxt")
     except OSError as error:
-        findings.add(file, "", f"cannot be read: {error.strerror}", "a readable file")
+        diagnostics.add(file, "", f"cannot be read: {error.strerror}", "a readable file")
     except UnicodeDecodeError as error:
-        findings.add(file, "", f"is not UTF-8 at byte {error.start}", "a ModelConfig in protobuf text format")
+        diagnostics.add(
+            file, "", f"is not UTF-8 at byte {error.start}", "a ModelConfig in protobuf text format"
+        )
     except text_format.ParseError as error:
         line = f"line {error.GetLine()}" if error.GetLine() else ""
-        findings.add(file, line, str(error), "a ModelConfig in protobuf text format")
+        diagnostics.add(file, line, str(error), "a ModelConfig in protobuf text format")
     return None
 
 
 class _Reader:
     """Turns one parsed message into a `ModelConfig`, noting whatever is wrong on the way."""
 
-    def __init__(self, file: Path, message: Any, findings: Findings) -> None:
+    def __init__(self, file: Path, message: Any, diagnostics: Diagnostics) -> None:
         self._file = file
         self._message = message
-        self._findings = findings
+        self._diagnostics = diagnostics
 
     def read(self) -> ModelConfig:
         message = self._message
@@ -96,7 +98,7 @@ class _Reader:
         )
 
     def _problem(self, field: str, problem: str, allowed: str | Iterable[str]) -> None:
-        self._findings.add(self._file, field, problem, allowed)
+        self._diagnostics.add(self._file, field, problem, allowed)
 
     def _refuse_unsupported(self, message: Message, kind: str, prefix: str = "") -> None:
         accepted = accepted_fields(kind)

@@ -1,164 +1,179 @@
-"""Runs loaded models: through the response cache, on the worker threads, ensembles step by step."""
+"""Runs loaded models on the calling thread: an ensemble step by step, cached stages answered on the way."""
 
 from __future__ import annotations
 
-import itertools
+import logging
+import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple
 
-from service.engine.base import Array, StageTiming
-from service.engine.embedded.age import Age
-from service.engine.embedded.dataflow import PlannedStep
-from service.engine.embedded.ensemble import feed, keep, run_ensemble
+import onnxruntime as ort
+
+from service.engine.base import Array, Inference, InferenceResult, StageTiming
 from service.engine.embedded.loading import LoadedModel, ModelKey
-from service.engine.embedded.onnx_model import OnnxModel
-from service.engine.embedded.response_cache import CacheKey, ResponseCache, cache_key
-from service.engine.embedded.single_flight import SingleFlight
-from service.engine.embedded.workers import Link, Timed, Workers
-from service.engine.tensors import check_inputs
+from service.engine.embedded.response_cache import ResponseCache, cache_key
+from service.engine.embedded.session import Session
+from service.engine.tensors import check_inputs, check_outputs, unknown_model
+from service.engine.workers import CancelToken
+
+_log = logging.getLogger(__name__)
 
 
-class Stage(NamedTuple):
-    """A stage that ran: when its inputs were there (`time.perf_counter`), and how long it took."""
+@dataclass(slots=True)
+class _Call:
+    """One inference on its way.
 
-    arrived: float
-    timing: StageTiming
+    Attributes:
+        token: Says whether anybody waits for it.
+        options: Ends what ONNX Runtime runs for this call alone when nobody waits.
+        timings: Gets an entry for every stage that took part.
+    """
 
+    token: CancelToken
+    options: ort.RunOptions
+    timings: list[StageTiming] = field(default_factory=list)
 
-class _Answer(NamedTuple):
-    outputs: Mapping[str, Array]
-    stages: list[Stage]
+    def interrupt(self) -> None:
+        """From another thread: end the run of ONNX Runtime after the operator it is at."""
+        self.options.terminate = True
 
 
 class Execution:
-    """The models of one repository at work. Belongs to one event loop.
+    """The models of one repository at work. Used by several threads at once.
 
     Args:
         models: Every loaded model; ensembles find their steps here.
-        threads: Models that run at the same time.
         cache_bytes: Bound of the response cache.
     """
 
-    def __init__(self, models: Mapping[ModelKey, LoadedModel], threads: int, cache_bytes: int) -> None:
+    def __init__(self, models: Mapping[ModelKey, LoadedModel], cache_bytes: int) -> None:
         self._models = models
+        self._newest = {name: models[name, version] for name, version in sorted(models)}
+        self.infos = {name: model.info for name, model in self._newest.items()}
         self._cache = ResponseCache(cache_bytes)
-        self._flights: SingleFlight[_Answer] = SingleFlight()
-        instances = {key: model.config.session.instances for key, model in models.items()}
-        self._workers = Workers(threads, {key: count for key, count in instances.items() if count})
+        self._instances = {
+            key: Instances(model.config.session.instances)
+            for key, model in models.items()
+            if model.config.session.instances
+        }
+        # Results that are kept are of use to others: only the end of the engine ends their computation.
+        self._shared_options = ort.RunOptions()
 
-    async def run(
-        self,
-        model: LoadedModel,
-        inputs: Mapping[str, Array],
-        outputs: Sequence[str],
-        age: Age,
-        stages: list[Stage],
-    ) -> Mapping[str, Array]:
-        """Answer one call, from the response cache where the model's config allows.
+    def run(self, inference: Inference, token: CancelToken) -> InferenceResult:
+        """Run the newest version of a model or an ensemble.
 
-        Args:
-            model: What to run.
-            inputs: Arrays that passed `check_inputs`.
-            outputs: The outputs wanted; there may be more in the answer.
-            age: Of the request; the smaller goes first.
-            stages: Gets an entry for every stage that took part.
+        Raises:
+            EngineFailure: A model failed, does not exist, or was given inputs that it does not take.
+            Stopped: Nobody waits any more; looked at before every stage.
         """
-        if not model.config.response_cache:
-            return await self._compute(model, inputs, outputs, age, stages)
+        model = self._newest.get(inference.model)
+        if model is None:
+            raise unknown_model(inference.model, self.infos)
+        check_outputs(model.info, inference.outputs)
+        check_inputs(model.info, inference.inputs)
+        call = _Call(token, ort.RunOptions())
+        token.interrupt = call.interrupt
+        answer = self._answer(model, inference.inputs, inference.outputs, call)
+        _log.debug("inference done", extra={"model": inference.model, "stages": len(call.timings)})
+        return InferenceResult({name: answer[name] for name in inference.outputs}, tuple(call.timings))
+
+    def warm_up(self, model: LoadedModel, inputs: Mapping[str, Array], token: CancelToken) -> None:
+        """Run a version of a model once, and leave the cache empty, so that the next call runs it again.
+
+        Raises:
+            EngineFailure: The model failed, or does not take these inputs.
+        """
+        check_inputs(model.info, inputs)
+        self._answer(model, inputs, model.output_names, _Call(token, ort.RunOptions()))
+        self._cache.clear()
+
+    def interrupt(self) -> None:
+        """End what runs and is kept for others; the engine is going down."""
+        self._shared_options.terminate = True
+
+    def _answer(
+        self, model: LoadedModel, inputs: Mapping[str, Array], outputs: Sequence[str], call: _Call
+    ) -> Mapping[str, Array]:
+        """The outputs of one model and perhaps others; from the cache where the config allows."""
         arrived = time.perf_counter()
-        key = cache_key(*model.key, inputs)
-        kept = self._cache.get(key)
-        if kept is None:
-            answer, joined = await self._flights.run(key, partial(self._fill, key, model, inputs, age))
-            kept = answer.outputs
-            if not joined:
-                stages += answer.stages
-                return kept
-        waited = time.perf_counter() - arrived
-        stages.append(Stage(arrived, StageTiming(model.config.name, waited, 0.0, cached=True)))
-        return kept
+        if not model.config.response_cache:
+            return self._compute(model, inputs, outputs, call, arrived)
+        # Every output is computed, for whoever asks next may want others.
+        shared = _Call(call.token, self._shared_options, call.timings)
+        compute = partial(self._compute, model, inputs, model.output_names, shared, arrived)
+        found, kept = self._cache.get_or_compute(cache_key(*model.key, inputs), compute, call.token)
+        if kept:
+            waited = time.perf_counter() - arrived
+            call.timings.append(StageTiming(model.config.name, waited, 0.0, cached=True))
+        return found
 
-    async def warm_up(self, model: LoadedModel, inputs: Mapping[str, Array]) -> None:
-        """Run a model once, and leave the cache empty, so that the next call runs it again."""
-        await self.run(model, inputs, model.output_names, Age(0, 0), [])
-        self._cache.clear()
-
-    async def close(self) -> None:
-        """Wait for the work that runs and end the threads; no call may be in progress."""
-        await self._workers.close()
-        self._cache.clear()
-
-    async def _fill(
-        self, key: CacheKey, model: LoadedModel, inputs: Mapping[str, Array], age: Age
-    ) -> _Answer:
-        """Compute every output, for whoever asks next may want others, and keep them."""
-        stages: list[Stage] = []
-        outputs = await self._compute(model, inputs, model.output_names, age, stages)
-        self._cache.put(key, outputs)
-        return _Answer(outputs, stages)
-
-    async def _compute(
+    def _compute(
         self,
         model: LoadedModel,
         inputs: Mapping[str, Array],
         outputs: Sequence[str],
-        age: Age,
-        stages: list[Stage],
+        call: _Call,
+        arrived: float,
     ) -> Mapping[str, Array]:
-        runner = model.runner
-        if isinstance(runner, OnnxModel):
-            timed = await self._workers.run(model.key, age, partial(runner.run, inputs, outputs))
-            stages.append(_stage(model, timed))
-            return timed.value
-
-        async def run_step(step: PlannedStep, given: Mapping[str, Array]) -> Mapping[str, Array]:
-            return await self._run_step(step, given, age, stages)
-
-        async def run_chain(steps: Sequence[PlannedStep], tensors: dict[str, Array]) -> None:
-            await self._run_chain(steps, tensors, age, stages)
-
-        tensors = await run_ensemble(runner, inputs, run_step, run_chain)
+        call.token.check()
+        if isinstance(model.runner, Session):
+            return self._run_session(model, model.runner, inputs, outputs, call, arrived)
+        tensors = dict(inputs)
+        for step in model.runner.steps:
+            stage = self._models[step.model, step.version]
+            given = {name: tensors[tensor] for name, tensor in step.inputs.items()}
+            if step.checked:
+                check_inputs(stage.info, given)
+            written = self._answer(stage, given, list(step.outputs), call)
+            for name, tensor in step.outputs.items():
+                tensors[tensor] = written[name]
         return {name: tensors[name] for name in model.output_names}
 
-    async def _run_step(
-        self, step: PlannedStep, inputs: Mapping[str, Array], age: Age, stages: list[Stage]
+    def _run_session(
+        self,
+        model: LoadedModel,
+        session: Session,
+        inputs: Mapping[str, Array],
+        outputs: Sequence[str],
+        call: _Call,
+        arrived: float,
     ) -> Mapping[str, Array]:
-        model = self._models[step.model, step.version]
-        # Sizes that the configs leave open are known only now.
-        check_inputs(model.info, inputs)
-        return await self.run(model, inputs, tuple(step.outputs), age, stages)
-
-    async def _run_chain(
-        self, steps: Sequence[PlannedStep], tensors: dict[str, Array], age: Age, stages: list[Stage]
-    ) -> None:
-        """Run steps one after the other; those that no cache and no ensemble answers stay on one thread."""
-        for computes, group in itertools.groupby(steps, key=self._computes):
-            if computes:
-                chained = list(group)
-                links = [
-                    Link((step.model, step.version), partial(self._link, step, tensors)) for step in chained
-                ]
-                for step, timed in zip(chained, await self._workers.run_chain(links, age), strict=True):
-                    stages.append(_stage(self._models[step.model, step.version], timed))
-            else:
-                for step in group:
-                    keep(step, await self._run_step(step, feed(step, tensors), age, stages), tensors)
-
-    def _computes(self, step: PlannedStep) -> bool:
-        model = self._models[step.model, step.version]
-        return isinstance(model.runner, OnnxModel) and not model.config.response_cache
-
-    def _link(self, step: PlannedStep, tensors: dict[str, Array]) -> None:
-        """On a thread: one step of a chain. Nobody else reads the tensors until the chain has ended."""
-        model = self._models[step.model, step.version]
-        assert isinstance(model.runner, OnnxModel)
-        inputs = feed(step, tensors)
-        check_inputs(model.info, inputs)
-        keep(step, model.runner.run(inputs, tuple(step.outputs)), tensors)
+        instances = self._instances.get(model.key)
+        if instances is not None:
+            instances.acquire(call.token)
+        try:
+            began = time.perf_counter()
+            results = session.run(inputs, outputs, call.options)
+            ended = time.perf_counter()
+        finally:
+            if instances is not None:
+                instances.release()
+        call.timings.append(StageTiming(model.config.name, began - arrived, ended - began, cached=False))
+        return results
 
 
-def _stage(model: LoadedModel, timed: Timed[Any]) -> Stage:
-    timing = StageTiming(model.config.name, timed.queue_seconds, timed.compute_seconds, cached=False)
-    return Stage(timed.submitted, timing)
+class Instances:
+    """Bounds the runs of one model at the same time."""
+
+    def __init__(self, count: int) -> None:
+        self._changed = threading.Condition()
+        self._free = count
+
+    def acquire(self, token: CancelToken) -> None:
+        """Take an instance, when one is free.
+
+        Raises:
+            Stopped: Nobody waits for the run any more.
+        """
+        with self._changed:
+            token.wait_for(self._changed, lambda: self._free > 0)
+            self._free -= 1
+
+    def release(self) -> None:
+        """Give it back."""
+        with self._changed:
+            self._free += 1
+            # All, not one: the one might be leaving because its caller left.
+            self._changed.notify_all()

@@ -6,16 +6,17 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from service.engine.base import ModelInfo
-from service.engine.embedded.dataflow import EnsemblePlan, check_nesting, plan_ensemble
+from service.engine.diagnostics import Diagnostics
 from service.engine.embedded.model_config import ModelConfig
-from service.engine.embedded.onnx_model import OnnxModel
 from service.engine.embedded.repository import ModelEntry, Repository, read_repository
-from service.engine.findings import Findings
+from service.engine.embedded.session import Session
+from service.engine.embedded.stages import EnsemblePlan, check_nesting, plan_ensemble
+from service.engine.workers import CancelToken, Workers
 
 _log = logging.getLogger(__name__)
 
@@ -31,13 +32,13 @@ class LoadedModel:
         config: Its config.
         version: Its version.
         info: What callers are told of it.
-        runner: The ONNX model, or the plan of an ensemble.
+        runner: The session of an ONNX model, or the plan of an ensemble.
     """
 
     config: ModelConfig
     version: int
     info: ModelInfo
-    runner: OnnxModel | EnsemblePlan
+    runner: Session | EnsemblePlan
 
     @property
     def key(self) -> ModelKey:
@@ -50,35 +51,30 @@ class LoadedModel:
         return tuple(spec.name for spec in self.config.outputs)
 
 
-async def load_models(root: Path, threads: int) -> Mapping[ModelKey, LoadedModel]:
+async def load_models(root: Path, workers: Workers, threads: int) -> Mapping[ModelKey, LoadedModel]:
     """Load every model of the repository at `root`, several at a time.
 
     Args:
         root: The model repository.
-        threads: Models loaded at the same time; also the threads of one operator when a config
-            does not say.
+        workers: The threads to load on.
+        threads: Threads of one operator when a config does not say.
 
     Raises:
         RepositoryError: Names every problem in the configs and the graphs or, when these are
             sound, every problem of the model files.
     """
-    findings = Findings()
-    repository, plans = await asyncio.to_thread(_read, root, findings)
-    findings.raise_if_any()
-    loop = asyncio.get_running_loop()
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="load")
-    try:
-        opened = await asyncio.gather(
-            *(
-                loop.run_in_executor(pool, _open, entry, version, threads, findings)
-                for entry in repository.entries.values()
-                if not entry.config.is_ensemble
-                for version in entry.versions
-            )
+    diagnostics = Diagnostics()
+    repository, plans = await workers.run(lambda _: _read(root, diagnostics))
+    diagnostics.raise_if_any()
+    opened = await asyncio.gather(
+        *(
+            workers.run(partial(_open, entry, version, threads, diagnostics))
+            for entry in repository.entries.values()
+            if not entry.config.is_ensemble
+            for version in entry.versions
         )
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-    findings.raise_if_any()
+    )
+    diagnostics.raise_if_any()
     models = [model for model in opened if model is not None]
     for name, plan in plans.items():
         entry = repository.entries[name]
@@ -92,38 +88,42 @@ def check_configs(root: Path) -> None:
     Raises:
         RepositoryError: Names every problem in the configs and the graphs.
     """
-    findings = Findings()
-    _read(root, findings)
-    findings.raise_if_any()
+    diagnostics = Diagnostics()
+    _read(root, diagnostics)
+    diagnostics.raise_if_any()
 
 
-def _read(root: Path, findings: Findings) -> tuple[Repository, dict[str, EnsemblePlan]]:
-    repository = read_repository(root, findings)
+def _read(root: Path, diagnostics: Diagnostics) -> tuple[Repository, dict[str, EnsemblePlan]]:
+    repository = read_repository(root, diagnostics)
     plans = {
         name: plan
         for name, entry in repository.entries.items()
         if entry.config.is_ensemble
-        and (plan := plan_ensemble(entry.config, repository, findings)) is not None
+        and (plan := plan_ensemble(entry.config, repository, diagnostics)) is not None
     }
-    check_nesting(repository.entries, findings)
+    check_nesting(repository.entries, diagnostics)
     return repository, plans
 
 
-def _open(entry: ModelEntry, version: int, threads: int, findings: Findings) -> LoadedModel | None:
+def _open(
+    entry: ModelEntry, version: int, threads: int, diagnostics: Diagnostics, _: CancelToken
+) -> LoadedModel | None:
     began = time.perf_counter()
     config, file = entry.config, entry.versions[version]
     try:
-        model = OnnxModel(file, config, threads)
+        session = Session(file, config, threads)
     except Exception as error:  # ONNX Runtime's exceptions have no common base
-        findings.add(file, "", f"cannot be loaded: {error}", "an ONNX model that this ONNX Runtime supports")
+        diagnostics.add(
+            file, "", f"cannot be loaded: {error}", "an ONNX model that this ONNX Runtime supports"
+        )
         return None
-    model.check(findings)
+    session.check(diagnostics)
     facts = {"model": config.name, "version": version, "seconds": round(time.perf_counter() - began, 3)}
     _log.info("model loaded", extra=facts)
-    return _loaded(config, version, model)
+    return _loaded(config, version, session)
 
 
-def _loaded(config: ModelConfig, version: int, runner: OnnxModel | EnsemblePlan) -> LoadedModel:
+def _loaded(config: ModelConfig, version: int, runner: Session | EnsemblePlan) -> LoadedModel:
     info = ModelInfo(
         name=config.name,
         version=version,

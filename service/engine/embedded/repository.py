@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from service.engine.diagnostics import Diagnostics
 from service.engine.embedded.config_reader import read_model_config
 from service.engine.embedded.model_config import ModelConfig, VersionPolicy
-from service.engine.findings import Findings
 
 CONFIG_FILE = "config.pbtxt"
 _VERSION = re.compile(r"[1-9][0-9]*")
@@ -48,51 +48,51 @@ class Repository:
     entries: Mapping[str, ModelEntry]
 
 
-def read_repository(root: Path, findings: Findings) -> Repository:
+def read_repository(root: Path, diagnostics: Diagnostics) -> Repository:
     """Read every model below `root`.
 
     Args:
         root: The repository: one directory per model. Files and hidden directories are passed over.
-        findings: Gets every problem; models with one are left out of the result.
+        diagnostics: Gets every problem; models with one are left out of the result.
     """
     try:
         directories = sorted(
             path for path in root.iterdir() if path.is_dir() and not path.name.startswith((".", "_"))
         )
     except OSError as error:
-        findings.add(
+        diagnostics.add(
             root, "", f"cannot be read: {error.strerror}", "a directory with one directory per model"
         )
         return Repository(frozenset(), {})
     if not directories:
-        findings.add(root, "", "holds no models", "a directory with one directory per model")
+        diagnostics.add(root, "", "holds no models", "a directory with one directory per model")
     entries: dict[str, ModelEntry] = {}
     for directory in directories:
-        config = read_model_config(directory / CONFIG_FILE, findings)
-        versions = _versions(directory, config, findings) if config else {}
+        config = read_model_config(directory / CONFIG_FILE, diagnostics)
+        versions = _versions(directory, config, diagnostics) if config else {}
         if config and versions:
             entries[config.name] = ModelEntry(config, versions)
     return Repository(frozenset(path.name for path in directories), entries)
 
 
-def _versions(directory: Path, config: ModelConfig, findings: Findings) -> dict[int, Path]:
+def _versions(directory: Path, config: ModelConfig, diagnostics: Diagnostics) -> dict[int, Path]:
     """The versions that the policy chooses, with what each loads; empty when something is wrong."""
     present: list[int] = []
     for path in directory.iterdir():
         if path.is_dir() and _VERSION.fullmatch(path.name):
             present.append(int(path.name))
         elif path.is_dir() and _DIGITS.fullmatch(path.name):
-            findings.add(path, "", "is not a version", "a positive integer without leading zeros")
+            diagnostics.add(path, "", "is not a version", "a positive integer without leading zeros")
             return {}
     if not present:
         allowed = "a directory named 1, 2, ... for each version (an ensemble's is empty)"
-        findings.add(directory, "", "has no version", allowed)
+        diagnostics.add(directory, "", "has no version", allowed)
         return {}
     chosen = _chosen(config.version_policy, sorted(present))
     missing = [version for version in chosen if version not in present]
     if missing:
         problem = f"there is no version {', '.join(map(str, missing))}"
-        findings.add(config.file, "version_policy.specific.versions", problem, map(str, sorted(present)))
+        diagnostics.add(config.file, "version_policy.specific.versions", problem, map(str, sorted(present)))
         return {}
     files = {version: directory / str(version) for version in chosen}
     if config.is_ensemble:
@@ -101,7 +101,7 @@ def _versions(directory: Path, config: ModelConfig, findings: Findings) -> dict[
     absent = [path for path in files.values() if not path.is_file()]
     for path in absent:
         allowed = f"the model file, named by default_model_filename ({config.model_filename!r})"
-        findings.add(path, "", "the file is missing", allowed)
+        diagnostics.add(path, "", "the file is missing", allowed)
     return {} if absent else files
 
 

@@ -1,14 +1,17 @@
-"""Keeps outputs of models for inputs that come again: a cache bounded in bytes."""
+"""Answers repeated inputs of a model without running it: a cache bounded in bytes, with single flight."""
 
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 
 import numpy as np
+from cachetools import LRUCache
 
+from service.core.errors import EngineFailure
 from service.engine.base import Array
+from service.engine.workers import CancelToken, Stopped
 
 CacheKey = tuple[str, int, bytes]
 """Model, version, and digest of the inputs."""
@@ -29,13 +32,28 @@ def cache_key(model: str, version: int, inputs: Mapping[str, Array]) -> CacheKey
     return model, version, digest.digest()
 
 
+class _Flight:
+    """A computation in progress, for whoever asks for the same meanwhile."""
+
+    __slots__ = ("ended", "error", "outputs")
+
+    def __init__(self) -> None:
+        self.ended = False
+        self.outputs: Mapping[str, Array] | None = None
+        self.error: Exception | None = None
+
+
 class ResponseCache:
-    """Least recently used outputs go first when there are more than `max_bytes`."""
+    """Outputs of models by their inputs; the least recently used go first. Used by several threads.
+
+    Args:
+        max_bytes: Bound of all arrays together; with 0 only calls that overlap in time share a run.
+    """
 
     def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._bytes = 0
-        self._entries: OrderedDict[CacheKey, Mapping[str, Array]] = OrderedDict()
+        self._changed = threading.Condition()  # guards the rest
+        self._entries: LRUCache[CacheKey, Mapping[str, Array]] = LRUCache(max_bytes, getsizeof=_nbytes)
+        self._flights: dict[CacheKey, _Flight] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -43,31 +61,59 @@ class ResponseCache:
     @property
     def nbytes(self) -> int:
         """Bytes of all arrays kept; never more than the bound."""
-        return self._bytes
+        return int(self._entries.currsize)
 
-    def get(self, key: CacheKey) -> Mapping[str, Array] | None:
-        """The outputs kept for `key`, which become the most recently used."""
-        outputs = self._entries.get(key)
-        if outputs is not None:
-            self._entries.move_to_end(key)
-        return outputs
+    def get_or_compute(
+        self, key: CacheKey, compute: Callable[[], Mapping[str, Array]], token: CancelToken
+    ) -> tuple[Mapping[str, Array], bool]:
+        """The outputs for `key`: kept ones, those of an identical call in progress, or newly computed ones.
 
-    def put(self, key: CacheKey, outputs: Mapping[str, Array]) -> None:
-        """Keep `outputs`, unless they alone are more than the bound."""
-        size = _nbytes(outputs)
-        if size > self._max_bytes:
-            return
-        replaced = self._entries.pop(key, None)
-        self._bytes += size - (_nbytes(replaced) if replaced is not None else 0)
-        self._entries[key] = outputs
-        while self._bytes > self._max_bytes:
-            _, evicted = self._entries.popitem(last=False)
-            self._bytes -= _nbytes(evicted)
+        Args:
+            key: From `cache_key`.
+            compute: Called on this thread, by one call per key at a time.
+            token: Of this call, which may have to wait for another. If nobody waits for that other call
+                any more, this one computes.
+
+        Returns:
+            The outputs, and whether they came without computing.
+
+        Raises:
+            Stopped: Nobody waits for this call any more.
+            EngineFailure: The identical call in progress failed.
+            Exception: Whatever `compute` raised. Nothing of it is kept.
+        """
+        with self._changed:
+            while (flight := self._flights.get(key)) is not None:
+                token.wait_for(self._changed, lambda flight=flight: flight.ended)  # type: ignore[misc]
+                if flight.outputs is not None:
+                    return flight.outputs, True
+                if flight.error is not None:
+                    raise EngineFailure(str(flight.error)) from flight.error
+                # Nobody waited for that call any more: try again, and compute if nobody else does by now.
+            kept = self._entries.get(key)
+            if kept is not None:
+                return kept, True
+            flight = self._flights[key] = _Flight()
+        try:
+            flight.outputs = compute()
+        except Stopped:
+            raise
+        except Exception as error:
+            flight.error = error
+            raise
+        finally:
+            with self._changed:
+                flight.ended = True
+                del self._flights[key]
+                if flight.outputs is not None and _nbytes(flight.outputs) <= self._entries.maxsize:
+                    self._entries[key] = flight.outputs
+                self._changed.notify_all()
+        return flight.outputs, False
 
     def clear(self) -> None:
-        """Forget everything."""
-        self._entries.clear()
-        self._bytes = 0
+        """Forget everything kept."""
+        with self._changed:
+            self._entries.clear()
 
 
 def _nbytes(outputs: Mapping[str, Array]) -> int:

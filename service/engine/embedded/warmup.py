@@ -1,33 +1,60 @@
-"""Makes the inputs of warm-up requests."""
+"""Runs the warm-up requests of the configs, so that an engine that is ready is warm."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from service.core.errors import MaskweaveError
 from service.engine.base import Array
+from service.engine.diagnostics import Diagnostics
+from service.engine.embedded.execution import Execution
+from service.engine.embedded.loading import LoadedModel
 from service.engine.embedded.model_config import ModelConfig, WarmupSample
-from service.engine.findings import Findings
+from service.engine.workers import CancelToken
 
 _SEED = 0
 
 
-def warmup_inputs(config: ModelConfig, sample: WarmupSample, findings: Findings) -> dict[str, Array] | None:
+def warm_up(
+    execution: Execution, models: Iterable[LoadedModel], diagnostics: Diagnostics, token: CancelToken
+) -> None:
+    """Run every warm-up request of every model on the calling thread, one after the other.
+
+    What is wrong with a request, or fails, goes to `diagnostics`.
+    """
+    for model in models:
+        for index, sample in enumerate(model.config.warmups):
+            inputs = _inputs(model.config, sample, diagnostics)
+            if inputs is None:
+                continue
+            try:
+                for _ in range(sample.count):
+                    execution.warm_up(model, inputs, token)
+            except MaskweaveError as error:
+                problem = f"{sample.name!r} failed: {error}"
+                diagnostics.add(
+                    model.config.file, f"model_warmup[{index}]", problem, "a request that succeeds"
+                )
+
+
+def _inputs(config: ModelConfig, sample: WarmupSample, diagnostics: Diagnostics) -> dict[str, Array] | None:
     """The arrays of one warm-up request.
 
     Returns:
         An array per input, or None when a data file is missing or of the wrong size, which
-        goes to `findings`.
+        goes to `diagnostics`.
     """
     arrays: dict[str, Array | None] = {}
     for item in sample.inputs:
         name, dtype = item.spec.name, item.spec.dtype
         shape = (sample.batch_size, *item.spec.shape) if config.max_batch_size else item.spec.shape
         if item.file is not None:
-            arrays[name] = _read(item.file, shape, dtype, findings)
+            arrays[name] = _read(item.file, shape, dtype, diagnostics)
         elif item.source == "zero":
             arrays[name] = np.zeros(shape, dtype)
         else:
@@ -36,16 +63,16 @@ def warmup_inputs(config: ModelConfig, sample: WarmupSample, findings: Findings)
     return complete if len(complete) == len(arrays) else None
 
 
-def _read(file: Path, shape: tuple[int, ...], dtype: np.dtype[Any], findings: Findings) -> Array | None:
+def _read(file: Path, shape: tuple[int, ...], dtype: np.dtype[Any], diagnostics: Diagnostics) -> Array | None:
     expected = math.prod(shape) * dtype.itemsize
     allowed = f"{expected} bytes of raw data, {dtype} {list(shape)}"
     try:
         data = file.read_bytes()
     except OSError as error:
-        findings.add(file, "", f"cannot be read: {error.strerror}", allowed)
+        diagnostics.add(file, "", f"cannot be read: {error.strerror}", allowed)
         return None
     if len(data) != expected:
-        findings.add(file, "", f"holds {len(data)} bytes", allowed)
+        diagnostics.add(file, "", f"holds {len(data)} bytes", allowed)
         return None
     return np.frombuffer(data, dtype).reshape(shape)
 

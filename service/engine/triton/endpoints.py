@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from tritonclient.grpc import aio
 from tritonclient.utils import InferenceServerException
 
-from service.core.errors import EngineUnreachable, RepositoryError, Unavailable
+from service.core.errors import EngineUnreachable, ModelNotReady, Unavailable
 from service.engine.base import ModelInfo
+from service.engine.diagnostics import Diagnostics
+from service.engine.triton.failures import failure_of
 from service.engine.triton.inspection import QUESTION_SECONDS, differences, inspect_models, is_silent
 
 _log = logging.getLogger(__name__)
@@ -20,7 +22,7 @@ _PROBE_SECONDS = 1.0
 _PROBE_SECONDS_WHILE_AWAY = 0.25
 _RETRY_SECONDS = 1.0
 
-# Pictures decide how large messages are, not the channel. A server that restarts is found again within two
+# Images decide how large messages are, not the channel. A server that restarts is found again within two
 # seconds, and a name that leads to several servers is used evenly. Keepalive finds peers behind a dead
 # network.
 _CHANNEL_ARGUMENTS: list[tuple[str, int | str]] = [
@@ -44,26 +46,29 @@ class Endpoint:
     Attributes:
         url: As configured, for example `dns:///triton:8001`.
         client: Its channel.
-        ready: Whether it answers and has the models that it should have.
+        ready: Whether it answers and has models that it should have.
+        missing: Models that it should have and that cannot be called there, by name, each with the reason.
+        diagnostic: Why it is not ready, or which of its models are not; empty when all is well.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.client = aio.InferenceServerClient(url, channel_args=_CHANNEL_ARGUMENTS)
         self.ready = False
-        self.complaint = ""
-        self._suspected = asyncio.Event()
+        self.missing: Mapping[str, str] = {}
+        self.diagnostic = ""
+        self._unhealthy = asyncio.Event()
 
-    def suspect(self) -> None:
+    def mark_unhealthy(self) -> None:
         """Have it looked at now, because a call to it failed."""
-        self._suspected.set()
+        self._unhealthy.set()
 
     async def pause(self) -> None:
         """Wait until it is time to look at it again."""
-        self._suspected.clear()
+        self._unhealthy.clear()
         try:
             async with asyncio.timeout(_PROBE_SECONDS if self.ready else _PROBE_SECONDS_WHILE_AWAY):
-                await self._suspected.wait()
+                await self._unhealthy.wait()
         except TimeoutError:
             return
 
@@ -107,24 +112,29 @@ class Endpoints:
                 while not self._expected:
                     await self._look_for_models()
         except TimeoutError:
-            complaints = "; ".join(f"{endpoint.url}: {endpoint.complaint}" for endpoint in self._endpoints)
+            reasons = "; ".join(f"{endpoint.url}: {endpoint.diagnostic}" for endpoint in self._endpoints)
             raise EngineUnreachable(
-                f"No inference server was ready within {timeout:g} s ({complaints})."
+                f"No inference server was ready within {timeout:g} s ({reasons})."
             ) from None
         self._watches = [asyncio.create_task(self._watch(endpoint)) for endpoint in self._endpoints]
         return self._expected
 
-    def pick(self, other_than: Endpoint | None = None) -> Endpoint:
-        """The ready endpoint whose turn it is; not `other_than`, unless it is the only one.
+    def pick(self, model: str, other_than: Endpoint | None = None) -> Endpoint:
+        """The ready endpoint with this model whose turn it is; not `other_than`, unless it is the only one.
 
         Raises:
-            EngineUnreachable: None is ready.
+            EngineUnreachable: No endpoint is ready.
+            ModelNotReady: None of those that are ready has the model.
         """
         ready = [endpoint for endpoint in self._endpoints if endpoint.ready]
-        ready = [endpoint for endpoint in ready if endpoint is not other_than] or ready
         if not ready:
             raise EngineUnreachable("No inference server is ready.", retry_after_seconds=_RETRY_SECONDS)
-        return ready[next(self._turns) % len(ready)]
+        having = [endpoint for endpoint in ready if model not in endpoint.missing]
+        if not having:
+            message = f"{model} is not ready on the inference server."
+            raise ModelNotReady(message, retry_after_seconds=_RETRY_SECONDS)
+        having = [endpoint for endpoint in having if endpoint is not other_than] or having
+        return having[next(self._turns) % len(having)]
 
     async def close(self) -> None:
         """Stop watching and close the channels."""
@@ -138,15 +148,17 @@ class Endpoints:
     async def _look_for_models(self) -> None:
         for endpoint in self._endpoints:
             try:
-                self._expected = await self._inspect(endpoint)
+                found, diagnostics = await self._inspect(endpoint)
+                diagnostics.raise_if_any()
             except Unavailable as error:
-                endpoint.complaint = str(error)
+                endpoint.diagnostic = str(error)
             else:
+                self._expected = found
                 endpoint.ready = True
                 return
         await asyncio.sleep(_PROBE_SECONDS_WHILE_AWAY)
 
-    async def _inspect(self, endpoint: Endpoint) -> Mapping[str, ModelInfo]:
+    async def _inspect(self, endpoint: Endpoint) -> tuple[Mapping[str, ModelInfo], Diagnostics]:
         """Its models; `Unavailable` when it does not answer or is not ready."""
         client = endpoint.client
         try:
@@ -160,42 +172,85 @@ class Endpoints:
 
     async def _watch(self, endpoint: Endpoint) -> None:
         while True:
-            complaint = await self._complaint(endpoint)
-            before, endpoint.ready = self.ready, not complaint
-            if complaint != endpoint.complaint:
-                endpoint.complaint = complaint
-                self._report(endpoint)
+            before = self.ready
+            try:
+                missing = await (self._missing if endpoint.ready else self._missing_on_return)(endpoint)
+                endpoint.ready, endpoint.missing = True, missing
+                diagnostic = "; ".join(missing.values())
+            except Unavailable as error:
+                endpoint.ready, endpoint.missing = False, {}
+                diagnostic = str(error)
+            if diagnostic != endpoint.diagnostic:
+                endpoint.diagnostic = diagnostic
+                _report(endpoint)
             if self.ready != before:
                 self._on_change(self.ready)
             await endpoint.pause()
 
-    async def _complaint(self, endpoint: Endpoint) -> str:
-        """Why an endpoint cannot be used; empty when it can."""
-        try:
-            if endpoint.ready:
-                return await self._complaint_of_ready(endpoint.client)
-            changed = differences(self._expected, await self._inspect(endpoint))
-        except (Unavailable, RepositoryError) as error:
-            return str(error)
-        # The catalogue was made of the models there were at start, and callers have been told of it.
-        return f"{'; '.join(changed)}: restart the gateway to serve them" if changed else ""
+    async def _missing_on_return(self, endpoint: Endpoint) -> Mapping[str, str]:
+        """What lacks on an endpoint that has been away; `Unavailable` when it cannot be used."""
+        found, _ = await self._inspect(endpoint)
+        changed = differences(self._expected, found)
+        if changed:
+            # The model registry was made of the models there were at start; callers have been told of it.
+            raise Unavailable(f"{'; '.join(changed.values())}: restart the gateway to serve them")
+        return self._usable(
+            {name: _not_ready(info) for name, info in self._expected.items() if name not in found}
+        )
 
-    async def _complaint_of_ready(self, client: aio.InferenceServerClient) -> str:
+    async def _missing(self, endpoint: Endpoint) -> Mapping[str, str]:
+        """What lacks on an endpoint that is ready; `Unavailable` when it cannot be used any more.
+
+        Each model is asked for, not the server: Triton calls itself not ready while any model of any kind is
+        being loaded or unloaded, and answers for the others all the same.
+        """
+        missing: dict[str, str] = {}
         try:
-            if not await client.is_server_ready(client_timeout=QUESTION_SECONDS):
-                return "it is not ready"
-            for info in self._expected.values():
-                version = str(info.version)
-                if not await client.is_model_ready(info.name, version, client_timeout=QUESTION_SECONDS):
-                    return f"{info.name} version {version} is not ready"
+            for name, info in self._expected.items():
+                if not await _is_ready(endpoint.client, info):
+                    missing[name] = _not_ready(info)
+            returned = endpoint.missing.keys() - missing.keys()
+            if returned:
+                # What is there again may be another model by the same name.
+                found, _ = await inspect_models(endpoint.client, endpoint.url, self._names)
+                changed = differences(self._expected, found)
+                for name in sorted(returned):
+                    if name in changed:
+                        missing[name] = f"{changed[name]}: restart the gateway to serve it"
+                    elif name not in found:
+                        missing[name] = endpoint.missing[name]
         except InferenceServerException as error:
-            return f"it does not answer: {error.message()}"
-        return ""
+            raise Unavailable(f"it does not answer: {error.message()}") from error
+        return self._usable(missing)
 
-    def _report(self, endpoint: Endpoint) -> None:
-        if endpoint.ready:
-            _log.info("inference server ready", extra={"url": endpoint.url})
-        else:
-            _log.warning(
-                "inference server not ready", extra={"url": endpoint.url, "reason": endpoint.complaint}
-            )
+    def _usable(self, missing: Mapping[str, str]) -> Mapping[str, str]:
+        """`missing`, unless nothing is left that a caller could ask for."""
+        steps = {step for info in self._expected.values() for step in info.steps}
+        if missing.keys() >= self._expected.keys() - steps:
+            raise Unavailable("; ".join(missing.values()))
+        return missing
+
+
+async def _is_ready(client: aio.InferenceServerClient, info: ModelInfo) -> bool:
+    try:
+        ready = await client.is_model_ready(info.name, str(info.version), client_timeout=QUESTION_SECONDS)
+    except InferenceServerException as error:
+        if isinstance(failure_of(error, info.name, 0.0), ModelNotReady):
+            return False
+        raise
+    return bool(ready)
+
+
+def _not_ready(info: ModelInfo) -> str:
+    return f"{info.name} version {info.version} is not ready"
+
+
+def _report(endpoint: Endpoint) -> None:
+    if not endpoint.ready:
+        facts = {"url": endpoint.url, "reason": endpoint.diagnostic}
+        _log.warning("inference server not ready", extra=facts)
+    elif endpoint.missing:
+        facts = {"url": endpoint.url, "reason": endpoint.diagnostic}
+        _log.warning("models not ready on the inference server", extra=facts)
+    else:
+        _log.info("inference server ready", extra={"url": endpoint.url})

@@ -7,32 +7,43 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
+from typing import Any, TypeVar
 
 from tritonclient.grpc import InferInput, InferRequestedOutput, aio
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
-from service.core.errors import (
-    DeadlineExceeded,
-    EngineFailure,
-    NotFound,
-    Unavailable,
-)
+from service.core.errors import DeadlineExceeded, EngineFailure, MaskweaveError, Unavailable
 from service.core.logging import current_request_id, request_context
 from service.engine.base import (
+    CLOSE_SECONDS,
     Array,
+    Inference,
     InferenceContext,
     InferenceResult,
     ModelInfo,
     ReadinessListener,
     StageTiming,
+    Task,
 )
 from service.engine.in_flight import InFlight
-from service.engine.tensors import check_inputs, full_shape, shape_text, shapes_agree, wanted_outputs
+from service.engine.tasks import Finished, advance, single
+from service.engine.tensors import (
+    check_inputs,
+    check_outputs,
+    full_shape,
+    shape_text,
+    shapes_agree,
+    unknown_model,
+)
 from service.engine.triton.endpoints import Endpoint, Endpoints
 from service.engine.triton.failures import failure_of
+from service.engine.workers import CancelToken, Workers
 
 _log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 # Kept back from the deadline in what Triton is told, so that its refusal arrives as an answer.
 _QUEUE_MARGIN_SECONDS = 0.005
@@ -43,8 +54,7 @@ class _Call:
     """One inference to be made; `deadline` is a time of the event loop's clock."""
 
     info: ModelInfo
-    inputs: Mapping[str, Array]
-    outputs: Sequence[str]
+    inference: Inference
     context: InferenceContext
     deadline: float | None
 
@@ -62,12 +72,22 @@ class TritonEngine:
         urls: Addresses of the servers' gRPC ports, as gRPC targets. Those that are ready take turns.
         models: Names of the ensembles to serve; empty for all that offer a pack.
         start_seconds: How long to wait for a server that is ready.
+        worker_threads: Threads for what tasks compute themselves: decoding, encoding.
     """
 
-    def __init__(self, urls: Sequence[str], *, models: Sequence[str] = (), start_seconds: float) -> None:
+    def __init__(
+        self,
+        urls: Sequence[str],
+        *,
+        models: Sequence[str] = (),
+        start_seconds: float,
+        worker_threads: int = 2,
+    ) -> None:
         self._urls = tuple(urls)
         self._names = tuple(models)
         self._start_seconds = start_seconds
+        self._worker_threads = worker_threads
+        self._workers: Workers | None = None
         self._endpoints: Endpoints | None = None
         self._infos: Mapping[str, ModelInfo] = MappingProxyType({})
         self._listeners: list[ReadinessListener] = []
@@ -84,19 +104,28 @@ class TritonEngine:
             await endpoints.close()
             raise
         self._endpoints = endpoints
+        self._workers = Workers(self._worker_threads, "engine")
         seconds = round(time.perf_counter() - began, 3)
         _log.info("engine ready", extra={"models": len(self._infos), "seconds": seconds})
         self._tell(True)
 
-    async def close(self) -> None:
-        """Refuse new work, wait for running work, close the connections. Safe to call twice."""
+    async def close(self, grace_seconds: float = CLOSE_SECONDS) -> None:
+        """Refuse new work, give running work time to end, close the connections; see `Engine.close`."""
         endpoints, self._endpoints = self._endpoints, None
+        workers, self._workers = self._workers, None
         self._infos = MappingProxyType({})
-        if endpoints is not None:
-            self._tell(False)
-        await self._in_flight.drained()
-        if endpoints is not None:
-            await endpoints.close()
+        if endpoints is None or workers is None:
+            return
+        self._tell(False)
+        end = asyncio.get_running_loop().time() + grace_seconds
+        try:
+            async with asyncio.timeout_at(end):
+                await self._in_flight.drained()
+        except TimeoutError:
+            _log.warning("calls in progress are given up", extra={"grace_seconds": grace_seconds})
+        await endpoints.close()
+        if not await workers.close(max(0.0, end - asyncio.get_running_loop().time())):
+            _log.warning("worker threads run on after the engine was closed")
 
     def models(self) -> Mapping[str, ModelInfo]:
         """The models, by name; they stay the same while a server is away."""
@@ -105,6 +134,48 @@ class TritonEngine:
     def watch(self, listener: ReadinessListener) -> None:
         """Tell `listener` of the start, when the last ready server goes, and when the first is back."""
         self._listeners.append(listener)
+
+    async def run(self, task: Task[T], context: InferenceContext = InferenceContext()) -> T:  # noqa: B008 - frozen
+        """Run a task on worker threads, and its inferences on a server; see `Engine.run`."""
+        endpoints, workers = self._endpoints, self._workers
+        if endpoints is None or workers is None:
+            raise Unavailable("The engine is not running.")
+        if context.timeout is not None and context.timeout <= 0:
+            raise DeadlineExceeded("The deadline had passed before the work began.")
+        with self._in_flight, request_context(context.request_id or current_request_id()):
+            try:
+                async with asyncio.timeout(context.timeout) as deadline:
+                    outcome: InferenceResult | Exception | None = None
+                    while True:
+                        segment = partial(_segment, task, outcome)
+                        step = await workers.run(segment, priority=context.priority)
+                        if isinstance(step, Finished):
+                            return step.value
+                        outcome = await self._outcome(endpoints, step, context, deadline.when())
+            except TimeoutError:
+                workers.post(partial(_close, task))
+                raise DeadlineExceeded(f"Not done within {context.timeout:.3f} s.") from None
+            except BaseException:
+                workers.post(partial(_close, task))
+                raise
+
+    async def _outcome(
+        self, endpoints: Endpoints, inference: Inference, context: InferenceContext, deadline: float | None
+    ) -> InferenceResult | Exception:
+        """What came of an inference, for the task to see: its result, or its failure."""
+        try:
+            info = self._infos.get(inference.model)
+            if info is None:
+                raise unknown_model(inference.model, self._infos)
+            check_outputs(info, inference.outputs)
+            check_inputs(info, inference.inputs)
+            began = time.perf_counter()
+            arrays = await self._answer(endpoints, _Call(info, inference, context, deadline))
+        except MaskweaveError as error:
+            return error
+        self._latest_seconds = seconds = time.perf_counter() - began
+        _log.debug("inference done", extra={"model": info.name, "seconds": round(seconds, 6)})
+        return InferenceResult(arrays, (StageTiming(info.name, 0.0, seconds, cached=False),))
 
     async def infer(
         self,
@@ -115,38 +186,23 @@ class TritonEngine:
         context: InferenceContext = InferenceContext(),  # noqa: B008 - frozen
     ) -> InferenceResult:
         """Run a model on a server; see `Engine.infer`."""
-        if self._endpoints is None:
-            raise Unavailable("The engine is not running.")
-        info = self._infos.get(model)
-        if info is None:
-            raise NotFound("model", model, self._infos)
-        wanted = wanted_outputs(info, outputs)
-        check_inputs(info, inputs)
-        with self._in_flight, request_context(context.request_id or current_request_id()):
-            try:
-                async with asyncio.timeout(context.timeout) as deadline:
-                    began = time.perf_counter()
-                    call = _Call(info, inputs, wanted, context, deadline.when())
-                    arrays = await self._answer(self._endpoints, call)
-            except TimeoutError:
-                raise DeadlineExceeded(f"{model}: not done within {context.timeout:.3f} s.") from None
-            self._latest_seconds = seconds = time.perf_counter() - began
-            _log.debug("inference done", extra={"model": model, "seconds": round(seconds, 6)})
-        return InferenceResult(arrays, (StageTiming(model, 0.0, seconds, cached=False),))
+        if outputs is None:
+            outputs = [spec.name for spec in self._infos[model].outputs]
+        return await self.run(single(Inference(model, inputs, tuple(outputs))), context)
 
     async def _answer(self, endpoints: Endpoints, call: _Call) -> Mapping[str, Array]:
         """Have a call answered, by another endpoint when the first is found gone."""
-        endpoint = endpoints.pick()
+        endpoint = endpoints.pick(call.info.name)
         try:
             return await self._send(endpoint, call)
         except Unavailable:
             # The same address will do where there is no other: there may be several servers behind it.
-            endpoint.suspect()
-            endpoint = endpoints.pick(other_than=endpoint)
+            endpoint.mark_unhealthy()
+            endpoint = endpoints.pick(call.info.name, other_than=endpoint)
         try:
             return await self._send(endpoint, call)
         except Unavailable:
-            endpoint.suspect()
+            endpoint.mark_unhealthy()
             raise
 
     async def _send(self, endpoint: Endpoint, call: _Call) -> Mapping[str, Array]:
@@ -157,9 +213,9 @@ class TritonEngine:
         try:
             result = await endpoint.client.infer(
                 info.name,
-                [_input(name, array) for name, array in call.inputs.items()],
+                [_input(name, array) for name, array in call.inference.inputs.items()],
                 model_version=str(info.version),
-                outputs=[InferRequestedOutput(name) for name in call.outputs],
+                outputs=[InferRequestedOutput(name) for name in call.inference.outputs],
                 request_id=context.request_id,
                 priority=int(context.priority),
                 timeout=queue,
@@ -168,12 +224,31 @@ class TritonEngine:
             )
         except InferenceServerException as error:
             raise failure_of(error, info.name, self._latest_seconds) from error
-        batch = next(iter(call.inputs.values())).shape[:1] if info.max_batch_size else ()
-        return {name: _output(result, info, name, batch) for name in call.outputs}
+        batch = next(iter(call.inference.inputs.values())).shape[:1] if info.max_batch_size else ()
+        return {name: _output(result, info, name, batch) for name in call.inference.outputs}
 
     def _tell(self, ready: bool) -> None:
         for listener in self._listeners:
             listener(ready)
+
+
+def _segment(
+    task: Task[T], outcome: InferenceResult | Exception | None, token: CancelToken
+) -> Inference | Finished[T]:
+    """On a worker thread: what a task computes until its next inference."""
+    step = advance(task, outcome)
+    if token.cancelled:
+        _close(task)
+    return step
+
+
+def _close(task: Task[Any]) -> None:
+    """On a worker thread: end a task for which nobody waits any more."""
+    try:
+        task.close()
+    except ValueError:
+        # It is running on another thread, which closes it: the token was cancelled before this was asked for.
+        return
 
 
 def _input(name: str, array: Array) -> InferInput:

@@ -10,12 +10,12 @@ from tritonclient.grpc import aio, model_config_pb2
 from tritonclient.utils import InferenceServerException
 
 from service.engine.base import ModelInfo, TensorSpec
-from service.engine.findings import Findings
+from service.engine.diagnostics import Diagnostics
 from service.engine.tensors import DTYPES
 
 _READY = "READY"
 _OFFERED = ("maskweave.pack", "maskweave.edits")
-"""Parameters of what the gateway calls: of what offers a pack, and of what edits its pictures."""
+"""Parameters of what the gateway calls: of what offers a pack, and of what edits its images."""
 _BESIDE = ("maskweave.style_encoder", "maskweave.style_prior")
 """Parameters that name a model which the gateway calls beside the one that offers a pack."""
 
@@ -26,8 +26,8 @@ QUESTION_SECONDS = 5.0
 
 async def inspect_models(
     client: aio.InferenceServerClient, url: str, names: Sequence[str]
-) -> dict[str, ModelInfo]:
-    """Describe the models that offer a pack or edit its pictures, and the steps they are made of.
+) -> tuple[dict[str, ModelInfo], Diagnostics]:
+    """Describe the models that offer a pack or edit its images, and the steps they are made of.
 
     Args:
         client: Of the server.
@@ -35,26 +35,26 @@ async def inspect_models(
         names: The models to look at; empty for all whose config has the parameter `maskweave.pack` or
             `maskweave.edits`.
 
+    Returns:
+        The models that are ready, by name; and what is wrong: a model is missing, not ready, or has tensors
+        that this service does not know.
+
     Raises:
-        RepositoryError: A model is missing, not ready, or has tensors that this service does not know;
-            names every problem.
         InferenceServerException: The server does not answer.
     """
     inspection = _Inspection(client, url)
     await inspection.run(names)
-    inspection.findings.raise_if_any()
-    return inspection.found
+    return inspection.found, inspection.diagnostics
 
 
-def differences(expected: Mapping[str, ModelInfo], found: Mapping[str, ModelInfo]) -> list[str]:
-    """What has changed on a server, a line for each model."""
-    lines = [f"model {name!r} is new" for name in sorted(found.keys() - expected.keys())]
-    lines += [f"model {name!r} is gone" for name in sorted(expected.keys() - found.keys())]
+def differences(expected: Mapping[str, ModelInfo], found: Mapping[str, ModelInfo]) -> dict[str, str]:
+    """How the models found on a server are not those expected, by name; those not found are left out."""
+    lines = {name: f"model {name!r} is new" for name in sorted(found.keys() - expected.keys())}
     for name in sorted(expected.keys() & found.keys()):
         before, now = expected[name], found[name]
         fields = [field for field in _COMPARED if getattr(before, field) != getattr(now, field)]
         if fields:
-            lines.append(f"model {name!r} has other {', '.join(fields)}")
+            lines[name] = f"model {name!r} has other {', '.join(fields)}"
     return lines
 
 
@@ -65,7 +65,7 @@ class _Inspection:
     def __init__(self, client: aio.InferenceServerClient, url: str) -> None:
         self._client = client
         self._url = url
-        self.findings = Findings()
+        self.diagnostics = Diagnostics()
         self.found: dict[str, ModelInfo] = {}
 
     async def run(self, names: Sequence[str]) -> None:
@@ -87,7 +87,7 @@ class _Inspection:
                 state = index.get(name)
                 problem = "there is no such model" if state is None else f"is {state}"
                 allowed = f"a model that is {_READY}: {', '.join(configs) or 'there is none'}"
-                self.findings.add(self._file(name), "", problem, allowed)
+                self.diagnostics.add(self._file(name), "", problem, allowed)
 
     async def _index(self) -> dict[str, str]:
         """State by model; the newest version counts."""
@@ -125,7 +125,7 @@ class _Inspection:
             if kind in DTYPES:
                 specs.append(TensorSpec(tensor.name, DTYPES[kind], tuple(tensor.dims)))
             else:
-                self.findings.add(
+                self.diagnostics.add(
                     self._file(config.name), f"{field}[{index}].data_type", f"got {kind}", DTYPES
                 )
         return tuple(specs)

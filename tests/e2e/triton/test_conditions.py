@@ -73,9 +73,9 @@ def test_pictures_are_the_same(
         client.synthesize("faces64", seed=5, number_of_images=3, **CONDITIONS[kind])
         for client in (embedded, by_triton)
     )
-    assert [picture.data for picture in ours.pictures] == [picture.data for picture in theirs.pictures]
+    assert [picture.data for picture in ours.images] == [picture.data for picture in theirs.images]
     streamed = by_triton.synthesize_stream("faces64", seed=5, number_of_images=3, **CONDITIONS[kind])
-    assert {each.index: each.picture for each in streamed} == dict(enumerate(theirs.pictures))
+    assert {each.index: each.image for each in streamed} == dict(enumerate(theirs.images))
     own_triton.wait_for_count(f"faces64_{kind}", "inference_count", before + 6)
 
 

@@ -168,7 +168,7 @@ def test_a_gateway_waits_for_its_triton(small_repository: Path) -> None:
 
 
 def test_a_start_without_triton_ends_with_a_message() -> None:
-    gateway = start_gateway(engine="triton", triton_url="127.0.0.1:9", triton_start_seconds=0.5)
+    gateway = start_gateway(engine="triton", triton_url="127.0.0.1:9", triton_startup_timeout_seconds=0.5)
     printed, _ = gateway.communicate(timeout=120)
     assert gateway.returncode == 1
     assert "Error: No inference server was ready within 0.5 s (127.0.0.1:9: it does not answer" in printed

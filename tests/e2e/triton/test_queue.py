@@ -31,7 +31,7 @@ def latent(seconds: float) -> list[list[float]]:
 async def client(triton_gateway: GatewayProcess, triton: TritonProcess) -> AsyncIterator[AsyncClient]:
     """A client, of a gateway and a Triton with nothing to do."""
     await asyncio.to_thread(triton.wait_for_metric, PENDING, STAGE, 0)
-    async with AsyncClient(triton_gateway.address) as connected:
+    async with AsyncClient(triton_gateway.address, retry=None) as connected:
         yield connected
 
 
@@ -72,7 +72,7 @@ async def test_a_full_queue_is_overload_with_the_time_to_come_back(
     assert caught.value.retry_after_seconds is not None
     assert caught.value.retry_after_seconds > 0
     # Those that were taken are answered.
-    assert [len(result.pictures) for result in await asyncio.gather(running, *waiting)] == [1] * (QUEUED + 1)
+    assert [len(result.images) for result in await asyncio.gather(running, *waiting)] == [1] * (QUEUED + 1)
 
 
 async def test_a_deadline_that_passes_in_the_queue_frees_its_place(
@@ -92,7 +92,7 @@ async def test_a_deadline_that_passes_in_the_queue_frees_its_place(
     await pending(triton, 0)
     # As many as there are places: none is taken by those that gave up.
     calls = [client.synthesize("slow", SMALL, latents=latent(0.01), timeout=60) for _ in range(QUEUED)]
-    assert [len(result.pictures) for result in await asyncio.gather(*calls)] == [1] * QUEUED
+    assert [len(result.images) for result in await asyncio.gather(*calls)] == [1] * QUEUED
     await pending(triton, 0)
     triton.wait_for_count(STAGE, "execution_count", executed + 1 + QUEUED)
 
@@ -112,14 +112,14 @@ async def test_cancelled_calls_leave_the_queue_of_a_model(
         await running
         await pending(triton, 0, model)
         # 20 seconds of work were dropped.
-        assert (await client.synthesize("slow", SMALL, latents=latent(0), timeout=60)).pictures
+        assert (await client.synthesize("slow", SMALL, latents=latent(0), timeout=60)).images
     triton.wait_for_count(model, "execution_count", executed + 2)
 
 
 async def test_cancelled_calls_to_an_ensemble_are_dropped_where_they_wait(triton: TritonProcess) -> None:
     """Triton does not take them out of the queues of an ensemble's steps; what it has not got is dropped."""
     executed = triton.count(STAGE, "execution_count")
-    with triton_backed(triton, max_running=1) as gateway:
+    with triton_backed(triton, concurrency_limit=1) as gateway:
         async with AsyncClient(gateway.address) as client:
             running = await taken(client, triton, 3)
             waiting = [
@@ -128,7 +128,7 @@ async def test_cancelled_calls_to_an_ensemble_are_dropped_where_they_wait(triton
             await asyncio.to_thread(gateway.wait_until_in_flight, 9)
             await cancelled(waiting)
             await running
-            assert (await client.synthesize("slow", SMALL, latents=latent(0), timeout=60)).pictures
+            assert (await client.synthesize("slow", SMALL, latents=latent(0), timeout=60)).images
     # And one that warmed the gateway up.
     triton.wait_for_count(STAGE, "execution_count", executed + 3)
 
@@ -172,5 +172,5 @@ async def test_the_rest_of_a_cancelled_stream_is_not_made(
             await first
         await running
         await pending(triton, 0, model)
-        assert (await client.synthesize("slow", SMALL, latents=latent(0), timeout=60)).pictures
+        assert (await client.synthesize("slow", SMALL, latents=latent(0), timeout=60)).images
     triton.wait_for_count(model, "execution_count", executed + 2)

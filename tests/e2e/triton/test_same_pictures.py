@@ -28,7 +28,7 @@ def test_synthesize(shipped_client: Client, shipped_by_triton: Client, file: Pat
             for client in (shipped_client, shipped_by_triton)
         )
         assert ours.model_version == theirs.model_version
-        assert_same(ours.pictures[0], theirs.pictures[0])
+        assert_same(ours.images[0], theirs.images[0])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -38,7 +38,7 @@ def test_every_kind_of_condition(shipped_client: Client, shipped_by_triton: Clie
             client.synthesize("faces64", seeds=[5, 6], image_format="raw", **condition(kind, file))
             for client in (shipped_client, shipped_by_triton)
         )
-        for one, other in zip(ours.pictures, theirs.pictures, strict=True):
+        for one, other in zip(ours.images, theirs.images, strict=True):
             assert_same(one, other)
 
 
@@ -48,8 +48,8 @@ def test_synthesize_many_at_once_in_batches(shipped_client: Client, shipped_by_t
         client.synthesize("faces64", label_map, seed=0, number_of_images=16)
         for client in (shipped_client, shipped_by_triton)
     )
-    assert len(ours.pictures) == len(theirs.pictures) == 16
-    for one, other in zip(ours.pictures, theirs.pictures, strict=True):
+    assert len(ours.images) == len(theirs.images) == 16
+    for one, other in zip(ours.images, theirs.images, strict=True):
         assert_same(one, other)
 
 
@@ -57,7 +57,7 @@ def test_synthesize_stream(shipped_client: Client, shipped_by_triton: Client) ->
     label_map = opened(LABEL_MAPS[1])
     ours, theirs = (
         {
-            streamed.index: streamed.picture
+            streamed.index: streamed.image
             for streamed in client.synthesize_stream("faces64", label_map, seeds=[5, 6, 7, 8])
         }
         for client in (shipped_client, shipped_by_triton)
@@ -85,8 +85,8 @@ def test_paint(shipped_client: Client, shipped_by_triton: Client) -> None:
     ours, theirs = painted(shipped_client), painted(shipped_by_triton)
     assert [frame.sequence for frame in ours] == [frame.sequence for frame in theirs] == [0, 1, 2, 3]
     for one, other in zip(ours, theirs, strict=True):
-        assert_same(one.picture, other.picture)
-    assert len({frame.picture.data for frame in theirs}) == 4
+        assert_same(one.image, other.image)
+    assert len({frame.image.data for frame in theirs}) == 4
 
 
 def test_the_ensemble_and_its_steps_ran_in_triton(
@@ -118,7 +118,7 @@ def test_a_repeated_seed_is_answered_by_the_response_cache(
     hits = shipped_triton.metric("nv_cache_num_hits_per_model", head)
     runs = shipped_triton.count(head, "execution_count")
     pictures = [
-        shipped_by_triton.synthesize("faces64", opened(file), seed=4242).pictures[0]
+        shipped_by_triton.synthesize("faces64", opened(file), seed=4242).images[0]
         for file in (LABEL_MAPS[0], LABEL_MAPS[1], LABEL_MAPS[0])
     ]
     shipped_triton.wait_for_count(head, "execution_count", runs + 1)

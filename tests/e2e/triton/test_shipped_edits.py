@@ -20,12 +20,12 @@ MODEL = "faces64"
 @pytest.mark.parametrize("file", LABEL_MAPS, ids=lambda file: file.stem)
 def test_edits(shipped_client: Client, shipped_by_triton: Client, file: Path) -> None:
     source = fitted(file)
-    picture = shipped_client.synthesize(MODEL, source, seed=3).pictures[0].to_numpy()
+    picture = shipped_client.synthesize(MODEL, source, seed=3).images[0].to_numpy()
     for what in (picture, 3):
         for target in (more_hair(source, source), no_nose(source, source)):
             for known in (source, None):
                 ours, theirs = (
-                    client.edit(MODEL, what, target, source=known).pictures[0]
+                    client.edit(MODEL, what, target, source=known).images[0]
                     for client in (shipped_client, shipped_by_triton)
                 )
                 assert_same(ours, theirs)

@@ -25,7 +25,7 @@ def codes_of(
     client: Client, pictures: Client, file: Path, sample_seed: int | None = None
 ) -> dict[int, StyleCode]:
     """What one gateway reads of a picture that another one made."""
-    (picture,) = pictures.synthesize("faces64", fitted(file), seed=0).pictures
+    (picture,) = pictures.synthesize("faces64", fitted(file), seed=0).images
     return client.encode_styles(MODEL, picture.to_numpy(), fitted(file), sample_seed=sample_seed)
 
 
@@ -54,15 +54,15 @@ def test_pictures(shipped_client: Client, shipped_by_triton: Client, file: Path)
             for client in (shipped_client, shipped_by_triton)
         )
         assert ours.model_version == theirs.model_version
-        for one, other in zip(ours.pictures, theirs.pictures, strict=True):
+        for one, other in zip(ours.images, theirs.images, strict=True):
             assert_same(one, other)
 
 
 def test_the_codes_that_triton_reads_give_the_picture_back(shipped_by_triton: Client) -> None:
     file = LABEL_MAPS[0]
-    (picture,) = shipped_by_triton.synthesize("faces64", fitted(file), seed=0).pictures
+    (picture,) = shipped_by_triton.synthesize("faces64", fitted(file), seed=0).images
     codes = shipped_by_triton.encode_styles(MODEL, picture.to_numpy(), fitted(file))
-    (again,) = shipped_by_triton.synthesize(MODEL, fitted(file), seed=9, styles=codes).pictures
+    (again,) = shipped_by_triton.synthesize(MODEL, fitted(file), seed=9, styles=codes).images
     error = np.square(picture.to_numpy().astype(float) - again.to_numpy()).mean()
     assert 10 * np.log10(255**2 / error) > 20
 
@@ -75,7 +75,7 @@ def test_morphs(shipped_client: Client, shipped_by_triton: Client, shipped_trito
     before = shipped_triton.count("faces64_styles_decoder", "inference_count")
     ours, theirs = (
         [
-            frame.picture
+            frame.image
             for frame in client.morph(
                 MODEL, fitted(file), start, end, number_of_frames=6, path="spherical", seed=9
             )
@@ -87,5 +87,5 @@ def test_morphs(shipped_client: Client, shipped_by_triton: Client, shipped_trito
     for one, other in zip(ours, theirs, strict=True):
         assert_same(one, other)
     for frame, styles in ((theirs[0], start), (theirs[-1], end)):
-        (alone,) = shipped_by_triton.synthesize(MODEL, fitted(file), seed=9, styles=styles).pictures
+        (alone,) = shipped_by_triton.synthesize(MODEL, fitted(file), seed=9, styles=styles).images
         assert_same(frame, alone)

@@ -69,8 +69,8 @@ def test_pictures_are_the_same(embedded: Client, by_triton: Client) -> None:
     ours, theirs = (
         client.synthesize("dolls", LABEL_MAP, seeds=[1, 2], styles=styles) for client in (embedded, by_triton)
     )
-    assert [picture.data for picture in ours.pictures] == [picture.data for picture in theirs.pictures]
-    assert seen(theirs.pictures[0], HAIR) == (120, 70, 40)
+    assert [picture.data for picture in ours.images] == [picture.data for picture in theirs.images]
+    assert seen(theirs.images[0], HAIR) == (120, 70, 40)
 
 
 def test_morphs_are_the_same(embedded: Client, by_triton: Client, dolls_triton: TritonProcess) -> None:
@@ -92,6 +92,6 @@ def test_morphs_are_the_same(embedded: Client, by_triton: Client, dolls_triton: 
         )
         for client in (embedded, by_triton)
     )
-    assert [frame.picture.data for frame in ours] == [frame.picture.data for frame in theirs]
+    assert [frame.image.data for frame in ours] == [frame.image.data for frame in theirs]
     assert [frame.index for frame in theirs] == [0, 1, 2, 3]
     dolls_triton.wait_for_count("dolls_decoder", "inference_count", before + 4)

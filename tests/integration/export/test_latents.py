@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from service.synthesis.models import Model
-from service.synthesis.starts import latent_from_seed
+from service.synthesis.registry.models import Model
+from service.synthesis.validation.latents import latent_from_seed
 from training.config import load_config
 from training.data.samples import latents_of
 

@@ -44,7 +44,7 @@ def test_the_picture_does_not_depend_on_the_layout(
         np.stack(
             [
                 picture.to_numpy().astype(int)
-                for picture in clients[engine, layout].synthesize("faces64", LABEL_MAP, seeds=SEEDS).pictures
+                for picture in clients[engine, layout].synthesize("faces64", LABEL_MAP, seeds=SEEDS).images
             ]
         )
         for layout in ("ensemble", "fused")

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 
 import training.invert_cli
 from service.codecs.blending import blend
-from service.synthesis.edit_orders import DEFAULT_BLEND_WIDTH
+from service.synthesis.validation.edits import DEFAULT_BLEND_WIDTH
 from training.config import load_config
 from training.data.samples import latents_of, pictures_of
 from training.edits import BLEND_WIDTH, blended

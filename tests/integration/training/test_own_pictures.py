@@ -114,7 +114,7 @@ def test_gateway_serves_it(root: Path) -> None:
         assert list(codes) == [GROUND, BALL, BOX]
         styled: list[dict[int, Style]] = [{**codes}, {**codes, BOX: Seed(5)}]
         plain, other = (
-            client.synthesize(PACK, ids, seed=1, styles=styles).pictures[0].to_numpy().astype(int)
+            client.synthesize(PACK, ids, seed=1, styles=styles).images[0].to_numpy().astype(int)
             for styles in styled
         )
     assert plain.shape == (SIDE, SIDE, 3)

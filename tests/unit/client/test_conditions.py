@@ -118,7 +118,7 @@ def test_painted_pictures_become_scribbles() -> None:
     assert PALETTE.scribble(painted).tolist() == [[9, 0, 255]]
     assert PALETTE.scribble(Image.fromarray(painted)).tolist() == [[9, 0, 255]]
     painted[0, 2, 3] = 128
-    with pytest.raises(ValueError, match=r"picture: got #070707 at pixel .x=2, y=0.; allowed: #000000 a"):
+    with pytest.raises(ValueError, match=r"image: got #070707 at pixel .x=2, y=0.; allowed: #000000 a"):
         PALETTE.scribble(painted)
-    with pytest.raises(ValueError, match=r"picture: got uint8 .1, 3, 3.; allowed: uint8 .height, width, 4"):
+    with pytest.raises(ValueError, match=r"image: got uint8 .1, 3, 3.; allowed: uint8 .height, width, 4"):
         PALETTE.scribble(painted[..., :3])

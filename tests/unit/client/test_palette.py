@@ -27,14 +27,14 @@ PALETTE = Palette(
     )
 )
 def test_there_and_back(label_map: NDArray[np.uint8]) -> None:
-    picture = PALETTE.color_picture(label_map)
+    picture = PALETTE.color_image(label_map)
     assert picture.mode == "P"
     np.testing.assert_array_equal(np.asarray(picture), label_map)
     np.testing.assert_array_equal(PALETTE.label_map(picture), label_map)
 
 
 def test_colours_of_the_picture() -> None:
-    picture = PALETTE.color_picture(np.array([[3, 200]], np.uint8)).convert("RGB")
+    picture = PALETTE.color_image(np.array([[3, 200]], np.uint8)).convert("RGB")
     assert np.asarray(picture).tolist() == [[[0x8B, 0x5A, 0x2B], [0, 0xFF, 0x7F]]]
 
 

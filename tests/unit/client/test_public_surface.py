@@ -14,6 +14,7 @@ from maskweave_client import (
     Client,
     MaskweaveError,
     PaintSession,
+    Retry,
     ServiceFailure,
     Unavailable,
 )
@@ -99,7 +100,7 @@ def test_details_that_cannot_be_read_do_not_hide_the_failure() -> None:
     ],
 )
 def test_only_the_way_to_other_machines_follows_the_proxy_settings(target: str, follows: bool) -> None:
-    assert (("grpc.enable_http_proxy", 0) not in channel_options(target)) == follows
+    assert (("grpc.enable_http_proxy", 0) not in channel_options(target, Retry())) == follows
 
 
 KEY = "mwk_" + "k" * 43

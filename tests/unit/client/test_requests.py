@@ -115,7 +115,7 @@ def test_unknown_format() -> None:
         (
             "latents",
             np.zeros(100),
-            r"latents: got float64 \(100,\); allowed: numbers \[pictures, latent",
+            r"latents: got float64 \(100,\); allowed: numbers \[images, latent",
         ),
         ("latents", [["a"]], r"latents: got \[\['a'\]\]"),
         ("number_of_images", 2**31, "number_of_images: got 2147483648; allowed: an integer of 32 bits"),

@@ -110,10 +110,10 @@ def test_pictures_travel_as_they_come() -> None:
 @pytest.mark.parametrize(
     ("picture", "error", "told"),
     [
-        (Image.new("RGBA", (2, 2)), ValueError, "picture: got an image of mode RGBA"),
-        (PICTURE.astype(float), ValueError, r"picture: got float64 \(2, 2, 3\); allowed: uint8"),
-        (PICTURE[..., 0], ValueError, r"picture: got uint8 \(2, 2\)"),
-        ("file.png", TypeError, "picture: got str"),
+        (Image.new("RGBA", (2, 2)), ValueError, "image: got an image of mode RGBA"),
+        (PICTURE.astype(float), ValueError, r"image: got float64 \(2, 2, 3\); allowed: uint8"),
+        (PICTURE[..., 0], ValueError, r"image: got uint8 \(2, 2\)"),
+        (("file.png",), TypeError, "image: got tuple"),
     ],
 )
 def test_other_pictures_are_refused(picture: Any, error: type[Exception], told: str) -> None:
@@ -138,7 +138,7 @@ def test_a_morph_says_everything_it_was_told() -> None:
         ({"path": "scenic"}, ValueError, "path: got 'scenic'; allowed: linear, spherical"),
         ({"seed": 1, "latent": [0.0]}, ValueError, "seed, latent: got both"),
         ({"number_of_frames": "many"}, TypeError, "number_of_frames: got 'many'"),
-        ({"first_position": None}, TypeError, "first_position, last_position: got"),
+        ({"first_position": None}, TypeError, "first_position: got"),
         ({"priority": "now"}, ValueError, "priority: got 'now'"),
         ({"to_styles": {1: None}}, TypeError, r"to_styles\[1\]: got NoneType"),
     ],

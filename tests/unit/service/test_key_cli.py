@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from service.core.keys import Scope, parse_keys
+from service.access.keys import Scope, parse_keys
 from service.key_cli import key
 
 

@@ -127,7 +127,7 @@ class SynthesisServiceServicer(object):
 
         Errors: as for Synthesize, with field paths that begin with `start` or `update`; none of a bad
         update is applied, and the session is over. DEADLINE_EXCEEDED with the reason SESSION_IDLE when no
-        message has come, or no frame has been taken, for the service's `paint_idle_seconds` (by default
+        message has come, or no frame has been taken, for the service's `paint_idle_timeout_seconds` (by default
         300); UNAVAILABLE when the service stops.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -119,7 +119,7 @@ class SynthesisServiceStub:
 
     Errors: as for Synthesize, with field paths that begin with `start` or `update`; none of a bad
     update is applied, and the session is over. DEADLINE_EXCEEDED with the reason SESSION_IDLE when no
-    message has come, or no frame has been taken, for the service's `paint_idle_seconds` (by default
+    message has come, or no frame has been taken, for the service's `paint_idle_timeout_seconds` (by default
     300); UNAVAILABLE when the service stops.
     """
 
@@ -240,7 +240,7 @@ class SynthesisServiceAsyncStub:
 
     Errors: as for Synthesize, with field paths that begin with `start` or `update`; none of a bad
     update is applied, and the session is over. DEADLINE_EXCEEDED with the reason SESSION_IDLE when no
-    message has come, or no frame has been taken, for the service's `paint_idle_seconds` (by default
+    message has come, or no frame has been taken, for the service's `paint_idle_timeout_seconds` (by default
     300); UNAVAILABLE when the service stops.
     """
 
@@ -371,7 +371,7 @@ class SynthesisServiceServicer(metaclass=abc.ABCMeta):
 
         Errors: as for Synthesize, with field paths that begin with `start` or `update`; none of a bad
         update is applied, and the session is over. DEADLINE_EXCEEDED with the reason SESSION_IDLE when no
-        message has come, or no frame has been taken, for the service's `paint_idle_seconds` (by default
+        message has come, or no frame has been taken, for the service's `paint_idle_timeout_seconds` (by default
         300); UNAVAILABLE when the service stops.
         """
 

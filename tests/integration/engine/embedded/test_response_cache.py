@@ -10,6 +10,7 @@ from service.core.errors import DeadlineExceeded, EngineFailure
 from service.engine.base import InferenceContext
 from service.engine.embedded.engine import EmbeddedEngine
 from tests.support.arrays import row
+from tests.support.inference import infer
 from tests.support.model_repository import (
     RepositoryWriter,
     affine_model,
@@ -29,8 +30,8 @@ async def test_a_repeated_input_does_not_run_the_model_again(
 ) -> None:
     repository.diamond(head_extra=CACHED)
     engine = await start()
-    first = await engine.infer("diamond", {"IN": row(1)})
-    second = await engine.infer("diamond", {"IN": row(1)})
+    first = await infer(engine, "diamond", {"IN": row(1)})
+    second = await infer(engine, "diamond", {"IN": row(1)})
     np.testing.assert_array_equal(first.outputs["OUT"], second.outputs["OUT"])
     assert (runs.count("head"), runs.count("left")) == (1, 2)
     cached = {timing.model: timing.cached for timing in second.timings}
@@ -42,7 +43,7 @@ async def test_other_inputs_do(repository: RepositoryWriter, start: Start, runs:
     repository.affine("stage", 1, 0, extra=CACHED)
     engine = await start()
     for array in (row(1), row(2), row(1, batch=2)):
-        result = await engine.infer("stage", {"IN": array})
+        result = await infer(engine, "stage", {"IN": array})
         np.testing.assert_array_equal(result.outputs["OUT"], array)
     assert runs.count("stage") == 3
 
@@ -54,7 +55,7 @@ async def test_models_that_do_not_ask_for_it_are_not_cached(
     repository.affine("refuses", 1, 0, extra="response_cache { enable: false }")
     engine = await start()
     for model in ("stage", "stage", "refuses", "refuses"):
-        await engine.infer(model, {"IN": row(1)})
+        await infer(engine, model, {"IN": row(1)})
     assert (runs.count("stage"), runs.count("refuses")) == (2, 2)
 
 
@@ -63,8 +64,8 @@ async def test_two_models_do_not_answer_for_each_other(repository: RepositoryWri
     repository.affine("triple", 3, 0, extra=CACHED)
     engine = await start()
     for _ in range(2):
-        assert (await engine.infer("double", {"IN": row(1)})).outputs["OUT"][0, 0] == 2
-        assert (await engine.infer("triple", {"IN": row(1)})).outputs["OUT"][0, 0] == 3
+        assert (await infer(engine, "double", {"IN": row(1)})).outputs["OUT"][0, 0] == 2
+        assert (await infer(engine, "triple", {"IN": row(1)})).outputs["OUT"][0, 0] == 3
 
 
 async def test_two_versions_do_not_answer_for_each_other(repository: RepositoryWriter, start: Start) -> None:
@@ -75,7 +76,7 @@ async def test_two_versions_do_not_answer_for_each_other(repository: RepositoryW
     repository.ensemble("both", ensemble_config([old, new], outputs=("OLD", "NEW")))
     engine = await start()
     for _ in range(2):
-        outputs = (await engine.infer("both", {"IN": row(1)})).outputs
+        outputs = (await infer(engine, "both", {"IN": row(1)})).outputs
         assert (outputs["OLD"][0, 0], outputs["NEW"][0, 0]) == (1, 2)
 
 
@@ -85,11 +86,11 @@ async def test_the_least_recently_used_answer_goes_when_the_bytes_are_full(
     repository.affine("stage", 1, 0, extra=CACHED)
     engine = await start(cache_bytes=2 * ENTRY_BYTES)
     for value in (1, 2, 1, 3):  # 3 drives out 2
-        await engine.infer("stage", {"IN": row(value)})
+        await infer(engine, "stage", {"IN": row(value)})
     assert runs.count("stage") == 3
-    await engine.infer("stage", {"IN": row(1)})
+    await infer(engine, "stage", {"IN": row(1)})
     assert runs.count("stage") == 3
-    await engine.infer("stage", {"IN": row(2)})
+    await infer(engine, "stage", {"IN": row(2)})
     assert runs.count("stage") == 4
 
 
@@ -97,7 +98,7 @@ async def test_no_bytes_no_cache(repository: RepositoryWriter, start: Start, run
     repository.affine("stage", 1, 0, extra=CACHED)
     engine = await start(cache_bytes=0)
     for _ in range(2):
-        await engine.infer("stage", {"IN": row(1)})
+        await infer(engine, "stage", {"IN": row(1)})
     assert runs.count("stage") == 2
 
 
@@ -107,7 +108,7 @@ async def test_identical_requests_at_the_same_time_share_one_run(
     repository.diamond(head_extra=CACHED)
     engine = await start()
     hold = runs.hold("head")
-    requests = [asyncio.create_task(engine.infer("diamond", {"IN": row(1)})) for _ in range(5)]
+    requests = [asyncio.create_task(infer(engine, "diamond", {"IN": row(1)})) for _ in range(5)]
     await hold.reached.wait()
     hold.release()
     results = await asyncio.gather(*requests)
@@ -123,11 +124,11 @@ async def test_a_caller_that_gives_up_does_not_spoil_the_run_it_shares(
     repository.affine("stage", 1, 0, extra=CACHED)
     engine = await start()
     hold = runs.hold("stage")
-    first = asyncio.create_task(engine.infer("stage", {"IN": row(1)}))
+    first = asyncio.create_task(infer(engine, "stage", {"IN": row(1)}))
     await hold.reached.wait()
-    second = asyncio.create_task(engine.infer("stage", {"IN": row(1)}))
+    second = asyncio.create_task(infer(engine, "stage", {"IN": row(1)}))
     with pytest.raises(DeadlineExceeded):
-        await engine.infer("stage", {"IN": row(1)}, context=InferenceContext(timeout=0.01))
+        await infer(engine, "stage", {"IN": row(1)}, context=InferenceContext(timeout=0.01))
     first.cancel()
     await asyncio.wait([first])
     hold.release()
@@ -144,9 +145,9 @@ async def test_a_failure_is_not_kept(repository: RepositoryWriter, start: Start,
 
     runs.before["stage"] = fail
     with pytest.raises(EngineFailure, match="once"):
-        await engine.infer("stage", {"IN": row(1)})
+        await infer(engine, "stage", {"IN": row(1)})
     del runs.before["stage"]
-    np.testing.assert_array_equal((await engine.infer("stage", {"IN": row(1)})).outputs["OUT"], row(1))
+    np.testing.assert_array_equal((await infer(engine, "stage", {"IN": row(1)})).outputs["OUT"], row(1))
 
 
 async def test_an_ensemble_may_be_cached_as_a_whole(
@@ -154,8 +155,8 @@ async def test_an_ensemble_may_be_cached_as_a_whole(
 ) -> None:
     repository.diamond(extra=CACHED)
     engine = await start()
-    await engine.infer("diamond", {"IN": row(1)})
-    again = await engine.infer("diamond", {"IN": row(1)})
+    await infer(engine, "diamond", {"IN": row(1)})
+    again = await infer(engine, "diamond", {"IN": row(1)})
     np.testing.assert_array_equal(again.outputs["OUT"], row(9))
     assert runs.count("head") == 1
     assert [(timing.model, timing.cached) for timing in again.timings] == [("diamond", True)]

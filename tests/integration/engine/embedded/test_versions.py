@@ -6,6 +6,7 @@ import pytest
 
 from service.engine.embedded.engine import EmbeddedEngine
 from tests.support.arrays import row
+from tests.support.inference import infer
 from tests.support.model_repository import (
     RepositoryWriter,
     affine_model,
@@ -33,7 +34,7 @@ async def test_the_newest_version_loaded_answers(
     repository.model("stage", versions, onnx_config(extra=policy))
     engine = await start()
     assert engine.models()["stage"].version == answering
-    assert (await engine.infer("stage", {"IN": row(1)})).outputs["OUT"][0, 0] == answering
+    assert (await infer(engine, "stage", {"IN": row(1)})).outputs["OUT"][0, 0] == answering
 
 
 async def test_a_step_may_name_its_version(repository: RepositoryWriter, start: Start) -> None:
@@ -42,8 +43,8 @@ async def test_a_step_may_name_its_version(repository: RepositoryWriter, start: 
     step = step_text("stage", {"IN": "IN"}, {"OUT": "OUT"}, version=1)
     repository.ensemble("pinned", ensemble_config([step]))
     engine = await start()
-    assert (await engine.infer("pinned", {"IN": row(1)})).outputs["OUT"][0, 0] == 1
-    assert (await engine.infer("stage", {"IN": row(1)})).outputs["OUT"][0, 0] == 2
+    assert (await infer(engine, "pinned", {"IN": row(1)})).outputs["OUT"][0, 0] == 1
+    assert (await infer(engine, "stage", {"IN": row(1)})).outputs["OUT"][0, 0] == 2
 
 
 async def test_a_version_the_policy_leaves_out_is_not_even_opened(

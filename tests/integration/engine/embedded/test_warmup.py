@@ -10,6 +10,7 @@ from onnx import TensorProto, helper
 from service.core.errors import RepositoryError
 from service.engine.embedded.engine import EmbeddedEngine
 from tests.support.arrays import row
+from tests.support.inference import infer
 from tests.support.model_repository import (
     RepositoryWriter,
     affine_model,
@@ -105,7 +106,7 @@ async def test_a_cached_model_is_warmed_as_well_and_the_cache_begins_empty(
     repository.diamond(head_extra=extra, extra=_warmup("zero_data: true"))
     engine = await start()
     assert runs.count("head") == 3 + 1
-    result = await engine.infer("head", {"IN": row(0)})
+    result = await infer(engine, "head", {"IN": row(0)})
     assert not result.timings[0].cached
 
 

@@ -15,16 +15,15 @@ from service.core.errors import (
     DeadlineExceeded,
     EngineFailure,
     EngineUnreachable,
-    InvalidArgument,
     MaskweaveError,
     ModelNotReady,
-    NotFound,
     Overloaded,
     RepositoryError,
     Unavailable,
 )
 from service.engine.base import Array, InferenceContext, Priority, TensorSpec
 from service.engine.triton.engine import TritonEngine
+from tests.support.inference import infer
 from tests.support.recording_triton import MODEL, RecordingTriton, recording_triton
 
 TRACE = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "tracestate": "v=1"}
@@ -62,7 +61,7 @@ async def test_the_model_as_the_config_says(serving: Serving) -> None:
 
 async def test_an_answer(serving: Serving) -> None:
     engine, _ = serving
-    result = await engine.infer(MODEL, {"IN": np.array([[1, 2], [3, 4]], np.float32)})
+    result = await infer(engine, MODEL, {"IN": np.array([[1, 2], [3, 4]], np.float32)})
     np.testing.assert_array_equal(result.outputs["OUT"], [[2, 4], [6, 8]])
     (timing,) = result.timings
     assert (timing.model, timing.cached) == (MODEL, False)
@@ -72,7 +71,7 @@ async def test_an_answer(serving: Serving) -> None:
 async def test_everything_a_request_carries_along_arrives(serving: Serving) -> None:
     engine, triton = serving
     context = InferenceContext(request_id="r-7", timeout=9.0, priority=Priority.BATCH, trace=TRACE)
-    await engine.infer(MODEL, row(1, 2), outputs=["OUT"], context=context)
+    await infer(engine, MODEL, row(1, 2), outputs=["OUT"], context=context)
     (request,) = triton.requests
     assert (request.model_name, request.model_version, request.id) == (MODEL, "3", "r-7")
     assert [output.name for output in request.outputs] == ["OUT"]
@@ -88,7 +87,7 @@ async def test_everything_a_request_carries_along_arrives(serving: Serving) -> N
 
 async def test_a_request_without_a_deadline_has_none(serving: Serving) -> None:
     engine, triton = serving
-    await engine.infer(MODEL, row(1, 2))
+    await infer(engine, MODEL, row(1, 2))
     assert triton.seconds_left == [None]
     assert "timeout" not in triton.requests[0].parameters
     assert "traceparent" not in triton.metadata[0]
@@ -103,7 +102,7 @@ async def test_cancelling_a_call_cancels_it_at_the_server(serving: Serving) -> N
         await asyncio.Event().wait()
 
     triton.behaviour = hang
-    call = asyncio.create_task(engine.infer(MODEL, row(1, 2)))
+    call = asyncio.create_task(infer(engine, MODEL, row(1, 2)))
     await begun.wait()
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -119,14 +118,14 @@ async def test_a_deadline_ends_a_call_here_and_at_the_server(serving: Serving) -
 
     triton.behaviour = hang
     with pytest.raises(DeadlineExceeded):
-        await engine.infer(MODEL, row(1, 2), context=InferenceContext(timeout=0.1))
+        await infer(engine, MODEL, row(1, 2), context=InferenceContext(timeout=0.1))
     await asyncio.wait_for(triton.cancelled.wait(), 5)
 
 
 async def test_a_deadline_that_has_passed_sends_nothing(serving: Serving) -> None:
     engine, triton = serving
     with pytest.raises(DeadlineExceeded):
-        await engine.infer(MODEL, row(1, 2), context=InferenceContext(timeout=0.0))
+        await infer(engine, MODEL, row(1, 2), context=InferenceContext(timeout=0.0))
     assert triton.requests == []
 
 
@@ -169,7 +168,7 @@ async def test_what_a_server_says_becomes_one_failure(
 
     triton.behaviour = refuse
     with pytest.raises(failure) as caught:
-        await engine.infer(MODEL, row(1, 2))
+        await infer(engine, MODEL, row(1, 2))
     assert type(caught.value) is failure
     assert len(triton.requests) == (2 if issubclass(failure, Unavailable) else 1)
     if isinstance(caught.value, Overloaded | Unavailable):
@@ -185,17 +184,17 @@ async def test_a_call_that_another_try_answers_succeeds(serving: Serving) -> Non
             await context.abort(grpc.StatusCode.UNAVAILABLE, "Socket closed")
 
     triton.behaviour = refuse_once
-    assert (await engine.infer(MODEL, row(1, 2))).outputs["OUT"].tolist() == [[2, 4]]
+    assert (await infer(engine, MODEL, row(1, 2))).outputs["OUT"].tolist() == [[2, 4]]
 
 
 async def test_wrong_tensors_are_refused_before_they_are_sent(serving: Serving) -> None:
     engine, triton = serving
-    with pytest.raises(InvalidArgument, match=r"double.inputs\[IN\]: got TYPE_FP32 \[ 1, 3 \]"):
-        await engine.infer(MODEL, row(1, 2, 3))
-    with pytest.raises(InvalidArgument, match=r"double.outputs: got 'NONE'; allowed: OUT"):
-        await engine.infer(MODEL, row(1, 2), outputs=["NONE"])
-    with pytest.raises(NotFound, match="model 'triple' does not exist; available: double"):
-        await engine.infer("triple", row(1, 2))
+    with pytest.raises(EngineFailure, match=r"double.inputs\[IN\]: got TYPE_FP32 \[ 1, 3 \]"):
+        await infer(engine, MODEL, row(1, 2, 3))
+    with pytest.raises(EngineFailure, match=r"double.outputs: got 'NONE'; allowed: OUT"):
+        await infer(engine, MODEL, row(1, 2), outputs=["NONE"])
+    with pytest.raises(EngineFailure, match="no model 'triple'; the engine has: double"):
+        await infer(engine, "triple", row(1, 2))
     assert triton.requests == []
 
 
@@ -208,7 +207,7 @@ async def test_an_answer_of_another_shape_is_a_failure() -> None:
             with pytest.raises(
                 EngineFailure, match=r"double gave OUT as float32 \[ 1, 2 \], not float32 \[ 1, 3 \]"
             ):
-                await engine.infer(MODEL, row(1, 2))
+                await infer(engine, MODEL, row(1, 2))
 
 
 async def test_types_that_are_not_understood_end_the_start() -> None:
@@ -277,13 +276,13 @@ async def test_closing_waits_for_what_runs_and_refuses_the_rest(serving: Serving
         await gate.wait()
 
     triton.behaviour = wait
-    call = asyncio.create_task(engine.infer(MODEL, row(1, 2)))
+    call = asyncio.create_task(infer(engine, MODEL, row(1, 2)))
     await begun.wait()
     closing = asyncio.create_task(engine.close())
     await asyncio.sleep(0.05)
     assert not closing.done()
     with pytest.raises(Unavailable, match="not running"):
-        await engine.infer(MODEL, row(1, 2))
+        await infer(engine, MODEL, row(1, 2))
     gate.set()
     assert (await call).outputs["OUT"].tolist() == [[2, 4]]
     await closing

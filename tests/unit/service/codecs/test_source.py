@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from service.codecs.source import (
-    decode_any_picture,
+from service.codecs.source_image import (
+    decode_any_image,
     decode_any_pixels,
+    decode_image,
     decode_on_white,
-    decode_picture,
     decode_pixels,
 )
 from service.core.errors import InvalidArgument
@@ -36,31 +36,31 @@ def written(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
 
 def refusal(data: bytes, width: int = 4, height: int = 3) -> str:
     with pytest.raises(InvalidArgument) as caught:
-        decode_picture(data, width, height, field="picture.file")
+        decode_image(data, width, height, field="picture.file")
     assert caught.value.field == "picture.file"
     return str(caught.value)
 
 
 def test_a_png_is_read_as_it_is() -> None:
-    found = decode_picture(written(Image.fromarray(RGB)), 4, 3, field="f")
+    found = decode_image(written(Image.fromarray(RGB)), 4, 3, field="f")
     np.testing.assert_array_equal(found, RGB)
 
 
 def test_greys_palettes_and_jpegs_become_rgb() -> None:
     grey = Image.new("L", (4, 3), 77)
     palette = Image.new("RGB", (4, 3), (1, 2, 3)).convert("P")
-    assert decode_picture(written(grey), 4, 3, field="f").tolist() == [[[77] * 3] * 4] * 3
-    assert decode_picture(written(palette), 4, 3, field="f").shape == (3, 4, 3)
-    assert decode_picture(written(grey, "JPEG"), 4, 3, field="f").tolist() == [[[77] * 3] * 4] * 3
+    assert decode_image(written(grey), 4, 3, field="f").tolist() == [[[77] * 3] * 4] * 3
+    assert decode_image(written(palette), 4, 3, field="f").shape == (3, 4, 3)
+    assert decode_image(written(grey, "JPEG"), 4, 3, field="f").tolist() == [[[77] * 3] * 4] * 3
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 def test_files_are_turned_as_their_orientation_says(orientation: int) -> None:
     png = turned_file(RGB, orientation)
-    np.testing.assert_array_equal(decode_picture(png, 4, 3, field="f"), RGB)
+    np.testing.assert_array_equal(decode_image(png, 4, 3, field="f"), RGB)
     grey = np.repeat(np.array([[20, 90, 160, 230]] * 3, np.uint8) // np.array([[1], [2], [3]]), 8, 0)
     large: np.ndarray[Any, np.dtype[np.uint8]] = np.repeat(grey, 8, 1).astype(np.uint8)
-    found = decode_picture(turned_file(large, orientation, "JPEG", quality=95), 32, 24, field="f")
+    found = decode_image(turned_file(large, orientation, "JPEG", quality=95), 32, 24, field="f")
     assert np.abs(found[..., 0].astype(int) - large).max() <= 8
 
 
@@ -72,9 +72,9 @@ def test_the_size_counts_once_the_picture_is_upright(orientation: int) -> None:
     data = written(Image.fromarray(RGB), exif=exif_of(orientation))
     if lies:
         assert "3 x 4 pixels; allowed: exactly 4 x 3 pixels" in refusal(data)
-        assert decode_picture(data, 3, 4, field="f").shape == (4, 3, 3)
+        assert decode_image(data, 3, 4, field="f").shape == (4, 3, 3)
     else:
-        assert decode_picture(data, 4, 3, field="f").shape == (3, 4, 3)
+        assert decode_image(data, 4, 3, field="f").shape == (3, 4, 3)
 
 
 def test_a_picture_that_lies_and_does_not_say_so_is_refused() -> None:
@@ -98,16 +98,16 @@ BLOCKS = [
 @pytest.mark.parametrize("block", BLOCKS)
 def test_a_damaged_block_turns_nothing_and_refuses_nothing(block: bytes) -> None:
     jpeg = written(Image.new("L", (4, 3), 77), "JPEG", exif=b"Exif\0\0" + block)
-    assert decode_picture(jpeg, 4, 3, field="f").tolist() == [[[77] * 3] * 4] * 3
+    assert decode_image(jpeg, 4, 3, field="f").tolist() == [[[77] * 3] * 4] * 3
     png = written(Image.fromarray(RGB), exif=block or b"\0")
-    np.testing.assert_array_equal(decode_picture(png, 4, 3, field="f"), RGB)
+    np.testing.assert_array_equal(decode_image(png, 4, 3, field="f"), RGB)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL.TiffImagePlugin")
 @given(st.binary(max_size=80) | st.binary(max_size=80).map(lambda data: exif_of(6).tobytes()[:20] + data))
 def test_any_block_is_read_or_left(block: bytes) -> None:
     file = written(Image.fromarray(RGB[:, :3]), exif=block or b"\0")
-    assert decode_picture(file, 3, 3, field="f").shape == (3, 3, 3)
+    assert decode_image(file, 3, 3, field="f").shape == (3, 3, 3)
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "I;16"])
@@ -124,19 +124,19 @@ def test_transparent_palettes_and_cmyk_are_refused() -> None:
 @pytest.mark.parametrize("colour", [GREY, COLOUR, GREY_ALPHA, RGBA])
 def test_sixteen_bits_are_refused_by_the_header(colour: int) -> None:
     deep = header(4, 3, 16, colour) + chunk(b"IDAT") + chunk(b"IEND")
-    for decode in (decode_any_picture, decode_on_white):
+    for decode in (decode_any_image, decode_on_white):
         with pytest.raises(InvalidArgument, match=r"16 bits per channel|mode I;16|mode RGBA|mode LA"):
             decode(deep, field="f")
 
 
 def test_pictures_of_any_size_keep_to_the_limits() -> None:
-    found = decode_any_picture(written(Image.fromarray(RGB)), field="f")
+    found = decode_any_image(written(Image.fromarray(RGB)), field="f")
     np.testing.assert_array_equal(found, RGB)
     np.testing.assert_array_equal(decode_any_pixels(RGB.tobytes(), 4, 3, field="f"), RGB)
     for width, height in ((4097, 1), (4096, 4096)):
         large = header(width, height, 8, COLOUR) + chunk(b"IDAT", bytes(9)) + chunk(b"IEND")
         with pytest.raises(InvalidArgument, match=f"f: got {width} x {height} pixels; allowed: 1 to 4096"):
-            decode_any_picture(large, field="f")
+            decode_any_image(large, field="f")
         with pytest.raises(InvalidArgument, match=f"f: got {width} x {height} pixels; allowed: 1 to 4096"):
             decode_any_pixels(b"", width, height, field="f")
     with pytest.raises(InvalidArgument, match=r"f\.data: got 35 bytes; allowed: exactly 36"):
@@ -199,7 +199,7 @@ def test_any_damage_is_read_or_refused(data: bytes, damage: list[tuple[int, int]
     for place, value in damage:
         changed[place % len(changed)] = value
     try:
-        found = decode_picture(bytes(changed), 4, 3, field="f")
+        found = decode_image(bytes(changed), 4, 3, field="f")
     except InvalidArgument:
         return
     assert found.shape == (3, 4, 3)

@@ -2,8 +2,13 @@ import grpc
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.core.metrics import BUCKETS_SECONDS, METRICS, Metrics, Rpc, code_label
+from service.core.metrics import BUCKETS_SECONDS, METRICS, Metrics, Rpc
+from service.engine.base import StageTiming
+from service.rpc.status import code_label
+from service.synthesis.timings import Timings
 
+RUN = StageTiming("head", queue_seconds=0.001, compute_seconds=0.002, cached=False)
+CACHED = StageTiming("head", queue_seconds=0.0, compute_seconds=0.0, cached=True)
 SYNTHESIZE = Rpc("maskweave.v1.SynthesisService", "Synthesize")
 
 
@@ -28,14 +33,11 @@ def _value(metrics: Metrics, name: str, **labels: str) -> float:
 def _used() -> Metrics:
     metrics = Metrics()
     metrics.rpc_started(SYNTHESIZE)
-    metrics.rpc_handled(SYNTHESIZE, grpc.StatusCode.OK, 0.004)
+    metrics.rpc_handled(SYNTHESIZE, "OK", 0.004)
     metrics.failed("OVERLOADED")
-    metrics.waited("faces64", 0.001)
-    for _ in range(3):
-        metrics.image_made("faces64", "sketch", "png")
+    for index in range(3):
+        metrics.image("faces64", ("sketch", "png"), Timings(stages=[RUN, CACHED]), first=index == 0)
     metrics.frames_dropped("faces64", 2)
-    metrics.stage("faces64_rearranger", 0.002, queue_seconds=0.001)
-    metrics.stage("faces64_generator_head", 0.0, queue_seconds=0.0, cached=True)
     metrics.serving("0.1.0", {"faces64_rearranger": 1})
     metrics.reloaded("keys", ok=True)
     metrics.certificate_expires("tls.crt", 1e9)
@@ -57,7 +59,7 @@ def test_an_rpc_counts_as_started_in_flight_and_handled() -> None:
     metrics = Metrics()
     metrics.rpc_started(SYNTHESIZE)
     assert _value(metrics, "maskweave_requests_in_flight", grpc_method="Synthesize") == 1
-    metrics.rpc_handled(SYNTHESIZE, grpc.StatusCode.INVALID_ARGUMENT, 0.01)
+    metrics.rpc_handled(SYNTHESIZE, "InvalidArgument", 0.01)
     assert _value(metrics, "maskweave_requests_in_flight", grpc_method="Synthesize") == 0
     labels = {"grpc_method": "Synthesize", "grpc_type": "unary", "grpc_service": SYNTHESIZE.service}
     assert _value(metrics, "grpc_server_started_total", **labels) == 1
@@ -68,21 +70,38 @@ def test_an_rpc_counts_as_started_in_flight_and_handled() -> None:
 
 def test_a_cached_stage_is_a_hit_and_stays_out_of_the_latencies() -> None:
     metrics = Metrics()
-    metrics.stage("head", 0.002, queue_seconds=0.001)
-    metrics.stage("head", 0.0, queue_seconds=0.0, cached=True)
+    metrics.image("faces64", None, Timings(stages=[RUN, CACHED]), first=True)
     assert _value(metrics, "maskweave_stage_duration_seconds_count", stage="head") == 1
     assert _value(metrics, "maskweave_stage_duration_seconds_sum", stage="head") == 0.002
     assert _value(metrics, "maskweave_stage_queue_duration_seconds_sum", stage="head") == 0.001
     assert _value(metrics, "maskweave_response_cache_hits_total", stage="head") == 1
 
 
-def test_the_admission_is_shown_as_it_is_when_it_is_looked_at() -> None:
+def test_an_image_and_its_time() -> None:
+    metrics = Metrics()
+    timings = Timings(queue=0.5, worker=0.25, decode=0.125, stages=[RUN], encode=0.0625)
+    for index in range(2):
+        metrics.image("faces64", ("sketch", "png"), timings, first=index == 0)
+    metrics.image("dolls", None, timings, first=True)
+    assert _value(metrics, "maskweave_images_total", model="faces64", condition="sketch", format="png") == 2
+    assert _value(metrics, "maskweave_images_total") == 2
+    assert _value(metrics, "maskweave_queue_wait_seconds_sum", model="faces64") == 1.0
+    # What was sent is decoded once for a request, and what is no image is not encoded.
+    assert _value(metrics, "maskweave_stage_duration_seconds_sum", stage="decode") == 0.25
+    assert _value(metrics, "maskweave_stage_queue_duration_seconds_sum", stage="decode") == 0.5
+    assert _value(metrics, "maskweave_stage_duration_seconds_count", stage="encode") == 2
+
+
+def test_the_queue_is_shown_as_it_is_when_it_is_looked_at() -> None:
     metrics, waiting, running = Metrics(), [3], [2]
-    metrics.watch_admission(lambda: waiting[0], lambda: running[0])
-    assert _value(metrics, "maskweave_pictures_waiting") == 3
+    metrics.watch_queue(lambda: waiting[0], lambda: running[0], lambda: waiting[0] / 2)
+    metrics.watch_sessions(lambda: 7)
+    assert _value(metrics, "maskweave_work_waiting_seconds") == 1.5
+    assert _value(metrics, "maskweave_open_sessions") == 7
+    assert _value(metrics, "maskweave_queue_depth") == 3
     waiting[0], running[0] = 0, 1
-    assert _value(metrics, "maskweave_pictures_waiting") == 0
-    assert _value(metrics, "maskweave_pictures_running") == 1
+    assert _value(metrics, "maskweave_queue_depth") == 0
+    assert _value(metrics, "maskweave_images_in_progress") == 1
 
 
 def test_two_objects_count_apart() -> None:

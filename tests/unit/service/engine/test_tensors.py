@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from service.core.errors import InvalidArgument
+from service.core.errors import EngineFailure
 from service.engine.base import Array, ModelInfo, TensorSpec
 from service.engine.tensors import check_inputs, shapes_agree
 
@@ -58,7 +58,7 @@ def test_accepts_what_fits() -> None:
 def test_refuses_with_the_tensor_what_it_is_and_what_it_must_be(
     inputs: dict[str, Array], message: str
 ) -> None:
-    with pytest.raises(InvalidArgument) as raised:
+    with pytest.raises(EngineFailure) as raised:
         check_inputs(_info(), inputs)
     assert str(raised.value) == message
 

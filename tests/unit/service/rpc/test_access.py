@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import grpc
 import pytest
 
 from maskweave.v1 import synthesis_pb2 as pb
+from service.access.keys import Keys
 from service.core.errors import PermissionDenied, Unauthenticated
-from service.core.keys import Keys
 from service.core.metrics import Metrics, Rpc
 from service.rpc.access import METHOD_SCOPES, Access
-from service.rpc.calls import Calls
+from service.rpc.calls import Behaviour, Call, CallLimits, Calls, Kind
+from service.rpc.interceptors import Authentication, RequestIds
 from tests.support.key_file import new_key
 
 KEY, ENTRY = new_key("studio")
@@ -85,46 +88,66 @@ def test_new_keys_take_the_place_of_the_old() -> None:
         access.identify([("x-api-key", KEY)])
 
 
-class FakeContext:
-    """What a call needs of gRPC."""
+METHOD = "/maskweave.v1.SynthesisService/Synthesize"
+OTHER = "/tests.Other/Work"
 
-    def __init__(self, key: str) -> None:
-        self._key = key
-        self.code: grpc.StatusCode | None = None
 
-    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
-        return (("x-api-key", self._key),)
+@asynccontextmanager
+async def guarded(access: Access, limits: CallLimits, work: Behaviour) -> AsyncIterator[grpc.aio.Channel]:
+    """A channel to a server whose two methods do `work`, behind the authentication of the gateway."""
+    calls = Calls(Metrics(), limits, access)
+    authentication = Authentication(access, ["tests.Other"], calls.refusal)
+    server = grpc.aio.server(interceptors=(RequestIds(), authentication))
+    for path in (METHOD, OTHER):
+        service, name = path.strip("/").split("/")
+        handlers = {name: calls.handler(Rpc(service, name), Kind.WORK, work)}
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    options = (("grpc.enable_http_proxy", 0), ("grpc.enable_retries", 0))
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options) as channel:
+        yield channel
+    await server.stop(None)
 
-    def time_remaining(self) -> None:
-        return None
 
-    def peer(self) -> str:
-        return "ipv4:10.0.0.1:1"
-
-    def set_trailing_metadata(self, _: object) -> None:
-        pass
-
-    async def abort(self, code: grpc.StatusCode, *_: object) -> None:
-        self.code = code
-        raise grpc.aio.AbortError
+async def outcome(channel: grpc.aio.Channel, key: str, path: str = METHOD) -> str:
+    """What a call with this key ends with: what it was answered, or the name of its status."""
+    method: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(path)
+    try:
+        return (await method(b"", metadata=(("x-api-key", key),), timeout=20)).decode()
+    except grpc.aio.AioRpcError as error:
+        return error.code().name
 
 
 async def test_overload_costs_a_key_nothing_of_its_rate_and_a_call_is_its_keys() -> None:
     slow_key, slow = new_key("slow", requests_per_second=0.001, burst=1)
-    calls = Calls(Metrics(), max_concurrent=1, default_timeout_seconds=5, access=Access(Keys([ENTRY, slow])))
+    go_on, arrived = asyncio.Event(), asyncio.Event()
 
-    async def caller_of(key: str) -> str | grpc.StatusCode | None:
-        context: Any = FakeContext(key)
-        try:
-            async with calls.take(Rpc("s", "Synthesize"), context) as call:
-                return call.caller
-        except grpc.aio.AbortError:
-            return context.code  # type: ignore[no-any-return]
+    async def work(call: Call) -> None:
+        if call.caller == "studio":
+            arrived.set()
+            await go_on.wait()
+        await call.send(call.caller.encode())
 
-    other: Any = FakeContext(KEY)
-    async with calls.take(Rpc("s", "Synthesize"), other) as call:
-        assert call.caller == "studio"
-        assert await caller_of(slow_key) is grpc.StatusCode.RESOURCE_EXHAUSTED
-        assert await caller_of("wrong") is grpc.StatusCode.UNAUTHENTICATED
-    assert await caller_of(slow_key) == "slow"
-    assert await caller_of(slow_key) is grpc.StatusCode.RESOURCE_EXHAUSTED
+    async with guarded(Access(Keys([ENTRY, slow])), CallLimits(concurrent_rpcs=1), work) as channel:
+        first = asyncio.create_task(outcome(channel, KEY))
+        await arrived.wait()
+        assert await outcome(channel, slow_key) == "RESOURCE_EXHAUSTED"
+        assert await outcome(channel, "wrong") == "UNAUTHENTICATED"
+        go_on.set()
+        assert await first == "studio"
+        assert await outcome(channel, slow_key) == "slow"
+        assert await outcome(channel, slow_key) == "RESOURCE_EXHAUSTED"
+
+
+async def test_a_key_is_asked_for_before_a_message_is_read() -> None:
+    """A caller without a key who sends headers and nothing else is answered at once."""
+
+    async def work(call: Call) -> None:
+        await call.channel.read()
+
+    async with guarded(Access(Keys([ENTRY])), CallLimits(), work) as channel:
+        for path in (METHOD, OTHER):
+            method: grpc.aio.StreamUnaryMultiCallable[bytes, bytes] = channel.stream_unary(path)
+            call = method(metadata=(("x-api-key", "wrong"),), timeout=20)
+            assert await call.code() is grpc.StatusCode.UNAUTHENTICATED

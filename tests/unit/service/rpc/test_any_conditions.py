@@ -116,8 +116,8 @@ def test_a_target_notices_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise EngineFailure("broken")
 
-    for name in ("decode_on_white", "draw_scribble", "decode_raw", "decode_any_picture"):
-        monkeypatch.setattr(f"service.synthesis.decoding.{name}", fail)
+    for name in ("decode_on_white", "draw_scribble", "decode_raw", "decode_any_image"):
+        monkeypatch.setattr(f"service.synthesis.conditions.decoding.{name}", fail)
     mask = pb.ProxyMask(raw=pb.RawLabelMap(data=bytes(6), width=3, height=2))
     point = pb.Stroke(class_id=4, width=1, points=[pb.Point(x=1, y=1)])
     scribble = pb.Scribble(strokes=pb.ScribbleStrokes(strokes=[point]))

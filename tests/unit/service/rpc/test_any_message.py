@@ -143,7 +143,7 @@ def test_a_target_notices_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise EngineFailure("broken")
 
-    monkeypatch.setattr("service.synthesis.decoding.decode_raw", fail)
+    monkeypatch.setattr("service.synthesis.conditions.decoding.decode_raw", fail)
     monkeypatch.setattr("tests.fuzz.targets.decode_png", fail)
     raw = pb.RawLabelMap(data=b"\0", width=1, height=1)
     good = pb.SynthesizeRequest(model="tiny", label_map=pb.LabelMap(raw=raw)).SerializeToString()

@@ -5,37 +5,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
-from functools import partial
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from contextlib import asynccontextmanager
 from unittest.mock import AsyncMock, Mock
 
 import grpc
 import pytest
-from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 
 from maskweave.v1 import synthesis_pb2 as pb
 from maskweave.v1 import synthesis_pb2_grpc as pb_grpc
 from service.core import errors
-from service.core.admission import Admission
 from service.core.metrics import Metrics, Rpc
-from service.core.statuses import STATUS_CODES, describe
 from service.engine.base import Array
-from service.rpc.calls import Calls
-from service.rpc.edit_servicer import EditServicer
-from service.rpc.handlers import SERVICE_NAME, add_synthesis_service
-from service.rpc.paint import PaintSessions
-from service.rpc.servicer import SynthesisServicer
-from service.rpc.status import DETAILS_TRAILER, rich_status
-from service.rpc.style_servicer import StyleServicer
-from service.synthesis.catalogue import build_catalogue
-from service.synthesis.editing import Editor
-from service.synthesis.painting import Painting
-from service.synthesis.style_encoding import StyleEncoder
-from service.synthesis.synthesizer import Synthesizer
+from service.rpc.calls import CallLimits
+from service.rpc.interceptors import SERVICE_NAME, RequestIds
+from service.rpc.status import DETAILS_TRAILER, STATUS_CODES, describe, rich_status
 from tests.support.fake_engine import FakeEngine
+from tests.support.service_stack import ServiceStack, service_on
 
 MAX_CONCURRENT = 4
 SLOTS = 4
@@ -45,44 +32,31 @@ REQUEST = pb.SynthesizeRequest(
 )
 
 
-@contextmanager
-def service_on(engine: FakeEngine, metrics: Metrics, server: grpc.aio.Server) -> Iterator[None]:
-    """Add the service, on a fake engine, to a server."""
-    with ThreadPoolExecutor(1) as codecs:
-        admission = Admission(slots=SLOTS, room=SLOTS)
-        catalogue = build_catalogue(engine.models())
-        synthesizer = Synthesizer(engine, catalogue, codecs, admission)
-        add_synthesis_service(
-            server,
-            SynthesisServicer(synthesizer, metrics, max_message_bytes=2**20),
-            StyleServicer(StyleEncoder(engine, catalogue, codecs, admission), synthesizer, metrics),
-            EditServicer(Editor(engine, catalogue, codecs, admission), metrics),
-            PaintSessions(
-                partial(Painting.begin, synthesizer=synthesizer, codecs=codecs),
-                metrics,
-                idle_seconds=30,
-                frame_seconds=30,
-            ),
-            Calls(metrics, max_concurrent=MAX_CONCURRENT, default_timeout_seconds=30),
-        )
-        yield
-
-
 @asynccontextmanager
 async def stub_on(
     engine: FakeEngine, metrics: Metrics | None = None
 ) -> AsyncIterator[pb_grpc.SynthesisServiceAsyncStub]:
     """A gateway's gRPC side in this process, on a fake engine."""
-    server = grpc.aio.server()
-    with service_on(engine, metrics or Metrics(), server):
-        port = server.add_insecure_port("127.0.0.1:0")
-        await server.start()
-        try:
-            options = (("grpc.enable_http_proxy", 0),)
-            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options) as channel:
-                yield pb_grpc.SynthesisServiceStub(channel)  # type: ignore[misc]
-        finally:
-            await server.stop(None)
+    server = grpc.aio.server(interceptors=(RequestIds(),))
+    stack_on(engine, metrics).add_to(server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        options = (("grpc.enable_http_proxy", 0),)
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options) as channel:
+            yield pb_grpc.SynthesisServiceStub(channel)  # type: ignore[misc]
+    finally:
+        await server.stop(None)
+
+
+def stack_on(engine: FakeEngine, metrics: Metrics | None = None) -> ServiceStack:
+    return service_on(
+        engine,
+        metrics,
+        concurrency_limit=SLOTS,
+        capacity=SLOTS,
+        call_limits=CallLimits(concurrent_rpcs=MAX_CONCURRENT),
+    )
 
 
 @pytest.mark.parametrize(
@@ -210,7 +184,7 @@ async def test_a_deadline_that_passes_while_the_loop_is_busy_is_not_taken_for_a_
     ended = asyncio.Event()
 
     class TellingMetrics(Metrics):
-        def rpc_handled(self, rpc: Rpc, code: grpc.StatusCode, seconds: float) -> None:
+        def rpc_handled(self, rpc: Rpc, code: str, seconds: float) -> None:
             super().rpc_handled(rpc, code, seconds)
             ended.set()
 
@@ -228,34 +202,28 @@ async def test_a_deadline_that_passes_while_the_loop_is_busy_is_not_taken_for_a_
     assert b'maskweave_failures_total{reason="DEADLINE_EXCEEDED"} 1.0' in metrics.render()
 
 
-async def messages(*requests: Message) -> AsyncIterator[bytes]:
-    for request in requests:
-        yield request.SerializeToString()
-
-
 @pytest.mark.parametrize("method", ["SynthesizeStream", "Paint"])
 async def test_a_caller_who_vanishes_while_a_picture_is_written_has_cancelled(
     method: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The write may hear of it before gRPC cancels the call, a race that no client can be made to win."""
     start = pb.PaintRequest(start=pb.PaintStart(model="tiny", label_map=REQUEST.label_map))
+    message = start if method == "Paint" else REQUEST
     server, metrics = Mock(grpc.aio.Server), Metrics()
     context = AsyncMock(
         grpc.aio.ServicerContext,
         invocation_metadata=Mock(return_value=()),
         time_remaining=Mock(return_value=None),
         peer=Mock(return_value="ipv4:127.0.0.1:1"),
+        read=AsyncMock(side_effect=[message.SerializeToString(), grpc.aio.EOF]),
         write=AsyncMock(side_effect=grpc.aio.InternalError("the batch has failed")),
     )
-    with service_on(FakeEngine(), metrics, server), caplog.at_level(logging.ERROR):
+    stack_on(FakeEngine(), metrics).add_to(server)
+    with caplog.at_level(logging.ERROR):
         (((service,),), _) = server.add_generic_rpc_handlers.call_args
         handler = service.service(Mock(method=f"/{SERVICE_NAME}/{method}"))
-        if method == "Paint":
-            call = handler.stream_stream(messages(start), context)
-        else:
-            call = handler.unary_stream(REQUEST.SerializeToString(), context)
         with pytest.raises(asyncio.CancelledError):
-            await call
+            await handler.stream_stream(None, context)
     context.write.assert_awaited_once()
     assert not caplog.records
     assert b'grpc_code="Canceled"' in metrics.render()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 import pytest
@@ -11,7 +12,7 @@ from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-unty
 
 from service.app.stopping import stop_server
 from service.core.metrics import Metrics, Rpc
-from service.rpc.calls import Calls, Context
+from service.rpc.calls import Call, CallLimits, Calls, Kind
 from service.rpc.status import DETAILS_TRAILER
 
 SERVICE = "tests.Service"
@@ -26,18 +27,25 @@ class Gateway:
     def __init__(self) -> None:
         self.work = asyncio.Event()
         self._arrived = asyncio.Semaphore(0)
-        self.calls = Calls(Metrics(), max_concurrent=MAX_CONCURRENT, default_timeout_seconds=30)
+        self.calls = Calls(Metrics(), CallLimits(concurrent_rpcs=MAX_CONCURRENT))
         self.server = grpc.aio.server()
         self.channel: grpc.aio.Channel
-        handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(self._handle)
+        handler = self.calls.handler(Rpc(SERVICE, "Work", "unary"), Kind.WORK, self._work)
+        handler = grpc.stream_stream_rpc_method_handler(self._arriving(handler.stream_stream))
         handlers = grpc.method_handlers_generic_handler(SERVICE, {"Work": handler})
         self.server.add_generic_rpc_handlers((handlers,))
 
-    async def _handle(self, data: bytes, context: Context) -> bytes:
-        self._arrived.release()
-        async with self.calls.take(Rpc(SERVICE, "Work", "unary"), context):
-            await self.work.wait()
-            return data
+    def _arriving(self, handle: Any) -> Any:
+        async def arriving(messages: Any, context: Any) -> None:
+            self._arrived.release()
+            await handle(messages, context)
+
+        return arriving
+
+    async def _work(self, call: Call) -> None:
+        data = await call.channel.read()
+        await self.work.wait()
+        await call.send(data)
 
     def call(self) -> asyncio.Task[str]:
         """Call the method, and tell how that ended: `OK`, or status, our reason and the message."""

@@ -8,8 +8,8 @@ import pytest
 
 from maskweave.v1 import synthesis_pb2 as pb
 from service.engine.base import Priority
-from service.rpc.synthesis_messages import request_from_proto
-from service.synthesis.request import Latents
+from service.rpc.messages.requests import synthesis_from_proto
+from service.synthesis.requests import Latents
 
 LABEL_MAP = pb.LabelMap(raw=pb.RawLabelMap(data=b"\0", width=1, height=1))
 
@@ -23,9 +23,9 @@ def request_with_latents(*latents: list[float]) -> pb.SynthesizeRequest:
 
 
 def test_latents_are_a_sequence_of_their_values() -> None:
-    start = request_from_proto(request_with_latents([1, 2], [3])).start
-    assert isinstance(start, Latents)
-    assert [list(values) for values in start.values] == [[1, 2], [3]]
+    source = synthesis_from_proto(request_with_latents([1, 2], [3])).latent_source
+    assert isinstance(source, Latents)
+    assert [list(values) for values in source.values] == [[1, 2], [3]]
 
 
 def test_a_host_of_empty_latents_is_not_unpacked() -> None:
@@ -33,12 +33,12 @@ def test_a_host_of_empty_latents_is_not_unpacked() -> None:
     message = pb.SynthesizeRequest.FromString(request_with_latents(*[[]] * 100_000).SerializeToString())
     tracemalloc.start()
     try:
-        start = request_from_proto(message).start
+        source = synthesis_from_proto(message).latent_source
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert isinstance(start, Latents)
-    assert len(start.values) == 100_000
+    assert isinstance(source, Latents)
+    assert len(source.values) == 100_000
     assert peak < 100_000
 
 
@@ -52,4 +52,4 @@ def test_a_host_of_empty_latents_is_not_unpacked() -> None:
 )
 def test_priority(sent: pb.Priority.ValueType, meant: Priority) -> None:
     request = pb.SynthesizeRequest(model="tiny", label_map=LABEL_MAP, priority=sent)
-    assert request_from_proto(request).priority is meant
+    assert synthesis_from_proto(request).priority is meant

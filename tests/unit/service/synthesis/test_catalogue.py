@@ -10,8 +10,8 @@ import pytest
 
 from service.core.errors import RepositoryError
 from service.engine.base import ANY_SIZE, ModelInfo, TensorSpec
-from service.synthesis.catalogue import build_catalogue
-from service.synthesis.models import ConditionKind, Layout
+from service.synthesis.registry.models import ConditionKind, Layout
+from service.synthesis.registry.registry import build_registry
 from tests.support.fake_engine import (
     ENSEMBLE,
     FLOAT32,
@@ -26,7 +26,7 @@ from tests.support.fake_engine import (
 
 
 def catalogue_of(*infos: ModelInfo) -> list[str]:
-    return list(build_catalogue({info.name: info for info in infos}))
+    return list(build_registry({info.name: info for info in infos}))
 
 
 def problems_of(*infos: ModelInfo) -> list[str]:
@@ -36,7 +36,7 @@ def problems_of(*infos: ModelInfo) -> list[str]:
 
 
 def test_everything_comes_from_parameters_and_tensors() -> None:
-    model = build_catalogue({"tiny_label_map": ENSEMBLE})["tiny"]
+    model = build_registry({"tiny_label_map": ENSEMBLE})["tiny"]
     assert (model.name, model.title, model.description, model.version) == (
         "tiny",
         "Tiny",
@@ -56,7 +56,7 @@ def test_everything_comes_from_parameters_and_tensors() -> None:
 
 
 def test_range_of_style_strength_holds_its_ends_as_they_come_over_the_wire() -> None:
-    strength = build_catalogue({"t": ENSEMBLE})["tiny"].conditions[ConditionKind.LABEL_MAP].style_strength
+    strength = build_registry({"t": ENSEMBLE})["tiny"].conditions[ConditionKind.LABEL_MAP].style_strength
     assert strength is not None
     assert float(np.float32(0.9)) in strength
     assert 0.0 in strength
@@ -154,7 +154,7 @@ def test_two_ensembles_for_one_condition() -> None:
 def test_every_kind_of_condition_of_a_pack_is_one_model() -> None:
     infos = (ENSEMBLE, *OTHER_CONDITIONS)
     for order in (infos, infos[::-1]):
-        model = build_catalogue({info.name: info for info in order})["tiny"]
+        model = build_registry({info.name: info for info in order})["tiny"]
         assert list(model.conditions) == list(ConditionKind)
         assert {kind: support.served_by for kind, support in model.conditions.items()} == {
             kind: f"tiny_{kind.value}" for kind in ConditionKind
@@ -171,7 +171,7 @@ def test_every_kind_of_condition_of_a_pack_is_one_model() -> None:
 
 
 def test_a_pack_may_do_without_label_maps() -> None:
-    assert list(build_catalogue({SKETCH.name: SKETCH})["tiny"].conditions) == [ConditionKind.SKETCH]
+    assert list(build_registry({SKETCH.name: SKETCH})["tiny"].conditions) == [ConditionKind.SKETCH]
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ FUSED = replace(ENSEMBLE, name="tiny_label_map_fused", steps=())
 def test_the_layout_asked_for_is_served(
     layout: Layout | None, present: tuple[ModelInfo, ...], served_by: str
 ) -> None:
-    model = build_catalogue({info.name: info for info in present}, layout)["tiny"]
+    model = build_registry({info.name: info for info in present}, layout)["tiny"]
     support = model.conditions[ConditionKind.LABEL_MAP]
     assert support.served_by == served_by
     assert support.layout is (Layout.FUSED if served_by.endswith("fused") else Layout.ENSEMBLE)
@@ -229,7 +229,7 @@ def test_every_pack_without_the_layout_asked_for_is_named() -> None:
     other = with_parameters(replace(ENSEMBLE, name="other"), pack="other")
     models = {info.name: info for info in (ENSEMBLE, other)}
     with pytest.raises(RepositoryError) as caught:
-        build_catalogue(models, Layout.FUSED)
+        build_registry(models, Layout.FUSED)
     assert [str(problem) for problem in caught.value.problems] == [
         f"{info.name}/config.pbtxt: the setting layout asks for 'fused', which {pack} has not for "
         "'label_map'; allowed: ensemble, or `maskweave export repository --layout fused`"
@@ -240,4 +240,4 @@ def test_every_pack_without_the_layout_asked_for_is_named() -> None:
 def test_layouts_that_are_not_served_must_be_sound_all_the_same() -> None:
     broken = with_parameters(FUSED, palette="[]")
     with pytest.raises(RepositoryError, match=r"tiny_label_map_fused/config\.pbtxt"):
-        build_catalogue({info.name: info for info in (ENSEMBLE, broken)}, Layout.ENSEMBLE)
+        build_registry({info.name: info for info in (ENSEMBLE, broken)}, Layout.ENSEMBLE)

@@ -10,15 +10,15 @@ import pytest
 
 from service.core.errors import RepositoryError
 from service.engine.base import ModelInfo, TensorSpec
-from service.synthesis.catalogue import build_catalogue
-from service.synthesis.models import EditSupport, Layout
+from service.synthesis.registry.models import EditSupport, Layout
+from service.synthesis.registry.registry import build_registry
 from tests.support.fake_engine import EDITOR, ENSEMBLE, WITH_STYLES
 
 FUSED = replace(EDITOR, name="tiny_edit_fused", steps=())
 
 
 def editing(*infos: ModelInfo, layout: Layout | None = None) -> EditSupport | None:
-    return build_catalogue({info.name: info for info in infos}, layout)["tiny"].editing
+    return build_registry({info.name: info for info in infos}, layout)["tiny"].editing
 
 
 def test_what_comes_from_seeds_can_be_edited_without_any_editor() -> None:
@@ -26,7 +26,7 @@ def test_what_comes_from_seeds_can_be_edited_without_any_editor() -> None:
 
 
 def test_models_of_another_method_cannot_be_edited() -> None:
-    catalogue = build_catalogue({info.name: info for info in (ENSEMBLE, EDITOR, *WITH_STYLES)})
+    catalogue = build_registry({info.name: info for info in (ENSEMBLE, EDITOR, *WITH_STYLES)})
     assert catalogue["dolls"].editing is None
     assert catalogue["tiny"].editing == EditSupport("tiny_edit")
 

@@ -9,19 +9,19 @@ import pytest
 
 from service.core.errors import RepositoryError
 from service.engine.base import ModelInfo, TensorSpec
-from service.synthesis.catalogue import build_catalogue
-from service.synthesis.models import ConditionKind, Method
+from service.synthesis.registry.models import ConditionKind, Method
+from service.synthesis.registry.registry import build_registry
 from tests.support.fake_engine import ENCODER, FLOAT32, PRIOR, STYLED, with_parameters
 
 
 def problems_of(*infos: ModelInfo) -> list[str]:
     with pytest.raises(RepositoryError) as caught:
-        build_catalogue({info.name: info for info in infos})
+        build_registry({info.name: info for info in infos})
     return [str(problem) for problem in caught.value.problems]
 
 
 def test_styles_come_from_parameters() -> None:
-    model = build_catalogue({info.name: info for info in (STYLED, ENCODER, PRIOR)})["dolls"]
+    model = build_registry({info.name: info for info in (STYLED, ENCODER, PRIOR)})["dolls"]
     assert model.method is Method.GROUPDNET
     assert model.styles is not None
     assert (model.styles.encoder, model.styles.prior) == ("dolls_encoder", "dolls_prior")

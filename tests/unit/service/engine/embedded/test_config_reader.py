@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.engine.base import TensorSpec
+from service.engine.diagnostics import Diagnostics
 from service.engine.embedded.config_reader import read_model_config
 from service.engine.embedded.model_config import ModelConfig, VersionPolicy
 from service.engine.embedded.supported import HONOURED, IGNORED
-from service.engine.findings import Findings
 from tests.support.model_repository import ensemble_config, onnx_config, step_text, tensor_text
 
 STEP = step_text("head", {"IN": "IN"}, {"OUT": "OUT"})
@@ -19,9 +19,9 @@ def _read(directory: Path, text: str | bytes) -> tuple[ModelConfig | None, list[
     file = directory / "stage" / "config.pbtxt"
     file.parent.mkdir(exist_ok=True)
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
-    findings = Findings()
-    config = read_model_config(file, findings)
-    return config, [str(problem).replace(f"{directory}/", "") for problem in findings.problems]
+    diagnostics = Diagnostics()
+    config = read_model_config(file, diagnostics)
+    return config, [str(problem).replace(f"{directory}/", "") for problem in diagnostics.problems]
 
 
 def _accepted(directory: Path, text: str) -> ModelConfig:
@@ -289,9 +289,9 @@ def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_and_bytes_that_are_no_text_are_problems(tmp_path: Path) -> None:
-    findings = Findings()
-    assert read_model_config(tmp_path / "stage" / "config.pbtxt", findings) is None
-    assert "the file is missing" in str(findings.problems[0])
+    diagnostics = Diagnostics()
+    assert read_model_config(tmp_path / "stage" / "config.pbtxt", diagnostics) is None
+    assert "the file is missing" in str(diagnostics.problems[0])
     _, problems = _read(tmp_path, b"name: \xff")
     assert "is not UTF-8 at byte 6" in problems[0]
 

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from service.engine.diagnostics import Diagnostics
 from service.engine.embedded.repository import Repository, read_repository
-from service.engine.findings import Findings
 from tests.support.model_repository import ensemble_config, onnx_config, step_text
 
 
@@ -15,9 +15,9 @@ def _add(root: Path, name: str, versions: list[str], config: str, filename: str 
 
 
 def _read(root: Path) -> tuple[Repository, list[str]]:
-    findings = Findings()
-    repository = read_repository(root, findings)
-    return repository, [str(problem).replace(f"{root}/", "") for problem in findings.problems]
+    diagnostics = Diagnostics()
+    repository = read_repository(root, diagnostics)
+    return repository, [str(problem).replace(f"{root}/", "") for problem in diagnostics.problems]
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,11 @@ KNOWN = {"a": ENSEMBLE, "b": ENSEMBLE}
 
 
 def test_the_same_models_do_not_differ() -> None:
-    assert differences(KNOWN, {"b": replace(ENSEMBLE), "a": replace(ENSEMBLE)}) == []
+    assert differences(KNOWN, {"b": replace(ENSEMBLE), "a": replace(ENSEMBLE)}) == {}
 
 
-def test_new_and_missing_models() -> None:
-    assert differences(KNOWN, {"b": ENSEMBLE, "c": ENSEMBLE}) == ["model 'c' is new", "model 'a' is gone"]
+def test_a_new_model_differs_and_a_missing_one_does_not() -> None:
+    assert differences(KNOWN, {"b": ENSEMBLE, "c": ENSEMBLE}) == {"c": "model 'c' is new"}
 
 
 @pytest.mark.parametrize(
@@ -35,4 +35,4 @@ def test_new_and_missing_models() -> None:
 )
 def test_every_field_that_is_another(field: str, value: object) -> None:
     changed = replace(ENSEMBLE, **{field: value})  # type: ignore[arg-type]
-    assert differences(KNOWN, {**KNOWN, "b": changed}) == [f"model 'b' has other {field}"]
+    assert differences(KNOWN, {**KNOWN, "b": changed}) == {"b": f"model 'b' has other {field}"}

@@ -1,0 +1,124 @@
+"""Settings that contradict each other, and those that go together but not as one might expect.
+
+Contradictions stop the start: with them nobody could be served, or not those whom the settings are for. What
+only cuts off some requests, or has no effect, is a warning.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from service.app.listening import address_text, is_local
+from service.core.limits import LIMITS
+
+if TYPE_CHECKING:
+    from service.app.settings import Settings
+
+# gRPC metadata of text; the names are those that never hold a list of addresses.
+_HEADER_FORM = re.compile(r"[a-z0-9_.-]{1,64}(?<!-bin)")
+_NO_ADDRESS_LISTS = {"forwarded", "authorization", "x-api-key", "x-request-id"}
+
+_WILDCARDS = {"0.0.0.0", "::"}
+
+# Fields of a request besides an encoded condition.
+_MESSAGE_OVERHEAD_BYTES = 64 * 1024
+
+_MIN_MORPH_FRAMES = 2
+
+
+def contradictions(settings: Settings) -> Iterator[str]:
+    """Why a gateway cannot be started with these settings, naming those that do not go together."""
+    if settings.engine == "triton" and not settings.triton_urls:
+        yield "engine triton needs triton_url, for example localhost:8001"
+    yield from _of_addresses(settings)
+    yield from _of_access(settings)
+    yield from _of_proxies(settings)
+    if _largest_request(settings) < _MIN_MORPH_FRAMES:
+        yield (
+            f"queue_capacity: got {settings.queue_capacity} with concurrency_limit "
+            f"{settings.concurrency_limit}; allowed: together at least {_MIN_MORPH_FRAMES}, or no morph is "
+            "ever served"
+        )
+
+
+def warnings(settings: Settings) -> Iterator[str]:
+    """What a gateway starts with, but should be looked at."""
+    largest, most = _largest_request(settings), max(LIMITS.max_images, LIMITS.max_morph_frames)
+    if largest < most:
+        yield (
+            f"queue_capacity {settings.queue_capacity} and a concurrency of {settings.concurrency}: requests "
+            f"of more than {largest} images never fit, though the limits allow {LIMITS.max_images} images "
+            f"and {LIMITS.max_morph_frames} frames of a morph"
+        )
+    if settings.max_message_bytes < LIMITS.max_encoded_bytes + _MESSAGE_OVERHEAD_BYTES:
+        yield (
+            f"max_message_bytes {settings.max_message_bytes}: images and label maps of nearly "
+            f"{LIMITS.max_encoded_bytes} bytes, which the limits allow, do not fit into a message"
+        )
+    if settings.engine == "embedded" and settings.concurrency < settings.worker_threads:
+        yield (
+            f"concurrency_limit {settings.concurrency_limit} and worker_threads {settings.worker_threads}: "
+            f"{settings.worker_threads - settings.concurrency} threads never have anything to do"
+        )
+    age = settings.max_connection_age_seconds
+    if 0 < age < settings.paint_idle_timeout_seconds:
+        yield (
+            f"max_connection_age_seconds {age:g} and paint_idle_timeout_seconds "
+            f"{settings.paint_idle_timeout_seconds:g}: Paint sessions end with their connection, at the "
+            f"latest {settings.default_timeout_seconds:g} s (default_timeout_seconds) after that age"
+        )
+    if settings.engine == "embedded" and settings.triton_urls:
+        yield f"triton_url {settings.triton_url}: has no effect with engine embedded"
+    if settings.uses_tls and settings.allow_plaintext:
+        yield "allow_plaintext: has no effect with tls_certificate; the gRPC port speaks TLS"
+
+
+def _largest_request(settings: Settings) -> int:
+    """Images of the largest request that the queue can ever take."""
+    return settings.concurrency + settings.queue_capacity
+
+
+def _of_addresses(settings: Settings) -> Iterator[str]:
+    hosts = {settings.grpc_host, settings.http_host}
+    if settings.grpc_port == settings.http_port != 0 and (len(hosts) == 1 or hosts & _WILDCARDS):
+        if settings.grpc_host.startswith("unix:"):
+            return
+        yield (
+            f"http_port: got {settings.http_port} on {settings.http_host}, where gRPC listens on "
+            f"{address_text(settings.grpc_host, settings.grpc_port)}; allowed: another port than grpc_port"
+        )
+
+
+def _of_access(settings: Settings) -> Iterator[str]:
+    if (settings.tls_certificate is None) != (settings.tls_key is None):
+        missing = "tls_key" if settings.tls_key is None else "tls_certificate"
+        yield f"{missing}: not set; tls_certificate and tls_key are set together or not at all"
+    if settings.tls_client_ca is not None and not settings.uses_tls:
+        yield "tls_client_ca: needs tls_certificate and tls_key, which are not set"
+    if not (settings.uses_tls or settings.allow_plaintext or is_local(settings.grpc_host)):
+        yield (
+            f"grpc_host: got {settings.grpc_host!r} without TLS; allowed: an address of the loopback or a "
+            "Unix socket, or any address with tls_certificate and tls_key, or with allow_plaintext where "
+            "something else encrypts"
+        )
+    for name in ("health_open", "reflection_open"):
+        if not getattr(settings, name) and settings.api_keys_file is None:
+            yield f"{name}: got False without api_keys_file, so that no key would open it"
+
+
+def _of_proxies(settings: Settings) -> Iterator[str]:
+    header = settings.forwarded_for_header
+    if bool(header) != bool(settings.trusted_proxies):
+        missing = "trusted_proxies" if header else "forwarded_for_header"
+        yield f"{missing}: not set; forwarded_for_header and trusted_proxies are set together or not at all"
+    if header and (not _HEADER_FORM.fullmatch(header) or header in _NO_ADDRESS_LISTS):
+        yield (
+            f"forwarded_for_header: got {header!r}; allowed: a name of lower-case letters, digits, -, _ "
+            "and . whose value lists addresses, such as x-forwarded-for (forwarded has another form)"
+        )
+    try:
+        settings.proxies  # noqa: B018 - parsed to see whether it can be
+    except ValueError as error:
+        yield f"trusted_proxies: {error}"

@@ -1,0 +1,241 @@
+"""The service's settings: one frozen object. Where its values come from is `sources.py`."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.access.callers import TrustedProxies
+from service.app.consistency import contradictions, warnings
+from service.app.cpus import available_cpus
+from service.app.listening import checked_host, is_local
+from service.core.redaction import redacted
+
+_MIB = 2**20
+
+# Far beyond use, and within what gRPC takes: milliseconds and counts in 32 bits.
+_DAY = 86_400.0
+_MANY = 2**20
+
+
+OptionalFile = Annotated[Path | None, BeforeValidator(lambda value: None if value == "" else value)]
+"""A file, or None when the text is empty."""
+
+GrpcHost = Annotated[str, AfterValidator(partial(checked_host, unix=True))]
+HttpHost = Annotated[str, AfterValidator(partial(checked_host, unix=False))]
+
+
+def _items(text: str) -> tuple[str, ...]:
+    return tuple(item for part in text.split(",") if (item := part.strip()))
+
+
+class Settings(BaseSettings):
+    """Every setting of the gateway.
+
+    Each is read from `MASKWEAVE_<NAME>` in the environment; arguments win. No setting is itself a secret:
+    keys are in files, which the settings name.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="MASKWEAVE_", frozen=True, extra="forbid")
+
+    grpc_host: GrpcHost = Field(
+        default="127.0.0.1",
+        description="Address the gRPC server listens on, or unix:/path for a Unix socket.",
+    )
+    grpc_port: int = Field(default=50051, ge=0, le=65535, description="gRPC port; 0 picks a free one.")
+    http_host: HttpHost = Field(default="127.0.0.1", description="Address that serves /metrics and /healthz.")
+    http_port: int = Field(default=8080, ge=0, le=65535, description="HTTP port; 0 picks a free one.")
+    tls_certificate: OptionalFile = Field(
+        default=None,
+        description="PEM file with the gRPC server's certificate and its chain; reloaded when it changes.",
+    )
+    tls_key: OptionalFile = Field(
+        default=None, description="PEM file with the certificate's private key, without a password."
+    )
+    tls_client_ca: OptionalFile = Field(
+        default=None,
+        description="PEM file with the authorities whose client certificates are accepted; with it, callers "
+        "without a client certificate are rejected.",
+    )
+    allow_plaintext: bool = Field(
+        default=False,
+        description="Allow plaintext on addresses other than loopback, for example behind a TLS proxy.",
+    )
+    api_keys_file: OptionalFile = Field(
+        default=None,
+        description="TOML file with the hashes of the API keys, as `maskweave key` writes them; reloaded "
+        "when it changes. Without it, authentication is disabled.",
+    )
+    health_open: bool = Field(default=True, description="Answer gRPC health checks without a key.")
+    reflection: bool = Field(default=True, description="Enable gRPC server reflection.")
+    reflection_open: bool = Field(default=True, description="Answer reflection without a key.")
+
+    forwarded_for_header: str = Field(
+        default="",
+        description="Name of the header in which trusted proxies list the addresses that a call came "
+        "through, for example x-forwarded-for. Without API keys, callers are told apart by address.",
+    )
+    trusted_proxies: str = Field(
+        default="",
+        description="Proxies whose forwarded_for_header is believed: addresses and networks in CIDR form, "
+        "separated by commas, and the word unix for callers over a Unix socket.",
+    )
+
+    engine: Literal["embedded", "triton"] = Field(
+        default="embedded", description="What runs the models: this process, or Triton servers."
+    )
+    layout: Literal["auto", "ensemble", "fused"] = Field(
+        default="auto",
+        description="Which layout of a pack is served; auto prefers the ensemble.",
+    )
+    triton_url: str = Field(
+        default="",
+        description="For engine triton: host:port of its gRPC port, or any other gRPC target, for example "
+        "dns:///triton:8001; several separated by commas.",
+    )
+    triton_models: str = Field(
+        default="",
+        description="For engine triton: models to serve, separated by commas; when empty, all that belong to "
+        "a pack.",
+    )
+    triton_startup_timeout_seconds: float = Field(
+        default=120.0,
+        gt=0,
+        le=_DAY,
+        description="For engine triton: how long a start waits until Triton is ready.",
+    )
+    model_repository: Path = Field(
+        default=Path("model_repository"), description="For engine embedded: the Triton model repository."
+    )
+    worker_threads: int = Field(
+        default_factory=available_cpus,
+        ge=1,
+        le=256,
+        description="Threads that decode, run models (engine embedded) and encode.",
+    )
+    response_cache_bytes: int = Field(
+        default=64 * _MIB,
+        ge=0,
+        description="For engine embedded: size of the cache of stage outputs; 0 disables it.",
+    )
+
+    max_message_bytes: int = Field(
+        default=16 * _MIB, ge=64 * 1024, le=2**31 - 1, description="Largest gRPC message, received or sent."
+    )
+    max_concurrent_rpcs: int = Field(
+        default=256,
+        ge=1,
+        le=_MANY,
+        description="RPCs in progress at the same time; more are refused as overload.",
+    )
+    concurrency_limit: int = Field(
+        default=0,
+        ge=0,
+        le=_MANY,
+        description="Images in progress at the same time; 0 for twice worker_threads, or for 64 with engine "
+        "triton.",
+    )
+    queue_capacity: int = Field(
+        default=256,
+        ge=0,
+        le=_MANY,
+        description="Images that may wait in the queue; requests beyond it are refused as overload. A "
+        "request queues all its images at once: a morph its frames, a stream its images.",
+    )
+    default_timeout_seconds: float = Field(
+        default=30.0, gt=0, le=_DAY, description="Deadline of requests that come without one."
+    )
+    paint_idle_timeout_seconds: float = Field(
+        default=300.0,
+        gt=0,
+        le=_DAY,
+        description="A Paint session ends when its caller sends nothing, or reads no frame, for this long.",
+    )
+    max_connection_age_seconds: float = Field(
+        default=0.0,
+        ge=0,
+        le=7 * _DAY,
+        description="Age at which a connection is closed gracefully, so that clients spread over new "
+        "replicas; 0 for no limit.",
+    )
+    shutdown_delay_seconds: float = Field(
+        default=0.0,
+        ge=0,
+        le=_DAY,
+        description="Time between SIGTERM, when health turns NOT_SERVING, and the shutdown: requests are "
+        "still served while load balancers take the replica out.",
+    )
+    keepalive_seconds: float = Field(
+        default=20.0,
+        ge=1,
+        le=_DAY,
+        description="A connection without traffic for this long is pinged, and closed when it does not "
+        "answer within the same time; so is one that has not finished its handshake by then.",
+    )
+    shutdown_grace_seconds: float = Field(
+        default=10.0,
+        ge=0,
+        le=_DAY,
+        description="Time that requests in progress have to finish once the shutdown has begun.",
+    )
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Lowest level that is logged."
+    )
+    log_format: Literal["text", "json"] = Field(default="text", description="Format of log lines.")
+
+    @model_validator(mode="after")
+    def _go_together(self) -> Self:
+        if found := list(contradictions(self)):
+            raise ValueError("\n".join(found))
+        return self
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a gateway starts with, but should be looked at, one line each."""
+        return tuple(warnings(self))
+
+    @property
+    def proxies(self) -> TrustedProxies:
+        """The proxies in `trusted_proxies`."""
+        return TrustedProxies.parse(_items(self.trusted_proxies))
+
+    @property
+    def uses_tls(self) -> bool:
+        """Whether the gRPC port speaks TLS."""
+        return self.tls_certificate is not None
+
+    @property
+    def open_to_anyone(self) -> bool:
+        """Whether anyone who reaches the gRPC port from another machine may use the service."""
+        return self.api_keys_file is None and self.tls_client_ca is None and not is_local(self.grpc_host)
+
+    @property
+    def concurrency(self) -> int:
+        """Images in progress at the same time: `concurrency_limit`, or what follows from the engine."""
+        # The worker threads go on with the next image while the event loop sends the last one; a Triton
+        # wants two batches for each of its stages.
+        return self.concurrency_limit or (64 if self.engine == "triton" else 2 * self.worker_threads)
+
+    @property
+    def triton_urls(self) -> tuple[str, ...]:
+        """The addresses in `triton_url`."""
+        return _items(self.triton_url)
+
+    @property
+    def triton_model_names(self) -> tuple[str, ...]:
+        """The names in `triton_models`."""
+        return _items(self.triton_models)
+
+    def describe(self) -> str:
+        """List every setting on its own line, `name = value`, for the log at start; secrets masked."""
+        width = max(map(len, type(self).model_fields))
+        return redacted("\n".join(f"{name:<{width}} = {_text(value)}" for name, value in self))
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)

@@ -1,0 +1,61 @@
+"""Pictures as files: the formats a reply can have."""
+
+from __future__ import annotations
+
+import io
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Image.init()  # loads the formats now and not during a first request
+
+
+class ImageFormat(StrEnum):
+    """File formats of pictures."""
+
+    PNG = "png"
+    JPEG = "jpeg"
+    WEBP = "webp"
+    RAW = "raw"
+
+    @property
+    def lossy(self) -> bool:
+        """Whether the format has a quality."""
+        return self in (ImageFormat.JPEG, ImageFormat.WEBP)
+
+
+DEFAULT_QUALITY = 90
+"""Quality of the lossy formats when the request names none."""
+
+# At 64 px a sixth faster and a tenth larger than Pillow's default of 6, which gains little on photographs.
+_PNG_LEVEL = 3
+# Of 0 (fast) to 6 (small): 0.25 ms against 0.40 ms for the default of 4, 5 % larger, at 64 px.
+_WEBP_METHOD = 0
+
+
+def encode_image(pixels: NDArray[np.uint8], image_format: ImageFormat, quality: int | None) -> bytes:
+    """Write a picture; the same pixels always give the same bytes.
+
+    Args:
+        pixels: RGB, uint8 `[height, width, 3]`.
+        image_format: The format.
+        quality: 1 to 100 for lossy formats, None for the default; the other formats take no notice.
+
+    Returns:
+        The file; for RAW the pixels, row by row.
+    """
+    if image_format is ImageFormat.RAW:
+        return pixels.tobytes()
+    image = Image.fromarray(pixels)
+    file = io.BytesIO()
+    quality = DEFAULT_QUALITY if quality is None else quality
+    match image_format:
+        case ImageFormat.PNG:
+            image.save(file, "PNG", compress_level=_PNG_LEVEL)
+        case ImageFormat.JPEG:
+            image.save(file, "JPEG", quality=quality, subsampling="4:4:4")
+        case ImageFormat.WEBP:
+            image.save(file, "WEBP", quality=quality, method=_WEBP_METHOD)
+    return file.getvalue()

@@ -1,0 +1,88 @@
+"""Renders `docs/errors.md` from the table of failures; `make errors-page` writes it."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Mapping
+
+import grpc
+
+from service.core.errors import MaskweaveError, SessionIdle
+from service.rpc.status import STATUS_CODES
+
+_INTRODUCTION = """\
+# Failures
+
+Generated from the one table, [service/core/statuses.py](../service/core/statuses.py), and the failures in it,
+[service/core/errors.py](../service/core/errors.py), by `make errors-page`; a test compares.
+
+Every failure that the service itself decides on is a gRPC status with a `google.rpc.Status` in the
+trailer `grpc-status-details-bin`. It always carries `ErrorInfo` (`domain` is `maskweave`, `reason` is
+stable and is what programs should look at) and `RequestInfo` (the id under which the service's log has
+it). What else it carries, and whether to try again, is in the table.
+
+| reason | status | what happened | also carries | try again? |
+|---|---|---|---|---|
+"""
+
+_CLOSING = """
+## A client that retries well
+- Give every call a deadline. The service gives calls without one its own (30 s unless configured);
+  sessions of `Paint` may do without.
+- On UNAVAILABLE and RESOURCE_EXHAUSTED wait for `RetryInfo.retry_delay` if there is one, else 0.1 s,
+  doubled each time up to 2 s, both with some chance in them, and stop at the deadline. gRPC's own
+  retries find the same time in the trailer `grpc-retry-pushback-ms`. A retry is safe: with the same seed
+  it gives the same picture. Set `seed` before the first try, or the second gives another one.
+- On DEADLINE_EXCEEDED do not retry with the same deadline: the service already refuses at once what it
+  expects to be late.
+- Never retry INVALID_ARGUMENT, NOT_FOUND or INTERNAL: the answer will be the same.
+  `BadRequest.field_violations` name the fields; INTERNAL's `RequestInfo.request_id` is what to report.
+- gRPC's own failures come without details: no connection (UNAVAILABLE), a message over
+  `Limits.max_request_bytes` (RESOURCE_EXHAUSTED), an unknown method (UNIMPLEMENTED), a cancelled call
+  (CANCELLED). A CANCELLED that you did not ask for is a call that crossed the stop of the service: put it
+  into the retry policy beside UNAVAILABLE.
+
+`maskweave-client` tries both again by itself, three times more at most, and raises every failure
+as an exception with the same facts ([client/README.md](../client/README.md)).
+"""
+
+_RETRY = {
+    "INVALID_ARGUMENT": "no: mend the request",
+    "UNAUTHENTICATED": "no: send a key that is known",
+    "PERMISSION_DENIED": "no: the key is not for this",
+    "NOT_FOUND": "no: `ListModels` tells what there is",
+    "DEADLINE_EXCEEDED": "with a longer deadline",
+    "RESOURCE_EXHAUSTED": "after `retry_delay`",
+    "UNAVAILABLE": "after `retry_delay` if given, else with back-off",
+    "INTERNAL": "no: report the request id",
+}
+"""What to do about each status."""
+
+_RETRY_OF_KIND: Mapping[type[BaseException], str] = {SessionIdle: "begin a new session"}
+"""What to do where the status does not say it."""
+
+
+def errors_page() -> str:
+    """The whole page."""
+    rows = [
+        f"| `{kind.reason}` | {code.name} | {_meaning(kind)} | {kind.details or '-'} | {_retry(kind, code)} |"
+        for kind, code in STATUS_CODES.items()
+        if issubclass(kind, MaskweaveError)
+    ]
+    rows.append("| `INTERNAL` | INTERNAL | A defect of the service. | - | no: report the request id |")
+    return _INTRODUCTION + "\n".join(rows) + "\n" + _CLOSING
+
+
+def _retry(kind: type[BaseException], code: grpc.StatusCode) -> str:
+    return _RETRY_OF_KIND.get(kind, _RETRY[code.name])
+
+
+def _meaning(kind: type[MaskweaveError]) -> str:
+    """The first paragraph of the class's docstring, on one line."""
+    paragraph = (inspect.getdoc(kind) or "").partition("\n\n")[0]
+    return " ".join(paragraph.split())
+
+
+if __name__ == "__main__":
+    sys.stdout.write(errors_page())

@@ -1,0 +1,1 @@
+"""Wire messages to the service's own types, and back."""

@@ -1,0 +1,146 @@
+"""Results to the messages of the contract, serialised: most of this runs on worker threads."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from google.protobuf.duration_pb2 import Duration
+
+from maskweave.v1 import synthesis_pb2 as pb
+from service.rpc.messages.fields import FORMATS
+from service.synthesis.edits import EditWork
+from service.synthesis.images import Image, ImageWork
+from service.synthesis.painting import Frame
+from service.synthesis.styles.encoding import EncodedStyles
+from service.synthesis.timings import CallTimings, Timings
+
+_FORMAT_VALUES = {ours: value for value, ours in FORMATS.items() if value}
+
+
+def synthesize_part(image: Image) -> bytes:
+    """The part of a reply of `Synthesize` that one image is."""
+    return pb.SynthesizeResponse(images=[_image(image)]).SerializeToString()
+
+
+def synthesize_end(images: Sequence[Image], version: str, total_seconds: float) -> bytes:
+    """The rest of a reply of `Synthesize`."""
+    timings = _timings([(image.index, image.timings) for image in images], total_seconds)
+    return pb.SynthesizeResponse(model_version=version, timings=timings).SerializeToString()
+
+
+def stream_message(image: Image, version: str, total_seconds: float) -> bytes:
+    """A message of `SynthesizeStream`."""
+    return pb.SynthesizeStreamResponse(
+        index=image.index,
+        image=_image(image),
+        model_version=version,
+        timings=_timings([(image.index, image.timings)], total_seconds),
+    ).SerializeToString()
+
+
+def morph_message(image: Image, work: ImageWork, total_seconds: float) -> bytes:
+    """A message of `Morph`."""
+    return pb.MorphResponse(
+        index=image.index,
+        position=work.position(image.index),
+        image=_image(image),
+        model_version=work.request.model.version,
+        timings=_timings([(image.index, image.timings)], total_seconds),
+    ).SerializeToString()
+
+
+def edit_message(image: Image, work: EditWork, total_seconds: float) -> bytes:
+    """The reply of `Edit`. What was made of the source label map has the image index 1."""
+    timings = _timings([(0, image.timings)], total_seconds)
+    for stage in timings.stages[work.target_stages :]:
+        stage.image_index = 1
+    return pb.EditResponse(
+        image=_image(image), model_version=work.edit.model.version, timings=timings
+    ).SerializeToString()
+
+
+def encode_styles_message(encoded: EncodedStyles, version: str, total_seconds: float) -> bytes:
+    """The reply of `EncodeStyles`."""
+    codes = [
+        pb.StyleCode(
+            model=code.model,
+            model_version=code.model_version,
+            class_id=code.class_id,
+            values=code.values,
+            covered_class_ids=code.covered_class_ids,
+        )
+        for code in encoded.codes
+    ]
+    return pb.EncodeStylesResponse(
+        codes=codes, model_version=version, timings=_timings([(0, encoded.timings)], total_seconds)
+    ).SerializeToString()
+
+
+def paint_message(frame: Frame) -> bytes:
+    """A message of `Paint`."""
+    return pb.PaintResponse(
+        sequence=frame.sequence,
+        image=_image(frame.image),
+        dropped_frames=frame.dropped,
+        model_version=frame.model.version,
+        timings=_timings([(0, frame.image.timings)], time.perf_counter() - frame.began),
+    ).SerializeToString()
+
+
+def server_timing(timings: CallTimings, total_seconds: float) -> str:
+    """The account of a whole call: https://www.w3.org/TR/server-timing/, durations in milliseconds."""
+    entries = [
+        _entry("queue", timings.worker),
+        _entry("decode", timings.decode),
+        _entry("admission", timings.queue),
+    ]
+    for name, total in timings.stages.items():
+        described = f';desc="cached {total.cached} of {total.runs}"' if total.cached else ""
+        entries.append(_entry(name, total.seconds) + described)
+    entries.append(_entry("encode", timings.encode))
+    entries.append(_entry("total", total_seconds))
+    return ", ".join(entries)
+
+
+def _image(image: Image) -> pb.Image:
+    return pb.Image(
+        data=image.data,
+        format=_FORMAT_VALUES[image.format],
+        width=image.width,
+        height=image.height,
+        seed=image.seed,
+    )
+
+
+def _timings(images: Sequence[tuple[int, Timings]], total_seconds: float) -> pb.Timings:
+    """The account of the time that these images of a request took, by their index."""
+    stages = [
+        pb.StageTiming(
+            stage=stage.model,
+            image_index=index,
+            queue=_duration(stage.queue_seconds),
+            compute=_duration(stage.compute_seconds),
+            cached=stage.cached,
+        )
+        for index, timings in images
+        for stage in timings.stages
+    ]
+    first = images[0][1]
+    return pb.Timings(
+        queue=_duration(first.worker),
+        decode=_duration(first.decode),
+        stages=stages,
+        encode=_duration(sum(timings.encode for _, timings in images)),
+        admission=_duration(sum(timings.queue for _, timings in images)),
+        total=_duration(total_seconds),
+    )
+
+
+def _entry(name: str, seconds: float) -> str:
+    return f"{name};dur={seconds * 1e3:.3f}"
+
+
+def _duration(seconds: float) -> Duration:
+    whole, nanos = divmod(round(seconds * 1e9), 10**9)
+    return Duration(seconds=whole, nanos=nanos)

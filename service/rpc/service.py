@@ -1,0 +1,189 @@
+"""The methods of `maskweave.v1.SynthesisService`: proto in, work, proto out."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import bisect
+from collections.abc import Mapping
+from contextlib import aclosing
+
+import grpc
+
+from maskweave.v1 import synthesis_pb2 as pb
+from service.core.errors import InvalidArgument
+from service.core.limits import LIMITS, Limits
+from service.core.metrics import Rpc
+from service.rpc.calls import METHOD_TYPES, Call, Calls, Kind
+from service.rpc.interceptors import SERVICE_NAME
+from service.rpc.messages import replies
+from service.rpc.messages.models import model_to_proto
+from service.rpc.messages.requests import (
+    edit_from_proto,
+    encode_styles_from_proto,
+    morph_from_proto,
+    synthesis_from_proto,
+)
+from service.rpc.paint import PaintSessions
+from service.synthesis.edits import EditWork
+from service.synthesis.images import ImageWork
+from service.synthesis.registry.models import Model
+from service.synthesis.runner import Runner
+from service.synthesis.styles.encoding import EncodeStylesWork
+from service.synthesis.validation.edits import check_edit
+from service.synthesis.validation.images import check_request, find_model
+
+_DEFAULT_PAGE_SIZE = 50
+_MAX_PAGE_SIZE = 200
+
+
+class SynthesisService:
+    """Answers the calls of the service.
+
+    Args:
+        runner: Runs the work.
+        registry: The models on offer, by name.
+        sessions: The sessions of `Paint`.
+        max_message_bytes: Largest message that the server takes, to tell callers.
+        limits: Bounds of a request.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        registry: Mapping[str, Model],
+        sessions: PaintSessions,
+        *,
+        max_message_bytes: int,
+        limits: Limits = LIMITS,
+    ) -> None:
+        self._runner = runner
+        self._registry = registry
+        self._sessions = sessions
+        self._max_message_bytes = max_message_bytes
+        self._limits = limits
+
+    def add_to(self, server: grpc.aio.Server, calls: Calls) -> None:
+        """Serve every method, as calls of a gateway."""
+        handlers = {
+            rpc.method: calls.handler(rpc, kind, behaviour)
+            for rpc, kind, behaviour in (
+                (_rpc("ListModels"), Kind.LOOKUP, self.list_models),
+                (_rpc("GetModel"), Kind.LOOKUP, self.get_model),
+                (_rpc("Synthesize"), Kind.WORK, self.synthesize),
+                (_rpc("SynthesizeStream"), Kind.WORK, self.synthesize_stream),
+                (_rpc("Morph"), Kind.WORK, self.morph),
+                (_rpc("Edit"), Kind.WORK, self.edit),
+                (_rpc("EncodeStyles"), Kind.WORK, self.encode_styles),
+                (_rpc("Paint"), Kind.SESSION, self.paint),
+            )
+        }
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE_NAME, handlers),))
+
+    async def list_models(self, call: Call) -> None:
+        """Answer `ListModels`: a page of the models, which starts after the name in the token."""
+        request = await call.request(pb.ListModelsRequest)
+        if request.page_size < 0:
+            raise InvalidArgument("page_size", request.page_size, f"0 to {_MAX_PAGE_SIZE}")
+        size = min(request.page_size or _DEFAULT_PAGE_SIZE, _MAX_PAGE_SIZE)
+        models = tuple(self._registry.values())
+        first = bisect.bisect_right(models, _read_token(request.page_token), key=lambda model: model.name)
+        page = models[first : first + size]
+        more = first + size < len(models)
+        response = pb.ListModelsResponse(
+            models=[self._describe(model) for model in page],
+            next_page_token=_make_token(page[-1].name) if more else "",
+        )
+        await call.send(response.SerializeToString())
+
+    async def get_model(self, call: Call) -> None:
+        """Answer `GetModel`."""
+        request = await call.request(pb.GetModelRequest)
+        model = find_model(request.name, self._registry, field="name")
+        await call.send(pb.GetModelResponse(model=self._describe(model)).SerializeToString())
+
+    async def synthesize(self, call: Call) -> None:
+        """Answer `Synthesize`."""
+        request = synthesis_from_proto(await call.request(pb.SynthesizeRequest))
+        work = ImageWork(check_request(request, self._registry, self._limits), self._limits)
+        version = work.request.model.version
+        reply = await self._runner.collect(
+            work,
+            call,
+            replies.synthesize_part,
+            lambda images: replies.synthesize_end(images, version, call.elapsed_seconds),
+        )
+        await call.send(reply)
+
+    async def synthesize_stream(self, call: Call) -> None:
+        """Answer `SynthesizeStream`."""
+        request = synthesis_from_proto(await call.request(pb.SynthesizeRequest))
+        work = ImageWork(check_request(request, self._registry, self._limits), self._limits)
+        version = work.request.model.version
+        images = self._runner.several(
+            work,
+            call,
+            lambda image: replies.stream_message(image, version, call.elapsed_seconds),
+            ordered=False,
+        )
+        async with aclosing(images):
+            async for image in images:
+                await call.send(image.message)
+
+    async def morph(self, call: Call) -> None:
+        """Answer `Morph`."""
+        request = morph_from_proto(await call.request(pb.MorphRequest))
+        work = ImageWork(check_request(request, self._registry, self._limits), self._limits)
+        frames = self._runner.several(
+            work,
+            call,
+            lambda image: replies.morph_message(image, work, call.elapsed_seconds),
+            ordered=True,
+        )
+        async with aclosing(frames):
+            async for frame in frames:
+                await call.send(frame.message)
+
+    async def edit(self, call: Call) -> None:
+        """Answer `Edit`."""
+        request = edit_from_proto(await call.request(pb.EditRequest))
+        work = EditWork(check_edit(request, self._registry, self._limits), self._limits)
+        reply = await self._runner.single(
+            work, call, lambda image: replies.edit_message(image, work, call.elapsed_seconds)
+        )
+        await call.send(reply)
+
+    async def encode_styles(self, call: Call) -> None:
+        """Answer `EncodeStyles`."""
+        request = encode_styles_from_proto(await call.request(pb.EncodeStylesRequest))
+        model = find_model(request.model, self._registry, field="model")
+        work = EncodeStylesWork(request, model, self._limits)
+        reply = await self._runner.single(
+            work,
+            call,
+            lambda encoded: replies.encode_styles_message(encoded, model.version, call.elapsed_seconds),
+        )
+        await call.send(reply)
+
+    async def paint(self, call: Call) -> None:
+        """Answer `Paint`."""
+        await self._sessions.paint(call)
+
+    def _describe(self, model: Model) -> pb.Model:
+        return model_to_proto(model, self._limits, self._max_message_bytes)
+
+
+def _rpc(method: str) -> Rpc:
+    return Rpc(SERVICE_NAME, method, METHOD_TYPES.get(method, "unary"))
+
+
+def _make_token(name: str) -> str:
+    return base64.urlsafe_b64encode(name.encode()).decode()
+
+
+def _read_token(token: str) -> str:
+    try:
+        return base64.b64decode(token, altchars=b"-_", validate=True).decode()
+    except (binascii.Error, ValueError):
+        allowed = "empty, or a next_page_token of ListModels"
+        raise InvalidArgument("page_token", repr(token), allowed) from None

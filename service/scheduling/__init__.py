@@ -1,0 +1,1 @@
+"""Which image is made next, and for whom."""

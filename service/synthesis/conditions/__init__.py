@@ -1,0 +1,1 @@
+"""Conditions: what a caller draws or sends, and how it becomes what a model reads."""

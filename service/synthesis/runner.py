@@ -1,0 +1,227 @@
+"""The path of every request: queue, then one worker thread for all of the work, then measurement.
+
+A feature (images, edits, styles, painting) says what its work is; how work is admitted, run, measured and
+given out is said here, once for all of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from functools import partial
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+from service.core.errors import InvalidArgument
+from service.core.metrics import Metrics
+from service.engine.base import Engine, InferenceContext, Priority, Task
+from service.scheduling.queue import RequestQueue, Ticket
+from service.synthesis.requests import CallContext
+from service.synthesis.timings import Timings
+
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Work(Protocol[R_co]):
+    """A validated request as work: something to do once, and a result for each image."""
+
+    @property
+    def model(self) -> str:
+        """The model, by the name that callers use."""
+
+    @property
+    def served_by(self) -> str:
+        """The model of the repository whose durations tell how long an image takes."""
+
+    @property
+    def priority(self) -> Priority:
+        """Whether somebody waits."""
+
+    @property
+    def images(self) -> int:
+        """How many results there are."""
+
+    @property
+    def images_field(self) -> str:
+        """The field of the request that says how many."""
+
+    @property
+    def labels(self) -> tuple[str, str] | None:
+        """What its images are counted as: kind of condition and file format; None if it makes none."""
+
+    def prepare(self, timings: Timings) -> Task[None]:
+        """Do what all images need: decoding, checking. Runs before the first image, on its worker."""
+
+    def produce(self, index: int, timings: Timings) -> Task[R_co]:
+        """Make one image, of which `timings` are then told."""
+
+
+class Produced(NamedTuple, Generic[R]):
+    """A result, and its message, already serialised."""
+
+    result: R
+    message: bytes
+
+
+class Runner:
+    """Runs work.
+
+    Args:
+        engine: Runs tasks.
+        queue: Decides which image is made next.
+        metrics: Counts images and time.
+    """
+
+    def __init__(self, engine: Engine, queue: RequestQueue, metrics: Metrics) -> None:
+        self._engine = engine
+        self._queue = queue
+        self._metrics = metrics
+
+    async def collect(
+        self,
+        work: Work[R],
+        call: CallContext,
+        message: Callable[[R], bytes],
+        end: Callable[[Sequence[R]], bytes],
+    ) -> bytes:
+        """Run work whose images are all given out together.
+
+        Args:
+            work: The work.
+            call: The call it is done for.
+            message: Serialises the part of a reply that one result is. Called on a worker.
+            end: Serialises the rest of the reply, given all results in order; for a single image it is
+                called on the worker, too.
+
+        Returns:
+            The reply: the parts in order, then the rest. Protobuf reads messages that follow each other as
+            one.
+
+        Raises:
+            InvalidArgument: What the caller sent cannot be decoded, is too large or is not allowed.
+            DeadlineExceeded: The deadline passed.
+            Overloaded: The queue is full, it would be ready too late, or it was evicted.
+            Unavailable: The engine is not running or out of reach.
+            EngineFailure: A stage failed.
+        """
+        if work.images == 1:
+            return await self.single(work, call, lambda result: message(result) + end([result]))
+        results, parts = [], []
+        async for produced in self.several(work, call, message, ordered=True):
+            results.append(produced.result)
+            parts.append(produced.message)
+        parts.append(end(results))
+        return b"".join(parts)
+
+    async def single(self, work: Work[R], call: CallContext, message: Callable[[R], bytes]) -> bytes:
+        """Run work that has one image.
+
+        Returns:
+            Its message.
+
+        Raises:
+            MaskweaveError: As for `collect`.
+        """
+        ticket = self._enter(work, call)
+        try:
+            return (await self._image(work, 0, call, ticket, message, None)).message
+        finally:
+            self._queue.leave(ticket)
+
+    async def several(
+        self, work: Work[R], call: CallContext, message: Callable[[R], bytes], *, ordered: bool
+    ) -> AsyncGenerator[Produced[R], None]:
+        """Run work and give out each image as soon as it is there, or as soon as it is next.
+
+        Close the generator (`contextlib.aclosing`) to drop what has not been made.
+
+        Raises:
+            MaskweaveError: As for `collect`.
+        """
+        ticket = self._enter(work, call)
+        loop = asyncio.get_running_loop()
+        prepared: asyncio.Future[None] = loop.create_future()
+
+        async def later(index: int) -> Produced[R]:
+            await asyncio.shield(prepared)
+            return await self._image(work, index, call, ticket, message, None)
+
+        share = partial(loop.call_soon_threadsafe, _settle, prepared)
+        tasks = [asyncio.create_task(self._image(work, 0, call, ticket, message, share))]
+        tasks += [asyncio.create_task(later(index)) for index in range(1, work.images)]
+        try:
+            for finished in tasks if ordered else asyncio.as_completed(tasks):
+                yield await finished
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            prepared.cancel()
+            self._queue.leave(ticket)
+
+    def _enter(self, work: Work[R], call: CallContext) -> Ticket:
+        largest = self._queue.largest_request
+        if work.images > largest:
+            raise InvalidArgument(
+                work.images_field, f"{work.images} images", f"at most {largest}, which the queue can hold"
+            )
+        return self._queue.enter(
+            work.served_by,
+            work.images,
+            caller=call.caller,
+            priority=work.priority,
+            seconds_left=call.seconds_left,
+        )
+
+    async def _image(
+        self,
+        work: Work[R],
+        index: int,
+        call: CallContext,
+        ticket: Ticket,
+        message: Callable[[R], bytes],
+        share: Callable[[], object] | None,
+    ) -> Produced[R]:
+        timings = Timings()
+        arrived = time.perf_counter()
+        await self._queue.acquire(ticket)
+        started = time.perf_counter()
+        timings.queue = started - arrived
+        seconds = None
+        try:
+            left = call.seconds_left
+            context = InferenceContext(
+                call.request_id, None if math.isinf(left) else left, work.priority, call.trace
+            )
+            produced = await self._engine.run(_task(work, index, timings, started, message, share), context)
+            seconds = time.perf_counter() - started
+        finally:
+            self._queue.release(ticket, seconds)
+        self._metrics.image(work.model, work.labels, timings, first=index == 0)
+        call.timings.add(timings)
+        return produced
+
+
+def _task(
+    work: Work[R],
+    index: int,
+    timings: Timings,
+    submitted: float,
+    message: Callable[[R], bytes],
+    share: Callable[[], object] | None,
+) -> Task[Produced[R]]:
+    """All that is done for one image, on one worker."""
+    timings.worker = time.perf_counter() - submitted
+    if index == 0:
+        yield from work.prepare(timings)
+        if share is not None:
+            share()
+    result = yield from work.produce(index, timings)
+    return Produced(result, message(result))
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -1,0 +1,1 @@
+"""Styles: how classes look, in models of the method GroupDNet."""

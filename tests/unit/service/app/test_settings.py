@@ -1,0 +1,68 @@
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from service.app.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_in_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"MASKWEAVE_{name.upper()}", raising=False)
+
+
+def test_listens_on_the_loopback_by_default() -> None:
+    defaults = Settings()
+    assert (defaults.grpc_host, defaults.grpc_port) == ("127.0.0.1", 50051)
+    assert (defaults.http_host, defaults.http_port) == ("127.0.0.1", 8080)
+
+
+def test_flags_win_over_the_environment_and_that_over_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MASKWEAVE_GRPC_PORT", "6000")
+    monkeypatch.setenv("MASKWEAVE_MODEL_REPOSITORY", "elsewhere")
+    chosen = Settings(grpc_port=7000)
+    assert chosen.grpc_port == 7000
+    assert chosen.model_repository == Path("elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("GRPC_PORT", "65536"),
+        ("HTTP_PORT", "-1"),
+        ("WORKER_THREADS", "0"),
+        ("RESPONSE_CACHE_BYTES", "-1"),
+        ("MAX_CONCURRENT_RPCS", "0"),
+        ("MAX_MESSAGE_BYTES", "12"),
+        ("DEFAULT_TIMEOUT_SECONDS", "0"),
+        ("SHUTDOWN_GRACE_SECONDS", "-0.1"),
+        ("LOG_LEVEL", "loud"),
+        ("LOG_FORMAT", "xml"),
+    ],
+)
+def test_a_bad_value_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(f"MASKWEAVE_{name}", value)
+    with pytest.raises(ValidationError, match=name.lower()):
+        Settings()
+
+
+def test_an_unknown_flag_is_refused() -> None:
+    with pytest.raises(ValidationError, match="grpc_prot"):
+        Settings(grpc_prot=1)  # type: ignore[call-arg]
+
+
+def test_settings_do_not_change_once_read() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Settings().grpc_port = 1
+
+
+def test_describe_lists_every_setting_with_its_value() -> None:
+    lines = [line.partition(" = ") for line in Settings(grpc_port=0).describe().splitlines()]
+    values = {name.strip(): value for name, _, value in lines}
+    assert values.keys() == Settings.model_fields.keys()
+    assert values["grpc_port"] == "0"
+
+
+def test_every_setting_explains_itself() -> None:
+    assert all(field.description for field in Settings.model_fields.values())
