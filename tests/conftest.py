@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support.scheduling import Scheduling, slow_first
+from tests.support.scheduling import Scheduling, is_core, slow_first
 
 # Must be set before torch is imported. Its threads spin while they wait for one another: on two cores with
 # other work on them, the tests' small networks took twenty times as long on two threads as on one.
@@ -18,13 +17,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 settings.register_profile("maskweave", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("maskweave")
 
-_UNIT = Path(__file__).parent / "unit"
-
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark the unit tests that are not slow as `core`; where workers share the tests, put slow ones first."""
+    """Mark what `make check` runs; where workers share the tests, put slow ones first."""
     for item in items:
-        if item.path.is_relative_to(_UNIT) and not item.get_closest_marker("slow"):
+        if is_core(item):
             item.add_marker(pytest.mark.core)
     if hasattr(config, "workerinput"):
         items[:] = slow_first(items)

@@ -1,4 +1,4 @@
-"""Which tests stay together, and which go first, when several workers share them."""
+"""Which tests `make check` runs, and which stay together and go first when several workers share them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,32 @@ from typing import TypeVar
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+CORE = (
+    "tests/unit",
+    "tests/integration/engine/embedded",
+    "tests/e2e/test_bad_requests.py",
+    "tests/e2e/test_conditions.py",
+    "tests/e2e/test_edits.py",
+    "tests/e2e/test_models.py",
+    "tests/e2e/test_observability.py",
+    "tests/e2e/test_paint.py",
+    "tests/e2e/test_styles.py",
+    "tests/e2e/test_synthesis.py",
+)
+"""What `make check` runs, but for tests marked `slow`: every RPC once over the wire, on shared gateways."""
+
 TOGETHER = ("tests/chaos", "tests/e2e/triton", "tests/integration/engine")
 """Folders whose tests run on one worker: they share what is dear to start. Other files go one by one."""
 
 _Item = TypeVar("_Item", bound=pytest.Item)
+
+
+def is_core(item: pytest.Item) -> bool:
+    """Whether `make check` runs a test."""
+    file = item.nodeid.partition("::")[0]
+    return any(file == each or file.startswith(each + "/") for each in CORE) and not item.get_closest_marker(
+        "slow"
+    )
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
