@@ -28,6 +28,12 @@ ATHERIS := atheris==2.3.0
 ENGINE ?= embedded
 TRITON_URL ?= localhost:8001
 
+# Workers of the tests: as many as there are processors, but each may need 2 GB (WORKERS=0: none, in this process).
+WORKERS ?= auto
+# Without columns in tracebacks: up to 3.11.7 Python fails with a SystemError when a traceback is formatted, which
+# parses, while something else is being parsed (python/cpython#106905), as hypothesis does.
+PYTEST = PYTHONNODEBUGRANGES=1 .venv/dev/bin/pytest -n $(WORKERS) --maxprocesses 4
+
 ##@ First minutes
 .PHONY: demo serve triton
 demo: $(SERVE)  ## Start the gateway, write demo.png and three more sheets, print latencies, stop
@@ -44,18 +50,23 @@ triton: $(TRITON)  ## Start a real Triton on this machine, for development (opti
 	@exec .venv/triton/bin/python tests/triton/server.py $(ARGS)
 
 ##@ Working on it
-.PHONY: test lint format proto client errors-page bench fuzz soak
-test: $(DEV) $(LABELS) $(TRITON)  ## Run all tests (pytest options: make test ARGS="-k palette")
-	@# Without columns in tracebacks: up to 3.11.7 Python fails with a SystemError when a traceback is formatted, which
-	@# parses, while something else is being parsed (python/cpython#106905), as hypothesis does.
-	@PYTHONNODEBUGRANGES=1 .venv/dev/bin/pytest $(ARGS)
+.PHONY: check test coverage lint format proto proto-released client errors-page bench fuzz soak
+check: $(DEV)  ## Run the core of the tests, in a few minutes: unit tests, and the wire from end to end
+	@$(PYTEST) -m core tests/unit tests/integration/engine tests/e2e $(ARGS)
 
-lint: $(DEV)  ## ruff, mypy --strict, import rules, buf lint, hadolint
+test: $(DEV) $(LABELS) $(TRITON)  ## Run all tests (pytest options: make test ARGS="-k palette")
+	@$(PYTEST) $(ARGS)
+
+coverage: $(DEV) $(TRITON)  ## Say which lines of the service no test runs, the gateways' processes included
+	@$(PYTEST) --cov=service --cov-report=term-missing:skip-covered \
+	    tests/unit/service tests/unit/client tests/integration/app tests/integration/engine tests/e2e -m 'not slow' $(ARGS)
+
+lint: $(DEV)  ## ruff, mypy --strict, import rules, buf lint and breaking, hadolint
 	@.venv/dev/bin/ruff check
 	@.venv/dev/bin/ruff format --check
 	@.venv/dev/bin/mypy
 	@.venv/dev/bin/lint-imports
-	@cd proto && ../.venv/dev/bin/buf lint
+	@cd proto && ../.venv/dev/bin/buf lint && ../.venv/dev/bin/buf breaking --against released.txtpb
 	@.venv/dev/bin/hadolint Dockerfile
 
 format: $(DEV)  ## Format the code and mend what ruff can mend
@@ -65,6 +76,8 @@ format: $(DEV)  ## Format the code and mend what ruff can mend
 proto:  ## Generate the Python code of the contract from proto/
 	@PYTHON=$(PYTHON) proto/generate.sh
 
+proto-released: $(DEV)  ## At a release: keep its contract as what must not break from now on
+	@cd proto && ../.venv/dev/bin/buf build --exclude-source-info -o released.txtpb
 client: $(DEV)  ## Generate the client without asyncio from the one with it
 	@.venv/dev/bin/python client/generate_sync.py
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.support.scheduling import Scheduling, is_core, slow_first
 
 # Must be set before torch is imported. Its threads spin while they wait for one another: on two cores with
 # other work on them, the tests' small networks took twenty times as long on two threads as on one.
@@ -13,3 +16,19 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Nothing asserts on a duration: hypothesis would call examples slow, and fail, on a busy machine.
 settings.register_profile("maskweave", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("maskweave")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what `make check` runs; where workers share the tests, put slow ones first."""
+    for item in items:
+        if is_core(item):
+            item.add_marker(pytest.mark.core)
+    if hasattr(config, "workerinput"):
+        items[:] = slow_first(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduling:
+    """What `pytest -n` does with the tests."""
+    config.option.loadscopereorder = False
+    return Scheduling(config, log)

@@ -35,9 +35,9 @@ def gateway(repository: Path) -> Iterator[GatewayProcess]:
         repository,
         worker_threads=2,
         max_message_bytes=2**20,
-        default_timeout_seconds=5,
+        default_timeout_seconds=10,
         queue_capacity=1024,
-        paint_idle_timeout_seconds=3,
+        paint_idle_timeout_seconds=6,
         response_cache_bytes=2**20,
         log_level="warning",
     ) as running:

@@ -14,7 +14,7 @@ from maskweave_client import Client, InvalidRequest
 from tests.support.gateway_process import gateway_process
 from tests.support.load import Load, expected_pictures
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 STDERR = 2
 LOG_BYTES = 4096

@@ -14,7 +14,7 @@ from tests.chaos.conftest import Unharmed
 from tests.support import http2
 from tests.support.gateway_process import GatewayProcess
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 GARBAGE_CONNECTIONS = 10_000
 AT_THE_SAME_TIME = 16

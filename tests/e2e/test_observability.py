@@ -132,11 +132,7 @@ def test_failures_are_logged_with_the_request_id(
 ) -> None:
     with pytest.raises(grpc.RpcError):
         stub.Synthesize(blank_request(number_of_images=0), metadata=(("x-request-id", "find-me-in-the-log"),))
-    for _ in range(100):
-        logged = [line for line in gateway.output.splitlines() if "find-me-in-the-log" in line]
-        if logged:
-            break
-        time.sleep(0.02)
-    (line,) = logged
+    gateway.wait_for_output("find-me-in-the-log")
+    (line,) = (line for line in gateway.output.splitlines() if "find-me-in-the-log" in line)
     assert "INVALID_FIELD" in line
     assert "0 images" in line

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.gateway_process import GatewayProcess
 
-_SETTLING_SECONDS = 20.0
+_SETTLING_SECONDS = 60.0
 _GAUGES = (
     "maskweave_requests_in_flight",
     "maskweave_images_in_progress",

@@ -15,13 +15,24 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
+from prometheus_client.parser import text_string_to_metric_families
 
-_READY_SECONDS = 60
-_STOP_SECONDS = 30
+# How long a test waits for what must come: it hangs if it takes longer, however busy the machine is.
+PATIENCE_SECONDS = 60
+_READY_SECONDS = 2 * PATIENCE_SECONDS
+_STOP_SECONDS = PATIENCE_SECONDS
 
 # Whatever proxy the tests' environment names, it does not lead to this machine.
 _NO_PROXY = (("grpc.enable_http_proxy", 0),)
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def wait_until(condition: Callable[[], bool], complaint: Callable[[], str]) -> None:
+    """Wait until something is so; if it does not come, fail with the complaint."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < end, complaint()
+        time.sleep(0.02)
 
 
 class GatewayProcess:
@@ -72,27 +83,36 @@ class GatewayProcess:
 
     def get(self, path: str) -> str:
         """The body of a page of its HTTP port."""
-        with _opener.open(self.http + path, timeout=10) as reply:
+        with _opener.open(self.http + path, timeout=PATIENCE_SECONDS) as reply:
             body: bytes = reply.read()
             return body.decode()
 
     def wait_for_metric(self, line: str) -> None:
         """Wait until `/metrics` has a line."""
-        for _ in range(500):
-            if line in self.get("/metrics").splitlines():
-                return
-            time.sleep(0.02)
-        name = line.partition("{")[0]
-        near = [found for found in self.get("/metrics").splitlines() if found.startswith(name)]
-        raise AssertionError(f"{line!r} did not come: {near}")
+        name, page = line.partition("{")[0], list[str]()
+
+        def told() -> bool:
+            page[:] = self.get("/metrics").splitlines()
+            return line in page
+
+        wait_until(told, lambda: f"{line!r} did not come: {[each for each in page if each.startswith(name)]}")
 
     def wait_for_output(self, text: str, times: int = 1) -> None:
         """Wait until it has printed a text so many times."""
-        for _ in range(500):
-            if self.output.count(text) >= times:
-                return
-            time.sleep(0.02)
-        raise AssertionError(f"{text!r} did not come:\n{self.output}")
+        wait_until(lambda: self.output.count(text) >= times, lambda: f"{text!r} did not come:\n{self.output}")
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of a metric's samples that have these labels; 0 where there is none yet."""
+        families = text_string_to_metric_families(self.get("/metrics"))
+        samples = [sample for family in families for sample in family.samples if sample.name == name]
+        return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())
+
+    def wait_until_started(self, count: int, method: str) -> None:
+        """Wait until so many calls of a method have come since the start, whatever has become of them."""
+        wait_until(
+            lambda: self.metric("grpc_server_started_total", grpc_method=method) >= count,
+            lambda: f"{count} calls of {method} did not come",
+        )
 
     def wait_until_in_flight(self, count: int, method: str = "Synthesize") -> None:
         """Wait until so many calls of a method are in progress."""

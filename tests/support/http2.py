@@ -82,7 +82,16 @@ def read_settings(connection: socket.socket) -> dict[int, int]:
         return dict(struct.iter_unpack(">HI", stream.read(int.from_bytes(head[:3], "big"))))
 
 
-def connect(address: str, timeout: float = 10.0) -> socket.socket:
+def wait_for_hang_up(connection: socket.socket) -> None:
+    """Read until the other side closes the connection, which it must before the connection's timeout."""
+    try:
+        while connection.recv(65536):
+            pass
+    except ConnectionError:
+        pass  # closed without ceremony
+
+
+def connect(address: str, timeout: float = 60.0) -> socket.socket:
     """A TCP connection to `host:port`."""
     host, _, port = address.rpartition(":")
     return socket.create_connection((host, int(port)), timeout=timeout)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -17,9 +18,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
+from tests.support.gateway_process import PATIENCE_SECONDS, wait_until
+
 ROOT = Path(__file__).parents[2]
-_READY_SECONDS = 60
-_STOP_SECONDS = 30
+_READY_SECONDS = 2 * PATIENCE_SECONDS
+_STOP_SECONDS = PATIENCE_SECONDS
+# Below those that the kernel gives to who asks for any port: none is taken by others between two starts.
+_PORT_RANGE = range(20_000, 32_000)
 _PORTS = ("grpc", "http", "metrics")
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -35,7 +42,8 @@ class TritonProcess:
     def __init__(self, repository: Path, options: Sequence[str] = ()) -> None:
         self.repository = repository
         self._options = options
-        self._ports = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
+        self._reserved = [ReservedPort() for _ in _PORTS]
+        self._ports = {name: each.port for name, each in zip(_PORTS, self._reserved, strict=True)}
         self._log = tempfile.NamedTemporaryFile(prefix="triton-", suffix=".log")  # noqa: SIM115 - closed below
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -91,6 +99,8 @@ class TritonProcess:
         """End it and drop its log."""
         self.kill()
         self._log.close()
+        for each in self._reserved:
+            each.release()
 
     def get(self, path: str) -> str:
         """The body of a page of its HTTP port."""
@@ -112,9 +122,10 @@ class TritonProcess:
 
     def wait_for_count(self, model: str, field: str, value: int) -> None:
         """Wait until a number of a model's statistics is what it should be, and stays so."""
-        end = time.monotonic() + 20
-        while (found := self.count(model, field)) < value and time.monotonic() < end:
-            pass
+        wait_until(
+            lambda: self.count(model, field) >= value, lambda: f"{field} of {model} does not come to {value}"
+        )
+        found = self.count(model, field)
         assert found == value, f"{field} of {model} is {found}, not {value}"
 
     def metric(self, name: str, model: str) -> float:
@@ -127,13 +138,21 @@ class TritonProcess:
 
     def wait_for_metric(self, name: str, model: str, value: float) -> None:
         """Wait until a number is what it should be; Triton renews gauges now and then."""
-        end = time.monotonic() + 20
-        while (found := self.metric(name, model)) != value:
-            assert time.monotonic() < end, f"{name} of {model} is {found}, not {value}"
-            time.sleep(0.02)
+        wait_until(lambda: self.metric(name, model) == value, lambda: f"{name} of {model} is not {value}")
+
+    def executions_begun(self, model: str) -> int:
+        """How often it has begun to run a model, by its log, which `--log-verbose=1` makes long enough."""
+        return self.output.count(f'"model {model}, instance {model}_0_0, executing ')
+
+    def wait_until_begun(self, model: str, count: int) -> None:
+        """Wait until it has begun to run a model so often."""
+        wait_until(
+            lambda: self.executions_begun(model) >= count,
+            lambda: f"{model} was begun {self.executions_begun(model)} times, not {count}",
+        )
 
     def _get(self, port: str, path: str) -> str:
-        with _opener.open(f"http://127.0.0.1:{self._ports[port]}{path}", timeout=10) as reply:
+        with _opener.open(f"http://127.0.0.1:{self._ports[port]}{path}", timeout=PATIENCE_SECONDS) as reply:
             body: bytes = reply.read()
             return body.decode()
 
@@ -170,13 +189,34 @@ def _shared_memory(pid: int) -> set[Path]:
     return {Path(path) for path in re.findall(r"/dev/shm/\S+", maps)}
 
 
-def _free_ports(count: int) -> list[int]:
-    """Ports that nothing listens on now; held together, so that they differ."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+class ReservedPort:
+    """A port that no other test of this machine takes until it is released, whether something listens or not.
+
+    Attributes:
+        port: Its number.
+    """
+
+    def __init__(self) -> None:
+        for self.port in random.SystemRandom().sample(_PORT_RANGE, len(_PORT_RANGE)):
+            self._lock = FileLock(Path(tempfile.gettempdir()) / f"maskweave-port-{self.port}.lock")
+            try:
+                self._lock.acquire(blocking=False)
+            except Timeout:
+                continue
+            if _is_free(self.port):
+                return
+            self._lock.release()
+        raise AssertionError("no port is free")
+
+    def release(self) -> None:
+        """Leave it to others."""
+        self._lock.release()
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as attempt:
+        try:
+            attempt.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

@@ -45,7 +45,7 @@ def small_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def triton(small_repository: Path) -> Iterator[TritonProcess]:
     """A Triton on the small repository, for tests that leave it as it is."""
-    with triton_process(small_repository) as running:
+    with triton_process(small_repository, "--log-verbose=1") as running:
         yield running
 
 

@@ -15,7 +15,7 @@ from tests.support.gateway_process import GatewayProcess
 from tests.support.slow_pack import SLOW_ONE_SECOND
 from tests.support.triton_process import TritonProcess
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 SMALL = np.zeros((4, 4), np.uint8)
 QUEUED = 4  # as the repository's config allows
@@ -47,11 +47,20 @@ async def pending(triton: TritonProcess, count: int, model: str = STAGE) -> None
     await asyncio.to_thread(triton.wait_for_metric, PENDING, model, count)
 
 
+async def taken(
+    client: AsyncClient, triton: TritonProcess, seconds: float, model: str = STAGE
+) -> asyncio.Task[Result]:
+    """A call that keeps a model busy for so long: Triton has begun with it, and it waits in no queue."""
+    begun = triton.executions_begun(model)
+    running = asyncio.create_task(client.synthesize("slow", SMALL, latents=latent(seconds)))
+    await asyncio.to_thread(triton.wait_until_begun, model, begun + 1)
+    return running
+
+
 async def test_a_full_queue_is_overload_with_the_time_to_come_back(
     client: AsyncClient, triton: TritonProcess
 ) -> None:
-    running = asyncio.create_task(client.synthesize("slow", SMALL, latents=latent(2)))
-    await asyncio.sleep(0.3)  # it has left the queue
+    running = await taken(client, triton, 4)
     waiting = [
         asyncio.create_task(client.synthesize("slow", SMALL, latents=latent(0))) for _ in range(QUEUED)
     ]
@@ -71,8 +80,7 @@ async def test_a_deadline_that_passes_in_the_queue_frees_its_place(
 ) -> None:
     """Callers are told at once; Triton drops them when the model is free again and it looks at its queue."""
     executed = triton.count(STAGE, "execution_count")
-    running = asyncio.create_task(client.synthesize("slow", SMALL, latents=latent(1)))
-    await asyncio.sleep(0.3)
+    running = await taken(client, triton, 3)
     hasty = [
         asyncio.create_task(client.synthesize("slow", SMALL, latents=latent(5), timeout=0.2))
         for _ in range(QUEUED)
@@ -83,7 +91,7 @@ async def test_a_deadline_that_passes_in_the_queue_frees_its_place(
     await running
     await pending(triton, 0)
     # As many as there are places: none is taken by those that gave up.
-    calls = [client.synthesize("slow", SMALL, latents=latent(0.01), timeout=10) for _ in range(QUEUED)]
+    calls = [client.synthesize("slow", SMALL, latents=latent(0.01), timeout=60) for _ in range(QUEUED)]
     assert [len(result.images) for result in await asyncio.gather(*calls)] == [1] * QUEUED
     await pending(triton, 0)
     triton.wait_for_count(STAGE, "execution_count", executed + 1 + QUEUED)
@@ -95,8 +103,7 @@ async def test_cancelled_calls_leave_the_queue_of_a_model(
     model = "slow_label_map_fused"
     executed = triton.count(model, "execution_count")
     async with AsyncClient(fused_gateway.address) as client:
-        running = asyncio.create_task(client.synthesize("slow", SMALL, latents=latent(1)))
-        await asyncio.sleep(0.3)
+        running = await taken(client, triton, 3, model)
         waiting = [
             asyncio.create_task(client.synthesize("slow", SMALL, latents=latent(5))) for _ in range(QUEUED)
         ]
@@ -105,7 +112,7 @@ async def test_cancelled_calls_leave_the_queue_of_a_model(
         await running
         await pending(triton, 0, model)
         # 20 seconds of work were dropped.
-        assert (await client.synthesize("slow", SMALL, latents=latent(0), timeout=10)).images
+        assert (await client.synthesize("slow", SMALL, latents=latent(0), timeout=60)).images
     triton.wait_for_count(model, "execution_count", executed + 2)
 
 
@@ -114,15 +121,14 @@ async def test_cancelled_calls_to_an_ensemble_are_dropped_where_they_wait(triton
     executed = triton.count(STAGE, "execution_count")
     with triton_backed(triton, concurrency_limit=1) as gateway:
         async with AsyncClient(gateway.address) as client:
-            running = asyncio.create_task(client.synthesize("slow", SMALL, latents=latent(1)))
-            await asyncio.sleep(0.3)
+            running = await taken(client, triton, 3)
             waiting = [
                 asyncio.create_task(client.synthesize("slow", SMALL, latents=latent(5))) for _ in range(8)
             ]
             await asyncio.to_thread(gateway.wait_until_in_flight, 9)
             await cancelled(waiting)
             await running
-            assert (await client.synthesize("slow", SMALL, latents=latent(0), timeout=10)).images
+            assert (await client.synthesize("slow", SMALL, latents=latent(0), timeout=60)).images
     # And one that warmed the gateway up.
     triton.wait_for_count(STAGE, "execution_count", executed + 3)
 
@@ -135,8 +141,7 @@ async def cancelled(tasks: list[asyncio.Task[Result]]) -> None:
 
 
 async def test_interactive_requests_pass_batches(client: AsyncClient, triton: TritonProcess) -> None:
-    running = asyncio.create_task(client.synthesize("slow", SMALL, latents=latent(1)))
-    await asyncio.sleep(0.3)
+    running = await taken(client, triton, 3)
     answered: list[str] = []
 
     async def ask(kind: str) -> None:
@@ -158,8 +163,7 @@ async def test_the_rest_of_a_cancelled_stream_is_not_made(
     model = "slow_label_map_fused"
     executed = triton.count(model, "execution_count")
     async with AsyncClient(fused_gateway.address) as client:
-        running = asyncio.create_task(client.synthesize("slow", SMALL, latents=latent(1)))
-        await asyncio.sleep(0.3)
+        running = await taken(client, triton, 3, model)
         stream = client.synthesize_stream("slow", SMALL, latents=latent(5) * QUEUED)
         first = asyncio.ensure_future(anext(stream))
         await pending(triton, QUEUED, model)
@@ -168,5 +172,5 @@ async def test_the_rest_of_a_cancelled_stream_is_not_made(
             await first
         await running
         await pending(triton, 0, model)
-        assert (await client.synthesize("slow", SMALL, latents=latent(0), timeout=10)).images
+        assert (await client.synthesize("slow", SMALL, latents=latent(0), timeout=60)).images
     triton.wait_for_count(model, "execution_count", executed + 2)

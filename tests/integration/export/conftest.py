@@ -17,6 +17,7 @@ from export.repository import write_repository
 from export.sis_ug import sis_ug_pack
 from export.stages import Stage
 from export.targets import TARGETS
+from tests.support.made_once import made_once
 from tests.support.tiny_pack import tiny_config, tiny_styles_config
 from training.config import PackConfig
 from training.groupdnet.evaluate import TrainedStyles
@@ -97,13 +98,14 @@ def stages(pack: ExportedPack) -> dict[str, Stage]:
 @pytest.fixture(scope="session", autouse=True)
 def each_graph_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """PyTorch's exporter takes seconds for a graph, and always gives the same one here."""
-    kept = tmp_path_factory.mktemp("graphs")
 
     def write_once(stage: Stage, example: tuple[torch.Tensor, ...], path: Path) -> None:
-        if not (kept / stage.name).exists():
-            write_onnx(stage, example, kept / stage.name)
+        def write(folder: Path) -> None:
+            write_onnx(stage, example, folder / "model.onnx")
+
+        kept = made_once(tmp_path_factory, f"graph-{stage.name}", write)
         path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(kept / stage.name, path)
+        shutil.copy(kept / "model.onnx", path)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("export.repository.write_onnx", write_once)
@@ -113,9 +115,11 @@ def each_graph_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def repository(pack: ExportedPack, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The default target's, in both layouts."""
-    folder = tmp_path_factory.mktemp("exported") / "model_repository"
-    write_repository(pack, folder, layouts=("ensemble", "fused"))
-    return folder
+
+    def export_pack(folder: Path) -> None:
+        write_repository(pack, folder / "model_repository", layouts=("ensemble", "fused"))
+
+    return made_once(tmp_path_factory, "exported", export_pack) / "model_repository"
 
 
 @contextmanager
@@ -137,14 +141,19 @@ def tiny_pack(config: PackConfig, weights: Path) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def of_target(config: PackConfig, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The tiny pack for each target, in both layouts and the default precision, made by the command."""
-    folders: dict[str, Path] = {}
-    for target in TARGETS:
-        folders[target] = tmp_path_factory.mktemp(target) / "model_repository"
-        arguments = ["--target", target, "--layout", "both", "--repository", str(folders[target])]
-        with commands_for(config, weights):
-            result = CliRunner().invoke(maskweave_cli.main, ["export", "repository", "faces64", *arguments])
-        assert result.exit_code == 0, result.output
-    return folders
+
+    def export_all(folder: Path) -> None:
+        for target in TARGETS:
+            place = str(folder / target / "model_repository")
+            arguments = ["--target", target, "--layout", "both", "--repository", place]
+            with commands_for(config, weights):
+                result = CliRunner().invoke(
+                    maskweave_cli.main, ["export", "repository", "faces64", *arguments]
+                )
+            assert result.exit_code == 0, result.output
+
+    folder = made_once(tmp_path_factory, "targets", export_all)
+    return {target: folder / target / "model_repository" for target in TARGETS}
 
 
 @pytest.fixture(scope="session")
@@ -195,9 +204,11 @@ def styles_pack(trained: TrainedStyles) -> ExportedPack:
 @pytest.fixture(scope="session")
 def styles_repository(styles_pack: ExportedPack, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The default target's, in both layouts."""
-    folder = tmp_path_factory.mktemp("exported_styles") / "model_repository"
-    write_repository(styles_pack, folder, layouts=("ensemble", "fused"))
-    return folder
+
+    def export_pack(folder: Path) -> None:
+        write_repository(styles_pack, folder / "model_repository", layouts=("ensemble", "fused"))
+
+    return made_once(tmp_path_factory, "exported-styles", export_pack) / "model_repository"
 
 
 @pytest.fixture

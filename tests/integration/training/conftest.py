@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.support.made_once import made_once
 from tests.support.tiny_pack import make_labels, tiny_config
 from training import stages
 from training.config import PackConfig
@@ -27,14 +28,16 @@ def config() -> PackConfig:
 @pytest.fixture(scope="session")
 def trained(config: PackConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny pack trained through every stage: `pack/` its weights, `runs/` its runs, `data/` its labels."""
-    root = tmp_path_factory.mktemp("tiny")
-    (root / "pack").mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        make_labels(config)
-        options = RunOptions(
-            folder=root / "runs", log_every=5, checkpoint_every=20, sheet_every=1000, show_progress=False
-        )
-        for train in stages.STAGES.values():
-            train(config, root / "pack", options)
-    return root
+
+    def train_all(root: Path) -> None:
+        (root / "pack").mkdir()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(root)
+            make_labels(config)
+            options = RunOptions(
+                folder=root / "runs", log_every=2, checkpoint_every=20, sheet_every=1000, show_progress=False
+            )
+            for train in stages.STAGES.values():
+                train(config, root / "pack", options)
+
+    return made_once(tmp_path_factory, "tiny", train_all)

@@ -1,6 +1,7 @@
 """The verbs `data`, `train` and `evaluate`, from the command line to the files, on the tiny pack."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -42,10 +43,12 @@ def empty(tmp_path: Path, config: PackConfig, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.fixture
-def complete(trained: Path, config: PackConfig, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Every stage trained."""
-    use(monkeypatch, trained, config)
-    return trained
+def complete(trained: Path, config: PackConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Every stage trained, in a folder of the test's own."""
+    own = tmp_path / "complete"
+    shutil.copytree(trained, own)
+    use(monkeypatch, own, config)
+    return own
 
 
 def test_data_makes_both_splits_and_counts_the_faces(empty: Path, config: PackConfig) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import filecmp
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from maskweave.v1 import synthesis_pb2 as pb
 
 PROTO = Path(__file__).parents[3] / "proto"
+BREAKING = ("breaking", "--against", "released.txtpb")
 GENERATED = [
     "synthesis_pb2.py",
     "synthesis_pb2.pyi",
@@ -34,11 +36,40 @@ def test_generated_code_is_up_to_date(tmp_path: Path) -> None:
     assert (match, mismatch, errors) == (GENERATED, [], [])
 
 
+def buf(folder: Path, *arguments: str) -> tuple[int, str]:
+    """Exit code and output of buf in a folder."""
+    command = [Path(sys.executable).parent / "buf", *arguments]
+    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    return ended.returncode, ended.stdout + ended.stderr
+
+
 def test_buf_lint() -> None:
     """Naming, packaging, and a comment on everything."""
-    buf = Path(sys.executable).parent / "buf"
-    linted = subprocess.run([buf, "lint"], cwd=PROTO, capture_output=True, text=True, check=False)
-    assert (linted.returncode, linted.stdout, linted.stderr) == (0, "", "")
+    assert buf(PROTO, "lint") == (0, "")
+
+
+def test_nothing_that_was_released_is_broken() -> None:
+    assert buf(PROTO, *BREAKING) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("released", "changed", "broken"),
+    [
+        ("string description = 3;", "string description = 93;", 'field "3" with name "description"'),
+        ("string description = 3;", "bytes description = 3;", 'Field "3" with name "description"'),
+        ("rpc ListModels(", "rpc EveryModel(", 'RPC "ListModels" on service "SynthesisService"'),
+    ],
+    ids=["renumbered", "another type", "renamed method"],
+)
+def test_what_breaks_callers_is_found(tmp_path: Path, released: str, changed: str, broken: str) -> None:
+    shutil.copytree(PROTO, tmp_path / "proto", ignore=shutil.ignore_patterns("python"))
+    file = tmp_path / "proto" / "maskweave" / "v1" / "synthesis.proto"
+    text = file.read_text()
+    assert released in text
+    file.write_text(text.replace(released, changed, 1))
+    code, output = buf(tmp_path / "proto", *BREAKING)
+    assert code != 0
+    assert broken in output
 
 
 @pytest.mark.parametrize("name", ["number_of_images", "style_strength", "image_quality"])
