@@ -72,8 +72,9 @@ class EmbeddedEngine:
             diagnostics = Diagnostics()
             await workers.run(partial(warm_up, execution, models.values(), diagnostics))
             diagnostics.raise_if_any()
-        except BaseException:
-            await workers.close(grace_seconds=0)
+        except BaseException as error:
+            # Who gives up the start does not wait for a large file to be read.
+            await workers.close(CLOSE_SECONDS if isinstance(error, Exception) else 0.0)
             raise
         self._workers, self._execution = workers, execution
         self._infos = MappingProxyType(execution.infos)

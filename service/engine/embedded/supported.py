@@ -49,7 +49,7 @@ IGNORED: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "metric_tags": "labels of Triton's own metrics",
             "model_metrics": "buckets of Triton's own metrics",
         },
-        "ModelInput": {"format": "only tells a client how to lay out a picture"},
+        "ModelInput": {"format": "only tells a client how to lay out an image"},
         "ModelEnsembling": {
             "max_inflight_requests": "admission in the gateway bounds the requests in flight"
         },

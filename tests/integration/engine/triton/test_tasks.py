@@ -115,7 +115,7 @@ async def test_a_task_whose_caller_leaves_during_an_inference_is_closed(serving:
 
     triton.behaviour = hang
     watched = Watched()
-    context = InferenceContext(timeout=0.3 if how == "late" else None)
+    context = InferenceContext(timeout=1 if how == "late" else None)
     run = asyncio.create_task(engine.run(watched.task(), context))
     await begun.wait()
     if how == "cancelled":
@@ -134,7 +134,7 @@ async def test_a_task_whose_caller_leaves_while_it_computes_is_closed_at_its_nex
 ) -> None:
     engine, triton = serving
     watched = Watched(wait=True)
-    context = InferenceContext(timeout=0.3 if how == "late" else None)
+    context = InferenceContext(timeout=1 if how == "late" else None)
     run = asyncio.create_task(engine.run(watched.task(), context))
     await asyncio.to_thread(watched.began.wait, 30)
     if how == "cancelled":
@@ -172,7 +172,10 @@ async def test_close_gives_up_what_waits_for_a_server_after_its_grace(serving: S
     assert time.monotonic() - began < 5
     with pytest.raises(Unavailable):
         await run
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("engine")]
+    for thread in threading.enumerate():
+        if thread.name.startswith("engine"):
+            thread.join(30)
+            assert not thread.is_alive()
 
 
 async def test_close_waits_no_longer_than_its_grace_for_a_task_that_computes(serving: Serving) -> None:

@@ -167,7 +167,7 @@ async def test_a_caller_who_leaves_returns_at_once_and_the_work_is_told(
 ) -> None:
     busy = gate()
     interrupted = threading.Event()
-    run = asyncio.create_task(one_worker.run(busy, timeout=0.05 if how == "late" else None))
+    run = asyncio.create_task(one_worker.run(busy, timeout=1 if how == "late" else None))
     await busy.running.wait()
     assert busy.token is not None
     busy.token.interrupt = interrupted.set
@@ -212,7 +212,7 @@ async def test_waiting_for_another_thread_ends_with_the_call(one_worker: Workers
         finally:
             ended.set()
 
-    run = asyncio.create_task(one_worker.run(wait, timeout=0.05 if how == "late" else None))
+    run = asyncio.create_task(one_worker.run(wait, timeout=1 if how == "late" else None))
     while not (tokens and tokens[0].waiting):  # noqa: ASYNC110 - set by a thread
         await asyncio.sleep(0.001)
     if how == "cancelled":
@@ -313,7 +313,10 @@ async def test_close_waits_no_longer_than_its_grace_for_what_cannot_be_interrupt
     assert not never.running.is_set()
 
 
-async def test_close_interrupts_what_can_be_interrupted(gate: Callable[[], Gate]) -> None:
+async def test_close_interrupts_what_can_be_interrupted(
+    gate: Callable[[], Gate], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.engine.workers._INTERRUPT_SECONDS", PATIENCE_SECONDS)
     workers, busy = Workers(1, "closing"), gate()
     running = asyncio.create_task(workers.run(busy))
     await busy.running.wait()
