@@ -150,6 +150,7 @@ def _engine(settings: Settings) -> Engine:
             settings.triton_urls,
             models=settings.triton_model_names,
             start_seconds=settings.triton_startup_timeout_seconds,
+            worker_threads=settings.worker_threads,
         )
     return EmbeddedEngine(
         settings.model_repository,
