@@ -33,7 +33,7 @@ _DRAWING = (
 
 
 def grpcurl_line(address: str, model: Model, settings: Settings) -> str:
-    """A shell command that asks the gateway at `address` for a picture of `model`.
+    """A shell command that asks the gateway at `address` for an image of `model`.
 
     It works as it is printed on a gateway without TLS and keys; otherwise it has places to fill in.
     """

@@ -65,7 +65,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     Raises:
         ConfigurationError: The certificate or the keys cannot be used.
         MaskweaveError: The model repository cannot be served, the engine cannot be reached, or one of the
-            models makes no pictures.
+            models makes no images.
         ListenError: A port is taken or an address is not this machine's.
     """
     metrics = Metrics()
@@ -80,7 +80,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             access = await stack.enter_async_context(followed_keys(settings.api_keys_file, metrics))
         if settings.open_to_anyone:
             _logger.warning(
-                "whoever reaches the gRPC port may have pictures made", extra={"host": settings.grpc_host}
+                "whoever reaches the gRPC port may have images made", extra={"host": settings.grpc_host}
             )
         health = GatewayHealth([SERVICE_NAME])
         http_port = await stack.enter_async_context(

@@ -26,7 +26,7 @@ async def run(settings: Settings) -> None:
     Raises:
         ConfigurationError: The certificate or the keys cannot be used.
         MaskweaveError: The model repository cannot be served, the engine cannot be reached, or one of the
-            models makes no pictures.
+            models makes no images.
         ListenError: A port is taken or an address is not this machine's.
     """
     loop = asyncio.get_running_loop()

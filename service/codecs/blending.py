@@ -1,4 +1,4 @@
-"""Blends an edited picture into the original: whole where something changed, not at all far from there."""
+"""Blends an edited image into the original: whole where something changed, not at all far from there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 def blend(
     original: NDArray[np.uint8], edited: NDArray[np.uint8], changed: NDArray[np.bool_], width: float
 ) -> NDArray[np.uint8]:
-    """Take the edited picture where something changed, and fade it out around.
+    """Take the edited image where something changed, and fade it out around.
 
     Args:
         original: RGB, uint8 `[height, width, 3]`.
@@ -28,7 +28,7 @@ def blend(
 
 
 def shares(changed: NDArray[np.bool_], width: float) -> NDArray[np.float64]:
-    """How much of the edited picture each pixel gets: 1 where it changed, half a cosine down to 0 around.
+    """How much of the edited image each pixel gets: 1 where it changed, half a cosine down to 0 around.
 
     Args:
         changed: Which pixels changed, `[height, width]`.

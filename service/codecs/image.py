@@ -1,4 +1,4 @@
-"""Pictures as files: the formats a reply can have."""
+"""Images as files: the formats a reply can have."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Image.init()  # loads the formats now and not during a first request
 
 
 class ImageFormat(StrEnum):
-    """File formats of pictures."""
+    """File formats of images."""
 
     PNG = "png"
     JPEG = "jpeg"
@@ -36,7 +36,7 @@ _WEBP_METHOD = 0
 
 
 def encode_image(pixels: NDArray[np.uint8], image_format: ImageFormat, quality: int | None) -> bytes:
-    """Write a picture; the same pixels always give the same bytes.
+    """Write an image; the same pixels always give the same bytes.
 
     Args:
         pixels: RGB, uint8 `[height, width, 3]`.

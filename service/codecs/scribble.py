@@ -22,7 +22,7 @@ _IDS = 256
 
 
 def check_scribble(ids: NDArray[np.uint8], palette_ids: Sequence[int], *, field: str) -> None:
-    """Refuse a scribble as a picture when it has an unknown class, or nothing is drawn.
+    """Refuse a scribble as an image when it has an unknown class, or nothing is drawn.
 
     Args:
         ids: Class ids or `NOT_DRAWN`, uint8 `[height, width]`.
@@ -94,7 +94,7 @@ def _commonest(ids: NDArray[np.uint8], rows: int, columns: int) -> NDArray[np.ui
     """The commonest drawn id of each cell, uint8 `[rows, columns]`; the lowest of several."""
     reduced = np.empty((rows, columns), np.uint8)
     slots = cell_of_pixels(ids.shape[1], columns) * _IDS
-    # Row by row of cells, so that a large picture takes little memory.
+    # Row by row of cells, so that a large image takes little memory.
     for row, (top, bottom) in enumerate(pairwise((*first_of_cells(ids.shape[0], rows), ids.shape[0]))):
         counts = np.bincount((slots + ids[top:bottom]).ravel(), minlength=columns * _IDS)
         drawn = counts.reshape(columns, _IDS)[:, :NOT_DRAWN]

@@ -12,7 +12,7 @@ class Limits:
     Attributes:
         min_images: Fewest images of one request.
         max_images: Most images of one request.
-        max_encoded_bytes: Largest encoded picture (PNG and the like), in bytes.
+        max_encoded_bytes: Largest encoded image (PNG and the like), in bytes.
         min_side: Smallest width or height of a condition, in pixels.
         max_side: Largest width or height of a condition, in pixels.
         max_pixels: Largest width times height of a condition, read from the header before decoding.
@@ -33,7 +33,7 @@ class Limits:
         max_style_weight: Largest weight of a style in a blend, either way.
         max_style_value: Largest number of a style's code, either way.
         max_style_seeds: Most different seeds in the styles of one request.
-        max_blend_width: Widest soft edge of an edit, in pixels of the picture; the smallest is 0.
+        max_blend_width: Widest soft edge of an edit, in pixels of the image; the smallest is 0.
         max_request_id_chars: Longest request id that a caller may choose.
     """
 

@@ -21,7 +21,7 @@ METHOD_SCOPES: Mapping[str, frozenset[Scope]] = {
     "Synthesize": frozenset({Scope.SYNTHESIZE}),
     "SynthesizeStream": frozenset({Scope.SYNTHESIZE}),
     "Paint": frozenset({Scope.SYNTHESIZE}),
-    # What it reads is of use to whoever makes pictures, and to whoever edits theirs.
+    # What it reads is of use to whoever makes images, and to whoever edits theirs.
     "EncodeStyles": frozenset({Scope.SYNTHESIZE, Scope.EDIT}),
     "Morph": frozenset({Scope.SYNTHESIZE}),
     "Edit": frozenset({Scope.EDIT}),

@@ -14,7 +14,7 @@ from service.rpc.status import STATUS_CODES
 _INTRODUCTION = """\
 # Failures
 
-Generated from the one table, [service/core/statuses.py](../service/core/statuses.py), and the failures in it,
+Generated from the one table, [service/rpc/status.py](../service/rpc/status.py), and the failures in it,
 [service/core/errors.py](../service/core/errors.py), by `make errors-page`; a test compares.
 
 Every failure that the service itself decides on is a gRPC status with a `google.rpc.Status` in the
@@ -33,7 +33,7 @@ _CLOSING = """
 - On UNAVAILABLE and RESOURCE_EXHAUSTED wait for `RetryInfo.retry_delay` if there is one, else 0.1 s,
   doubled each time up to 2 s, both with some chance in them, and stop at the deadline. gRPC's own
   retries find the same time in the trailer `grpc-retry-pushback-ms`. A retry is safe: with the same seed
-  it gives the same picture. Set `seed` before the first try, or the second gives another one.
+  it gives the same image. Set `seed` before the first try, or the second gives another one.
 - On DEADLINE_EXCEEDED do not retry with the same deadline: the service already refuses at once what it
   expects to be late.
 - Never retry INVALID_ARGUMENT, NOT_FOUND or INTERNAL: the answer will be the same.

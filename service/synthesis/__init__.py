@@ -1,1 +1,1 @@
-"""What a request means: models, conditions, starts and pictures in terms of the engine's tensors."""
+"""What a request means: models, conditions, latents and images in terms of the engine's tensors."""

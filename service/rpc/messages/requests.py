@@ -102,7 +102,7 @@ def edit_from_proto(message: pb.EditRequest) -> EditRequest:
             priority is not a known one.
     """
     if not message.HasField("target_label_map"):
-        raise InvalidArgument("target_label_map", "no label map", "what the picture is to show")
+        raise InvalidArgument("target_label_map", "no label map", "what the image is to show")
     return EditRequest(
         model=message.model,
         source=_edit_source(message),
@@ -127,7 +127,7 @@ def encode_styles_from_proto(message: pb.EncodeStylesRequest) -> EncodeStylesReq
     """
     for field in ("picture", "label_map"):
         if not message.HasField(field):
-            raise InvalidArgument(field, f"no {field}", "a picture and its label map")
+            raise InvalidArgument(field, f"no {field}", "an image and its label map")
     return EncodeStylesRequest(
         model=message.model,
         image=image_from_proto(message.picture),

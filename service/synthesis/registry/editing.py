@@ -33,7 +33,7 @@ def with_edit_support(
         registry: The models on offer, by name.
         models: The ready models, by their names in the repository.
         layout: The layout to serve; None for ensembles, and fused graphs where there is no ensemble.
-        problems: What is wrong with those that edit pictures is added here.
+        problems: What is wrong with those that edit images is added here.
     """
     editors: dict[str, dict[Layout, str]] = {}
     for info in models.values():
@@ -70,7 +70,7 @@ def _can_be_edited(model: Model) -> bool:
 
 
 def _checked(info: ModelInfo, registry: Mapping[str, Model]) -> str:
-    """The pack whose pictures a model edits.
+    """The pack whose images a model edits.
 
     Raises:
         MetadataError: There is no such pack, or the tensors do not fit it.
@@ -83,12 +83,12 @@ def _checked(info: ModelInfo, registry: Mapping[str, Model]) -> str:
             [Diagnostic(f'parameters["{EDITS}"]', f"got {pack!r}", f"one of: {able or 'none here'}")]
         )
     condition = model.conditions[ConditionKind.LABEL_MAP]
-    picture = f"[{model.image_height}, {model.image_width}, 3]"
+    image = f"[{model.image_height}, {model.image_width}, 3]"
     shapes = Shapes(info)
-    shapes.input(tensors.PICTURE, np.uint8, picture)
+    shapes.input(tensors.PICTURE, np.uint8, image)
     shapes.input(tensors.LABEL_MAP, np.uint8, f"[{condition.height}, {condition.width}]")
     shapes.input(tensors.STYLE_STRENGTH, np.float32, "[1]")
-    shapes.output(tensors.IMAGE, np.uint8, picture)
+    shapes.output(tensors.IMAGE, np.uint8, image)
     if shapes.diagnostics:
         raise MetadataError(shapes.diagnostics)
     return pack

@@ -251,8 +251,8 @@ def _check_beside(
             continue
         shapes = Shapes(models[name])
         if parameter == "style_encoder":
-            picture = f"[{model.image_height}, {model.image_width}, {_RGB}]"
-            shapes.input(tensors.PICTURE, np.uint8, picture)
+            image = f"[{model.image_height}, {model.image_width}, {_RGB}]"
+            shapes.input(tensors.PICTURE, np.uint8, image)
             shapes.input(tensors.LABEL_MAP, np.uint8, f"[{condition.height}, {condition.width}]")
             shapes.output(tensors.STYLE_MEAN, np.float32, codes)
             shapes.output(tensors.STYLE_LOG_VARIANCE, np.float32, codes)

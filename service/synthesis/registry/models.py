@@ -28,7 +28,7 @@ class ConditionKind(StrEnum):
 
 
 class Method(StrEnum):
-    """Ways of making pictures, as `maskweave.method` names them."""
+    """Ways of making images, as `maskweave.method` names them."""
 
     SIS_UG = "sis-ug"
     GROUPDNET = "groupdnet"
@@ -38,7 +38,7 @@ class Layout(StrEnum):
     """How the stages of a pack are put together in the model repository.
 
     `ENSEMBLE` is one model for each stage, so that the response cache can answer some of them; `FUSED` is all
-    of them in one graph. The pictures are the same.
+    of them in one graph. The images are the same.
     """
 
     ENSEMBLE = "ensemble"
@@ -93,7 +93,7 @@ class ConditionSupport:
     """How a model takes one kind of condition.
 
     Attributes:
-        served_by: Model of the repository that makes pictures from it.
+        served_by: Model of the repository that makes images from it.
         layout: Whether that is an ensemble or a fused graph.
         width: Width at which the ensemble reads it, in pixels.
         height: Height at which the ensemble reads it, in pixels.
@@ -116,7 +116,7 @@ class StyleSupport:
     """The styles of a model: how one class looks, or several that belong together.
 
     Attributes:
-        encoder: Model of the repository that reads the styles of a picture.
+        encoder: Model of the repository that reads the styles of an image.
         prior: Model of the repository that draws styles from a latent.
         size: Numbers in a style's code.
         style_of_class: For each class id of the palette, in order, the index of its style.
@@ -146,7 +146,7 @@ class EditSupport:
     """How a model is edited.
 
     Attributes:
-        editor: Model of the repository that edits pictures; None if only what comes from seeds can be edited.
+        editor: Model of the repository that edits images; None if only what comes from seeds can be edited.
     """
 
     editor: str | None
@@ -163,11 +163,11 @@ class Model:
         version: Semantic version of the weights.
         palette: The classes, ordered by id.
         conditions: The kinds of condition it accepts.
-        image_width: Width of the pictures in pixels.
-        image_height: Height of the pictures in pixels.
+        image_width: Width of the images in pixels.
+        image_height: Height of the images in pixels.
         latent_size: Numbers in a latent.
         latent_scale: Standard deviation of a seed's latent.
-        method: How it makes pictures.
+        method: How it makes images.
         styles: Its styles; None for methods without.
         editing: How it is edited; None if it cannot be.
     """

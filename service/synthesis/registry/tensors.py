@@ -1,4 +1,4 @@
-"""Names, types and shapes of the tensors through which a condition becomes a picture.
+"""Names, types and shapes of the tensors through which a condition becomes an image.
 
 Every ensemble that serves a pack has these; `export/` writes them, the repository declares them, and
 only this layer reads them.

@@ -85,7 +85,7 @@ class EncodeStylesWork:
         condition = self._model.conditions[ConditionKind.LABEL_MAP]
         if label_map.shape != (condition.height, condition.width):
             found = f"{label_map.shape[1]} x {label_map.shape[0]} pixels"
-            allowed = f"exactly {condition.width} x {condition.height} pixels, to fit the picture"
+            allowed = f"exactly {condition.width} x {condition.height} pixels, to fit the image"
             raise InvalidArgument("label_map", found, allowed)
         self._label_map = np.ascontiguousarray(label_map)
         self._decode_seconds = time.perf_counter() - began

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class StyleCode:
-    """How one style of one picture looks.
+    """How one style of one image looks.
 
     Attributes:
         model: Name of the model that it is of.
         model_version: Version of that model.
-        class_id: The lowest class of the picture's label map that has the style.
+        class_id: The lowest class of the image's label map that has the style.
         values: Its numbers.
-        covered_class_ids: All classes of the picture's label map that have the style.
+        covered_class_ids: All classes of the image's label map that have the style.
     """
 
     model: str
@@ -60,7 +60,7 @@ class MorphStyles:
     Attributes:
         from_styles: Those at position 0.
         to_styles: Those at position 1.
-        frames: How many pictures of the way.
+        frames: How many images of the way.
         first: Position of the first of them.
         last: Position of the last of them.
         spherical: Along the arc between the codes instead of straight.

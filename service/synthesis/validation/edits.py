@@ -59,8 +59,8 @@ def check_edit(request: EditRequest, registry: Mapping[str, Model], limits: Limi
     match request.source:
         case ImageFile() | RawImage():
             if model.editing.editor is None:
-                allowed = f"a seed or a latent, for {model.name}, which edits no pictures here"
-                raise InvalidArgument("picture", "a picture", allowed)
+                allowed = f"a seed or a latent, for {model.name}, which edits no images here"
+                raise InvalidArgument("picture", "an image", allowed)
             served_by = model.editing.editor
         case FirstSeed() | Latent():
             (latent,) = resolve_latents(request.source, 1, model, limits=limits)

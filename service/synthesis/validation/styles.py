@@ -46,11 +46,11 @@ class GivenStyles:
 
 @dataclass(frozen=True, slots=True)
 class ValidatedStyles:
-    """The styles of all pictures of a request.
+    """The styles of all images of a request.
 
     Attributes:
-        ends: The styles of every picture; or those at position 0 and those at position 1.
-        positions: One for each picture between two ends; none when there is only one.
+        ends: The styles of every image; or those at position 0 and those at position 1.
+        positions: One for each image between two ends; none when there is only one.
         spherical: Which way there is between two ends.
     """
 
@@ -80,7 +80,7 @@ def style_support(model: Model) -> StyleSupport:
 
 
 def check_styles(styles: Styles, model: Model, limits: Limits) -> ValidatedStyles | None:
-    """Check the styles of a request for pictures; None for models without.
+    """Check the styles of a request for images; None for models without.
 
     Raises:
         InvalidArgument: A style is not allowed, or the model has none.
@@ -214,7 +214,7 @@ class _Checker:
         if code.model != model:
             raise InvalidArgument(f"{field}.model", repr(code.model), f"{model!r}, the model of the request")
         if code.model_version != version:
-            allowed = f"{version!r}, the version that is served; encode the picture again"
+            allowed = f"{version!r}, the version that is served; encode the image again"
             raise InvalidArgument(f"{field}.model_version", repr(code.model_version), allowed)
         classes = self._support.classes[self._index]
         if code.class_id not in classes:

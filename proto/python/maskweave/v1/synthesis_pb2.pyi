@@ -15,6 +15,11 @@ Rules of this package, so that it can grow without ever breaking a caller:
   in the request, for example `label_map.run_length.lengths`. gRPC's own failures come without:
   no connection, a message over the size limit, an unknown method.
 
+Orientation: every image file that a caller sends, whatever it is for (label map, scribble, proxy mask,
+sketch, exemplar, picture), is turned upright as the orientation in its Exif block says, if there is one
+that can be read. Sizes count after that. Other metadata, XMP for one, is not looked at. Raw pixels lie as
+they are.
+
 Metadata understood by every method:
 - `x-request-id` (request, optional): the caller's id of the request, 1 to 128 visible ASCII
   characters. It appears in the service's logs and is echoed in the trailer. A request without
@@ -935,6 +940,9 @@ class LabelMap(google.protobuf.message.Message):
     is resized by nearest neighbour: output pixel (x, y) takes the input pixel
     (floor((x + 0.5) * input_width / width), floor((y + 0.5) * input_height / height)). The aspect
     ratio is not kept. A map of one class only is taken as it is: a blank canvas is one.
+
+    Ids are no shades: whoever resizes a map before sending it must take nearest neighbours, too. A smooth
+    filter makes ids in between of two classes at their border, which are other classes.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
@@ -943,10 +951,11 @@ class LabelMap(google.protobuf.message.Message):
     RAW_FIELD_NUMBER: builtins.int
     RUN_LENGTH_FIELD_NUMBER: builtins.int
     png: builtins.bytes
-    """A PNG file whose pixel values are the class ids: palette ("indexed colour", the indices count,
-    not the colours) or greyscale without alpha, at most 8 bits per pixel. Colour pictures, 16-bit
-    pictures and animations are refused. It is turned as its Exif orientation says, if there is one that
-    can be read.
+    """A PNG file whose pixel values are the class ids: palette ("indexed colour") or greyscale without alpha,
+    at most 8 bits per pixel. Colour images, 16-bit images and animations are refused, and so are files of
+    more than 4096 chunks. Of a palette the indices count, not the colours, with one exception: if all
+    colours that are used are those of the model's palette, and some are under other ids, some program has
+    renumbered the file on the way, and it is read by its colours.
     """
     @property
     def raw(self) -> global___RawLabelMap:
@@ -1057,8 +1066,8 @@ class Sketch(google.protobuf.message.Message):
     RAW_FIELD_NUMBER: builtins.int
     file: builtins.bytes
     """A PNG or JPEG file with 8 bits per channel: greyscale, RGB or a palette, with or without
-    transparency. Other formats, 16-bit pictures and CMYK are refused. An orientation in its metadata is
-    not looked at.
+    transparency. Other formats, 16-bit images and CMYK are refused, and so are files that take long to
+    read for their size: PNG of more than 4096 chunks, JPEG of more than 64 scans.
     """
     @property
     def raw(self) -> global___RawSketch:
@@ -1825,9 +1834,7 @@ class SourcePicture(google.protobuf.message.Message):
     FILE_FIELD_NUMBER: builtins.int
     RAW_FIELD_NUMBER: builtins.int
     file: builtins.bytes
-    """A PNG or JPEG file with 8 bits per channel: RGB, greyscale or a palette, without transparency. It is
-    turned as its Exif orientation says, if there is one that can be read; the size counts after that.
-    """
+    """A PNG or JPEG file with 8 bits per channel: RGB, greyscale or a palette, without transparency."""
     @property
     def raw(self) -> global___RawPicture:
         """RGB, uncompressed."""

@@ -15,6 +15,11 @@ Rules of this package, so that it can grow without ever breaking a caller:
   in the request, for example `label_map.run_length.lengths`. gRPC's own failures come without:
   no connection, a message over the size limit, an unknown method.
 
+Orientation: every image file that a caller sends, whatever it is for (label map, scribble, proxy mask,
+sketch, exemplar, picture), is turned upright as the orientation in its Exif block says, if there is one
+that can be read. Sizes count after that. Other metadata, XMP for one, is not looked at. Raw pixels lie as
+they are.
+
 Metadata understood by every method:
 - `x-request-id` (request, optional): the caller's id of the request, 1 to 128 visible ASCII
   characters. It appears in the service's logs and is echoed in the trailer. A request without
