@@ -1,4 +1,4 @@
-"""Every way a request or a start can fail; what callers are told of each is the table in `service/rpc/status.py`.
+"""Every way a request or a start can fail. The table in `service/rpc/status.py` is what callers are told.
 
 ```
 MaskweaveError
