@@ -429,7 +429,8 @@ async def _abort(failure: Failure, error: Exception, call: Call) -> NoReturn:
     retry_after = getattr(error, "retry_after_seconds", None)
     if retry_after is not None:
         # Clients that try again by themselves wait for this instead of their own back-off (gRFC A6).
-        trailer.append((RETRY_PUSHBACK, str(round(retry_after * 1e3))))
+        # Not 0: gRPC 1.85 then never tries again, and never ends the call either.
+        trailer.append((RETRY_PUSHBACK, str(max(1, round(retry_after * 1e3)))))
     try:
         await call.channel.abort(failure.code, failure.message, tuple(trailer))
     except grpc.aio.InternalError:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import socket
 import struct
+import time
 from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = (
     range(10)
 )
 END_STREAM, END_HEADERS, PADDED = 0x1, 0x4, 0x8
+ACK = 0x1
 MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE = 0x3, 0x4
 CANCEL = 0x8
 
@@ -95,3 +99,92 @@ def connect(address: str, timeout: float = 60.0) -> socket.socket:
     """A TCP connection to `host:port`."""
     host, _, port = address.rpartition(":")
     return socket.create_connection((host, int(port)), timeout=timeout)
+
+
+class Sender:
+    """Sends messages that never end, as fast as the other side takes them: a caller who keeps the protocol.
+
+    Args:
+        address: `host:port`.
+        message_bytes: What each message says that its size is.
+        sent_bytes: What is sent of each at most.
+    """
+
+    def __init__(self, address: str, *, message_bytes: int, sent_bytes: int) -> None:
+        self._connection = connect(address)
+        self._message_bytes = message_bytes
+        self._sent_bytes = sent_bytes
+        self._window = 65_535
+        self._initial_window = 65_535
+        self._windows: dict[int, int] = {}
+        self._left: dict[int, int] = {}
+        self._received = bytearray()
+        self.ended: set[int] = set()
+        """The streams that the other side has ended."""
+        self._connection.sendall(PREFACE + settings())
+
+    @property
+    def sent(self) -> int:
+        """Bytes that the other side has taken of all messages."""
+        return sum(self._sent_bytes - left for left in self._left.values())
+
+    def begin(self, stream: int, **how: Any) -> None:
+        """Send the headers of a call and the length of its message."""
+        whole = call(stream, b"", ends=False, **how)
+        headers = whole[: -len(frame(DATA, 0, stream, bytes(5)))]
+        prefix = b"\0" + struct.pack(">I", self._message_bytes)
+        self._connection.sendall(headers + frame(DATA, 0, stream, prefix))
+        self._window -= len(prefix)
+        self._windows[stream] = self._initial_window - len(prefix)
+        self._left[stream] = self._sent_bytes
+
+    def push(self, seconds: float) -> None:
+        """Send what may be sent and read what comes, for a time."""
+        end = time.monotonic() + seconds
+        while (now := time.monotonic()) < end:
+            for stream in self._left.keys() - self.ended:
+                size = min(16_384, self._window, self._windows[stream], self._left[stream])
+                if size > 0:
+                    self._connection.sendall(frame(DATA, 0, stream, bytes(size)))
+                    self._window -= size
+                    self._windows[stream] -= size
+                    self._left[stream] -= size
+            self._connection.settimeout(max(0.001, min(0.02, end - now)))
+            with suppress(TimeoutError):
+                self._read(self._connection.recv(2**20))
+            self._connection.settimeout(60)
+
+    def close(self) -> None:
+        """Hang up."""
+        self._connection.close()
+
+    def _read(self, data: bytes) -> None:
+        assert data, "the other side hung up"
+        self._received += data
+        while len(self._received) >= 9:
+            size = int.from_bytes(self._received[:3], "big")
+            if len(self._received) < 9 + size:
+                return
+            kind, flags, stream = struct.unpack(">BBI", self._received[3:9])
+            payload = bytes(self._received[9 : 9 + size])
+            del self._received[: 9 + size]
+            self._take(kind, flags, stream, payload)
+
+    def _take(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
+        if kind == SETTINGS and not flags & ACK:
+            values = dict(struct.iter_unpack(">HI", payload))
+            initial = values.get(INITIAL_WINDOW_SIZE, self._initial_window)
+            for each in self._windows:
+                self._windows[each] += initial - self._initial_window
+            self._initial_window = initial
+            self._connection.sendall(frame(SETTINGS, ACK, 0))
+        elif kind == PING and not flags & ACK:
+            self._connection.sendall(frame(PING, ACK, 0, payload))
+        elif kind == WINDOW_UPDATE:
+            (more,) = struct.unpack(">I", payload)
+            if stream:
+                self._windows[stream] = self._windows.get(stream, 0) + more
+            else:
+                self._window += more
+        elif kind == RST_STREAM or (kind == HEADERS and flags & END_STREAM):
+            self.ended.add(stream)

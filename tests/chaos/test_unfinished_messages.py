@@ -1,0 +1,86 @@
+"""Callers who announce large messages, send most of them and then nothing: what a gateway holds of these."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from maskweave_client import Client
+from tests.support.footprint import Footprint
+from tests.support.gateway_process import GatewayProcess, gateway_process, wait_until
+from tests.support.http2 import Sender
+from tests.support.key_file import new_key, write_keys
+from tests.support.load import LABEL_MAP
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+MIB = 2**20
+MESSAGE_BYTES = 16 * MIB
+STREAMS = 20
+PLACES = 2
+
+# What a gateway's memory goes up and down by, and the frames that gRPC takes in of each stream before anybody
+# waits for its message.
+NOISE_BYTES = 12 * MIB
+
+
+@contextmanager
+def senders(gateway: GatewayProcess) -> Iterator[Sender]:
+    """Twenty calls on one connection; each announces 16 MiB and will send 15 of them."""
+    sender = Sender(gateway.address, message_bytes=MESSAGE_BYTES - 1, sent_bytes=15 * MIB)
+    try:
+        for number in range(STREAMS):
+            sender.begin(2 * number + 1)
+        yield sender
+    finally:
+        sender.close()
+
+
+def test_without_a_key_nothing_is_held(repository: Path, tmp_path: Path) -> None:
+    _, entry = new_key()
+    keys = write_keys(tmp_path / "keys.toml", entry)
+    with gateway_process(repository, api_keys_file=keys, log_level="warning") as gateway:
+        before = Footprint.of(gateway).memory_bytes
+        with senders(gateway) as sender:
+            sender.push(2.0)
+            wait_until(
+                lambda: sender.push(0.1) or len(sender.ended) == STREAMS,  # type: ignore[func-returns-value]
+                lambda: f"only {len(sender.ended)} calls were refused",
+            )
+            assert sender.sent <= STREAMS * 128 * 1024
+            assert Footprint.of(gateway).memory_bytes - before <= NOISE_BYTES
+        refused = gateway.metric("grpc_server_handled_total", grpc_code="Unauthenticated")
+        assert refused == STREAMS
+
+
+def test_one_caller_holds_no_more_than_its_places_and_not_for_long(repository: Path) -> None:
+    with gateway_process(
+        repository,
+        max_message_bytes=MESSAGE_BYTES,
+        max_pending_messages_per_caller=PLACES,
+        message_timeout_seconds=3,
+        default_timeout_seconds=60,
+        log_level="warning",
+    ) as gateway:
+        before = Footprint.of(gateway).memory_bytes
+        with senders(gateway) as sender:
+            most = 0
+            for _ in range(10):
+                sender.push(0.2)
+                most = max(most, Footprint.of(gateway).memory_bytes - before)
+            assert most <= PLACES * MESSAGE_BYTES + NOISE_BYTES
+            # Somebody else is served meanwhile, though this one holds all its places.
+            with Client(gateway.address) as client:
+                assert client.models()
+            wait_until(
+                lambda: sender.push(0.2) or len(sender.ended) >= PLACES,  # type: ignore[func-returns-value]
+                lambda: "the calls whose messages never ended were kept",
+            )
+        wait_until(
+            lambda: gateway.metric("maskweave_requests_in_flight") == 0, lambda: "calls were left in progress"
+        )
+        with Client(gateway.address) as client:
+            assert client.synthesize("faces64", LABEL_MAP, seed=1).images
