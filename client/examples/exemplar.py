@@ -2,7 +2,7 @@
 
 Uses nothing but the client, NumPy and Pillow. With a service that offers a model for exemplars:
 
-    python client/examples/exemplar.py --address localhost:50051 --input image.jpg --output exemplar.png
+    python client/examples/exemplar.py --address localhost:50051 --output exemplar.png
 """
 
 from __future__ import annotations

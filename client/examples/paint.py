@@ -2,7 +2,7 @@
 
 Uses nothing but the client, NumPy and Pillow. With a service on `localhost:50051`, as `make serve` starts it:
 
-    python client/examples/paint.py --output paint.gif
+    python client/examples/paint.py --address localhost:50051 --output paint.gif
 """
 
 from __future__ import annotations

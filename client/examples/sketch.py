@@ -2,7 +2,7 @@
 
 Uses nothing but the client, NumPy and Pillow. With a service that offers a model for sketches:
 
-    python client/examples/sketch.py --address localhost:50051 --input my_sketch.png --output sketch.png
+    python client/examples/sketch.py --address localhost:50051 --output sketch.png
 """
 
 from __future__ import annotations

@@ -137,7 +137,7 @@ def error_from_rpc(
     code: grpc.StatusCode, message: str, trailer: Iterable[tuple[str, str | bytes]]
 ) -> MaskweaveError:
     """Make the exception for a status, with all that its details say."""
-    trailers = dict(trailer)
+    trailers = dict(iter(trailer))  # not by keys: the type of older grpc.aio has others
     details = trailers.get(_DETAILS_TRAILER)
     status = status_pb2.Status()
     if isinstance(details, bytes):

@@ -11,7 +11,6 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from maskweave_client import Client
 from tests.support.gateway_process import GatewayProcess
 from tests.support.small_pack import PALETTE
 
@@ -54,23 +53,11 @@ def test_the_example_writes_its_sheet(
     assert len(tiles_of(pixels, 0, HEADER, images)) == images
 
 
-@pytest.mark.parametrize(("name", "images"), IMAGES)
-def test_the_example_runs_as_it_is_on_the_shipped_pack(
-    shipped: GatewayProcess, shipped_client: Client, tmp_path: Path, name: str, images: int
-) -> None:
-    sheet = tmp_path / f"{name}.png"
-    assert run(name, shipped, sheet) == f"{images} images: {sheet}\n"
-    assert len(tiles_of(np.asarray(Image.open(sheet)), 0, HEADER, images)) == images
-
-
-@pytest.mark.parametrize("where", ["gateway", "shipped"])
-def test_the_demo_has_a_row_for_each_sample(
-    request: pytest.FixtureRequest, tmp_path: Path, where: str
-) -> None:
+def test_the_demo_has_a_row_for_each_sample(gateway: GatewayProcess, tmp_path: Path) -> None:
     sheet = tmp_path / "demo_conditions.png"
     files = sum(len(list((EXAMPLES / folder).glob("*.png"))) for folder in SAMPLES.values())
     rows = files + 1  # and one of strokes
-    printed = run("demo_conditions", request.getfixturevalue(where), sheet)
+    printed = run("demo_conditions", gateway, sheet)
     assert printed == f"{rows * 5} images of {rows} conditions: {sheet}\n"
     page = np.asarray(Image.open(sheet))
     height = HEADER + TILE + GAP

@@ -52,21 +52,6 @@ def test_the_example_writes_its_sheet(
     assert len(tiles_of(pixels, 0, HEADER, images)) == different
 
 
-@pytest.mark.parametrize(
-    ("name", "images"),
-    [("styles_six", 7), ("change_hair", 6), ("mixture", 4), ("manipulation", 4), ("morph", 9)],
-)
-def test_the_example_runs_as_it_is_on_the_shipped_pack(
-    shipped: GatewayProcess, tmp_path: Path, name: str, images: int
-) -> None:
-    sheet = tmp_path / f"{name}.png"
-    command: list[str | Path] = [sys.executable, EXAMPLES / f"{name}.py", "--address", shipped.address]
-    done = subprocess.run([*command, "--output", sheet], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == f"{images} images: {sheet}\n"
-    assert len(tiles_of(np.asarray(Image.open(sheet)), 0, HEADER, images)) == images
-
-
 def test_the_demo_of_styles_has_a_row_for_each_use(shipped: GatewayProcess, tmp_path: Path) -> None:
     sheet = tmp_path / "demo_styles.png"
     command: list[str | Path] = [sys.executable, EXAMPLES / "demo_styles.py", "--address", shipped.address]
