@@ -20,6 +20,9 @@ from service.rpc.service import SynthesisService
 # The least distance of a client's keepalive pings that the server puts up with.
 _MIN_PING_INTERVAL_MS = 10_000
 
+# Enough for 5 MB/s over a network of 50 ms; times the streams of a connection, what it can make us hold.
+_LOOKAHEAD_BYTES = 256 * 1024
+
 
 def _is_ours(record: logging.LogRecord) -> bool:
     """Whether a line is about more than an answer whose caller has gone.
@@ -51,6 +54,9 @@ def build_server(
             # Otherwise a second gateway on the same port would start and take half of the calls.
             ("grpc.so_reuseport", 0),
             ("grpc.http2.min_ping_interval_without_data_ms", _MIN_PING_INTERVAL_MS),
+            # Of a message that nobody waits for yet so much is taken in, however fast its caller is.
+            ("grpc.http2.bdp_probe", 0),
+            ("grpc.http2.lookahead_bytes", _LOOKAHEAD_BYTES),
             # Without these, what a vanished machine had open is held until the process ends.
             ("grpc.keepalive_time_ms", silence_ms),
             ("grpc.keepalive_timeout_ms", silence_ms),
