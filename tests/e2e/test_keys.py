@@ -217,3 +217,20 @@ async def test_fairness_is_between_keys_and_not_between_machines(repository: Pat
 def test_the_key_is_not_in_any_other_form_in_the_log(guarded: GatewayProcess) -> None:
     raw = base64.urlsafe_b64decode(STUDIO_KEY.removeprefix("mwk_studio_") + "=")
     assert raw.hex() not in guarded.output
+
+
+def test_a_session_ends_when_its_key_is_revoked(repository: Path, tmp_path: Path) -> None:
+    key, entry = new_key("painter")
+    _, other = new_key("other")
+    file = write_keys(tmp_path / "keys.toml", entry)
+    with (
+        gateway_process(repository, api_keys_file=file) as gateway,
+        Client(gateway.address, api_key=key) as client,
+        client.paint("faces64", SMALL, seed=1) as painting,
+    ):
+        assert next(iter(painting)).image
+        write_keys(file, other)
+        gateway.wait_for_output("keys reloaded")
+        painting.update(seed=2)
+        with pytest.raises(Unauthenticated, match="revoked"):
+            next(iter(painting))
