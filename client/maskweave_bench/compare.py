@@ -1,0 +1,232 @@
+"""Whether one of two measurements is slower than the other, and how sure that is. Pure functions of results."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskweave_bench.bootstrap import RESAMPLES, Blocks, Interval, paired_interval
+from maskweave_bench.histogram import Histogram, enough
+from maskweave_bench.results import Load, Results, Trial
+
+CONFIDENCE = 0.95
+
+_FEWEST_PAIRS = 2
+
+_ERRORS = "errors"
+_THROUGHPUT = "requests/s"
+
+Verdict = Literal["worse", "better", "same", "cannot tell"]
+
+
+class NotComparableError(ValueError):
+    """Two results have nothing in common that can be compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """What difference is not worth a word: the shares by which each may be worse.
+
+    Attributes:
+        p50: Of the median latency.
+        p99: Of the 99th percentile.
+        throughput: Of the requests a second of a closed loop.
+        errors: Difference of the shares of failed requests.
+    """
+
+    p50: float = 0.05
+    p99: float = 0.15
+    throughput: float = 0.05
+    errors: float = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One figure under one load, of the candidate against the baseline.
+
+    Attributes:
+        load: Name of the load.
+        figure: `p50`, `p99`, `errors` or, of closed loops, `requests/s`.
+        baseline: In seconds, a share, or requests a second; the mean over the pairs.
+        candidate: The same.
+        change: Candidate over baseline; of errors, the difference.
+        pairs: Pairs of repeats that went into it.
+        verdict: `worse` or `better` when the whole interval is on one side and the change beyond the tolerance,
+            `same` when the whole interval is within the tolerance; of a single pair, always `cannot tell`.
+    """
+
+    load: str
+    figure: str
+    baseline: float
+    candidate: float
+    change: Interval
+    pairs: int
+    verdict: Verdict
+
+
+def compare(
+    baseline: Sequence[Trial],
+    candidate: Sequence[Trial],
+    tolerance: Tolerance | None = None,
+    *,
+    seed: int = 0,
+) -> list[Comparison]:
+    """Compare trials of two targets, or of one target at two times.
+
+    Trials of the same load and the same repeat are a pair. The confidence of all intervals together is 95 %: with
+    many loads and figures each is wider, so that among many none is called different by accident.
+
+    Args:
+        baseline: What is compared with. Trials in which the client was the limit are left out.
+        candidate: What is judged.
+        tolerance: What difference is not worth a word.
+        seed: Of the resampling.
+
+    Raises:
+        NotComparableError: There is no pair.
+    """
+    tolerance = tolerance or Tolerance()
+    pairs = _pairs(baseline, candidate)
+    if not pairs:
+        raise NotComparableError(
+            "there is no pair of trials with the same load and repeat in which the client was not the limit"
+        )
+    figures = [
+        (load, figure)
+        for load in pairs
+        for figure in ("p50", "p99", _ERRORS, *(() if load.is_open else (_THROUGHPUT,)))
+    ]
+    confidence = 1 - (1 - CONFIDENCE) / len(figures)
+    random = np.random.default_rng(seed)
+    return [_figure(load, figure, pairs[load], tolerance, confidence, random) for load, figure in figures]
+
+
+def overall(comparisons: Iterable[Comparison]) -> Verdict:
+    """One verdict over all: `worse` if anything is, `same` if everything is at least that."""
+    verdicts = {each.verdict for each in comparisons}
+    if "worse" in verdicts:
+        return "worse"
+    if "cannot tell" in verdicts or not verdicts:
+        return "cannot tell"
+    return "better" if "better" in verdicts else "same"
+
+
+def differences(baseline: Results, candidate: Results) -> list[str]:
+    """What else is not the same in two files, and could be why they differ."""
+    found = []
+    if json.dumps(baseline.scenario, sort_keys=True) != json.dumps(candidate.scenario, sort_keys=True):
+        found.append("the scenarios differ: other requests were asked")
+    for key in ("cpu", "usable_cores", "cgroup_cpus", "python", "grpcio"):
+        ours, theirs = baseline.environment.get(key), candidate.environment.get(key)
+        if ours != theirs:
+            found.append(f"the clients' {key.replace('_', ' ')} differ: {ours} and {theirs}")
+    return found
+
+
+def _pairs(baseline: Iterable[Trial], candidate: Iterable[Trial]) -> dict[Load, list[tuple[Trial, Trial]]]:
+    theirs = {(trial.load, trial.repeat): trial for trial in candidate if trial.counts}
+    pairs: dict[Load, list[tuple[Trial, Trial]]] = {}
+    for trial in baseline:
+        other = theirs.get((trial.load, trial.repeat))
+        if trial.counts and other is not None:
+            pairs.setdefault(trial.load, []).append((trial, other))
+    return dict(sorted(pairs.items(), key=lambda item: (item[0].kind, item[0].rate or 0.0, item[0].clients or 0)))
+
+
+def _figure(
+    load: Load,
+    figure: str,
+    pairs: Sequence[tuple[Trial, Trial]],
+    tolerance: Tolerance,
+    confidence: float,
+    random: np.random.Generator,
+) -> Comparison:
+    both = [[_figures(figure, trial, random) for trial in pair] for pair in pairs]
+    ours, theirs = (np.array([pair[side][0] for pair in both]) for side in (0, 1))
+    drawn_ours, drawn_theirs = (np.stack([pair[side][1] for pair in both]) for side in (0, 1))
+    if figure == _ERRORS:
+        change = paired_interval(
+            theirs - ours, drawn_theirs - drawn_ours, confidence=confidence, random=random
+        )
+        verdict = _verdict(change, tolerance.errors, none=0.0, down=-tolerance.errors, more_is_worse=True)
+        if len(pairs) < _FEWEST_PAIRS:
+            verdict = "cannot tell"
+        return Comparison(
+            load.name, figure, float(ours.mean()), float(theirs.mean()), change, len(pairs), verdict
+        )
+    if not (
+        np.isfinite(ours).all() and np.isfinite(theirs).all() and (ours > 0).all() and (theirs > 0).all()
+    ):
+        nothing = Interval(math.nan, math.nan, math.nan)
+        return Comparison(load.name, figure, math.nan, math.nan, nothing, len(pairs), "cannot tell")
+    logs = paired_interval(
+        np.log(theirs / ours), _log_ratio(drawn_theirs, drawn_ours), confidence=confidence, random=random
+    )
+    change = Interval(*(_exp(each) for each in (logs.estimate, logs.low, logs.high)))
+    share = {"p50": tolerance.p50, "p99": tolerance.p99, _THROUGHPUT: tolerance.throughput}[figure]
+    verdict = _verdict(change, 1 + share, none=1.0, down=1 / (1 + share), more_is_worse=figure != _THROUGHPUT)
+    if len(pairs) < _FEWEST_PAIRS:
+        verdict = "cannot tell"
+    return Comparison(
+        load.name, figure, float(ours.mean()), float(theirs.mean()), change, len(pairs), verdict
+    )
+
+
+def _verdict(change: Interval, up: float, *, none: float, down: float, more_is_worse: bool) -> Verdict:
+    worse, better = ("worse", "better") if more_is_worse else ("better", "worse")
+    if change.low > none and change.estimate > up:
+        return worse  # type: ignore[return-value]
+    if change.high < none and change.estimate < down:
+        return better  # type: ignore[return-value]
+    return "same" if down <= change.low and change.high <= up else "cannot tell"
+
+
+def _figures(figure: str, trial: Trial, random: np.random.Generator) -> tuple[float, NDArray[np.float64]]:
+    """A figure of a trial, and what resampled blocks of it give, `[R]`."""
+    compute: Mapping[str, Callable[[], tuple[float, NDArray[np.float64]]]] = {
+        "p50": lambda: _percentile(trial, 50, random),
+        "p99": lambda: _percentile(trial, 99, random),
+        _ERRORS: lambda: _share_failed(trial, random),
+        _THROUGHPUT: lambda: _throughput(trial, random),
+    }
+    return compute[figure]()
+
+
+def _percentile(
+    trial: Trial, percent: float, random: np.random.Generator
+) -> tuple[float, NDArray[np.float64]]:
+    blocks = Blocks.of([Histogram.decode(block.latency).values() for block in trial.blocks])
+    if not enough(percent, int(blocks.counts.sum())):
+        return math.nan, np.full(RESAMPLES, math.nan)
+    return float(blocks.percentile(percent)), blocks.draws(percent, RESAMPLES, random)
+
+
+def _share_failed(trial: Trial, random: np.random.Generator) -> tuple[float, NDArray[np.float64]]:
+    failed = np.array([block.failed for block in trial.blocks], np.float64)
+    requests = np.array([block.requests for block in trial.blocks], np.float64)
+    chosen = random.integers(len(trial.blocks), size=(RESAMPLES, len(trial.blocks)))
+    drawn = failed[chosen].sum(axis=1) / np.maximum(requests[chosen].sum(axis=1), 1)
+    return float(failed.sum() / max(requests.sum(), 1)), drawn
+
+
+def _throughput(trial: Trial, random: np.random.Generator) -> tuple[float, NDArray[np.float64]]:
+    answered = np.array(
+        [(block.requests - block.failed) / block.seconds for block in trial.blocks], np.float64
+    )
+    chosen = random.integers(answered.size, size=(RESAMPLES, answered.size))
+    return float(answered.mean()), answered[chosen].mean(axis=1)
+
+
+def _log_ratio(over: NDArray[np.float64], under: NDArray[np.float64]) -> NDArray[np.float64]:
+    least = 1e-9  # a resample of blocks without an answer
+    return np.log(np.maximum(over, least) / np.maximum(under, least))
+
+
+def _exp(value: float) -> float:
+    return math.exp(min(value, 50.0))
