@@ -1,7 +1,8 @@
 """Latency benchmark of Maskweave services, and of anything else that speaks `maskweave.v1`.
 
 It needs no service on the machine it runs on: `pip install 'maskweave-client[bench]'`, then
-`maskweave-bench --help`; where the package `maskweave` is installed too, `maskweave bench` is the same command.
+`maskweave-bench --help`; where the package `maskweave` is installed too, `maskweave bench` is the same
+command.
 
 The parts, each usable by itself:
 

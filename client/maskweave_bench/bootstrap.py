@@ -1,7 +1,8 @@
 """Confidence intervals for percentiles of latencies, by resampling. Pure functions.
 
-Latencies near one another in time resemble one another, so that single requests must not be drawn: drawn are blocks
-of time, and above them whole repeats, because what differs from one run to the next is in no single run.
+Latencies near one another in time resemble one another, so that single requests must not be drawn: drawn are
+blocks of time, and above them whole repeats, because what differs from one run to the next is in no single
+run.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Blocks:
         return cls(grid, table)
 
     def percentile(self, percent: float, weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
-        """The nearest-rank percentile of all blocks together, `[]`, or for each row of weights `[R, B]`, `[R]`."""
+        """The nearest-rank percentile of all blocks, `[]`, or for each row of weights `[R, B]`, `[R]`."""
         counts = self.counts.sum(axis=0) if weights is None else weights @ self.counts
         cumulative = np.cumsum(counts, axis=-1)
         rank = np.ceil(cumulative[..., -1:] * percent / 100)
@@ -72,9 +73,9 @@ def paired_interval(
 ) -> Interval:
     """The mean over pairs of repeats, and its interval.
 
-    Pairs are drawn, and within each what was drawn of its blocks. The spread of a mean of few pairs is known badly:
-    Student's quantile makes up for that, so that two pairs tell little and five a good deal. With one pair the
-    interval is the blocks' alone: what differs from run to run is not in it.
+    Pairs are drawn, and within each what was drawn of its blocks. The spread of a mean of few pairs is known
+    badly: Student's quantile makes up for that, so that two pairs tell little and five a good deal. With one
+    pair the interval is the blocks' alone: what differs from run to run is not in it.
 
     Args:
         estimates: What each pair says, `[N]`.
@@ -102,8 +103,8 @@ def paired_interval(
 
 def student_quantile(probability: float, degrees: int) -> float:
     """The quantile of Student's distribution, for a probability of more than one half."""
-    # The density integrated with the substitution t = sqrt(n) tan(x), which makes it cos(x)^(n - 1): smooth, on a
-    # finite interval.
+    # The density integrated with the substitution t = sqrt(n) tan(x), which makes it cos(x)^(n - 1): smooth,
+    # on a finite interval.
     x = np.linspace(0.0, math.pi / 2, 200_001)
     density = np.cos(x) ** (degrees - 1)
     cumulative = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) / 2)])

@@ -97,8 +97,8 @@ class Caller:
             if prepared.shape == "unary":
                 replies.append(await method(message, timeout=prepared.timeout, metadata=self._metadata))
             else:
-                async for reply in method(message, timeout=prepared.timeout, metadata=self._metadata):
-                    replies.append(reply)
+                call = method(message, timeout=prepared.timeout, metadata=self._metadata)
+                replies.extend([reply async for reply in call])
         except grpc.aio.AioRpcError as error:
             return [Sample(number, kind, due, sent, clock(), code_of(error))]
         done = clock()

@@ -68,8 +68,8 @@ class _Group(click.Group):
 def bench() -> None:
     """Measure the latency of Maskweave services.
 
-    Exit codes: 0, 1 when something failed, 2 for wrong use; of a gate 3 when the candidate is worse, and 4 when it
-    cannot be told (with --strict) or no trial counts because the client was the limit.
+    Exit codes: 0, 1 when something failed, 2 for wrong use; of a gate 3 when the candidate is worse, and 4
+    when it cannot be told (with --strict) or no trial counts because the client was the limit.
     """
 
 
@@ -126,8 +126,8 @@ def run(
 ) -> None:
     """Measure targets under loads that are given.
 
-    Without --rate, --ramp, --trace and --clients: closed loops of 1, 4 and 16 clients, and open loops at 50, 70 and
-    90 % of the rate that these reach.
+    Without --rate, --ramp, --trace and --clients: closed loops of 1, 4 and 16 clients, and open loops at 50,
+    70 and 90 % of the rate that these reach.
     """
     common = read_common(shared)
     before = read_results(baseline) if baseline else None
@@ -198,8 +198,8 @@ def knee(
 ) -> None:
     """Find the highest rate at which the 99th percentile stays under a target and hardly anything fails.
 
-    Rates are doubled until one fails, and then bracketed; every rate is tried --repeats times with arrivals by
-    chance. A trial needs at least 100 requests for its 99th percentile: choose --seconds accordingly.
+    Rates are doubled until one fails, and then bracketed; every rate is tried --repeats times with arrivals
+    by chance. A trial needs at least 100 requests for its 99th percentile: choose --seconds accordingly.
     """
     common = read_common(shared)
     wanted = KneeTarget(p99_ms / 1e3, percentile, max_errors)
@@ -278,8 +278,8 @@ def compare_(
 ) -> None:
     """Judge the results CANDIDATE against BASELINE: exit code 3 when it is worse.
 
-    Trials of the same load and repeat are compared in pairs. Worse is what is worse beyond the tolerance and with
-    95 % confidence over all figures together.
+    Trials of the same load and repeat are compared in pairs. Worse is what is worse beyond the tolerance and
+    with 95 % confidence over all figures together.
     """
     ours, theirs = read_results(baseline), read_results(candidate)
     tolerance = Tolerance(p50_tolerance, p99_tolerance, throughput_tolerance, error_tolerance)

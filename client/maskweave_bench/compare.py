@@ -1,10 +1,10 @@
-"""Whether one of two measurements is slower than the other, and how sure that is. Pure functions of results."""
+"""Whether one of two measurements is slower than the other, and how sure that is. Pure functions."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,6 +23,9 @@ _ERRORS = "errors"
 _THROUGHPUT = "requests/s"
 
 Verdict = Literal["worse", "better", "same", "cannot tell"]
+
+_Drawn = tuple[float, NDArray[np.float64]]
+"""A figure of a trial, and what resampled blocks of it give, `[R]`."""
 
 
 class NotComparableError(ValueError):
@@ -57,8 +60,9 @@ class Comparison:
         candidate: The same.
         change: Candidate over baseline; of errors, the difference.
         pairs: Pairs of repeats that went into it.
-        verdict: `worse` or `better` when the whole interval is on one side and the change beyond the tolerance,
-            `same` when the whole interval is within the tolerance; of a single pair, always `cannot tell`.
+        verdict: `worse` or `better` when the whole interval is on one side and the change beyond the
+            tolerance, `same` when the whole interval is within the tolerance; of a single pair, always
+            `cannot tell`.
     """
 
     load: str
@@ -79,8 +83,8 @@ def compare(
 ) -> list[Comparison]:
     """Compare trials of two targets, or of one target at two times.
 
-    Trials of the same load and the same repeat are a pair. The confidence of all intervals together is 95 %: with
-    many loads and figures each is wider, so that among many none is called different by accident.
+    Trials of the same load and the same repeat are a pair. The confidence of all intervals together is 95 %:
+    with many loads and figures each is wider, so that among many none is called different by accident.
 
     Args:
         baseline: What is compared with. Trials in which the client was the limit are left out.
@@ -104,7 +108,12 @@ def compare(
     ]
     confidence = 1 - (1 - CONFIDENCE) / len(figures)
     random = np.random.default_rng(seed)
-    return [_figure(load, figure, pairs[load], tolerance, confidence, random) for load, figure in figures]
+    blocks = {id(trial): _blocks(trial) for load in pairs for pair in pairs[load] for trial in pair}
+
+    def of(figure: str, trial: Trial) -> _Drawn:
+        return _figure_of(figure, trial, blocks[id(trial)], random)
+
+    return [_figure(load, figure, pairs[load], tolerance, confidence, of, random) for load, figure in figures]
 
 
 def overall(comparisons: Iterable[Comparison]) -> Verdict:
@@ -136,7 +145,9 @@ def _pairs(baseline: Iterable[Trial], candidate: Iterable[Trial]) -> dict[Load, 
         other = theirs.get((trial.load, trial.repeat))
         if trial.counts and other is not None:
             pairs.setdefault(trial.load, []).append((trial, other))
-    return dict(sorted(pairs.items(), key=lambda item: (item[0].kind, item[0].rate or 0.0, item[0].clients or 0)))
+    return dict(
+        sorted(pairs.items(), key=lambda item: (item[0].kind, item[0].rate or 0.0, item[0].clients or 0))
+    )
 
 
 def _figure(
@@ -145,9 +156,10 @@ def _figure(
     pairs: Sequence[tuple[Trial, Trial]],
     tolerance: Tolerance,
     confidence: float,
+    of: Callable[[str, Trial], _Drawn],
     random: np.random.Generator,
 ) -> Comparison:
-    both = [[_figures(figure, trial, random) for trial in pair] for pair in pairs]
+    both = [[of(figure, trial) for trial in pair] for pair in pairs]
     ours, theirs = (np.array([pair[side][0] for pair in both]) for side in (0, 1))
     drawn_ours, drawn_theirs = (np.stack([pair[side][1] for pair in both]) for side in (0, 1))
     if figure == _ERRORS:
@@ -187,27 +199,22 @@ def _verdict(change: Interval, up: float, *, none: float, down: float, more_is_w
     return "same" if down <= change.low and change.high <= up else "cannot tell"
 
 
-def _figures(figure: str, trial: Trial, random: np.random.Generator) -> tuple[float, NDArray[np.float64]]:
-    """A figure of a trial, and what resampled blocks of it give, `[R]`."""
-    compute: Mapping[str, Callable[[], tuple[float, NDArray[np.float64]]]] = {
-        "p50": lambda: _percentile(trial, 50, random),
-        "p99": lambda: _percentile(trial, 99, random),
-        _ERRORS: lambda: _share_failed(trial, random),
-        _THROUGHPUT: lambda: _throughput(trial, random),
-    }
-    return compute[figure]()
+def _blocks(trial: Trial) -> Blocks:
+    return Blocks.of([Histogram.decode(block.latency).values() for block in trial.blocks])
 
 
-def _percentile(
-    trial: Trial, percent: float, random: np.random.Generator
-) -> tuple[float, NDArray[np.float64]]:
-    blocks = Blocks.of([Histogram.decode(block.latency).values() for block in trial.blocks])
+def _figure_of(figure: str, trial: Trial, blocks: Blocks, random: np.random.Generator) -> _Drawn:
+    if figure == _ERRORS:
+        return _share_failed(trial, random)
+    if figure == _THROUGHPUT:
+        return _throughput(trial, random)
+    percent = {"p50": 50.0, "p99": 99.0}[figure]
     if not enough(percent, int(blocks.counts.sum())):
         return math.nan, np.full(RESAMPLES, math.nan)
     return float(blocks.percentile(percent)), blocks.draws(percent, RESAMPLES, random)
 
 
-def _share_failed(trial: Trial, random: np.random.Generator) -> tuple[float, NDArray[np.float64]]:
+def _share_failed(trial: Trial, random: np.random.Generator) -> _Drawn:
     failed = np.array([block.failed for block in trial.blocks], np.float64)
     requests = np.array([block.requests for block in trial.blocks], np.float64)
     chosen = random.integers(len(trial.blocks), size=(RESAMPLES, len(trial.blocks)))
@@ -215,7 +222,7 @@ def _share_failed(trial: Trial, random: np.random.Generator) -> tuple[float, NDA
     return float(failed.sum() / max(requests.sum(), 1)), drawn
 
 
-def _throughput(trial: Trial, random: np.random.Generator) -> tuple[float, NDArray[np.float64]]:
+def _throughput(trial: Trial, random: np.random.Generator) -> _Drawn:
     answered = np.array(
         [(block.requests - block.failed) / block.seconds for block in trial.blocks], np.float64
     )

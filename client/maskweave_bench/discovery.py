@@ -46,7 +46,8 @@ async def _models(target: Target) -> dict[str, pb.Model]:
                 break
     except grpc.aio.AioRpcError as error:
         raise ConnectError(
-            f"{target.name}: {target.addresses[0]} does not list its models: {code_of(error)}: {error.details()}"
+            f"{target.name}: {target.addresses[0]} does not list its models: "
+            f"{code_of(error)}: {error.details()}"
         ) from error
     finally:
         for channel in channels:

@@ -37,7 +37,7 @@ def fingerprint(labels: Mapping[str, str]) -> dict[str, Any]:
 
 def cgroup_cpus(root: Path) -> float | None:
     """How many CPUs the control group allows, of either version; None without a limit."""
-    quota, period = (_read(root / "cpu.max").split() + ["max", ""])[:2]
+    quota, period = [*_read(root / "cpu.max").split(), "max", ""][:2]
     if quota == "max":
         quota = _read(root / "cpu" / "cpu.cfs_quota_us").strip()
         period = _read(root / "cpu" / "cpu.cfs_period_us").strip()

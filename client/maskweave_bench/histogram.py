@@ -33,11 +33,14 @@ class Histogram:
     def of(cls, seconds: NDArray[np.float64]) -> Histogram:
         """A histogram of durations in seconds, finite, `[N]`; negative ones count as 0."""
         histogram = cls()
+        if not seconds.size:
+            return histogram
+        # At once into the library's array: a call of the library for each value takes microseconds.
         micros = np.clip(np.rint(seconds * _MICROSECONDS), 1, _HIGHEST).astype(np.int64)
-        for value, count in zip(
-            *(each.tolist() for each in np.unique(micros, return_counts=True)), strict=True
-        ):
-            histogram._hdr.record_value(value, count)
+        index = np.searchsorted(_LOWEST, micros, side="right") - 1
+        counts = np.frombuffer(histogram._hdr.counts, np.int64)
+        np.add.at(counts, index, 1)
+        histogram._hdr.set_internal_tacking_values(int(index.min()), int(index.max()), micros.size)
         return histogram
 
     @classmethod
@@ -64,11 +67,6 @@ class Histogram:
             histogram.add(each)
         return histogram
 
-    def record(self, seconds: float, count: int = 1) -> None:
-        """Count a duration."""
-        micros = round(min(max(seconds * _MICROSECONDS, 1.0), float(_HIGHEST)))
-        self._hdr.record_value(micros, count)
-
     def add(self, other: Histogram) -> None:
         """Count all durations of another histogram."""
         self._hdr.add(other._hdr)
@@ -82,31 +80,52 @@ class Histogram:
         return int(self._hdr.get_total_count())
 
     def percentile(self, percent: float) -> float:
-        """The duration in seconds that `percent` of 100 do not exceed; NaN when there is none."""
-        if not len(self):
-            return math.nan
-        value: int = self._hdr.get_value_at_percentile(percent)
-        return min(value, int(self._hdr.get_max_value())) / _MICROSECONDS
+        """The duration in seconds that `percent` of 100 do not exceed, by nearest rank; NaN without any."""
+        return self.percentiles([percent])[0]
 
     def percentiles(self, percents: Sequence[float]) -> list[float]:
         """As `percentile`, of each."""
-        return [self.percentile(percent) for percent in percents]
+        values, counts = self.values()
+        if not values.size:
+            return [math.nan for _ in percents]
+        cumulative = np.cumsum(counts)
+        ranks = np.maximum(np.ceil(cumulative[-1] * np.asarray(percents) / 100 - 1e-9), 1)
+        found: list[float] = values[np.searchsorted(cumulative, ranks)].tolist()
+        return found
 
     @property
     def max(self) -> float:
         """The longest duration in seconds; NaN when there is none."""
-        return int(self._hdr.get_max_value()) / _MICROSECONDS if len(self) else math.nan
+        values, _ = self.values()
+        return float(values[-1]) if values.size else math.nan
 
     @property
     def mean(self) -> float:
         """The mean duration in seconds; NaN when there is none."""
-        return float(self._hdr.get_mean_value()) / _MICROSECONDS if len(self) else math.nan
+        values, counts = self.values()
+        return float((values * counts).sum() / counts.sum()) if values.size else math.nan
 
     def values(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """The durations in seconds, `[K]` ascending, and how often each was there, `[K]`."""
-        items = [
-            (item.value_iterated_to, item.count_added_in_this_iter_step)
-            for item in self._hdr.get_recorded_iterator()
-        ]
-        durations, counts = zip(*items, strict=True) if items else ((), ())
-        return np.array(durations, np.float64) / _MICROSECONDS, np.array(counts, np.int64)
+        """The durations in seconds, `[K]` ascending, and how often each was there, `[K]`.
+
+        The library has iterators for this, which take milliseconds for each histogram; its counts are an
+        array.
+        """
+        counts = np.frombuffer(self._hdr.counts, np.int64)
+        filled = np.flatnonzero(counts)
+        return _MIDDLES[filled] / _MICROSECONDS, counts[filled]
+
+
+def _places() -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Lowest and middle of the microseconds that the library counts at each index of its array."""
+    empty = HdrHistogram(1, _HIGHEST, _DIGITS)
+    index = np.arange(empty.counts_len, dtype=np.int64)
+    half = empty.sub_bucket_half_count
+    bucket = (index >> empty.sub_bucket_half_count_magnitude) - 1
+    place = (index & (half - 1)) + np.where(bucket < 0, 0, half)
+    bucket = np.maximum(bucket, 0)
+    lowest = place << bucket
+    return lowest, lowest + ((1 << bucket) - 1) / 2
+
+
+_LOWEST, _MIDDLES = _places()

@@ -1,7 +1,7 @@
-"""The highest rate at which a target for latency and errors is kept: the knee. Pure: it asks for trials and is told.
+"""The knee: the highest rate at which a target for latency and errors is kept. Pure: it is told of trials.
 
-The search doubles or halves the rate until it has one that keeps the target and one that does not, and then halves
-the ratio between the two. Every rate is tried several times.
+The search doubles or halves the rate until it has one that keeps the target and one that does not, and then
+halves the ratio between the two. Every rate is tried several times.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ class Knee:
     Attributes:
         rate: The highest rate that kept the target, 0 when none did.
         interval: Where the knee lies; its high end is infinite when no rate failed.
-        end: Why the search ended: `found`, `all rates kept the target`, `no rate kept the target`, `the client was
-            the limit` or `out of trials`.
+        end: Why the search ended: `found`, `all rates kept the target`, `no rate kept the target`, `the
+            client was the limit` or `out of trials`.
     """
 
     rate: float
@@ -120,18 +120,17 @@ class KneeSearch:
         undecided = next((rate for rate in self.trials if self._verdict(self.trials[rate]) is None), None)
         if undecided is not None:
             return undecided, ""
-        low, high = self._bracket(self._verdicts())
+        return self._next(*self._bracket(self._verdicts()))
+
+    def _next(self, low: float, high: float) -> tuple[float | None, str]:
+        """The rate to try, of the bracket's two; or why there is none."""
         if math.isinf(high):
-            if low >= self.highest_rate:
-                return None, "all rates kept the target"
-            return min(low * 2, self.highest_rate), ""
+            step: tuple[float | None, str] = (min(low * 2, self.highest_rate), "")
+            return step if low < self.highest_rate else (None, "all rates kept the target")
         if low == 0:
-            if high <= self.lowest_rate:
-                return None, "no rate kept the target"
-            return max(high / 2, self.lowest_rate), ""
-        if high <= low * (1 + self.resolution):
-            return None, "found"
-        return math.sqrt(low * high), ""
+            step = (max(high / 2, self.lowest_rate), "")
+            return step if high > self.lowest_rate else (None, "no rate kept the target")
+        return (math.sqrt(low * high), "") if high > low * (1 + self.resolution) else (None, "found")
 
     def _verdicts(self) -> dict[float, bool]:
         verdicts = {rate: self._verdict(trials) for rate, trials in self.trials.items()}
@@ -154,7 +153,7 @@ class KneeSearch:
 
     @staticmethod
     def _bracket(verdicts: Mapping[float, bool]) -> tuple[float, float]:
-        """The lowest rate that fails, and the highest below it that keeps: what keeps above is an accident."""
+        """The lowest rate that fails, and below it the highest that keeps; what keeps above is chance."""
         high = min((rate for rate, keeps in verdicts.items() if not keeps), default=math.inf)
         low = max((rate for rate, keeps in verdicts.items() if keeps and rate < high), default=0.0)
         return low, high

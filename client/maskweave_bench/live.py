@@ -165,4 +165,4 @@ def trial_table(trials: list[Trial]) -> Table:
 
 def _percentile(latency: Histogram, percent: float) -> str:
     """In milliseconds; a dash when there are too few requests."""
-    return f"{latency.percentile(percent) * 1e3:.1f}" if enough(percent, len(latency)) else "–"
+    return f"{latency.percentile(percent) * 1e3:.1f}" if enough(percent, len(latency)) else "-"

@@ -1,8 +1,9 @@
 """The two ways of making load. They read the time from the event loop, so that tests can have their own.
 
-An open loop sends at times that were fixed before, whatever the service does, as independent callers do. A closed
-loop has a number of clients that each wait for their answer before they ask again: it slows down together with the
-service, and a stall of the service is one slow request in it, however many callers it would have kept waiting.
+An open loop sends at times that were fixed before, whatever the service does, as independent callers do. A
+closed loop has a number of clients that each wait for their answer before they ask again: it slows down
+together with the service, and a stall of the service is one slow request in it, however many callers it
+would have kept waiting.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ Clock = Callable[[], float]
 """Seconds since the begin of the load."""
 
 Send = Callable[[int, float, Clock], Awaitable[Sequence[Sample]]]
-"""Sends request number i, due at a time, and tells what came of it; raises for nothing that is to be counted."""
+"""Sends request number i, due at a time, and tells what came of it; raises for nothing that counts."""
 
 Take = Callable[[Sample], object]
 """Is given every sample as soon as there is one."""
@@ -34,8 +35,8 @@ class Bounds:
     """What a client does not go beyond.
 
     Attributes:
-        max_lag: Seconds by which a request may be sent late. One that is later is skipped and counted, so that
-            a client that fell behind does not send a bunch that nobody asked for.
+        max_lag: Seconds by which a request may be sent late. One that is later is skipped and counted, so
+            that a client that fell behind does not send a bunch that nobody asked for.
         max_outstanding: Requests that may be unanswered at once. What is due beyond is skipped and counted.
         drain_seconds: How long after the last request to wait for answers.
     """

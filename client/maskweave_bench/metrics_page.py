@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 
 from prometheus_client.parser import text_string_to_metric_families
 
+SERVER_CPU = "server cpu seconds"
+"""Name of the seconds of CPU that the services used, among a trial's metrics."""
+
 _TIMEOUT_SECONDS = 5.0
 _MOST_BYTES = 16 * 2**20
 _PREFIXES = ("maskweave_", "nv_inference_", "process_cpu_seconds")
@@ -60,7 +63,7 @@ def fetch(urls: Sequence[str]) -> MetricsPage:
 
 
 def parse(text: str) -> MetricsPage:
-    """The counters and the information of a page.
+    """The counters and the information of a page; the parser makes every counter's name end in `_total`.
 
     Raises:
         ValueError: It is no page of metrics.
@@ -72,11 +75,7 @@ def parse(text: str) -> MetricsPage:
             if sample.name in _INFO:
                 for label, value in sample.labels.items():
                     info[f"{sample.name.removesuffix('_info')} {label}"] = value
-            elif (
-                (sample.name.startswith(_PREFIXES)
-                and sample.name.endswith(("_total", "_sum", "_count", "_us")))
-                or (sample.name.startswith("nv_inference_") and family.type == "counter")
-            ):
+            elif sample.name.startswith(_PREFIXES) and sample.name.endswith(("_total", "_sum", "_count")):
                 labels = ",".join(f"{key}={value}" for key, value in sorted(sample.labels.items()))
                 counters[f"{sample.name}{{{labels}}}" if labels else sample.name] = sample.value
     return MetricsPage(counters, info)

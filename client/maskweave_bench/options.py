@@ -57,7 +57,7 @@ def common_options(command: _Command) -> _Command:
             multiple=True,
             default=("localhost:50051",),
             metavar="[NAME=]HOST:PORT[,...]",
-            help="A service, or several addresses of a fleet. Given more than once: targets that are compared.",
+            help="A service, or several addresses of a fleet. Given several times: compared.",
         ),
         click.option("--tls", is_flag=True, help="Encrypt, and trust the system's certificates."),
         click.option("--tls-root", type=_FILE, help="PEM of the certificates to trust; implies --tls."),
@@ -99,7 +99,7 @@ def common_options(command: _Command) -> _Command:
             "--warmup",
             type=click.FloatRange(0),
             default=1.0,
-            help="Seconds left out at the begin of each trial in any case; more is left out while it settles.",
+            help="Seconds left out at the begin of each trial; more are, while it settles.",
         ),
         click.option("--repeats", type=click.IntRange(1, 100), default=5, help="Of each trial."),
         click.option(
@@ -122,6 +122,12 @@ def common_options(command: _Command) -> _Command:
             help="A request that cannot be sent within this time after it is due is skipped and counted.",
         ),
         click.option(
+            "--lag-tolerance-ms",
+            type=click.FloatRange(0.01),
+            show_default="a tenth of the median, and 2 at least",
+            help="One request in a hundred may be sent this late, or the client was the limit.",
+        ),
+        click.option(
             "--max-outstanding",
             type=click.IntRange(1, 100_000),
             default=2048,
@@ -130,7 +136,7 @@ def common_options(command: _Command) -> _Command:
         click.option(
             "--seed",
             type=click.IntRange(0, 2**32 - 1),
-            help="Of chance: arrivals and the requests' seeds. Without, another one every time, so that nothing is cached.",
+            help="Of arrivals and requests. Without, other requests every time, so that nothing is cached.",
         ),
         # What becomes of it
         click.option(
@@ -194,6 +200,7 @@ def read_common(given: Mapping[str, Any]) -> Common:
             max_requests=given["max_requests"],
             seed=chosen if chosen is not None else scenario.seed,
             first_seed=chosen if chosen is not None else secrets.randbelow(2**32),
+            lag_tolerance=given["lag_tolerance_ms"] / 1e3 if given["lag_tolerance_ms"] else None,
         ),
         processes=given["processes"],
         repeats=given["repeats"],

@@ -1,4 +1,4 @@
-"""Client processes: each makes its share of a load on an event loop of its own; their samples are put together."""
+"""Client processes: each makes its share of a load on an event loop of its own; samples are put together."""
 
 from __future__ import annotations
 

@@ -6,18 +6,19 @@ messages, so that sending a request costs next to nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from google.protobuf.message import Message
+from numpy.typing import NDArray
 
 from maskweave.v1 import synthesis_pb2 as pb
 from maskweave_bench import inputs
 from maskweave_bench.scenario import Ask, Scenario, ScenarioError
-from maskweave_bench.strokes import draw
+from maskweave_bench.strokes import StrokePiece, draw
 
 SERVICE = "/maskweave.v1.SynthesisService/"
 
@@ -154,21 +155,22 @@ def _model_for(ask: Ask, scenario: Scenario, models: Mapping[str, pb.Model]) -> 
 def _cannot(ask: Ask, model: pb.Model) -> str:
     """Why a model does not take a request; empty when it does."""
     kinds = {support.kind for support in model.conditions}
-    if ask.rpc in {"list_models", "get_model"}:
-        return ""
-    if ask.rpc in {"synthesize", "synthesize_stream"} and _KINDS[ask.condition] not in kinds:
-        return f"takes no {ask.condition}"
-    if ask.rpc == "paint" and pb.CONDITION_KIND_LABEL_MAP not in kinds:
-        return "takes no label_map"
-    if ask.rpc in {"encode_styles", "morph"} and not model.HasField("styles"):
-        return "has no styles"
-    if ask.rpc == "edit" and not (
-        model.HasField("editing") and (ask.source == "seed" or model.editing.pictures)
-    ):
-        return f"takes no edits of {'a seed' if ask.source == 'seed' else 'images'}"
-    if ask.images > model.limits.max_images > 0:
-        return f"makes at most {model.limits.max_images} images in one request"
-    return ""
+    edits = model.HasField("editing") and (ask.source == "seed" or model.editing.pictures)
+    makes = ask.rpc in {"synthesize", "synthesize_stream"}
+    problems = (
+        (makes and _KINDS[ask.condition] not in kinds, f"takes no {ask.condition}"),
+        (ask.rpc == "paint" and pb.CONDITION_KIND_LABEL_MAP not in kinds, "takes no label_map"),
+        (ask.rpc in {"encode_styles", "morph"} and not model.HasField("styles"), "has no styles"),
+        (
+            ask.rpc == "edit" and not edits,
+            f"takes no edits of {'a seed' if ask.source == 'seed' else 'images'}",
+        ),
+        (
+            makes and ask.images > model.limits.max_images > 0,
+            f"makes at most {model.limits.max_images} images in one request",
+        ),
+    )
+    return next((text for wrong, text in problems if wrong), "")
 
 
 def _prepare(ask: Ask, model: pb.Model, random: np.random.Generator) -> Prepared:
@@ -248,33 +250,47 @@ def _synthesize(
     if ask.condition == "label_map":
         _ids(request.label_map, ask, ids, model)
     elif ask.condition == "sketch":
-        lines = inputs.sketch(ids)
-        if ask.encoding == "raw":
-            request.sketch.raw.CopyFrom(pb.RawSketch(data=lines.tobytes(), width=width, height=height))
-        else:
-            request.sketch.file = inputs.encode(lines)
-    elif ask.condition == "scribble" and ask.encoding == "strokes":
-        drawn = draw(
-            random, seconds=4, updates_per_second=8, width=width, height=height, classes=len(model.palette)
-        )
-        request.scribble.strokes.CopyFrom(pb.ScribbleStrokes(width=width, height=height))
-        for piece in drawn[: _most_strokes(model)]:
-            request.scribble.strokes.strokes.append(
-                _stroke(model, piece.class_index, piece.width, piece.points)
-            )
+        _sketch(request.sketch, ask, ids)
     elif ask.condition == "scribble":
-        _ids(request.scribble, ask, inputs.scribble(random, ids), model)
+        _scribble(request.scribble, ask, ids, model, random)
     elif ask.condition == "proxy_mask":
         support = _support(model, pb.CONDITION_KIND_PROXY_MASK)
         mask = inputs.proxy_mask(random, support.proxy_clusters, support.width, support.height)
         _ids(request.proxy_mask, ask, mask, model)
     else:
-        pixels = inputs.image(ids, _colors(model))
-        if ask.encoding == "raw":
-            request.exemplar.raw.CopyFrom(pb.RawPicture(data=pixels.tobytes(), width=width, height=height))
-        else:
-            request.exemplar.file = inputs.encode(pixels, "JPEG" if ask.encoding == "jpeg" else "PNG")
+        _exemplar(request.exemplar, ask, inputs.image(ids, _colors(model)))
     return request
+
+
+def _sketch(into: pb.Sketch, ask: Ask, ids: inputs.Ids) -> None:
+    lines = inputs.sketch(ids)
+    if ask.encoding == "raw":
+        height, width = lines.shape
+        into.raw.CopyFrom(pb.RawSketch(data=lines.tobytes(), width=width, height=height))
+    else:
+        into.file = inputs.encode(lines)
+
+
+def _scribble(
+    into: pb.Scribble, ask: Ask, ids: inputs.Ids, model: pb.Model, random: np.random.Generator
+) -> None:
+    if ask.encoding != "strokes":
+        _ids(into, ask, inputs.scribble(random, ids), model)
+        return
+    height, width = ids.shape
+    into.strokes.CopyFrom(pb.ScribbleStrokes(width=width, height=height))
+    classes = len(model.palette)
+    drawn = draw(random, seconds=4, updates_per_second=8, width=width, height=height, classes=classes)
+    for piece in drawn[: model.limits.max_strokes or 16]:
+        into.strokes.strokes.append(_stroke(model, piece))
+
+
+def _exemplar(into: pb.Exemplar, ask: Ask, pixels: NDArray[np.uint8]) -> None:
+    if ask.encoding == "raw":
+        height, width, _ = pixels.shape
+        into.raw.CopyFrom(pb.RawPicture(data=pixels.tobytes(), width=width, height=height))
+    else:
+        into.file = inputs.encode(pixels, "JPEG" if ask.encoding == "jpeg" else "PNG")
 
 
 def _paint(ask: Ask, model: pb.Model, random: np.random.Generator) -> pb.PaintRequest:
@@ -302,7 +318,7 @@ def _session(ask: Ask, model: pb.Model, random: np.random.Generator) -> tuple[Up
     updates = []
     for sequence, piece in enumerate(pieces, start=1):
         update = pb.PaintUpdate(sequence=sequence)
-        update.strokes.strokes.append(_stroke(model, piece.class_index, piece.width, piece.points))
+        update.strokes.strokes.append(_stroke(model, piece))
         updates.append(Update(piece.due, sequence, pb.PaintRequest(update=update).SerializeToString()))
     return tuple(updates)
 
@@ -362,19 +378,13 @@ def _ids(into: pb.LabelMap | pb.Scribble | pb.ProxyMask, ask: Ask, ids: inputs.I
         into.png = inputs.encode_ids(ids, _colors(model))
 
 
-def _stroke(
-    model: pb.Model, class_index: int, width: float, points: Sequence[Sequence[float]] | np.ndarray
-) -> pb.Stroke:
-    widest = model.limits.max_stroke_width or width
+def _stroke(model: pb.Model, piece: StrokePiece) -> pb.Stroke:
+    widest = model.limits.max_stroke_width or piece.width
     return pb.Stroke(
-        class_id=model.palette[class_index].id,
-        width=min(width, widest),
-        points=[pb.Point(x=float(x), y=float(y)) for x, y in points],
+        class_id=model.palette[piece.class_index].id,
+        width=min(piece.width, widest),
+        points=[pb.Point(x=float(x), y=float(y)) for x, y in piece.points],
     )
-
-
-def _most_strokes(model: pb.Model) -> int:
-    return model.limits.max_strokes or 16
 
 
 def _support(model: pb.Model, kind: int) -> pb.ConditionSupport:

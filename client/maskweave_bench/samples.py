@@ -12,7 +12,7 @@ OK = "OK"
 """Code of a request that was answered."""
 
 SKIPPED_LATE = "SKIPPED_LATE"
-"""Code of a request that the client could not send within the bound: the client's fault, not the service's."""
+"""Code of a request that the client could not send within the bound: its fault, not the service's."""
 
 SKIPPED_OUTSTANDING = "SKIPPED_OUTSTANDING"
 """Code of a request not sent because too many were unanswered: the service's fault, counted as a failure."""
@@ -28,8 +28,8 @@ class Sample:
         due: When it was to be sent.
         sent: When it was sent; NaN for one that was skipped.
         done: When its answer, or its failure, was there; for one that was skipped, when that was decided.
-        code: `OK`, the name of a gRPC status code, followed by a space and the service's reason if it told one, or
-            one of the codes of skipped requests.
+        code: `OK`, the name of a gRPC status code, followed by a space and the service's reason if it told
+            one, or one of the codes of skipped requests.
         parts: Seconds by part of the service's work, from the reply's timings.
         images: Images that came.
         received: Bytes that came.
@@ -79,8 +79,12 @@ class Samples:
 
     def is_code(self, *names: str) -> NDArray[np.bool_]:
         """Which requests ended with one of the codes, whatever reason is told beside it, bool `[N]`."""
-        wanted = [number for number, name in enumerate(self.codes) if name.partition(" ")[0] in names]
-        return np.isin(self.code, wanted)
+        if not self.codes:
+            return np.zeros(0, np.bool_)
+        chosen: NDArray[np.bool_] = np.array([name.partition(" ")[0] in names for name in self.codes])[
+            self.code
+        ]
+        return chosen
 
     @property
     def ok(self) -> NDArray[np.bool_]:

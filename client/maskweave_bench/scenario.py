@@ -167,7 +167,8 @@ def load_scenario(name: str) -> Scenario:
         return parse_scenario(builtin[name], f"scenario {name}")
     if path.suffix not in {".yaml", ".yml", ".toml", ".json"}:
         raise ScenarioError(
-            f"scenario: got {name!r}; allowed: a .yaml, .yml, .json or .toml file, or one of {', '.join(builtin)}"
+            f"scenario: got {name!r}; allowed: a .yaml, .yml, .json or .toml file, or one of "
+            f"{', '.join(builtin)}"
         )
     try:
         text = path.read_text()
@@ -209,7 +210,7 @@ def parse_scenario(text: str, origin: str, *, toml: bool = False) -> Scenario:
 
 
 def _toml(text: str) -> dict[str, Any]:
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 - the client runs on 3.10 too
         raise ValueError("TOML is read by Python 3.11 and newer; write it as YAML")
     import tomllib  # noqa: PLC0415 - older Pythons have none
 

@@ -115,7 +115,8 @@ def read_trace(path: Path) -> list[float]:
 def share(times: Times, part: int, parts: int) -> tuple[Times, NDArray[np.int64]]:
     """What one of several client processes sends, and the numbers of these requests in the whole.
 
-    Every `parts`-th request is one part's, so that all parts together are the schedule and each has its shape.
+    Every `parts`-th request is one part's, so that all parts together are the schedule and each has its
+    shape.
     """
     return times[part::parts], np.arange(part, times.size, parts, dtype=np.int64)
 

@@ -31,8 +31,8 @@ class Stall:
 def find_stalls(samples: Samples) -> list[Stall]:
     """Find stalls: gaps between answers in which a request was waiting all the time.
 
-    A gap counts when it is longer than five times the median latency, than ten times the median gap, and than a
-    tenth of a second: a service that takes long for every request does not stall.
+    A gap counts when it is longer than five times the median latency, than ten times the median gap, and
+    than a tenth of a second: a service that takes long for every request does not stall.
     """
     asked = samples.where(~samples.is_code(SKIPPED_LATE, SKIPPED_OUTSTANDING))
     if len(asked) < 10:

@@ -1,8 +1,8 @@
 """Where warming up ends, and whether what comes after is steady. Pure functions.
 
 The cut is the one of White's rule MSER (K. P. White, "An effective truncation heuristic for bias reduction in
-simulation output", Simulation 69, 1997): of all places to cut a series at, the one after which the mean is known
-best. Whether the rest drifts is asked with the test of Mann and Kendall, which knows of no distribution.
+simulation output", Simulation 69, 1997): of all places to cut a series at, the one after which the mean is
+known best. Whether the rest drifts is asked with the test of Mann and Kendall, which assumes no distribution.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ _BINS = 40
 _FEWEST_BINS = 10
 _SIGNIFICANCE = 0.01
 _DRIFT = 0.25
+_WARM = 0.1
 
 State = Literal["steady", "rising", "falling", "unsettled", "too short to tell"]
 
@@ -30,8 +31,9 @@ class Steady:
 
     Attributes:
         begin: Seconds from the begin of the load at which warming up is over.
-        state: What comes after: `steady`; `rising` or `falling`, if the median drifts by more than a quarter and
-            that is no accident; `unsettled`, if there is no place in the first half after which it has settled.
+        state: What comes after: `steady`; `rising` or `falling`, if the median drifts by more than a quarter
+            and that is no accident; `unsettled`, if there is no place in the first half after which it has
+            settled.
         drift: By which factor the median of the last third differs from that of the first, after `begin`.
     """
 
@@ -62,7 +64,10 @@ def find_steady(samples: Samples, seconds: float, *, warmup_seconds: float) -> S
         return Steady(warmup_seconds, "too short to tell", 1.0)
     values = np.array(medians)
     cut = mser_cut(values)
-    if cut is None:
+    # What hardly differs from the rest need not go, and then nothing that failed in it goes either.
+    if cut and abs(_change(values[:cut], values[cut:])) <= _WARM:
+        cut = 0
+    if cut and cut >= values.size // 2:
         return Steady(warmup_seconds, "unsettled", _drift(values))
     rest = values[cut:]
     drift = _drift(rest)
@@ -72,22 +77,20 @@ def find_steady(samples: Samples, seconds: float, *, warmup_seconds: float) -> S
         state = "rising"
     elif significant and drift < 1 / (1 + _DRIFT):
         state = "falling"
-    return Steady(starts[cut], state, drift)
+    return Steady(starts[cut] if cut else warmup_seconds, state, drift)
 
 
-def mser_cut(values: NDArray[np.float64]) -> int | None:
-    """How many values to leave out at the begin of a series; None when more than half of it would go.
+def mser_cut(values: NDArray[np.float64]) -> int:
+    """How many values to leave out at the begin of a series, half of it at most.
 
     Args:
         values: Float64 `[N]`.
     """
-    last = values.size - 5
     scores = [
         float(np.sum((values[cut:] - values[cut:].mean()) ** 2)) / (values.size - cut) ** 2
-        for cut in range(last)
+        for cut in range(values.size // 2 + 1)
     ]
-    best = int(np.argmin(scores)) if scores else 0
-    return best if best <= values.size // 2 else None
+    return int(np.argmin(scores))
 
 
 def mann_kendall(values: NDArray[np.float64]) -> float:
@@ -106,6 +109,11 @@ def mann_kendall(values: NDArray[np.float64]) -> float:
         return 1.0
     z = (abs(score) - 1) / math.sqrt(variance)
     return math.erfc(z / math.sqrt(2))
+
+
+def _change(first: NDArray[np.float64], rest: NDArray[np.float64]) -> float:
+    level = float(np.median(rest))
+    return float(first.mean()) / level - 1 if level > 0 else 0.0
 
 
 def _drift(values: NDArray[np.float64]) -> float:

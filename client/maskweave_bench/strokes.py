@@ -1,7 +1,7 @@
 """Strokes as a hand draws them, for sessions of Paint. Pure functions.
 
-A hand speeds up and slows down smoothly: along the path, its way over time is the minimum-jerk curve of Flash and
-Hogan (1985). Between strokes it pauses; pauses are log-normal.
+A hand speeds up and slows down smoothly: along the path, its way over time is the minimum-jerk curve of
+Flash and Hogan (1985). Between strokes it pauses; pauses are log-normal.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ _BLOCKS = 20
 _BINS = 120
 
 WAITED = (OK, "DEADLINE_EXCEEDED", UNANSWERED)
-"""Codes whose latency counts: what was given up after long waiting was slow, and leaving it out would flatter."""
+"""Codes whose latency counts: what was given up after long waiting was slow; without it figures flatter."""
 
 # When the client was the limit.
 _MOST_SKIPPED = 0.001
@@ -43,6 +43,7 @@ def summarize(
     cpu: float,
     loop_busy: float,
     metrics: Mapping[str, float],
+    lag_tolerance: float | None = None,
 ) -> Trial:
     """What is kept of a trial.
 
@@ -58,6 +59,7 @@ def summarize(
         cpu: Share of one core that each used, on average.
         loop_busy: Share of one core that the busiest event loop used.
         metrics: What the service's metrics say.
+        lag_tolerance: As for `client_limits`.
     """
     steady = find_steady(samples, load.seconds, warmup_seconds=warmup_seconds)
     # A ramp and a trace are not meant to be steady.
@@ -112,12 +114,16 @@ def summarize(
         parts=[PartMean(**asdict(part)) for part in breakdown.parts],
         overlap=breakdown.overlap,
         client=client,
-        limits=client_limits(load, client, len(measured), Histogram.of(latency).percentile(50)),
+        limits=client_limits(
+            load, client, len(measured), Histogram.of(latency).percentile(50), lag_tolerance
+        ),
         metrics=dict(metrics),
     )
 
 
-def client_limits(load: Load, client: ClientUse, requests: int, p50: float) -> list[str]:
+def client_limits(
+    load: Load, client: ClientUse, requests: int, p50: float, lag_tolerance: float | None = None
+) -> list[str]:
     """Why the client, and not the service, was the limit; empty when it was not.
 
     Args:
@@ -125,11 +131,15 @@ def client_limits(load: Load, client: ClientUse, requests: int, p50: float) -> l
         client: What it cost the client.
         requests: How many were due.
         p50: Median latency in seconds, NaN without any.
+        lag_tolerance: Seconds by which one request in a hundred may be sent late; None for a tenth of the
+            median, and 2 ms at least.
     """
     found = []
     if client.skipped_late > _MOST_SKIPPED * requests:
         found.append(f"{client.skipped_late} of {requests} requests could not be sent in time")
-    allowed = max(_LEAST_LAG, 0.0 if math.isnan(p50) else _MOST_LAG * p50)
+    allowed = lag_tolerance
+    if allowed is None:
+        allowed = max(_LEAST_LAG, 0.0 if math.isnan(p50) else _MOST_LAG * p50)
     if load.is_open and client.lag_p99 is not None and client.lag_p99 > allowed:
         found.append(
             f"one request in a hundred was sent {client.lag_p99 * 1e3:.1f} ms late or later "

@@ -124,6 +124,6 @@ def check(targets: Sequence[Target], *, allow_insecure_key: bool) -> None:
         open_ways = [address for address in target.addresses if not _LOOPBACK.fullmatch(address)]
         if target.tls is None and open_ways and not allow_insecure_key:
             raise TargetError(
-                f"API key: would be sent to {open_ways[0]} unencrypted; allowed: with --tls, to this machine, or "
-                "with --allow-insecure-key where something else encrypts"
+                f"API key: would be sent to {open_ways[0]} unencrypted; allowed: with --tls, to this "
+                "machine, or with --allow-insecure-key where something else encrypts"
             )

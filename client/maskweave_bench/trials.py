@@ -11,7 +11,15 @@ import numpy as np
 from maskweave_bench.histogram import Histogram
 from maskweave_bench.knee import KneeSearch, KneeTarget, KneeTrial
 from maskweave_bench.loops import Bounds
-from maskweave_bench.metrics_page import MetricsPage, MetricsPageError, between, fetch, means
+from maskweave_bench.metrics_page import (
+    SERVER_CPU,
+    MetricsPage,
+    MetricsPageError,
+    between,
+    fetch,
+    means,
+    server_cpu_seconds,
+)
 from maskweave_bench.processes import ClientProcesses, Job, Progress
 from maskweave_bench.requests import Mix
 from maskweave_bench.results import KneeResult, Load, Trial
@@ -46,6 +54,7 @@ class Options:
         max_requests: Of one trial.
         seed: Of the benchmark: decides arrivals by chance.
         first_seed: Of the requests.
+        lag_tolerance: As for `summary.client_limits`.
     """
 
     warmup_seconds: float
@@ -53,13 +62,14 @@ class Options:
     max_requests: int
     seed: int
     first_seed: int
+    lag_tolerance: float | None = None
 
 
 def turns(targets: int, loads: Sequence[Load], repeats: int) -> list[Turn]:
     """All trials in their order: targets take turns within a load, and loads within a repeat.
 
-    What disturbs a machine for a while then disturbs all of them, and not one. Every other repeat goes through the
-    targets backwards, so that none is always the first.
+    What disturbs a machine for a while then disturbs all of them, and not one. Every other repeat goes
+    through the targets backwards, so that none is always the first.
     """
     order = list(range(targets))
     return [
@@ -176,7 +186,7 @@ class Bench:
         outcome = self._processes.run(job, self._tell)
         after = self._look(target)
         grown = between(before, after) if before and after else {}
-        cpu = {"server cpu seconds": grown[name] for name in grown if name == "process_cpu_seconds_total"}
+        cpu = server_cpu_seconds(grown)
         return summarize(
             outcome.samples,
             target=target.name,
@@ -188,7 +198,8 @@ class Bench:
             processes=len(outcome.use),
             cpu=float(np.mean([use.cpu for use in outcome.use])),
             loop_busy=max(use.loop_busy for use in outcome.use),
-            metrics={**means(grown), **cpu},
+            lag_tolerance=options.lag_tolerance,
+            metrics={**means(grown), **({SERVER_CPU: cpu} if cpu is not None else {})},
         )
 
     def knee(
@@ -247,7 +258,7 @@ def knee_trial(trial: Trial, percent: float) -> KneeTrial:
         requests=sum(block.requests for block in trial.blocks),
         failed=trial.failed,
         counts=trial.counts,
-        settled=trial.state != "rising",
+        settled=trial.state not in {"rising", "unsettled"},
     )
 
 

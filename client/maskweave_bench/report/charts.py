@@ -110,7 +110,7 @@ def _from_zero(lines: Sequence[Line]) -> tuple[float, float]:
 
 
 def percentile_curve(cells: Sequence[Cell], names: Sequence[str]) -> str:
-    """Latency by percentile of the targets under one load: from when requests were due, and from when they were sent."""
+    """Latency by percentile under one load: from when requests were due, and from when they were sent."""
     lines = []
     for cell in cells:
         color = names.index(cell.target)
@@ -187,7 +187,7 @@ def timeline(trial: Trial, color: int) -> str:
 
 
 def worst(trials: Sequence[Trial]) -> Trial:
-    """The trial whose timeline is worth a look: with the longest stall, or else the middle one by its median."""
+    """The trial worth a look: with the longest stall, or else the middle one by its median."""
     stalled = [trial for trial in trials if trial.stalls]
     if stalled:
         return max(stalled, key=lambda trial: max(stall.end - stall.begin for stall in trial.stalls))

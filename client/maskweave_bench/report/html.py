@@ -19,7 +19,7 @@ _PART_COLORS = 12
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A segment of a stacked bar: its name, its share of the longest bar in percent, its colour and its text."""
+    """A segment of a stacked bar; its width is in percent of the longest bar."""
 
     name: str
     width: float
@@ -90,8 +90,8 @@ def stage_bars(cells: Sequence[Cell], parts: Sequence[str]) -> list[Bar]:
                     part.name,
                     part.mean / longest * 100,
                     parts.index(part.name) % _PART_COLORS,
-                    f"{part.name}: mean {words.milliseconds(part.mean)} ms, p50 {words.milliseconds(part.p50)}, "
-                    f"p99 {words.milliseconds(part.p99)}",
+                    f"{part.name}: mean {words.milliseconds(part.mean)} ms, "
+                    f"p50 {words.milliseconds(part.p50)}, p99 {words.milliseconds(part.p99)}",
                 )
                 for part in parts_of
             ],

@@ -21,8 +21,8 @@ def render(view: View) -> str:
     lines = [
         f"# Latency of {' and '.join(target.name for target in results.targets)}",
         "",
-        f"Scenario {results.scenario.get('name', 'unnamed')}, {results.created}, {len(results.trials)} trials, "
-        f"{results.environment.get('cpu', 'unknown CPU')}.",
+        f"Scenario {results.scenario.get('name', 'unnamed')}, {results.created}, "
+        f"{len(results.trials)} trials, {results.environment.get('cpu', 'unknown CPU')}.",
         "",
     ]
     for judged in view.judged:
@@ -31,8 +31,9 @@ def render(view: View) -> str:
         found = f"{words.rate(knee.rate)}/s" if knee.rate else "no rate tried"
         high = "more" if knee.high is None else f"{words.rate(knee.high)}/s"
         lines += [
-            f"**{knee.target}: {found}** keeps p{knee.percent:g} at most {words.duration(knee.seconds)} with at most "
-            f"{words.share(knee.errors)} failed; 95 % interval {words.rate(knee.low)} to {high}; {knee.end}.",
+            f"**{knee.target}: {found}** keeps p{knee.percent:g} at most {words.duration(knee.seconds)} "
+            f"with at most {words.share(knee.errors)} failed; "
+            f"95 % interval {words.rate(knee.low)} to {high}; {knee.end}.",
             "",
         ]
     lines += [f"> {warning}" for warning in view.warnings]
@@ -40,7 +41,7 @@ def render(view: View) -> str:
         lines.append("")
     rows = [["target", "load", "answered/s", "p50 ms", "p90", "p99", "p99.9", "max", "failed"]]
     for cell in view.cells:
-        figures = [words.milliseconds(each.value) if each else "–" for each in cell.percentiles.values()]
+        figures = [words.milliseconds(each.value) if each else "-" for each in cell.percentiles.values()]
         note = "" if cell.counts else " (the client was the limit)"
         rows.append(
             [
@@ -97,8 +98,8 @@ def comparison(judged: Judged) -> list[str]:
         *lines,
         *table(rows),
         "",
-        f"From {pairs} pair{'s' if pairs != 1 else ''} of repeats at each load; the intervals hold together with 95 % "
-        "confidence.",
+        f"From {pairs} pair{'s' if pairs != 1 else ''} of repeats at each load; the intervals hold together "
+        "with 95 % confidence.",
     ]
 
 

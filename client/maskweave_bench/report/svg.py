@@ -82,18 +82,21 @@ def draw(chart: Chart) -> str:
         *(_band(band, x_at) for band in chart.bands),
         *_y_axis(y_low, y_high, y_at, log=chart.log_y),
         *_x_axis(chart.x_ticks or _linear_ticks(x_low, x_high), x_at),
-        f'<text class="label" x="{WIDTH - _RIGHT}" y="{HEIGHT - 5}" text-anchor="end">{escape(chart.x_label)}</text>',
+        f'<text class="label" x="{WIDTH - _RIGHT}" y="{HEIGHT - 5}" text-anchor="end">'
+        f"{escape(chart.x_label)}</text>",
         f'<text class="label" x="2" y="11">{escape(chart.y_label)}</text>',
     ]
     if chart.level is not None:
         y = y_at(chart.level[0])
         parts.append(
             f'<line class="level" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-            f'<text class="levellabel" x="{WIDTH - _RIGHT}" y="{y - 4:.1f}" text-anchor="end">{escape(chart.level[1])}</text>'
+            f'<text class="levellabel" x="{WIDTH - _RIGHT}" y="{y - 4:.1f}" text-anchor="end">'
+            f"{escape(chart.level[1])}</text>"
         )
     parts.extend(_line(line, x_at, y_at, log=chart.log_y) for line in chart.lines)
     parts.extend(
-        f'<path class="failed" d="M{x_at(x):.1f} {_TOP + 1} l4 7 l-8 0 z"><title>{escape(title)}</title></path>'
+        f'<path class="failed" d="M{x_at(x):.1f} {_TOP + 1} l4 7 l-8 0 z">'
+        f"<title>{escape(title)}</title></path>"
         for x, title in chart.marks
     )
     return "".join([*parts, "</svg>"])
@@ -180,8 +183,9 @@ def _line(line: Line, x_at: Callable[[float], float], y_at: Callable[[float], fl
         parts.append(f'<path class="line {line.style} c{line.color}" d="{path}"/>')
     if "dots" in line.style or line.titles:
         titles = list(line.titles) or [""] * len(places)
+        radius = 2.2 if "small" in line.style else 3.4
         parts.extend(
-            f'<circle class="dot {line.style} c{line.color}" cx="{x:.1f}" cy="{y:.1f}" r="{2.2 if "small" in line.style else 3.4}">'
+            f'<circle class="dot {line.style} c{line.color}" cx="{x:.1f}" cy="{y:.1f}" r="{radius}">'
             f"<title>{escape(title)}</title></circle>"
             for (x, y), title in zip(places, titles, strict=False)
         )

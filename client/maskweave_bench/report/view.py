@@ -9,6 +9,7 @@ import numpy as np
 
 from maskweave_bench.compare import Comparison, NotComparableError, Verdict, compare, overall
 from maskweave_bench.histogram import Histogram, enough
+from maskweave_bench.metrics_page import SERVER_CPU
 from maskweave_bench.results import Load, PartMean, Results, Trial
 
 PERCENTS = (50.0, 90.0, 99.0, 99.9)
@@ -99,7 +100,7 @@ class Cell:
     @property
     def cpu_per_request(self) -> float | None:
         """Seconds of the service's CPU for each request answered; None when its metrics were not read."""
-        used = [trial.metrics.get("server cpu seconds") for trial in self.trials]
+        used = [trial.metrics.get(SERVER_CPU) for trial in self.trials]
         answered = sum(trial.per_second * trial.load.seconds for trial in self.trials)
         known = [each for each in used if each is not None]
         return sum(known) / answered if known and len(known) == len(used) and answered else None
@@ -207,15 +208,16 @@ def _warnings(results: Results, left_out: Sequence[Trial]) -> list[str]:
     found = list(results.notes)
     if left_out:
         found.append(
-            f"In {len(left_out)} of {len(results.trials)} trials the client was the limit; they do not count. "
-            f"For example {left_out[0].target}, {left_out[0].load.name}: {left_out[0].limits[0]}."
+            f"In {len(left_out)} of {len(results.trials)} trials the client was the limit; they do not "
+            f"count. For example {left_out[0].target}, {left_out[0].load.name}: {left_out[0].limits[0]}."
         )
     unsteady = [trial for trial in results.trials if trial.state in {"rising", "unsettled"} and trial.counts]
     if unsteady:
         found.append(
             f"In {len(unsteady)} trials latency was {unsteady[0].state}: "
             f"{', '.join(dict.fromkeys(f'{trial.target} at {trial.load.name}' for trial in unsteady))}. "
-            "A longer trial would have given other figures; a rising one is most likely beyond what the service can do."
+            "A longer trial would have given other figures; a rising one is most likely beyond what the "
+            "service can do."
         )
     stalls = sum(len(trial.stalls) for trial in results.trials)
     if stalls:

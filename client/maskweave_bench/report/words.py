@@ -8,7 +8,7 @@ import math
 def milliseconds(seconds: float | None) -> str:
     """A duration in milliseconds to three digits, without the unit; a dash for none."""
     if seconds is None or math.isnan(seconds):
-        return "–"
+        return "-"
     value = seconds * 1e3
     return (
         f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}".replace(",", " ")
@@ -37,7 +37,7 @@ def share(part: float) -> str:
 def change(ratio: float) -> str:
     """A ratio as percent more or less."""
     if math.isnan(ratio):
-        return "–"
+        return "-"
     if ratio > 10:
         return "> 10 times"
     percent = (ratio - 1) * 100
