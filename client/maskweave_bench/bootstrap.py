@@ -26,6 +26,21 @@ class Interval:
     high: float
 
 
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """A standard deviation, and the degrees of freedom with which it is known."""
+
+    deviation: float
+    degrees: int
+
+    @classmethod
+    def pooled(cls, groups: Sequence[NDArray[np.float64]]) -> Spread:
+        """Of several groups of values, each about a mean of its own."""
+        degrees = sum(group.size - 1 for group in groups)
+        squares = sum(float(np.sum((group - group.mean()) ** 2)) for group in groups)
+        return cls(math.sqrt(squares / degrees) if degrees > 0 else 0.0, degrees)
+
+
 @dataclass(frozen=True, eq=False)
 class Blocks:
     """How often each duration was there in each block of a run.
@@ -70,6 +85,7 @@ def paired_interval(
     *,
     confidence: float,
     random: np.random.Generator,
+    usual: Spread | None = None,
 ) -> Interval:
     """The mean over pairs of repeats, and its interval.
 
@@ -82,6 +98,8 @@ def paired_interval(
         draws: The same of its blocks, resampled, `[N, R]`.
         confidence: For example 0.95.
         random: Source of the drawing.
+        usual: How much pairs differ from one another under all loads together: the spread of few pairs may
+            by accident be small, and is not taken for less than that; in return it is known better.
     """
     pairs, number = draws.shape
     estimate = float(estimates.mean())
@@ -96,8 +114,9 @@ def paired_interval(
     between = estimates[chosen].mean(axis=1)
     spread_between = float(between.std()) * math.sqrt(pairs / (pairs - 1))
     within = (draws[chosen, resample] - estimates[chosen]).mean(axis=1)
-    spread = max(spread_between, float(within.std()))
-    width = student_quantile(1 - tail, pairs - 1) * spread
+    usual = usual or Spread(0.0, pairs - 1)
+    spread = max(spread_between, float(within.std()), usual.deviation / math.sqrt(pairs))
+    width = student_quantile(1 - tail, max(usual.degrees, pairs - 1)) * spread
     return Interval(estimate, estimate - width, estimate + width)
 
 

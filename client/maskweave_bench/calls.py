@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 import grpc.aio
 from google.protobuf.duration_pb2 import Duration
-from google.rpc import error_details_pb2, status_pb2
+from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 
 from maskweave.v1 import synthesis_pb2 as pb
 from maskweave_bench.loops import Clock

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from maskweave_bench.bootstrap import RESAMPLES, Blocks, Interval, paired_interval
+from maskweave_bench.bootstrap import RESAMPLES, Blocks, Interval, Spread, paired_interval
 from maskweave_bench.histogram import Histogram, enough
 from maskweave_bench.results import Load, Results, Trial
 
@@ -101,19 +101,16 @@ def compare(
         raise NotComparableError(
             "there is no pair of trials with the same load and repeat in which the client was not the limit"
         )
-    figures = [
-        (load, figure)
-        for load in pairs
-        for figure in ("p50", "p99", _ERRORS, *(() if load.is_open else (_THROUGHPUT,)))
-    ]
-    confidence = 1 - (1 - CONFIDENCE) / len(figures)
     random = np.random.default_rng(seed)
-    blocks = {id(trial): _blocks(trial) for load in pairs for pair in pairs[load] for trial in pair}
-
-    def of(figure: str, trial: Trial) -> _Drawn:
-        return _figure_of(figure, trial, blocks[id(trial)], random)
-
-    return [_figure(load, figure, pairs[load], tolerance, confidence, of, random) for load, figure in figures]
+    every = [_pair_up(load, each, random) for load, each in pairs.items()]
+    measured = [one for each in every for one in each]
+    told = [one for one in measured if np.isfinite(one.estimates).all()]
+    confidence = 1 - (1 - CONFIDENCE) / max(len(told), 1)
+    usual = {
+        figure: Spread.pooled([one.estimates for one in told if one.figure == figure])
+        for figure in {one.figure for one in told}
+    }
+    return [_judge(one, tolerance, confidence, usual.get(one.figure), random) for one in measured]
 
 
 def overall(comparisons: Iterable[Comparison]) -> Verdict:
@@ -150,44 +147,70 @@ def _pairs(baseline: Iterable[Trial], candidate: Iterable[Trial]) -> dict[Load, 
     )
 
 
-def _figure(
-    load: Load,
-    figure: str,
-    pairs: Sequence[tuple[Trial, Trial]],
+@dataclass(frozen=True, eq=False)
+class _Paired:
+    """A figure of all pairs of a load.
+
+    Attributes:
+        load: The load.
+        figure: The figure.
+        ours: Of the baseline, `[N]`.
+        theirs: Of the candidate, `[N]`.
+        estimates: Differences of errors, or logarithms of ratios, `[N]`; NaN where they are not known.
+        draws: The same of resampled blocks, `[N, R]`.
+    """
+
+    load: Load
+    figure: str
+    ours: NDArray[np.float64]
+    theirs: NDArray[np.float64]
+    estimates: NDArray[np.float64]
+    draws: NDArray[np.float64]
+
+
+def _pair_up(load: Load, pairs: Sequence[tuple[Trial, Trial]], random: np.random.Generator) -> list[_Paired]:
+    blocks = [[_blocks(trial) for trial in pair] for pair in pairs]
+    figures = ("p50", "p99", _ERRORS, *(() if load.is_open else (_THROUGHPUT,)))
+    found = []
+    for figure in figures:
+        drawn = [
+            [_figure_of(figure, trial, of, random) for trial, of in zip(pair, both, strict=True)]
+            for pair, both in zip(pairs, blocks, strict=True)
+        ]
+        ours, theirs = (np.array([pair[side][0] for pair in drawn]) for side in (0, 1))
+        ours_drawn, theirs_drawn = (np.stack([pair[side][1] for pair in drawn]) for side in (0, 1))
+        if figure == _ERRORS:
+            found.append(_Paired(load, figure, ours, theirs, theirs - ours, theirs_drawn - ours_drawn))
+        else:
+            ratio, ratio_drawn = _log_ratio(theirs, ours), _log_ratio(theirs_drawn, ours_drawn)
+            found.append(_Paired(load, figure, ours, theirs, ratio, ratio_drawn))
+    return found
+
+
+def _judge(
+    paired: _Paired,
     tolerance: Tolerance,
     confidence: float,
-    of: Callable[[str, Trial], _Drawn],
+    usual: Spread | None,
     random: np.random.Generator,
 ) -> Comparison:
-    both = [[of(figure, trial) for trial in pair] for pair in pairs]
-    ours, theirs = (np.array([pair[side][0] for pair in both]) for side in (0, 1))
-    drawn_ours, drawn_theirs = (np.stack([pair[side][1] for pair in both]) for side in (0, 1))
+    figure, pairs = paired.figure, paired.estimates.size
+    known = paired.load.name, figure, float(paired.ours.mean()), float(paired.theirs.mean())
+    if not np.isfinite(paired.estimates).all():
+        return Comparison(*known, Interval(math.nan, math.nan, math.nan), pairs, "cannot tell")
+    change = paired_interval(
+        paired.estimates, paired.draws, confidence=confidence, random=random, usual=usual
+    )
     if figure == _ERRORS:
-        change = paired_interval(
-            theirs - ours, drawn_theirs - drawn_ours, confidence=confidence, random=random
-        )
         verdict = _verdict(change, tolerance.errors, none=0.0, down=-tolerance.errors, more_is_worse=True)
-        if len(pairs) < _FEWEST_PAIRS:
-            verdict = "cannot tell"
-        return Comparison(
-            load.name, figure, float(ours.mean()), float(theirs.mean()), change, len(pairs), verdict
-        )
-    if not (
-        np.isfinite(ours).all() and np.isfinite(theirs).all() and (ours > 0).all() and (theirs > 0).all()
-    ):
-        nothing = Interval(math.nan, math.nan, math.nan)
-        return Comparison(load.name, figure, math.nan, math.nan, nothing, len(pairs), "cannot tell")
-    logs = paired_interval(
-        np.log(theirs / ours), _log_ratio(drawn_theirs, drawn_ours), confidence=confidence, random=random
-    )
-    change = Interval(*(_exp(each) for each in (logs.estimate, logs.low, logs.high)))
-    share = {"p50": tolerance.p50, "p99": tolerance.p99, _THROUGHPUT: tolerance.throughput}[figure]
-    verdict = _verdict(change, 1 + share, none=1.0, down=1 / (1 + share), more_is_worse=figure != _THROUGHPUT)
-    if len(pairs) < _FEWEST_PAIRS:
+    else:
+        change = Interval(*(_exp(each) for each in (change.estimate, change.low, change.high)))
+        share = {"p50": tolerance.p50, "p99": tolerance.p99, _THROUGHPUT: tolerance.throughput}[figure]
+        worse_up = figure != _THROUGHPUT
+        verdict = _verdict(change, 1 + share, none=1.0, down=1 / (1 + share), more_is_worse=worse_up)
+    if pairs < _FEWEST_PAIRS:
         verdict = "cannot tell"
-    return Comparison(
-        load.name, figure, float(ours.mean()), float(theirs.mean()), change, len(pairs), verdict
-    )
+    return Comparison(*known, change, pairs, verdict)
 
 
 def _verdict(change: Interval, up: float, *, none: float, down: float, more_is_worse: bool) -> Verdict:
@@ -231,8 +254,10 @@ def _throughput(trial: Trial, random: np.random.Generator) -> _Drawn:
 
 
 def _log_ratio(over: NDArray[np.float64], under: NDArray[np.float64]) -> NDArray[np.float64]:
-    least = 1e-9  # a resample of blocks without an answer
-    return np.log(np.maximum(over, least) / np.maximum(under, least))
+    """Logarithms of ratios; NaN stays, and the least is a nanosecond: resampled blocks may have no answer."""
+    least = 1e-9
+    ratio: NDArray[np.float64] = np.log(np.maximum(over, least) / np.maximum(under, least))
+    return ratio
 
 
 def _exp(value: float) -> float:

@@ -176,4 +176,5 @@ class KneeSearch:
         if not (0 < below < self.target.seconds < above < math.inf):
             return math.sqrt(low * high)  # it is errors that decide
         way = (math.log(self.target.seconds) - math.log(below)) / (math.log(above) - math.log(below))
-        return low * (high / low) ** way
+        crossing: float = low * (high / low) ** way
+        return crossing

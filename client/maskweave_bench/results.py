@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
-FORMAT = "maskweave-bench/1"
+FORMAT: Literal["maskweave-bench/1"] = "maskweave-bench/1"
 
 Encoded = Annotated[
     str, Field(description="An HdrHistogram of microseconds, in its compressed form, base64.")

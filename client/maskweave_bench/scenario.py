@@ -108,7 +108,7 @@ class Ask(BaseModel):
         """For the report."""
         if self.name:
             return self.name
-        words = [self.rpc]
+        words: list[str] = [self.rpc]
         if self.rpc in {"synthesize", "synthesize_stream"}:
             words.append(self.condition)
         if self.images > 1:

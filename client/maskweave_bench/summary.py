@@ -18,7 +18,8 @@ from maskweave_bench.stalls import find_stalls
 from maskweave_bench.steady import find_steady
 
 _BLOCKS = 20
-_BINS = 120
+_FEWEST_BINS, _MOST_BINS = 20, 120
+_REQUESTS_OF_A_BIN = 6
 
 WAITED = (OK, "DEADLINE_EXCEEDED", UNANSWERED)
 """Codes whose latency counts: what was given up after long waiting was slow; without it figures flatter."""
@@ -79,6 +80,8 @@ def summarize(
         skipped_late=late,
     )
     breakdown = break_down(measured)
+    # Moments of a few requests each: of one alone there is no median.
+    bins = min(max(len(samples) // _REQUESTS_OF_A_BIN, _FEWEST_BINS), _MOST_BINS)
     return Trial(
         target=target,
         load=load,
@@ -107,8 +110,8 @@ def summarize(
             for part in _cut(measured, begin, seconds, _BLOCKS)
         ],
         timeline=[
-            _bin(part, index * load.seconds / _BINS)
-            for index, part in enumerate(_cut(samples, 0.0, load.seconds, _BINS))
+            _bin(part, index * load.seconds / bins)
+            for index, part in enumerate(_cut(samples, 0.0, load.seconds, bins))
         ],
         stalls=[StallMark(**asdict(stall)) for stall in find_stalls(samples)],
         parts=[PartMean(**asdict(part)) for part in breakdown.parts],

@@ -74,7 +74,9 @@ def latency_over_load(view: View, percent: float, style: str = "solid") -> str:
 
 
 def _over_load(cells: Sequence[Cell], percent: float, color: int, style: str) -> list[Line]:
-    points, titles, single = [], [], []
+    points: list[tuple[float, float]] = []
+    titles: list[str] = []
+    single: list[tuple[float, float]] = []
     for cell in cells:
         spread = cell.percentiles.get(percent)
         x = cell.load.rate if cell.load.is_open else cell.load.clients

@@ -15,6 +15,7 @@ from maskweave_bench.report.view import Cell, View
 
 _MOST_LOADS = 6
 _PART_COLORS = 12
+_FIRST_CODE = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +45,11 @@ def render(view: View) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        extensions=["jinja2.ext.loopcontrols"],
     )
     names = [target.name for target in view.results.targets]
     loads = shown_loads(view, _MOST_LOADS)
-    parts = list(dict.fromkeys(part.name for cell in view.cells for part in cell.parts))
+    parts = list(dict.fromkeys(part.name for cell in view.cells for part in cell.parts if part.mean > 0))
     codes = list(dict.fromkeys(code for cell in view.cells for code in cell.codes if code != "OK"))
     over_load = {
         f"p{percent:g}": Markup(chart)
@@ -73,7 +75,7 @@ def render(view: View) -> str:
         error_bars=error_bars([cell for cell in view.cells if cell.failed], codes),
         hidden_loads=len(view.loads) - len(loads),
         part_color=lambda name: parts.index(name) % _PART_COLORS,
-        code_color=lambda name: codes.index(name) % _PART_COLORS,
+        code_color=lambda name: (codes.index(name) + _FIRST_CODE) % _PART_COLORS,
         histogram_of=Histogram.decode,
     )
 
@@ -94,6 +96,7 @@ def stage_bars(cells: Sequence[Cell], parts: Sequence[str]) -> list[Bar]:
                     f"p50 {words.milliseconds(part.p50)}, p99 {words.milliseconds(part.p99)}",
                 )
                 for part in parts_of
+                if part.mean > 0
             ],
             f"{words.milliseconds(sum(part.mean for part in parts_of))} ms",
         )
@@ -111,7 +114,7 @@ def error_bars(cells: Sequence[Cell], codes: Sequence[str]) -> list[Bar]:
                 Segment(
                     code,
                     number / max(cell.requests, 1) / most * 100,
-                    codes.index(code) % _PART_COLORS,
+                    (codes.index(code) + _FIRST_CODE) % _PART_COLORS,
                     f"{code}: {number} of {cell.requests}",
                 )
                 for code, number in cell.codes.items()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from maskweave_bench.report import words
 from maskweave_bench.report.view import Judged, View
@@ -75,6 +75,8 @@ def comparison(judged: Judged) -> list[str]:
     if judged.why_not:
         return [*lines, judged.why_not]
     rows = [["load", "figure", judged.baseline, judged.candidate, "change", "interval", "verdict"]]
+    show: Callable[[float], str]
+    change: Callable[[float], str]
     for each in judged.comparisons:
         if each.figure == "errors":
             show, change = words.share, words.points

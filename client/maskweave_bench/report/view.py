@@ -214,7 +214,7 @@ def _warnings(results: Results, left_out: Sequence[Trial]) -> list[str]:
     unsteady = [trial for trial in results.trials if trial.state in {"rising", "unsettled"} and trial.counts]
     if unsteady:
         found.append(
-            f"In {len(unsteady)} trials latency was {unsteady[0].state}: "
+            f"In {len(unsteady)} trial{'s' if len(unsteady) != 1 else ''} latency was {unsteady[0].state}: "
             f"{', '.join(dict.fromkeys(f'{trial.target} at {trial.load.name}' for trial in unsteady))}. "
             "A longer trial would have given other figures; a rising one is most likely beyond what the "
             "service can do."

@@ -78,6 +78,20 @@ def test_throughput_of_closed_loops_is_judged() -> None:
     assert figure(compare(closed(1, 40), closed(2, 60)), "requests/s").verdict == "better"
 
 
+def test_few_repeats_at_several_loads_tell_together() -> None:
+    loads = [LOAD.model_copy(update={"rate": rate}) for rate in (30.0, 50.0, 70.0)]
+
+    def measured(seed: int, slower: float) -> list[Trial]:
+        return [
+            one
+            for number, load in enumerate(loads)
+            for one in trials(seed + number, 3, load=load, slower=slower)
+        ]
+
+    assert verdict(measured(10, 1.0), measured(20, 1.0)) != "worse"
+    assert verdict(measured(10, 1.0), measured(20, 1.4)) == "worse"
+
+
 def test_one_pair_tells_nothing_for_certain() -> None:
     assert verdict(trials(1, 1), trials(2, 1, slower=3)) == "cannot tell"
 
@@ -142,7 +156,7 @@ def test_intervals_cover_the_truth_as_often_as_they_say(pairs: int) -> None:
 def test_percentiles_of_blocks_are_nearest_rank() -> None:
     random = np.random.default_rng(1)
     parts = [np.sort(random.integers(1, 50, size).astype(np.float64)) for size in (10, 35, 0, 60)]
-    blocks = Blocks.of([np.unique(part, return_counts=True) for part in parts])  # type: ignore[misc]
+    blocks = Blocks.of([np.unique(part, return_counts=True) for part in parts])
     every = np.concatenate(parts)
     for percent in (1, 50, 90, 99, 100):
         expected = np.percentile(every, percent, method="inverted_cdf")

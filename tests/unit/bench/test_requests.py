@@ -242,7 +242,8 @@ def test_replies_are_read_for_images_and_timings() -> None:
     assert parts_of(timings)["stage head"] == pytest.approx(0.02)
     reply = pb.SynthesizeResponse(images=[pb.Image(), pb.Image()], timings=timings).SerializeToString()
     parts, images = read_replies("SynthesizeResponse", [reply])
-    assert (images, parts["total"]) == (2, pytest.approx(0.05))
+    assert images == 2
+    assert parts["total"] == pytest.approx(0.05)
     each = pb.SynthesizeStreamResponse(image=pb.Image(), timings=timings).SerializeToString()
     assert read_replies("SynthesizeStreamResponse", [each, each])[1] == 2
     assert read_replies("ListModelsResponse", [pb.ListModelsResponse().SerializeToString()]) == ({}, 0)
