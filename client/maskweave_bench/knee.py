@@ -16,7 +16,7 @@ from maskweave_bench.bootstrap import Interval
 
 _HOPELESS_LATENCY = 3.0
 _HOPELESS_ERRORS = 0.05
-_RESAMPLES = 2000
+_RESAMPLES = 400
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,12 @@ async def open_loop(
             take(sample)
 
     under_way: dict[asyncio.Task[None], tuple[int, float]] = {}
+
+    def ended(task: asyncio.Task[None]) -> None:
+        # One that failed stays, to be raised at the end.
+        if not task.cancelled() and task.exception() is None:
+            del under_way[task]
+
     for number, time in zip(numbers, due.tolist(), strict=True):
         # Also when it is late already: answers must be read and tasks begun between any two requests.
         await asyncio.sleep(max(0.0, time - clock()))
@@ -80,7 +86,7 @@ async def open_loop(
         else:
             task = loop.create_task(one(number, time))
             under_way[task] = number, time
-            task.add_done_callback(lambda task: under_way.pop(task) if task.exception() is None else None)
+            task.add_done_callback(ended)
     await _drain(under_way, take, clock, bounds.drain_seconds)
 
 
@@ -133,8 +139,7 @@ async def closed_loop(
     await asyncio.sleep(max(0.0, -clock()))
     tasks = [loop.create_task(client()) for _ in range(clients)]
     done, _ = await asyncio.wait(tasks, timeout=max(0.0, seconds - clock()) + bounds.drain_seconds)
-    for task in done:
-        task.result()
+    _raise_first(done)
     await _drain(under_way, take, clock, 0.0)
 
 
@@ -151,5 +156,11 @@ async def _drain(
         task.cancel()
     if left:
         await asyncio.wait(left)
-    for task in done:
-        task.result()
+    _raise_first(done)
+
+
+def _raise_first(done: set[asyncio.Task[None]]) -> None:
+    """Raise what a task raised; of several, one: all are asked, so that none is said to be forgotten."""
+    failures = [error for task in done if (error := task.exception()) is not None]
+    if failures:
+        raise failures[0]

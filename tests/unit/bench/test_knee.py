@@ -47,7 +47,7 @@ def test_the_knee_is_found_from_below_and_above(first_rate: float) -> None:
 @pytest.mark.parametrize("noise", [0.1, 0.3])
 def test_the_interval_has_the_knee_in_spite_of_noise(noise: float) -> None:
     inside = 0
-    for seed in range(40):
+    for seed in range(12):
         random = np.random.default_rng(seed)
 
         def noisy(rate: float, random: np.random.Generator = random) -> KneeTrial:
@@ -57,7 +57,7 @@ def test_the_interval_has_the_knee_in_spite_of_noise(noise: float) -> None:
         assert knee.interval.low <= knee.rate <= knee.interval.high
         assert knee.rate == pytest.approx(TRUE_KNEE, rel=0.5)
         inside += knee.interval.low * 0.99 <= TRUE_KNEE <= knee.interval.high * 1.01
-    assert inside >= 30
+    assert inside >= 9
 
 
 def test_hopeless_rates_cost_one_trial() -> None:
