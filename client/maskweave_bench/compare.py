@@ -114,8 +114,11 @@ def compare(
 
 
 def overall(comparisons: Iterable[Comparison]) -> Verdict:
-    """One verdict over all: `worse` if anything is, `same` if everything is at least that."""
-    verdicts = {each.verdict for each in comparisons}
+    """One verdict over all: `worse` if anything is, `same` if everything is at least that.
+
+    Figures for which there were too few answers have no say.
+    """
+    verdicts = {each.verdict for each in comparisons if not math.isnan(each.change.estimate)}
     if "worse" in verdicts:
         return "worse"
     if "cannot tell" in verdicts or not verdicts:

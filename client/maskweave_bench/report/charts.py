@@ -52,7 +52,7 @@ _CURVE_TICKS = (
 
 
 def latency_over_load(view: View, percent: float, style: str = "solid") -> str:
-    """A percentile of every target over the loads; empty when there are fewer than two loads of a kind."""
+    """A percentile of every target over the loads; empty without two loads of a kind, or answers enough."""
     knee = view.results.knees[0] if view.results.knees else None
     best: list[Line] = []
     x_label = ""
@@ -66,7 +66,7 @@ def latency_over_load(view: View, percent: float, style: str = "solid") -> str:
         for number, target in enumerate(view.results.targets):
             cells = [cell for cell in view.cells if cell.target == target.name and cell.load in loads]
             best.extend(_over_load(cells, percent, number, style))
-    if not best:
+    if not any(line.points for line in best):
         return ""
     level = _level(knee, percent)
     title = f"p{percent:g} over load"

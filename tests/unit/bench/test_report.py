@@ -129,6 +129,14 @@ def test_little_is_shown_as_little(trials: list[str]) -> None:
     assert "# Latency of a" in markdown.render(shown)
 
 
+def test_loads_with_too_few_requests_for_a_percentile_have_no_line() -> None:
+    random = np.random.default_rng(1)
+    loads = [Load(kind="poisson", rate=rate, seconds=5) for rate in (4.0, 8.0)]
+    text = html.render(view(results([trial(random, target="a", load=load) for load in loads], ("a",))))
+    assert "<h3>p50</h3>" in text
+    assert "<h3>p99</h3>" not in text
+
+
 def test_a_closed_loop_has_its_clients_on_the_axis() -> None:
     random = np.random.default_rng(1)
     trials = [
