@@ -13,6 +13,8 @@ from maskweave_bench.cli import EXIT_CANNOT_TELL, EXIT_WORSE, bench
 from maskweave_bench.results import Results, TargetResult, Trial
 from tests.unit.bench.simulated import trials
 
+pytestmark = pytest.mark.timeout(600)  # sums of many simulated runs, on whatever machine
+
 
 def run(*arguments: object) -> Result:
     result = CliRunner().invoke(bench, list(map(str, arguments)))

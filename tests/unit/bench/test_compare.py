@@ -10,6 +10,8 @@ from maskweave_bench.compare import Comparison, NotComparableError, Verdict, com
 from maskweave_bench.results import Load, Results, Trial
 from tests.unit.bench.simulated import LOAD, trial, trials
 
+pytestmark = pytest.mark.timeout(600)  # sums of many simulated runs, on whatever machine
+
 SEEDS = range(8)
 
 

@@ -10,6 +10,8 @@ import pytest
 
 from maskweave_bench.knee import Knee, KneeSearch, KneeTarget, KneeTrial
 
+pytestmark = pytest.mark.timeout(600)  # sums of many simulated runs, on whatever machine
+
 TARGET = KneeTarget(0.1)
 CAPACITY = 100.0
 

@@ -15,6 +15,8 @@ from maskweave_bench.report.view import View, view
 from maskweave_bench.results import KneeResult, Load, Results, StallMark, TargetResult, Trial
 from tests.unit.bench.simulated import trial
 
+pytestmark = pytest.mark.timeout(600)  # sums of many simulated runs, on whatever machine
+
 VOID = {"meta", "br", "hr", "img", "input", "link"}
 EVIL = "<script>alert('x')</script>"
 
