@@ -7,8 +7,8 @@ command.
 The parts, each usable by itself:
 
 - `schedule`: when requests are due. `loops`: open and closed loop, on any clock.
-- `scenario`, `inputs`, `strokes`, `requests`, `calls`: what is asked, and the calls that ask it.
-- `processes`, `trials`: client processes, and the order in which targets and loads take turns.
+- `scenario`, `inputs`, `strokes`, `messages`, `requests`, `calls`: what is asked, and the calls that ask it.
+- `processes`, `trials`, `session`: client processes, and the order in which targets and loads take turns.
 - `samples`, `histogram`, `steady`, `stalls`, `stages`, `summary`: what came of it.
 - `knee`, `bootstrap`, `compare`: what follows from it.
 - `results`, `environment`, `metrics_page`, `report`: what is kept and shown.

@@ -16,7 +16,8 @@ from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-unty
 
 from maskweave.v1 import synthesis_pb2 as pb
 from maskweave_bench.loops import Clock
-from maskweave_bench.requests import Mix, Prepared, Update
+from maskweave_bench.messages import Update
+from maskweave_bench.requests import Mix, Prepared
 from maskweave_bench.samples import OK, SKIPPED_LATE, Sample
 from maskweave_bench.stages import STAGE, STAGE_QUEUE, TOTAL
 from maskweave_bench.target import Target

@@ -3,40 +3,31 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
 from maskweave_bench.calls import ConnectError
-from maskweave_bench.compare import NotComparableError, Tolerance, Verdict, compare, differences, overall
-from maskweave_bench.discovery import list_models
-from maskweave_bench.environment import fingerprint
+from maskweave_bench.compare import NotComparableError, Tolerance, differences
 from maskweave_bench.knee import KneeTarget
-from maskweave_bench.live import LiveTable
-from maskweave_bench.metrics_page import MetricsPageError, fetch
-from maskweave_bench.options import Common, common_options, read_common
-from maskweave_bench.processes import ClientProcessError, ClientProcesses
+from maskweave_bench.options import common_options, read_common
+from maskweave_bench.processes import ClientProcessError
 from maskweave_bench.report import html, markdown
-from maskweave_bench.report.view import Judged, view
-from maskweave_bench.requests import models_used, prepare
-from maskweave_bench.results import KneeResult, Load, Results, ResultsError, TargetResult, Trial, read_results
+from maskweave_bench.report.view import view
+from maskweave_bench.results import KneeResult, Load, ResultsError, read_results
 from maskweave_bench.scenario import ScenarioError, builtin_scenarios
-from maskweave_bench.schedule import Times, TraceError
-from maskweave_bench.target import Target, TargetError
-from maskweave_bench.trials import Bench, PlanError, Turn, peak_rate, trace_load, turns
-
-EXIT_WORSE = 3
-"""Exit code of a gate: the candidate is worse than the baseline."""
-
-EXIT_CANNOT_TELL = 4
-"""Exit code of a gate that is strict, and of a benchmark of which no trial counts."""
+from maskweave_bench.schedule import TraceError
+from maskweave_bench.session import (
+    exit_code,
+    finish,
+    judge_files,
+    results_of,
+    run_turns,
+    session_of,
+)
+from maskweave_bench.target import TargetError
+from maskweave_bench.trials import PlanError, peak_rate, trace_load, turns
 
 _PLAIN_CLIENTS = (1, 4, 16)
 _PLAIN_SHARES = (0.5, 0.7, 0.9)
@@ -71,18 +62,6 @@ def bench() -> None:
     Exit codes: 0, 1 when something failed, 2 for wrong use; of a gate 3 when the candidate is worse, and 4
     when it cannot be told (with --strict) or no trial counts because the client was the limit.
     """
-
-
-@dataclass
-class _Session:
-    """A benchmark in progress."""
-
-    common: Common
-    bench: Bench
-    results: list[TargetResult]
-    trials: list[Trial] = field(default_factory=list)
-    knees: list[KneeResult] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
 
 
 @bench.command(context_settings={"show_default": True})
@@ -150,19 +129,19 @@ def run(
     count = len(common.targets) * (len(loads) + (len(_PLAIN_SHARES) if plain else 0)) * common.repeats
     seconds = sum(load.seconds for load in loads) * len(common.targets) * common.repeats
     seconds += len(_PLAIN_SHARES) * plain * common.seconds * len(common.targets) * common.repeats
-    with _session(common, count, seconds, times) as (session, table):
-        _run_turns(session, table, turns(len(common.targets), loads, common.repeats))
+    with session_of(common, count, seconds, times) as (session, table):
+        run_turns(session, table, turns(len(common.targets), loads, common.repeats))
         if plain and not session.notes and (peak := peak_rate(session.trials)) > 0:
             opened = [
                 Load(kind="poisson", rate=float(f"{peak * part:.3g}"), seconds=common.seconds)
                 for part in _PLAIN_SHARES
             ]
-            _run_turns(session, table, turns(len(common.targets), opened, common.repeats))
+            run_turns(session, table, turns(len(common.targets), opened, common.repeats))
     judged = None
     if before is not None:
-        session.notes.extend(differences(before, _results(session)))
-        judged = _judge_files(before, _results(session), Tolerance())
-    _finish(session, judged, gate=gate or before is not None, strict=strict)
+        session.notes.extend(differences(before, results_of(session)))
+        judged = judge_files(before, results_of(session), Tolerance())
+    finish(session, judged, gate=gate or before is not None, strict=strict)
 
 
 @bench.command(context_settings={"show_default": True})
@@ -203,7 +182,7 @@ def knee(
     """
     common = read_common(shared)
     wanted = KneeTarget(p99_ms / 1e3, percentile, max_errors)
-    with _session(common, None, None, None) as (session, table):
+    with session_of(common, None, None, None) as (session, table):
         try:
             for number in range(len(common.targets)):
                 found = session.bench.knee(
@@ -223,7 +202,7 @@ def knee(
                     table.end(each)
         except KeyboardInterrupt:
             session.notes.append(f"It was interrupted after {len(session.trials)} trials.")
-    _finish(session, [], gate=False, strict=False)
+    finish(session, [], gate=False, strict=False)
 
 
 @bench.command("compare", context_settings={"show_default": True})
@@ -286,14 +265,14 @@ def compare_(
     notes = differences(ours, theirs)
     for note in notes:
         click.echo(f"note: {note}", err=True)
-    judged = _judge_files(ours, theirs, tolerance, baseline_target, candidate_target)
+    judged = judge_files(ours, theirs, tolerance, baseline_target, candidate_target)
     for each in judged:
         click.echo("\n".join(markdown.comparison(each)))
     if page is not None:
         page.write_text(
             html.render(view(theirs.model_copy(update={"notes": [*theirs.notes, *notes]}), judged))
         )
-    sys.exit(_exit_code(judged, gate=True, strict=strict))
+    sys.exit(exit_code(judged, gate=True, strict=strict))
 
 
 @bench.command(context_settings={"show_default": True})
@@ -329,144 +308,6 @@ def scenarios(*, name: str | None) -> None:
         click.echo(known[name], nl=False)
     else:
         raise click.BadParameter(f"got {name!r}; allowed: {', '.join(known)}", param_hint="NAME")
-
-
-@contextmanager
-def _session(
-    common: Common, trials: int | None, seconds: float | None, times: Times | None
-) -> Iterator[tuple[_Session, LiveTable]]:
-    """Everything up to the first trial; client processes end with the block."""
-    models = list_models(common.targets)
-    mixes = [prepare(common.scenario, each) for each in models]
-    about = [_about(target) for target in common.targets]
-    described = [
-        _describe(target, common, each, info)
-        for target, each, info in zip(common.targets, models, about, strict=True)
-    ]
-    console = Console(stderr=True)
-    with ClientProcesses(common.processes) as processes, LiveTable(console, trials, seconds) as table:
-        notes: list[str] = []
-        running = Bench(
-            common.targets,
-            mixes,
-            processes,
-            common.options,
-            trace=times,
-            tell=table.progress,
-            note=lambda text: notes.append(text) if text not in notes else None,
-            begin=table.begin,
-        )
-        yield _Session(common, running, described, notes=notes), table
-
-
-def _run_turns(session: _Session, table: LiveTable, planned: Sequence[Turn]) -> None:
-    for turn in planned:
-        try:
-            trial = session.bench.trial(turn)
-        except KeyboardInterrupt:
-            if not session.trials:
-                raise
-            session.notes.append(f"It was interrupted after {len(session.trials)} trials.")
-            return
-        session.trials.append(trial)
-        table.end(trial)
-
-
-def _about(target: Target) -> dict[str, str]:
-    if not target.metrics_urls:
-        return {}
-    try:
-        return dict(fetch(target.metrics_urls).info)
-    except MetricsPageError as error:
-        # Better told now than after half an hour without metrics.
-        raise click.ClickException(str(error)) from error
-
-
-def _describe(target: Target, common: Common, models: Any, info: dict[str, str]) -> TargetResult:
-    used = models_used(common.scenario, models)
-    return TargetResult(
-        name=target.name,
-        addresses=list(target.addresses),
-        tls=target.tls is not None,
-        model=", ".join(model.name for model in used),
-        model_version=", ".join(model.version for model in used),
-        about=info,
-    )
-
-
-def _results(session: _Session) -> Results:
-    common = session.common
-    return Results(
-        version=version("maskweave-client"),
-        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        command=[Path(sys.argv[0]).name, *sys.argv[1:]],
-        scenario=common.scenario.model_dump(mode="json"),
-        environment=fingerprint(common.labels),
-        targets=session.results,
-        trials=session.trials,
-        knees=session.knees,
-        notes=session.notes,
-    )
-
-
-def _finish(session: _Session, judged: list[Judged] | None, *, gate: bool, strict: bool) -> None:
-    """Write the files, print the Markdown and end with the exit code."""
-    results = _results(session)
-    shown = view(results, judged)
-    output = session.common.output
-    results.write(output)
-    output.with_suffix(".html").write_text(html.render(shown))
-    text = markdown.render(shown)
-    output.with_suffix(".md").write_text(text)
-    click.echo(text)
-    click.echo(f"{output}, {output.with_suffix('.html')}, {output.with_suffix('.md')}", err=True)
-    if session.trials and not any(trial.counts for trial in session.trials):
-        sys.exit(EXIT_CANNOT_TELL)
-    sys.exit(_exit_code(shown.judged, gate=gate, strict=strict))
-
-
-def _judge_files(
-    baseline: Results,
-    candidate: Results,
-    tolerance: Tolerance,
-    ours: str | None = None,
-    theirs: str | None = None,
-) -> list[Judged]:
-    """Targets of two files against one another: by name, or the only ones."""
-    names = [target.name for target in baseline.targets], [target.name for target in candidate.targets]
-    for wanted, known, which in ((ours, names[0], "baseline"), (theirs, names[1], "candidate")):
-        if wanted is not None and wanted not in known:
-            raise click.BadParameter(
-                f"got {wanted!r}; the {which} has {', '.join(known)}", param_hint=f"--{which}-target"
-            )
-    if ours or theirs or not set(names[0]) & set(names[1]):
-        pairs = [(ours or names[0][0], theirs or names[1][0])]
-    else:
-        pairs = [(name, name) for name in names[0] if name in names[1]]
-    judged = []
-    for one, other in pairs:
-        comparisons = compare(
-            [trial for trial in baseline.trials if trial.target == one],
-            [trial for trial in candidate.trials if trial.target == other],
-            tolerance,
-        )
-        same = one == other
-        judged.append(
-            Judged(
-                f"{one} before" if same else one,
-                f"{other} now" if same else other,
-                comparisons,
-                overall(comparisons),
-            )
-        )
-    return judged
-
-
-def _exit_code(judged: Sequence[Judged], *, gate: bool, strict: bool) -> int:
-    verdicts: set[Verdict] = {each.verdict for each in judged}
-    if gate and "worse" in verdicts:
-        return EXIT_WORSE
-    return EXIT_CANNOT_TELL if gate and strict and "cannot tell" in verdicts else 0
 
 
 def _ramp(text: str, seconds: float) -> Load:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from maskweave_bench.cli import EXIT_CANNOT_TELL, EXIT_WORSE, bench
+from maskweave_bench.cli import bench
 from maskweave_bench.results import Results, TargetResult, Trial
+from maskweave_bench.session import EXIT_CANNOT_TELL, EXIT_WORSE
 from tests.unit.bench.simulated import trials
 
 pytestmark = pytest.mark.timeout(600)  # sums of many simulated runs, on whatever machine
