@@ -24,6 +24,7 @@ ENTRY_POINT_GROUP = "maskweave.commands"
 SUMMARIES = {
     "serve": "Start the gateway.",
     "health": "Ask a running gateway whether it is ready.",
+    "bench": "Measure the latency of running services.",
     "key": "Make an API key for a caller.",
     "import": "Read somebody else's pretrained generator.",
     "data": "Make the training data of a pack.",
@@ -36,8 +37,13 @@ SUMMARIES = {
 
 _VERB = f"{ENTRY_POINT_GROUP}.verb"
 
-# The extra of this distribution that a package belongs to.
-_EXTRA_OF_PACKAGE = {"service": "serve", "training": "train", "export": "export"}
+# What to install for a package of ours; the benchmark is the client's, so that it runs where no service is.
+_REQUIREMENTS = {
+    "service": "maskweave[serve]",
+    "training": "maskweave[train]",
+    "export": "maskweave[export]",
+    "maskweave_bench": "maskweave-client[bench]",
+}
 
 
 class _LazyGroup(click.Group):
@@ -65,13 +71,13 @@ class _LazyGroup(click.Group):
             return super().invoke(ctx)
         except ModuleNotFoundError as error:
             entry: EntryPoint = ctx.meta[_VERB]
-            extra = _EXTRA_OF_PACKAGE.get(entry.module.partition(".")[0])
+            requirement = _REQUIREMENTS.get(entry.module.partition(".")[0])
             missing = (error.name or "").partition(".")[0]
-            if extra is None or missing in _EXTRA_OF_PACKAGE:
+            if requirement is None or missing in _REQUIREMENTS:
                 raise  # a module of ours is missing: a defect, not a missing extra
             raise click.ClickException(
                 f"`maskweave {entry.name}` needs the package {missing!r}, which is not installed: "
-                f"pip install 'maskweave[{extra}]'"
+                f"pip install '{requirement}'"
             ) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

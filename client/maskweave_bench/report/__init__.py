@@ -1,0 +1,1 @@
+"""Results as people read them: a page of HTML, and Markdown."""
