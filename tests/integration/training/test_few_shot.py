@@ -123,6 +123,7 @@ def test_a_pack_without_the_section_is_refused(
 
 
 def test_the_experiment_scores_every_draw_once(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.few_shot.experiment.SEARCH_STEPS", 8)
     result = run("evaluate", PACK, *SHOTS, "--draws", "2", "--pairs", "8")
     assert result.exit_code == 0, result.output
     folder = place / "runs" / PACK / "few_shot" / "8-pairs"
