@@ -16,7 +16,7 @@ from training.data.labelled import LABELLER_PYTHON_VARIABLE, load_split
 from training.few_shot.cli import few_shot
 from training.networks import pretrained_generator
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 PACK = "faces64"
 SHOTS = ("--shots", "1", "--shots", "6")
 
