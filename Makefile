@@ -133,7 +133,7 @@ lock: $(DEV)  ## Resolve requirements/*.txt anew from pyproject.toml, client/pyp
 	@requirements/lock.sh .venv/dev/bin/python
 
 clean:  ## Remove environments, caches and the demo's pictures
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*
 	rm -f demo.png demo_conditions.png demo_styles.png demo_edits.png
 
 help:  ## Show this list

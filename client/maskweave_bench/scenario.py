@@ -210,7 +210,7 @@ def parse_scenario(text: str, origin: str, *, toml: bool = False) -> Scenario:
 
 
 def _toml(text: str) -> dict[str, Any]:
-    if sys.version_info < (3, 11):  # noqa: UP036 - the client runs on 3.10 too
+    if sys.version_info < (3, 11):
         raise ValueError("TOML is read by Python 3.11 and newer; write it as YAML")
     import tomllib  # noqa: PLC0415 - older Pythons have none
 

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.soak_load import ALLOWED
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def test_a_short_soak(repository: Path, tmp_path: Path) -> None:

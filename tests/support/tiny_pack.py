@@ -44,11 +44,11 @@ TINY: dict[str, Any] = {
     "inversion": {"widths": (16, 24, 32), "depth": 1, "steps": 30, "batch": 4, "kept_samples": 2},
     "few_shot": {
         "width": 16,
-        "steps": 300,
+        "steps": 150,
         "batch": 4,
         "candidates": 20,
         "samples": 24,
-        "mapper": {"steps": 30, "batch": 8},
+        "mapper": {"steps": 16, "batch": 8},
     },
 }
 

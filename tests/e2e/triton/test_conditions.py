@@ -18,7 +18,7 @@ from tests.support.gateway_process import gateway_process
 from tests.support.model_repository import RepositoryWriter
 from tests.support.triton_process import TritonProcess, triton_process
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 SKETCH = Image.new("L", (300, 200), 255)
 ImageDraw.Draw(SKETCH).ellipse((40, 30, 260, 170), outline=0, width=9)

@@ -20,7 +20,7 @@ from tests.support.gateway_process import GatewayProcess, channel_to, wait_until
 from tests.support.load import CALL_SECONDS, LABEL_MAP, SLACK_SECONDS, Load, expected_pictures
 from tests.support.triton_process import TritonProcess, triton_process
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 SERVICE = "maskweave.v1.SynthesisService"
 

@@ -15,7 +15,7 @@ from tests.support.gateway_process import GatewayProcess
 from tests.support.slow_pack import SLOW_ONE_SECOND
 from tests.support.triton_process import TritonProcess
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 SMALL = np.zeros((4, 4), np.uint8)
 QUEUED = 4  # as the repository's config allows

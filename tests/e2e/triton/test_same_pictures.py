@@ -10,7 +10,7 @@ from maskweave_client import Client, Frame
 from tests.support.shipped import KINDS, LABEL_MAPS, assert_same, condition, opened, samples
 from tests.support.triton_process import TritonProcess
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 def test_models(shipped_client: Client, shipped_by_triton: Client) -> None:

@@ -12,7 +12,7 @@ from maskweave_client import Client
 from tests.support.shipped import LABEL_MAPS, assert_same, fitted
 from tests.support.triton_process import TritonProcess
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 MODEL = "faces64"
 

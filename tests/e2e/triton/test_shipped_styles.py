@@ -11,7 +11,7 @@ from maskweave_client import Client, Seed, Style, StyleCode, blend
 from tests.support.shipped import LABEL_MAPS, assert_same, fitted
 from tests.support.triton_process import TritonProcess
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 MODEL = "faces64_styles"
 HAIR, SKIN = 1, 2

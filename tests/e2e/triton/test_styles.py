@@ -16,7 +16,7 @@ from tests.support.gateway_process import gateway_process
 from tests.support.model_repository import RepositoryWriter
 from tests.support.triton_process import TritonProcess, triton_process
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from tests.support.gateway_process import GatewayProcess, channel_to
 from tests.support.load import LABEL_MAP
 from tests.support.triton_process import triton_process
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 SERVICE = "maskweave.v1.SynthesisService"
 LOST = "faces64_label_map"

@@ -20,7 +20,7 @@ from training.config import PackConfig
 from training.data.samples import from_uint8, to_uint8
 from training.pipeline import SynthesisPipeline, load_pipeline
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 BEFORE_THE_REARRANGER = {
     "label_map": ["mapper_label_map"],
     "sketch": ["sketch_reader", "mapper_label_map"],

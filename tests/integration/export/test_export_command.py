@@ -12,7 +12,7 @@ import maskweave_cli
 from export.stages import Stage
 from tests.support.wrong_graphs import transpose_output
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 def run_export(repository: Path, *options: str) -> Result:

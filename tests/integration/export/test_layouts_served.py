@@ -13,7 +13,7 @@ from maskweave_client import Client
 from tests.support.gateway_process import gateway_process
 from tests.support.triton_process import triton_process
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 LABEL_MAP = np.kron(np.arange(8, dtype=np.uint8).reshape(2, 4), np.ones((32, 16), np.uint8))
 SEEDS = list(range(6))

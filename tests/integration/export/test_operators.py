@@ -53,7 +53,7 @@ def test_committed_graph_is_taken_by_gpu_runtimes(path: Path, form: str) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("form", GPU_FORMS)
 def test_fused_graph_is_taken_by_gpu_runtimes(form: str, repository: Path) -> None:
     graph = GPU_FORMS[form](onnx.load(repository / "faces64_label_map_fused" / "1" / "model.onnx"))

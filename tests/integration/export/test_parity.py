@@ -20,7 +20,7 @@ from tests.support.wrong_graphs import (
     write_threshold,
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 Compare = Callable[[str, Callable[[Path], None]], dict[str, ParityError]]
 
 

@@ -14,7 +14,7 @@ from export.mixed_precision import KEPT_FP32, LOW_TYPES, in_precision, precision
 from export.stages import Stage, example_inputs
 from export.uint8_edges import with_uint8_at_edges
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 GRAPHS = ["generator_head", "mapper_label_map", "rearranger", "generator_tail", "label_map_fused"]
 Outputs = list[NDArray[np.generic]]
 

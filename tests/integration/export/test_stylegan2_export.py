@@ -20,7 +20,7 @@ from training.networks import label_map_mapper, proxy_segmenter, rearranger
 from training.pipeline import SynthesisPipeline
 from training.unet import frozen
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 LATENT = TensorSpec("LATENT", torch.float32, (16,), normal(1.0))
 STYLES = TensorSpec("LAYER_STYLES", torch.float32, (8, 12), normal(1.0))

@@ -23,7 +23,7 @@ from export.plans.manifest import read_manifest, sha256_of
 from tests.support.tensorrt_double import TensorRTDouble, fake_nvidia_smi
 from tests.support.wrong_graphs import put_nan, shift_picture
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 GRAPHS = {f"faces64_styles_{name}" for name in ("encoder", "prior", "decoder", "label_map_fused")}
 H100 = "9.0"
 COMMITTED = Path(__file__).parents[3] / "model_repository"

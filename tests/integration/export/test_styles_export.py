@@ -32,7 +32,7 @@ from training.data.samples import to_uint8
 from training.groupdnet.evaluate import TrainedStyles
 from training.groupdnet.pack_config import StylesConfig
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 Arrays = dict[str, NDArray[Any]]
 GRAPHS = ["encoder", "prior", "decoder", "label_map_fused"]
 STYLES, CODE, SIDE = 7, 4, 64

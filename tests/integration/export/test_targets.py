@@ -11,7 +11,7 @@ from tritonclient.grpc import model_config_pb2 as triton
 from export.mixed_precision import precision_of
 from export.operators import operator_findings
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 STAGES = [
     "faces64_edit_fused",
     "faces64_exemplar_fused",

@@ -45,7 +45,7 @@ def maps(folder: Path, *names: str) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_committed_pack_passes_in_every_precision(tmp_path: Path) -> None:
     sheet = tmp_path / "worst.png"
     two = maps(tmp_path / "maps", "heldout_fringe", "drawn_hat")
@@ -68,7 +68,7 @@ def test_committed_pack_passes_in_every_precision(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("spoil", [shift_picture, put_nan], ids=["a pixel to the left", "not a number"])
 def test_wrong_pictures_fail_the_command(
     spoil: Callable[[Path], None], one_map: Path, tmp_path: Path
@@ -82,7 +82,7 @@ def test_wrong_pictures_fail_the_command(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 @pytest.mark.usefixtures("tiny_pack")
 @pytest.mark.parametrize("target", ["cpu", "gpu-onnx", "gpu-plan"])
 def test_repository_of_each_target_is_run_in_both_layouts(
@@ -98,7 +98,7 @@ def test_repository_of_each_target_is_run_in_both_layouts(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 @pytest.mark.usefixtures("tiny_pack")
 def test_only_fp32_is_converted(of_target: dict[str, Path], one_map: Path) -> None:
     result = verify(of_target["gpu-onnx"], "--precision", "bf16", "--label-maps", str(one_map))

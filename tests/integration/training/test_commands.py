@@ -16,7 +16,7 @@ from tests.support.tiny_pack import checkpoint_step
 from training.config import PackConfig
 from training.data.labelled import LABELLER_PYTHON_VARIABLE
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 PACK = "faces64"
 
 

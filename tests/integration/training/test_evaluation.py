@@ -12,7 +12,7 @@ from training.drawn_by_hand import hand_scribbles, hand_sketches
 from training.evaluate import Evaluator, as_markdown
 from training.pipeline import load_pipeline
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 PAIRS = 12
 
 

@@ -16,7 +16,7 @@ from training.data.labelled import LABELLER_PYTHON_VARIABLE, load_split
 from training.few_shot.cli import few_shot
 from training.networks import pretrained_generator
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 PACK = "faces64"
 SHOTS = ("--shots", "1", "--shots", "6")
 
@@ -123,6 +123,7 @@ def test_a_pack_without_the_section_is_refused(
 
 
 def test_the_experiment_scores_every_draw_once(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.few_shot.experiment.SEARCH_STEPS", 8)
     result = run("evaluate", PACK, *SHOTS, "--draws", "2", "--pairs", "8")
     assert result.exit_code == 0, result.output
     folder = place / "runs" / PACK / "few_shot" / "8-pairs"

@@ -20,7 +20,7 @@ from tests.support.tiny_pack import checkpoint_step
 from training.data.folders import place_of
 from training.groupdnet import stage
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 PACK = "shapes"
 COUNT = 40
 HELDOUT = sum(place_of(f"shapes_{seed}") < 0.3 for seed in range(COUNT))

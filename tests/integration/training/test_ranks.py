@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from tests.support.tiny_pack import checkpoint_step
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 ROOT = Path(__file__).parents[3]
 STEPS = 6
 

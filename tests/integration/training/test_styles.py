@@ -21,7 +21,7 @@ from training.loops.styles import StylesTrainer
 from training.runs import RunOptions
 from training.updates import Shard, Step
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 PACK = "faces64_styles"
 
 

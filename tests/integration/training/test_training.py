@@ -17,7 +17,7 @@ from training.pipeline import load_pipeline
 from training.runs import RunOptions
 from training.updates import Shard, Step
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 def metrics(trained: Path, run: str) -> list[dict[str, float]]:

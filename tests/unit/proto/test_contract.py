@@ -38,7 +38,7 @@ def test_generated_code_is_up_to_date(tmp_path: Path) -> None:
 
 def buf(folder: Path, *arguments: str) -> tuple[int, str]:
     """Exit code and output of buf in a folder."""
-    command: list[str | Path] = [Path(sys.executable).parent / "buf", *arguments]
+    command = [str(Path(sys.executable).parent / "buf"), *arguments]
     ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     return ended.returncode, ended.stdout + ended.stderr
 
