@@ -15,7 +15,8 @@ from PIL import Image
 from training import stages
 from training.config import available_packs, load_config, pack_folder, pack_method
 from training.data.files import square_pictures
-from training.data.labelled import SPLITS, LabellerError, load_split, make_split
+from training.data.labelled import SPLITS, LabellerError, load_split
+from training.data.splits import make_split
 from training.distances import INCEPTION, Features, inception_features
 from training.evaluate import MIN_PAIRS, Evaluator, as_markdown
 from training.groupdnet.evaluate import StylesEvaluator, load_styles
@@ -38,27 +39,44 @@ Findings = tuple[str, dict[str, object], dict[str, Image.Image]]
 """Of an evaluation: tables, figures, contact sheets by name."""
 
 pack_choice = click.Choice(available_packs())
+device_choice = click.Choice(["auto", "cpu", "cuda"])
 positive = click.IntRange(min=1)
 
 
 @click.command()
 @click.argument("pack", type=pack_choice)
-def data(pack: str) -> None:
-    """Draw and label the samples a PACK trains on and is evaluated on (data/PACK/*.npz)."""
+@click.option("--device", type=device_choice, default="auto", show_default=True)
+@click.option("--fresh", is_flag=True, help="Label all samples anew instead of going on.")
+def data(pack: str, device: str, fresh: bool) -> None:
+    """Draw and label the samples a PACK trains on and is evaluated on (data/PACK/).
+
+    Samples are kept part by part: a run that was stopped goes on where it was. The labeller is tried on a few
+    images first, which data/PACK/probe.png shows.
+    """
     try:
         config = load_config(pack)
-        generator = pretrained_generator(config)
+        generator = pretrained_generator(config).to(chosen_device(device))
         for split in SPLITS:
-            path = make_split(config, generator, split)
-            click.echo(f"{path}: {len(load_split(config, generator, split))} samples with a face")
+            folder = make_split(config, generator, split, fresh=fresh, show_progress=True)
+            count = len(load_split(config, generator, split))
+            left_out = len(config.data.seeds(split)) - count
+            without = f", without {left_out} in which the labeller found nothing" if left_out else ""
+            click.echo(f"{folder}: {count} samples{without}")
     except EXPECTED as error:
         raise click.ClickException(str(error)) from None
+
+
+def chosen_device(asked: str) -> str:
+    """The device that --device asks for; "auto" is CUDA where there is one."""
+    if asked == "cuda" and not torch.cuda.is_available():
+        raise click.BadParameter("PyTorch finds no CUDA device", param_hint="'--device'")
+    return ("cuda" if torch.cuda.is_available() else "cpu") if asked == "auto" else asked
 
 
 @click.command()
 @click.argument("stage", type=click.Choice((*stages.STAGES, STYLES)))
 @click.option("--pack", type=pack_choice, required=True, help="The pack to train for.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--device", type=device_choice, default="auto", show_default=True)
 @click.option("--threads", type=positive, help="CPU threads; PyTorch's own choice by default.")
 @click.option("--devices", type=positive, default=1, show_default=True, help="Processes on each machine.")
 @click.option("--nodes", type=positive, default=1, show_default=True, help="Machines; see docs/training.md.")
@@ -104,9 +122,7 @@ def train(
     Metrics, contact sheets and checkpoints go to runs/PACK/, the finished weights into the pack's folder. A
     run that was stopped goes on from its last checkpoint, on however many processes.
     """
-    if device == "cuda" and not torch.cuda.is_available():
-        raise click.BadParameter("PyTorch finds no CUDA device", param_hint="'--device'")
-    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    chosen = chosen_device(device)
     try:
         run: Callable[[RunOptions], None]
         if stage == STYLES:

@@ -135,6 +135,19 @@ def few_shot_section(config: PackConfig) -> FewShotSection:
     return config.few_shot
 
 
+def labeller_program(config: PackConfig) -> str:
+    """The pack's labeller.
+
+    Raises:
+        ValueError: if it has none.
+    """
+    if config.data.labeller is None:
+        raise ValueError(
+            f"pack {config.pack.name!r}: the configuration names no labeller, data.labeller"
+        )
+    return config.data.labeller
+
+
 def available_packs() -> tuple[str, ...]:
     """Names of the packs that have a configuration."""
     return tuple(sorted(path.parent.name for path in PACKS.glob("*/config.toml")))
@@ -180,13 +193,63 @@ def shared_out(config: Config, section: str, shards: int) -> Config:
     """The configuration as it is for one of `shards` equal parts of every batch of a section.
 
     Raises:
-        ValueError: if a batch cannot be divided so, or the parts are too small.
+        ValueError: if a batch cannot be divided so, or the parts are too small; says how many parts there
+            can be, and which batch would do.
     """
     values = config.model_dump()
     if shards == 1 or values[section] is None:
         return config
-    values[section] = _divided(values[section], section, shards)
-    return _checked(values, type(config), f"one of {shards} parts of a batch (devices x nodes x accumulate)")
+    try:
+        values[section] = _divided(values[section], section, shards)
+        return type(config).model_validate(values)
+    except ValidationError as error:
+        reason = f"one of {shards} parts of a batch: {_complaints(error)}"
+    except ValueError as error:
+        reason = str(error)
+    raise ValueError(
+        f"{reason} (parts are devices x nodes x accumulate); {_what_works(config, section, shards)}"
+    )
+
+
+def _what_works(config: Section, section: str, shards: int) -> str:
+    """How many parts a section's batches can be divided into, and the least batches for `shards`."""
+    whole = config.model_dump()
+
+    def works(values: dict[str, Any], parts: int) -> bool:
+        try:
+            type(config).model_validate(whole | {section: _divided(values, section, parts)})
+        except ValueError:
+            return False
+        return True
+
+    allowed = [str(parts) for parts in range(1, shards) if works(whole[section], parts)]
+    told = f"it can be {' or '.join(allowed)}"
+    for least in (1, 2, 3):  # samples of a part
+        raised = _raised(whole[section], shards, least)
+        if works(raised, shards):
+            sizes = (f"{name} = {size}" for name, size in _batches(raised, section).items())
+            return f"{told}, or {shards} with {', '.join(sizes)}"
+    return told
+
+
+def _raised(values: dict[str, Any], shards: int, least: int) -> dict[str, Any]:
+    """A section whose batches are the next that give every part the same, and `least` or more."""
+    result = {
+        key: _raised(one, shards, least) if isinstance(one, dict) else one for key, one in values.items()
+    }
+    if "batch" in values:
+        result["batch"] = max(-(-values["batch"] // shards), least) * shards
+    return result
+
+
+def _batches(values: dict[str, Any], section: str) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            found |= _batches(value, f"{section}.{key}")
+        elif key == "batch":
+            found[f"{section}.batch"] = value
+    return found
 
 
 def read_config(path: Path) -> PackConfig:
@@ -206,8 +269,11 @@ def _checked(values: dict[str, Any], schema: type[Config], source: str) -> Confi
     try:
         return schema.model_validate(values)
     except ValidationError as error:
-        found = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-        raise ValueError(f"{source}: {'; '.join(found)}") from None
+        raise ValueError(f"{source}: {_complaints(error)}") from None
+
+
+def _complaints(error: ValidationError) -> str:
+    return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
 
 
 def _divided(values: dict[str, Any], section: str, shards: int) -> dict[str, Any]:
@@ -217,10 +283,7 @@ def _divided(values: dict[str, Any], section: str, shards: int) -> dict[str, Any
             result[key] = _divided(value, f"{section}.{key}", shards)
         elif key == "batch":
             if value % shards:
-                raise ValueError(
-                    f"{section}.batch: {value} cannot be divided into {shards} equal parts "
-                    "(devices x nodes x accumulate)"
-                )
+                raise ValueError(f"{section}.batch: {value} cannot be divided into {shards} equal parts")
             result[key] = value // shards
         elif key == "kept_samples":
             result[key] = max(1, round(value / shards))

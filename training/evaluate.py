@@ -20,11 +20,12 @@ from PIL import Image
 from torch import Tensor
 
 from training.conditions import by_hand_sheet, conditions_sheet, held_out_conditions, pictures_for
-from training.config import PackConfig
+from training.config import PackConfig, labeller_program
 from training.data.labelled import load_split, run_labeller
 from training.data.samples import chunk_size, from_uint8, to_uint8
 from training.distances import PROXY_SEGMENTER, Distances, Features, measure, network_features
 from training.distances import as_markdown as distances_as_markdown
+from training.drawn_by_hand import fits
 from training.metrics import Agreement, agreement, style_error
 from training.pipeline import SynthesisPipeline
 from training.reconstruction import Reconstruction, reconstruction
@@ -136,7 +137,8 @@ class Evaluator:
         results = dict(zip((one.name for one in asked), made, strict=True))
         rows = {name: self._row(pictures) for name, pictures in results.items()}
         sheets = {"conditions": conditions_sheet(self.config, asked, made, self.sources)}
-        if self.pipeline.reader is not None or self.pipeline.completer is not None:
+        readers = self.pipeline.reader, self.pipeline.completer
+        if fits(self.config.palette) and any(reader is not None for reader in readers):
             sheets["by_hand"] = by_hand_sheet(self.config, self.pipeline, self.latents, strength)
         return Evaluation(self.pairs, rows, measure(self.sources, results, self.features)), sheets
 
@@ -169,7 +171,7 @@ class Evaluator:
     def worst(self, strength: float) -> Image.Image:
         """The pairs with the lowest pixel accuracy: label maps, styles, results, what is read off them."""
         pictures = self.synthesize(strength)
-        read, _ = run_labeller(self.config.data.labeller, pictures, self.python)
+        read, _ = run_labeller(labeller_program(self.config), pictures, self.python)
         lowest = (read == self.wanted).mean((1, 2)).argsort()[:SHEET_WORST]
         masks, labels = (paint_labels(maps[lowest], self.config.palette) for maps in (self.wanted, read))
         shown = from_uint8(self.sources[lowest]), from_uint8(pictures[lowest])
@@ -186,7 +188,7 @@ class Evaluator:
 
     def _row(self, pictures: NDArray[np.uint8]) -> Row:
         classes = len(self.config.palette)
-        read, detected = run_labeller(self.config.data.labeller, pictures, self.python)
+        read, detected = run_labeller(labeller_program(self.config), pictures, self.python)
         error = style_error(
             self.sources[detected], self.source_labels[detected], pictures[detected], read[detected], classes
         )

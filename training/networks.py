@@ -98,7 +98,7 @@ def sketch_reader(config: PackConfig) -> SketchReader:
     Raises:
         ValueError: if the pack's configuration has none.
     """
-    return SketchReader(len(config.palette), reader_section(config, "sketch").widths)
+    return SketchReader(len(config.palette), reader_section(config, "sketch").widths, config.fold)
 
 
 def scribble_completer(config: PackConfig) -> ScribbleCompleter:
@@ -107,7 +107,7 @@ def scribble_completer(config: PackConfig) -> ScribbleCompleter:
     Raises:
         ValueError: if the pack's configuration has none.
     """
-    return ScribbleCompleter(len(config.palette), reader_section(config, "scribble").widths)
+    return ScribbleCompleter(len(config.palette), reader_section(config, "scribble").widths, config.fold)
 
 
 def inverter(config: PackConfig, generator: Generator) -> Inverter:

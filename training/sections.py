@@ -57,7 +57,8 @@ class DataSection(Section):
     train_first_seed: int = Field(ge=0)
     heldout_samples: Positive
     heldout_first_seed: int = Field(ge=0)
-    labeller: str
+    labeller: str | None = None
+    """A program from images to label maps; None where a handful is labelled by hand instead."""
 
     def seeds(self, split: str) -> range:
         """Seeds of the samples of a split, "train" or "heldout"."""
@@ -126,12 +127,12 @@ class MixedBatchSection(Section):
     """A batch some of whose samples have their own mask for target and must come back as they were."""
 
     batch: Positive
-    self_fraction: float = Field(ge=0, le=1)
+    self_fraction: float = Field(gt=0, lt=1)
 
     @property
     def self_samples(self) -> int:
-        """Samples of a batch whose target mask is their own."""
-        return round(self.batch * self.self_fraction)
+        """Samples of a batch whose target mask is their own: at least one, but not all."""
+        return max(1, min(round(self.batch * self.self_fraction), self.batch - 1))
 
 
 class RearrangerSection(MixedBatchSection):
@@ -165,10 +166,10 @@ class RearrangerSection(MixedBatchSection):
 
     @model_validator(mode="after")
     def _batch_has_both_kinds(self) -> RearrangerSection:
-        if not 1 <= self.self_samples <= self.batch - 2:
+        if self.batch < 2:
             raise ValueError(
-                f"self_fraction: {self.self_fraction} of a batch of {self.batch} are {self.self_samples} "
-                "samples with their own mask; there must be at least 1, and at least 2 others to swap masks"
+                f"batch: {self.batch} is too small; allowed is 2 or more, as one sample has its own mask for "
+                "target and another a mask that is not"
             )
         return self
 

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from training.config import PackConfig, load_config
-from training.data.labelled import SPLITS, make_split
+from training.data.labelled import SPLITS
+from training.data.splits import make_split
 from training.groupdnet.pack_config import StylesConfig, load_styles_config
 from training.networks import pretrained_generator
 

@@ -28,12 +28,13 @@ def latents_of(seeds: Iterable[int], latent_dim: int, scale: float) -> Tensor:
 @torch.inference_mode()
 def pictures_of(generator: Generator, latents: Tensor) -> NDArray[np.uint8]:
     """Pictures of latents `[N, latent_dim]`: uint8 `[N, H, W, 3]`."""
-    return np.concatenate(
-        [
-            to_uint8(generator.pictures(chunk.to(generator.device)))
-            for chunk in latents.split(chunk_size(generator.image_size))
-        ]
-    )
+    side = generator.image_size
+    pictures = np.empty((len(latents), side, side, 3), np.uint8)
+    chunk = chunk_size(side)
+    for first in range(0, len(latents), chunk):
+        some = latents[first : first + chunk].to(generator.device)
+        pictures[first : first + chunk] = to_uint8(generator.pictures(some))
+    return pictures
 
 
 def chunk_size(image_size: int, at_64: int = CHUNK) -> int:

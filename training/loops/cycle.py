@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from training.config import PackConfig
-from training.data.labelled import LabelledSamples
+from training.data.labelled import LabelledSamples, first_samples
 from training.discriminator import SegmenterDiscriminator
 from training.generators.base import Generator
 from training.loops.rearranger import (
@@ -33,6 +33,7 @@ from training.loops.rearranger import (
 )
 from training.losses import adversarial_loss, style_loss
 from training.mapper import LabelMapMapper, proxy_histogram, straight_through_argmax
+from training.palette import IGNORED
 from training.rearranger import Rearranger
 from training.runs import (
     Stateful,
@@ -47,6 +48,8 @@ from training.unet import UNet, one_hot
 from training.updates import Learner, Shard, Step, Update
 
 EMA_DECAY = 0.995
+SHOWN = 14
+"""Samples on a sheet."""
 ALIGNMENT_AT_ZERO = 1.5
 STYLE_AT_ZERO = 0.5
 
@@ -139,7 +142,9 @@ class CycleTrainer:
             cells, whole = self.discriminator(result)
 
         mask = target.detach().argmax(1)
-        alignment = F.cross_entropy(seen, wanted.long(), reduction="none").mean((1, 2))
+        counts = (wanted != IGNORED).float()
+        entropy = F.cross_entropy(seen, wanted.long(), reduction="none", ignore_index=IGNORED)
+        alignment = entropy.sum((1, 2)) / counts.sum((1, 2)).clamp(min=1)
         style = style_loss(source.pictures, self._classes(labels), result, self._classes(wanted))
         losses = {
             "proxy": F.cross_entropy(supervised, source.masks),
@@ -152,7 +157,7 @@ class CycleTrainer:
         weights = self.section.weights.model_dump()
         total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
         yield Update(total, self.learners)
-        accuracy = (seen.argmax(1) == wanted).float().mean()
+        accuracy = ((seen.argmax(1) == wanted).float() * counts).sum() / counts.sum().clamp(min=1)
         return {
             "accuracy": accuracy.item(),
             "total": total.item(),
@@ -163,9 +168,10 @@ class CycleTrainer:
     @torch.no_grad()
     def sheet(self) -> Image.Image:
         """Label maps; the styles; and each label map in its style at strengths 0, 0.5 and 1."""
-        count = 14
-        source = self._draw(torch.arange(count))
-        wanted = self.samples.labels[:count].roll(1, 0).to(self.device)
+        chosen = first_samples(self.samples, SHOWN)
+        count = len(chosen)
+        source = self._draw(chosen)
+        wanted = self.samples.labels[chosen].roll(1, 0).to(self.device)
         histogram = proxy_histogram(source.masks, self.clusters)
         rows = []
         for value in (0.0, 0.5, 1.0):

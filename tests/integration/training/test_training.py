@@ -1,9 +1,12 @@
 """Every stage trains, on the real generator with everything else made small."""
 
 import json
+import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -11,6 +14,7 @@ from PIL import Image
 from tests.support.tiny_pack import checkpoint_step
 from training import stages
 from training.config import PackConfig, inversion_section, reader_section
+from training.data.splits import write_split
 from training.networks import pretrained_generator
 from training.pack import load_weights
 from training.pipeline import load_pipeline
@@ -94,6 +98,24 @@ def test_pack_without_readers_of_drawings_says_so(
     for stage in ("sketch", "scribble"):
         with pytest.raises(ValueError, match=rf"pack 'faces64': .* has no section \[{stage}\]"):
             stages.STAGES[stage](without, trained / "pack", options)
+
+
+def test_a_handful_of_labelled_samples_is_enough_to_train(
+    trained: Path, config: PackConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sheets show sixteen samples, where there are as many; one class may be nowhere, some pixels of none."""
+    few = config.model_copy(update={"data": config.data.model_copy(update={"train_samples": 3})})
+    monkeypatch.chdir(tmp_path)
+    labels = np.full((3, 64, 64), 1, np.uint8)
+    labels[:, :32] = 255
+    write_split(few, "train", 64, "test", lambda seeds: (labels[: len(seeds)], np.ones(len(seeds), bool)))
+    shutil.copytree(trained / "pack", tmp_path / "pack")
+    options = RunOptions(tmp_path / "runs", sheet_every=20, log_every=10, show_progress=False)
+    for stage in ("mapper", "sketch", "scribble"):
+        stages.STAGES[stage](few, tmp_path / "pack", options)
+    for run in ("label_segmenter", "mapper", "cycle", "sketch_reader", "scribble_completer"):
+        lines = (tmp_path / "runs" / run / "metrics.jsonl").read_text().splitlines()
+        assert all(math.isfinite(value) for line in lines for value in json.loads(line).values())
 
 
 def test_missing_weights_name_the_file(config: PackConfig, tmp_path: Path) -> None:
