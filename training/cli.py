@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import click
 import torch
@@ -33,6 +33,7 @@ from training.updates import Precision
 
 RUNS = Path("runs")
 STYLES = "styles"
+MAPPER = "mapper"
 EXPECTED = (FileNotFoundError, LabellerError, ValueError)
 
 Findings = tuple[str, dict[str, object], dict[str, Image.Image]]
@@ -95,6 +96,14 @@ def chosen_device(asked: str) -> str:
     help="Of the networks in training; auto is bf16 where that is faster.",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--cycle",
+    type=click.Choice(get_args(stages.Cycle)),
+    help="Stage mapper: what judges its last phase. labels (the default): a label segmenter; proxies: proxy "
+    "masks alone, the rearranger stays as it is; none: there is no such phase.",
+)
+@click.option("--no-cycle", is_flag=True, help="Stage mapper: the same as --cycle none.")
+@click.option("--keep-rearranger", is_flag=True, help="Stage mapper: the cycle tunes the mapper alone.")
 @click.option("--fresh", is_flag=True, help="Start anew instead of going on from the last checkpoint.")
 @click.option("--log-every", type=positive, default=50, show_default=True, help="Steps.")
 @click.option("--checkpoint-every", type=positive, default=250, show_default=True, help="Steps.")
@@ -110,6 +119,9 @@ def train(
     accumulate: int,
     precision: Precision,
     seed: int,
+    cycle: stages.Cycle | None,
+    no_cycle: bool,
+    keep_rearranger: bool,
     fresh: bool,
     log_every: int,
     checkpoint_every: int,
@@ -123,12 +135,13 @@ def train(
     run that was stopped goes on from its last checkpoint, on however many processes.
     """
     chosen = chosen_device(device)
+    mapping = _cycle(stage, cycle, no_cycle=no_cycle, keep_rearranger=keep_rearranger)
     try:
         run: Callable[[RunOptions], None]
         if stage == STYLES:
             run = partial(train_styles, load_styles_config(pack), pack_folder(pack))
         else:
-            run = partial(stages.STAGES[stage], load_config(pack), pack_folder(pack))
+            run = partial(stages.STAGES[stage], load_config(pack), pack_folder(pack), **mapping)
         team = launch(chosen, devices, nodes)
         if threads:
             torch.set_num_threads(threads)
@@ -148,6 +161,21 @@ def train(
         )
     except EXPECTED as error:
         raise click.ClickException(str(error)) from None
+
+
+def _cycle(
+    stage: str, cycle: stages.Cycle | None, *, no_cycle: bool, keep_rearranger: bool
+) -> dict[str, Any]:
+    """What the options say of the mapper's cycle, as `stages.train_mapper` takes it."""
+    given = {"--cycle": cycle is not None, "--no-cycle": no_cycle, "--keep-rearranger": keep_rearranger}
+    named = [name for name, is_given in given.items() if is_given]
+    if stage != MAPPER:
+        if named:
+            raise click.BadParameter(f"is for the stage {MAPPER}, not {stage}", param_hint=f"'{named[0]}'")
+        return {}
+    if no_cycle and cycle not in (None, "none"):
+        raise click.BadParameter(f"contradicts --cycle {cycle}", param_hint="'--no-cycle'")
+    return {"cycle": "none" if no_cycle else cycle or "labels", "keep_rearranger": keep_rearranger}
 
 
 @click.command()

@@ -142,9 +142,7 @@ def labeller_program(config: PackConfig) -> str:
         ValueError: if it has none.
     """
     if config.data.labeller is None:
-        raise ValueError(
-            f"pack {config.pack.name!r}: the configuration names no labeller, data.labeller"
-        )
+        raise ValueError(f"pack {config.pack.name!r}: the configuration names no labeller, data.labeller")
     return config.data.labeller
 
 

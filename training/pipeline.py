@@ -29,6 +29,8 @@ from training.rearranger import Rearranger
 from training.unet import UNet, frozen, one_hot
 
 INVERTER = "inverter"
+UNTUNED_REARRANGER = "rearranger"
+TUNED_REARRANGER = "rearranger_tuned"
 _Network = TypeVar("_Network", bound=nn.Module)
 
 
@@ -176,12 +178,18 @@ def load_pipeline(config: PackConfig, folder: Path) -> SynthesisPipeline:
         config,
         generator,
         frozen(load_weights(proxy_segmenter(config), folder, "proxy_segmenter")),
-        load_weights(rearranger(config, generator), folder, "rearranger_tuned"),
+        load_weights(rearranger(config, generator), folder, served_rearranger(folder)),
         frozen(load_weights(label_map_mapper(config), folder, "mapper_label_map")),
         _if_trained(lambda: sketch_reader(config), folder, "sketch_reader"),
         _if_trained(lambda: scribble_completer(config), folder, "scribble_completer"),
         inverting,
     ).eval()
+
+
+def served_rearranger(folder: Path) -> str:
+    """Name of the rearranger that a pack serves: the one a cycle tuned, or as it was before any label."""
+    tuned = weights_path(folder, TUNED_REARRANGER).exists()
+    return TUNED_REARRANGER if tuned else UNTUNED_REARRANGER
 
 
 def _if_trained(build: Callable[[], _Network], folder: Path, name: str) -> _Network | None:

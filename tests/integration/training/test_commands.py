@@ -12,6 +12,7 @@ from PIL import Image
 import maskweave_cli
 import training.cli
 from tests.support.tiny_pack import checkpoint_step
+from training import stages
 from training.config import PackConfig
 from training.data.labelled import LABELLER_PYTHON_VARIABLE
 
@@ -77,6 +78,45 @@ def test_train_writes_weights_and_goes_on_where_it_was(empty: Path) -> None:
     assert maskweave("train", "proxies", "--pack", PACK, "--fresh", "--seed", "1").exit_code == 0
     assert sheet.exists()
     assert (empty / "pack" / "proxy_segmenter.safetensors").read_bytes() != weights
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (("sketch", "--no-cycle"), "'--no-cycle': is for the stage mapper, not sketch"),
+        (("rearranger", "--keep-rearranger"), "'--keep-rearranger': is for the stage mapper, not rearranger"),
+        (("mapper", "--no-cycle", "--cycle", "labels"), "'--no-cycle': contradicts --cycle labels"),
+    ],
+)
+@pytest.mark.usefixtures("empty")
+def test_options_of_the_cycle_are_the_mappers(options: tuple[str, ...], complaint: str) -> None:
+    result = maskweave("train", *options, "--pack", PACK)
+    assert result.exit_code == 2
+    assert complaint in result.output
+
+
+@pytest.mark.parametrize(
+    ("options", "asked"),
+    [
+        ((), ("labels", False)),
+        (("--no-cycle",), ("none", False)),
+        (("--cycle", "proxies"), ("proxies", False)),
+        (("--keep-rearranger",), ("labels", True)),
+    ],
+)
+@pytest.mark.usefixtures("empty")
+def test_options_of_the_cycle_reach_the_mapper(
+    options: tuple[str, ...], asked: tuple[str, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    def train(*_: object, cycle: str, keep_rearranger: bool) -> None:
+        calls.append((cycle, keep_rearranger))
+
+    monkeypatch.setitem(stages.STAGES, "mapper", train)
+    result = maskweave("train", "mapper", "--pack", PACK, *options)
+    assert result.exit_code == 0, result.output
+    assert calls == [asked]
 
 
 @pytest.mark.usefixtures("empty")

@@ -15,7 +15,7 @@ from tests.support.tiny_pack import checkpoint_step
 from training import stages
 from training.config import PackConfig, inversion_section, reader_section
 from training.data.splits import write_split
-from training.networks import pretrained_generator
+from training.networks import pretrained_generator, rearranger
 from training.pack import load_weights
 from training.pipeline import load_pipeline
 from training.runs import RunOptions
@@ -100,6 +100,53 @@ def test_pack_without_readers_of_drawings_says_so(
             stages.STAGES[stage](without, trained / "pack", options)
 
 
+@pytest.mark.parametrize(
+    ("cycle", "keep", "runs"),
+    [
+        ("none", False, {"mapper"}),
+        ("proxies", False, {"mapper", "proxy_cycle_of_the_mapper"}),
+        ("labels", True, {"mapper", "label_segmenter", "cycle_of_the_mapper"}),
+    ],
+)
+def test_mapper_alone_is_trained_for_another_kind_of_condition(
+    trained: Path,
+    config: PackConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    cycle: stages.Cycle,
+    keep: bool,
+    runs: set[str],
+) -> None:
+    """One rearranger serves many mappers: its files stay as they were, and the pipeline runs on it."""
+    monkeypatch.chdir(trained)
+    pack = tmp_path / "pack"
+    shutil.copytree(trained / "pack", pack)
+    names = ("rearranger", "rearranger_tuned", *(() if cycle == "labels" else ("label_segmenter",)))
+    before = {name: (pack / f"{name}.safetensors").read_bytes() for name in names}
+    mapper = (pack / "mapper_label_map.safetensors").read_bytes()
+    stages.train_mapper(config, pack, RunOptions(tmp_path, show_progress=False), cycle, keep_rearranger=keep)
+    assert {path.name for path in tmp_path.iterdir()} == {"pack", *runs}
+    assert {name: (pack / f"{name}.safetensors").read_bytes() for name in names} == before
+    assert (pack / "mapper_label_map.safetensors").read_bytes() != mapper
+    if cycle == "proxies":
+        (line,) = (tmp_path / "proxy_cycle_of_the_mapper" / "metrics.jsonl").read_text().splitlines()
+        assert "agreement" in json.loads(line)
+        assert "label" not in json.loads(line)  # no label map is a judge
+
+
+def test_pack_without_a_cycle_serves_the_rearranger_that_saw_no_label(
+    trained: Path, config: PackConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(trained)
+    shutil.copytree(trained / "pack", tmp_path / "pack")
+    (tmp_path / "pack" / "rearranger_tuned.safetensors").unlink()
+    pipeline = load_pipeline(config, tmp_path / "pack")
+    untuned = load_weights(rearranger(config, pipeline.generator), trained / "pack", "rearranger")
+    served = pipeline.rearranger.state_dict()
+    for name, tensor in untuned.state_dict().items():
+        assert torch.equal(served[name], tensor), name
+
+
 def test_a_handful_of_labelled_samples_is_enough_to_train(
     trained: Path, config: PackConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,8 +173,6 @@ def test_missing_weights_name_the_file(config: PackConfig, tmp_path: Path) -> No
 def test_weights_of_another_shape_are_refused(trained: Path, config: PackConfig) -> None:
     wider = config.model_copy(update={"rearranger": config.rearranger.model_copy(update={"width": 24})})
     generator = pretrained_generator(wider)
-    from training.networks import rearranger  # noqa: PLC0415
-
     with pytest.raises(ValueError, match="does not fit the pack's configuration"):
         load_weights(rearranger(wider, generator), trained / "pack", "rearranger")
 
