@@ -15,10 +15,11 @@ from PIL import Image
 from training import stages
 from training.config import available_packs, load_config, pack_folder, pack_method
 from training.data.files import square_pictures
-from training.data.labelled import SPLITS, LabellerError, load_split
+from training.data.labelled import LabellerError, load_split
 from training.data.splits import make_split
 from training.distances import INCEPTION, Features, inception_features
-from training.evaluate import MIN_PAIRS, Evaluator, as_markdown
+from training.evaluate import HELDOUT, MAX_PAIRS, MIN_PAIRS, Evaluator
+from training.evaluation_table import as_markdown
 from training.groupdnet.evaluate import StylesEvaluator, load_styles
 from training.groupdnet.evaluate import as_markdown as styles_as_markdown
 from training.groupdnet.pack_config import METHOD, load_styles_config
@@ -26,7 +27,7 @@ from training.groupdnet.showcase import Showcase
 from training.groupdnet.sources import source_of
 from training.groupdnet.stage import train_styles
 from training.networks import pretrained_generator
-from training.pipeline import load_pipeline
+from training.pipeline import load_judge, load_pipeline
 from training.runs import RunOptions
 from training.team import launch
 from training.updates import Precision
@@ -57,7 +58,7 @@ def data(pack: str, device: str, fresh: bool) -> None:
     try:
         config = load_config(pack)
         generator = pretrained_generator(config).to(chosen_device(device))
-        for split in SPLITS:
+        for split in config.data.splits:
             folder = make_split(config, generator, split, fresh=fresh, show_progress=True)
             count = len(load_split(config, generator, split))
             left_out = len(config.data.seeds(split)) - count
@@ -180,7 +181,16 @@ def _cycle(
 
 @click.command()
 @click.argument("pack", type=pack_choice)
-@click.option("--pairs", type=click.IntRange(min=MIN_PAIRS), default=500, show_default=True)
+@click.option(
+    "--pairs", type=click.IntRange(min=MIN_PAIRS), help="By default 500, or as many as the split has."
+)
+@click.option(
+    "--split",
+    type=click.Choice([HELDOUT, "validation"]),
+    default=HELDOUT,
+    show_default=True,
+    help="validation is for looking at while a pack is made. Not for packs of GroupDNet.",
+)
 @click.option(
     "--strength",
     "strengths",
@@ -199,7 +209,13 @@ def _cycle(
     help="Folder of square PNG or JPEG, faces in the generator's place: gives the inverter a second row.",
 )
 def evaluate(
-    pack: str, pairs: int, strengths: tuple[float, ...], inception: bool, photographs: Path | None
+    *,
+    pack: str,
+    pairs: int | None,
+    split: str,
+    strengths: tuple[float, ...],
+    inception: bool,
+    photographs: Path | None,
 ) -> None:
     """Measure a PACK on held-out pairs and draw its contact sheets (runs/PACK/evaluation/)."""
     features = _inception() if inception else {}
@@ -209,9 +225,11 @@ def evaluate(
                 raise click.BadParameter(f"{pack} has no style strength", param_hint="'--strength'")
             if photographs is not None:
                 raise click.BadParameter(f"{pack} has no inverter", param_hint="'--photographs'")
-            table, figures, sheets = _evaluate_styles(pack, pairs, features)
+            if split != HELDOUT:
+                raise click.BadParameter(f"{pack} has no split {split}", param_hint="'--split'")
+            table, figures, sheets = _evaluate_styles(pack, pairs or MAX_PAIRS, features)
         else:
-            table, figures, sheets = _evaluate(pack, pairs, strengths, features, photographs)
+            table, figures, sheets = _evaluate(pack, pairs, split, strengths, features, photographs)
     except EXPECTED as error:
         raise click.ClickException(str(error)) from None
     folder = RUNS / pack / "evaluation"
@@ -233,7 +251,8 @@ def _inception() -> dict[str, Features]:
 
 def _evaluate(
     pack: str,
-    pairs: int,
+    pairs: int | None,
+    split: str,
     strengths: tuple[float, ...],
     features: dict[str, Features],
     photographs: Path | None,
@@ -244,7 +263,10 @@ def _evaluate(
     if photographs is not None and pipeline.inverter is None:
         raise ValueError(f"--photographs: {pack} has no inverter: run `maskweave train inversion` first")
     given = None if photographs is None else square_pictures(photographs, pipeline.generator.image_size)
-    evaluator = Evaluator(config, pipeline, pairs, features=features)
+    judge = load_judge(config, pack_folder(pack))
+    if judge is None:
+        click.echo("No judge reads the results: `maskweave train judge` makes one.", err=True)
+    evaluator = Evaluator(config, pipeline, pairs, features=features, judge=judge, split=split)
     result = evaluator.evaluate(list(strengths) or [default])
     others, sheets = evaluator.evaluate_conditions(default)
     result.rows.update(others.rows)

@@ -8,11 +8,13 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError, model_validator
 
+from training.batches import batches, divided, raised
+from training.data.seeds import DataSection
 from training.palette import Palette
 from training.sections import (
-    DataSection,
     FewShotSection,
     InversionSection,
+    JudgeSection,
     LatentSection,
     MapperSection,
     PackSection,
@@ -46,6 +48,7 @@ class PackConfig(Section):
     scribble: ReaderSection | None = None
     inversion: InversionSection | None = None
     few_shot: FewShotSection | None = None
+    judge: JudgeSection | None = None
 
     @model_validator(mode="after")
     def _masks_reach_the_cut(self) -> PackConfig:
@@ -135,6 +138,17 @@ def few_shot_section(config: PackConfig) -> FewShotSection:
     return config.few_shot
 
 
+def judge_section(config: PackConfig) -> JudgeSection:
+    """The pack's section for the judge.
+
+    Raises:
+        ValueError: if it has none.
+    """
+    if config.judge is None:
+        raise ValueError(f"pack {config.pack.name!r}: its configuration has no section [judge]")
+    return config.judge
+
+
 def labeller_program(config: PackConfig) -> str:
     """The pack's labeller.
 
@@ -198,7 +212,7 @@ def shared_out(config: Config, section: str, shards: int) -> Config:
     if shards == 1 or values[section] is None:
         return config
     try:
-        values[section] = _divided(values[section], section, shards)
+        values[section] = divided(values[section], section, shards)
         return type(config).model_validate(values)
     except ValidationError as error:
         reason = f"one of {shards} parts of a batch: {_complaints(error)}"
@@ -215,7 +229,7 @@ def _what_works(config: Section, section: str, shards: int) -> str:
 
     def works(values: dict[str, Any], parts: int) -> bool:
         try:
-            type(config).model_validate(whole | {section: _divided(values, section, parts)})
+            type(config).model_validate(whole | {section: divided(values, section, parts)})
         except ValueError:
             return False
         return True
@@ -223,31 +237,11 @@ def _what_works(config: Section, section: str, shards: int) -> str:
     allowed = [str(parts) for parts in range(1, shards) if works(whole[section], parts)]
     told = f"it can be {' or '.join(allowed)}"
     for least in (1, 2, 3):  # samples of a part
-        raised = _raised(whole[section], shards, least)
-        if works(raised, shards):
-            sizes = (f"{name} = {size}" for name, size in _batches(raised, section).items())
+        larger = raised(whole[section], shards, least)
+        if works(larger, shards):
+            sizes = (f"{name} = {size}" for name, size in batches(larger, section).items())
             return f"{told}, or {shards} with {', '.join(sizes)}"
     return told
-
-
-def _raised(values: dict[str, Any], shards: int, least: int) -> dict[str, Any]:
-    """A section whose batches are the next that give every part the same, and `least` or more."""
-    result = {
-        key: _raised(one, shards, least) if isinstance(one, dict) else one for key, one in values.items()
-    }
-    if "batch" in values:
-        result["batch"] = max(-(-values["batch"] // shards), least) * shards
-    return result
-
-
-def _batches(values: dict[str, Any], section: str) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            found |= _batches(value, f"{section}.{key}")
-        elif key == "batch":
-            found[f"{section}.batch"] = value
-    return found
 
 
 def read_config(path: Path) -> PackConfig:
@@ -272,20 +266,6 @@ def _checked(values: dict[str, Any], schema: type[Config], source: str) -> Confi
 
 def _complaints(error: ValidationError) -> str:
     return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-
-
-def _divided(values: dict[str, Any], section: str, shards: int) -> dict[str, Any]:
-    result = dict(values)
-    for key, value in values.items():
-        if isinstance(value, dict):
-            result[key] = _divided(value, f"{section}.{key}", shards)
-        elif key == "batch":
-            if value % shards:
-                raise ValueError(f"{section}.batch: {value} cannot be divided into {shards} equal parts")
-            result[key] = value // shards
-        elif key == "kept_samples":
-            result[key] = max(1, round(value / shards))
-    return result
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

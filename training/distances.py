@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import astuple, dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -34,6 +35,7 @@ SUBSET_SIZE = 100
 INCEPTION_LAYER = "2048"
 
 PROXY_SEGMENTER = "the proxy segmenter"
+JUDGE_FEATURES = "the judge"
 INCEPTION = "Inception (FID, KID)"
 
 
@@ -82,7 +84,14 @@ class RealPictures:
         return Distance(len(first), *figures)
 
 
-def network_features(network: UNet) -> Features:
+class Encoder(Protocol):
+    """A network that has features of images, such as a U-Net or the judge."""
+
+    def encode_features(self, pixels: Tensor, /) -> list[Tensor]:
+        """Features `[B, C, r, r]` of every level, finest first, of images in [-1, 1]."""
+
+
+def network_features(network: Encoder) -> Features:
     """A network's features at its bottleneck, means over cells."""
 
     def features(pictures: Pictures) -> Vectors:

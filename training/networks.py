@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from training.config import STYLEGAN2, PackConfig, inversion_section, pack_folder, reader_section
+from training.config import (
+    STYLEGAN2,
+    PackConfig,
+    inversion_section,
+    judge_section,
+    pack_folder,
+    reader_section,
+)
 from training.generators.base import Generator
 from training.generators.dcgan import load_generator
 from training.generators.stylegan2.generator import load_stylegan2
 from training.inverter import Inverter
+from training.judge import Judge
 from training.mapper import LabelMapMapper
 from training.readers import ScribbleCompleter, SketchReader
 from training.rearranger import AttentionLevel, Rearranger
@@ -55,6 +63,15 @@ def proxy_segmenter(config: PackConfig) -> UNet:
 def label_segmenter(config: PackConfig) -> UNet:
     """Pictures `[B, 3, H, W]` in [-1, 1] -> label logits `[B, classes, H, W]`."""
     return UNet(3, len(config.palette), config.proxies.segmenter.widths, unfold=True, fold=config.fold)
+
+
+def judge(config: PackConfig) -> Judge:
+    """What evaluation reads label maps with, beside the labeller.
+
+    Raises:
+        ValueError: if the pack has none.
+    """
+    return Judge(len(config.palette), judge_section(config).width)
 
 
 def rearranger(config: PackConfig, generator: Generator) -> Rearranger:

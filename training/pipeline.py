@@ -13,9 +13,11 @@ from torch import Tensor, nn
 from training.config import PackConfig
 from training.generators.base import FeaturePyramid, Generator
 from training.inverter import Inverter
+from training.judge import Judge
 from training.mapper import LabelMapMapper, proxy_histogram
 from training.networks import (
     inverter,
+    judge,
     label_map_mapper,
     pretrained_generator,
     proxy_segmenter,
@@ -29,6 +31,8 @@ from training.rearranger import Rearranger
 from training.unet import UNet, frozen, one_hot
 
 INVERTER = "inverter"
+JUDGE = "judge"
+"""Of a stage, its split, its run and its file."""
 UNTUNED_REARRANGER = "rearranger"
 TUNED_REARRANGER = "rearranger_tuned"
 _Network = TypeVar("_Network", bound=nn.Module)
@@ -184,6 +188,13 @@ def load_pipeline(config: PackConfig, folder: Path) -> SynthesisPipeline:
         _if_trained(lambda: scribble_completer(config), folder, "scribble_completer"),
         inverting,
     ).eval()
+
+
+def load_judge(config: PackConfig, folder: Path) -> Judge | None:
+    """What a pack's evaluation reads label maps with; None while it is not trained."""
+    if config.judge is None or not weights_path(folder, JUDGE).exists():
+        return None
+    return load_weights(judge(config), folder, JUDGE)
 
 
 def served_rearranger(folder: Path) -> str:

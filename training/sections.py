@@ -50,35 +50,6 @@ class LatentSection(Section):
     scale: float = Field(gt=0, le=2)
 
 
-class DataSection(Section):
-    """Labelled samples of the generator; train and held-out seeds must not meet."""
-
-    train_samples: Positive
-    train_first_seed: int = Field(ge=0)
-    heldout_samples: Positive
-    heldout_first_seed: int = Field(ge=0)
-    labeller: str | None = None
-    """A program from images to label maps; None where a handful is labelled by hand instead."""
-
-    def seeds(self, split: str) -> range:
-        """Seeds of the samples of a split, "train" or "heldout"."""
-        first, count = {
-            "train": (self.train_first_seed, self.train_samples),
-            "heldout": (self.heldout_first_seed, self.heldout_samples),
-        }[split]
-        return range(first, first + count)
-
-    @model_validator(mode="after")
-    def _splits_do_not_meet(self) -> DataSection:
-        train, heldout = self.seeds("train"), self.seeds("heldout")
-        if train.start < heldout.stop and heldout.start < train.stop:
-            raise ValueError(
-                f"train seeds {train.start} to {train.stop - 1} and held-out seeds {heldout.start} to "
-                f"{heldout.stop - 1} must not meet"
-            )
-        return self
-
-
 class ClassifierSection(Section):
     """Training of a network that gives every cell a class."""
 
@@ -256,6 +227,12 @@ class InversionSection(Section):
                 "samples; there must be at least 1, and at least 1 other"
             )
         return self
+
+
+class JudgeSection(ClassifierSection):
+    """The judge that evaluation asks, and its training."""
+
+    width: Annotated[int, Field(gt=0, multiple_of=8)]
 
 
 class FewShotSection(ClassifierSection):

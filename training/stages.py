@@ -11,13 +11,14 @@ import torch
 from torch import nn
 
 from training.clustering import ProxyClusters, fit_clusters
-from training.config import PackConfig, shared_out
+from training.config import PackConfig, judge_section, shared_out
 from training.data.labelled import load_split
 from training.data.samples import chunk_size
 from training.discriminator import SegmenterDiscriminator
 from training.generators.base import FeaturePyramid, Generator
 from training.loops.cycle import CycleTrainer, Judges
 from training.loops.inversion import InversionTrainer
+from training.loops.judge import JudgeTrainer
 from training.loops.label_segmenter import LabelSegmenterTrainer
 from training.loops.mapper import MapperTrainer
 from training.loops.proxy_segmenter import ProxySegmenterTrainer
@@ -26,6 +27,7 @@ from training.loops.scribble import ScribbleTrainer
 from training.loops.sketch import SketchTrainer
 from training.networks import (
     inverter,
+    judge,
     label_map_mapper,
     label_segmenter,
     pretrained_generator,
@@ -35,7 +37,7 @@ from training.networks import (
     sketch_reader,
 )
 from training.pack import Network, averaged_weights, load_weights, save_weights
-from training.pipeline import INVERTER, TUNED_REARRANGER, UNTUNED_REARRANGER, served_rearranger
+from training.pipeline import INVERTER, JUDGE, TUNED_REARRANGER, UNTUNED_REARRANGER, served_rearranger
 from training.runs import RunOptions, Trainer, place, train
 from training.team import Team
 from training.unet import UNet, frozen
@@ -161,6 +163,18 @@ def train_scribble(config: PackConfig, folder: Path, options: RunOptions) -> Non
     _finish(scribble_completer(config), "scribble_completer", folder, options)
 
 
+def train_judge(config: PackConfig, folder: Path, options: RunOptions) -> None:
+    """Train the judge on the split that nothing else uses; writes `judge`."""
+    config = shared_out(config, "judge", options.shards)
+    judge_section(config)
+    device = torch.device(options.device)
+    generator = _generator(config, device)
+    samples = load_split(config, generator, JUDGE)
+    torch.manual_seed(options.seed)
+    _run(JudgeTrainer(config, generator, samples, device), options)
+    _finish(judge(config), JUDGE, folder, options)
+
+
 STAGES: dict[str, Callable[..., None]] = {
     "proxies": train_proxies,
     "rearranger": train_rearranger,
@@ -168,6 +182,7 @@ STAGES: dict[str, Callable[..., None]] = {
     "sketch": train_sketch,
     "scribble": train_scribble,
     "inversion": train_inversion,
+    JUDGE: train_judge,
 }
 
 

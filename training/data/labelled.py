@@ -26,7 +26,6 @@ from training.palette import IGNORED
 DATA = Path("data")
 LABELLER_PYTHON = Path(".venv/labels/bin/python")
 LABELLER_PYTHON_VARIABLE = "MASKWEAVE_LABELLER_PYTHON"
-SPLITS = ("train", "heldout")
 
 
 @dataclass(frozen=True, slots=True)

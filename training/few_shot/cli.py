@@ -16,7 +16,7 @@ from PIL import Image
 from training.cli import EXPECTED, RUNS, chosen_device, device_choice, pack_choice
 from training.config import PackConfig, few_shot_section, load_config, pack_folder
 from training.data.files import labels_of, open_label_map, refuse
-from training.data.labelled import SPLITS, split_path
+from training.data.labelled import split_path
 from training.data.samples import latents_of, pictures_of
 from training.data.splits import write_split
 from training.evaluate import MIN_PAIRS
@@ -81,12 +81,12 @@ def choose(pack: str, count: int, seed: int, device: str, output: Path) -> None:
 def label(pack: str, folder: Path, device: str, replace: bool) -> None:
     """Label the samples of PACK, having learnt from the label maps in FOLDER, named <seed>.png.
 
-    Writes data/PACK/train, as `maskweave data` does, and data/PACK/heldout where the pack has no labeller;
+    Writes data/PACK/train, as `maskweave data` does, and the other splits where the pack has no labeller;
     `maskweave train mapper` goes on from there. A run that was stopped is begun again with --replace.
     """
     try:
         config = load_config(pack)
-        splits = SPLITS if config.data.labeller is None else (TRAIN,)
+        splits = config.data.splits if config.data.labeller is None else (TRAIN,)
         for split in splits:
             if (path := split_path(config, split)).exists() and not replace:
                 raise click.ClickException(f"{path} is there already; --replace replaces it")

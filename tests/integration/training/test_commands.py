@@ -150,8 +150,10 @@ def test_evaluate_writes_table_figures_and_sheets(complete: Path, config: PackCo
     assert result.exit_code == 0, result.output
     rows = ["chance", "upper bound", "style strength 0", "style strength 1"]
     assert "12 held-out pairs." in result.output
-    assert all(result.output.count(f"| {row} |") == 2 for row in rows[:2])  # the scores, then IoU by class
-    assert all(result.output.count(f"| {row} |") == 3 for row in rows[2:])  # and the distances of results
+    # The scores, IoU by class, the scores by the judge; and the distances of results by two networks.
+    assert all(result.output.count(f"| {row} |") == 3 for row in rows[:2])
+    assert all(result.output.count(f"| {row} |") == 5 for row in rows[2:])
+    assert "the judge: built otherwise" in result.output
     folder = complete / "runs" / PACK / "evaluation"
     figures = json.loads((folder / "metrics.json").read_text())
     others = [name.split(",")[0] for name in figures["rows"] if name not in rows]
@@ -187,7 +189,7 @@ def test_inception_that_cannot_be_had_is_left_out_in_one_line(monkeypatch: pytes
 @pytest.mark.parametrize(
     ("pairs", "status", "complaint"),
     [
-        ("500", 1, "pairs: 500 asked for, the held-out split allows at most"),
+        ("500", 1, "pairs: 500 asked for, the heldout split allows 4 to "),
         ("3", 2, "3 is not in the range x>=4"),
     ],
 )

@@ -13,7 +13,7 @@ from PIL import Image
 
 from tests.support.tiny_pack import checkpoint_step
 from training import stages
-from training.config import PackConfig, inversion_section, reader_section
+from training.config import PackConfig, inversion_section, judge_section, reader_section
 from training.data.splits import write_split
 from training.networks import pretrained_generator, rearranger
 from training.pack import load_weights
@@ -43,6 +43,7 @@ def metrics(trained: Path, run: str) -> list[dict[str, float]]:
         ("scribble_completer", "loss"),
         ("inverter", "total"),
         ("inverter", "image"),
+        ("judge", "loss"),
     ],
 )
 def test_losses_fall(trained: Path, run: str, loss: str) -> None:
@@ -62,6 +63,7 @@ def test_losses_fall(trained: Path, run: str, loss: str) -> None:
         "sketch_reader",
         "scribble_completer",
         "inverter",
+        "judge",
     ],
 )
 def test_every_run_leaves_its_last_sheet_and_checkpoint(trained: Path, config: PackConfig, run: str) -> None:
@@ -74,6 +76,7 @@ def test_every_run_leaves_its_last_sheet_and_checkpoint(trained: Path, config: P
         "sketch_reader": reader_section(config, "sketch").steps,
         "scribble_completer": reader_section(config, "scribble").steps,
         "inverter": inversion_section(config).steps,
+        "judge": judge_section(config).steps,
     }[run]
     assert checkpoint_step(trained / "runs", run) == steps
     assert metrics(trained, run)[-1]["step"] == steps

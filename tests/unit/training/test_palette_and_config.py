@@ -67,7 +67,7 @@ def test_wrong_file_is_told_in_one_line_with_its_name(tmp_path: Path, changed: s
 @pytest.mark.parametrize(
     ("section", "changes", "complaint"),
     [
-        ("data", {"heldout_first_seed": 1_000_100}, "held-out seeds 1000100 to 1000739 must not meet"),
+        ("data", {"heldout_first_seed": 1_000_100}, "heldout seeds 1000100 to 1000739 must not meet"),
         ("rearranger", {"cut": 48}, "cut: must be 16 or that doubled some times, found 48"),
         ("rearranger", {"cut": 16}, r"hidden: needs the resolutions \[8, 16\], found \[8, 16, 32\]"),
         ("rearranger", {"hidden": {8: 1, 16: 1}}, r"hidden: needs the resolutions \[8, 16, 32\]"),
