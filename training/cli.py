@@ -128,7 +128,7 @@ def train(
     checkpoint_every: int,
     sheet_every: int,
 ) -> None:
-    """Train one STAGE of a pack: proxies, then rearranger, then mapper; sketch and scribble by themselves.
+    """Train one STAGE of a pack: proxies, then rearranger, then mapper; sketch, scribble, judge at any time.
 
     Packs of GroupDNet have the stage styles.
 
@@ -266,7 +266,15 @@ def _evaluate(
     judge = load_judge(config, pack_folder(pack))
     if judge is None:
         click.echo("No judge reads the results: `maskweave train judge` makes one.", err=True)
-    evaluator = Evaluator(config, pipeline, pairs, features=features, judge=judge, split=split)
+    evaluator = Evaluator(
+        config,
+        pipeline,
+        pairs,
+        features=features,
+        judge=judge,
+        split=split,
+        tell=lambda text: click.echo(f"{text} ...", err=True),
+    )
     result = evaluator.evaluate(list(strengths) or [default])
     others, sheets = evaluator.evaluate_conditions(default)
     result.rows.update(others.rows)

@@ -9,7 +9,7 @@ read from, slightly noised: how well the reader agrees with the label maps).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -100,6 +100,7 @@ class Evaluator:
         features: further ones, by name, to take distances in.
         judge: reads the results, too; instead of the labeller, where the pack has none.
         split: whose samples are used.
+        tell: is told what is being done, before it is: reading hundreds of images takes minutes.
 
     Raises:
         ValueError: if the split has fewer samples, or nobody can read label maps.
@@ -114,6 +115,7 @@ class Evaluator:
         features: Mapping[str, Features] = MappingProxyType({}),
         judge: Judge | None = None,
         split: str = HELDOUT,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         if config.data.labeller is None and judge is None:
             raise ValueError(
@@ -125,7 +127,8 @@ class Evaluator:
         if not MIN_PAIRS <= pairs <= most:
             raise ValueError(f"pairs: {pairs} asked for, the {split} split allows {MIN_PAIRS} to {most}")
         self.config, self.pipeline, self.pairs, self.python = config, pipeline, pairs, python
-        self.judge, self.split = judge, split
+        self.judge, self.split, self.tell = judge, split, tell
+        tell(f"drawing {pairs + 1} samples of the {split} split")
         self.samples = samples
         self.chunk = chunk_size(pipeline.generator.image_size, CHUNK)
         self.wanted = samples.labels[1 : pairs + 1].numpy()
@@ -146,26 +149,26 @@ class Evaluator:
         noise = np.random.default_rng(seed).normal(0, NOISE_LEVELS, self.givers.shape)
         noised = (self.givers + noise).round().clip(0, 255).astype(np.uint8)
         # Rolled by two: neither the sample the mask comes from nor the style's source.
-        rows = {
-            "chance": self._row(np.roll(self.givers, 2, axis=0)),
-            "upper bound": self._row(noised),
-        }
+        bounds = {"chance": np.roll(self.givers, 2, axis=0), "upper bound": noised}
         results = {f"style strength {strength:g}": self.synthesize(strength) for strength in strengths}
-        rows |= {name: self._row(pictures) for name, pictures in results.items()}
-        distances = measure(self.sources, results, self.features)
+        rows = self._rows(bounds | results)
+        distances = self._distances(results)
         return Evaluation(self.pairs, rows, distances, split=self.split, touched=touched(self.config))
 
     def evaluate_conditions(self, strength: float) -> tuple[Evaluation, dict[str, Image.Image]]:
         """Evaluate every other kind of condition; with sheets of these and of drawings made by hand."""
         asked = held_out_conditions(self.config, self.pipeline, self.wanted, self.givers)
-        made = [pictures_for(self.pipeline, one, self.latents, strength) for one in asked]
+        made = []
+        for one in asked:
+            self.tell(f"making {self.pairs} images: {one.name}")
+            made.append(pictures_for(self.pipeline, one, self.latents, strength))
         results = dict(zip((one.name for one in asked), made, strict=True))
-        rows = {name: self._row(pictures) for name, pictures in results.items()}
+        rows = self._rows(results)
         sheets = {"conditions": conditions_sheet(self.config, asked, made, self.sources)}
         readers = self.pipeline.reader, self.pipeline.completer
         if fits(self.config.palette) and any(reader is not None for reader in readers):
             sheets["by_hand"] = by_hand_sheet(self.config, self.pipeline, self.latents, strength)
-        return Evaluation(self.pairs, rows, measure(self.sources, results, self.features)), sheets
+        return Evaluation(self.pairs, rows, self._distances(results)), sheets
 
     def evaluate_inverter(self, photographs: NDArray[np.uint8] | None = None) -> dict[str, Reconstruction]:
         """How faithfully the styles' own pictures and photographs, uint8 `[N, H, W, 3]`, come back."""
@@ -178,6 +181,7 @@ class Evaluator:
 
     def synthesize(self, strength: float) -> NDArray[np.uint8]:
         """Pictures of all pairs, uint8 `[pairs, H, W, 3]`."""
+        self.tell(f"making {self.pairs} images: style strength {strength:g}")
         return synthesize(self.pipeline, torch.from_numpy(self.wanted), self.latents, strength)
 
     def sheet(self, strength: float) -> Image.Image:
@@ -210,6 +214,17 @@ class Evaluator:
         columns += [synthesize(self.pipeline, maps, latents, strength) for strength in DIAL]
         grid: NDArray[np.uint8] = np.stack(columns, axis=1)
         return contact_sheet([from_uint8(grid[row]) for row in range(len(grid))], cell=128)
+
+    def _rows(self, results: Mapping[str, NDArray[np.uint8]]) -> dict[str, Row]:
+        rows = {}
+        for number, (name, pictures) in enumerate(results.items(), 1):
+            self.tell(f"reading {len(pictures)} images, {number} of {len(results)}: {name}")
+            rows[name] = self._row(pictures)
+        return rows
+
+    def _distances(self, results: Mapping[str, NDArray[np.uint8]]) -> Distances:
+        self.tell(f"comparing images by features of {', '.join(self.features)}")
+        return measure(self.sources, results, self.features)
 
     def _row(self, pictures: NDArray[np.uint8]) -> Row:
         classes = len(self.config.palette)

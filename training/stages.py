@@ -9,6 +9,7 @@ from typing import Literal
 
 import torch
 from torch import nn
+from tqdm import tqdm
 
 from training.clustering import ProxyClusters, fit_clusters
 from training.config import PackConfig, judge_section, shared_out
@@ -52,7 +53,7 @@ def train_proxies(config: PackConfig, folder: Path, options: RunOptions) -> None
     config = shared_out(config, "proxies", options.shards)
     device = torch.device(options.device)
     generator = _generator(config, device)
-    clusters = _fit(config, generator, options.seed).to(device)
+    clusters = _fit(config, generator, options).to(device)
     _store(clusters, folder, "clusters", options.team)
     torch.manual_seed(options.seed)
     _run(ProxySegmenterTrainer(config, generator, clusters, device), options)
@@ -195,8 +196,8 @@ def _fast(network: UNet, device: torch.device) -> UNet:
 
 
 @torch.no_grad()
-def _fit(config: PackConfig, generator: Generator, seed: int) -> ProxyClusters:
-    section = config.proxies
+def _fit(config: PackConfig, generator: Generator, options: RunOptions) -> ProxyClusters:
+    section, seed = config.proxies, options.seed
     top = max(generator.channels)
     batch = chunk_size(generator.image_size, FIT_BATCH)
     firsts = range(0, section.samples, batch)
@@ -207,8 +208,9 @@ def _fit(config: PackConfig, generator: Generator, seed: int) -> ProxyClusters:
         latents = torch.randn(count, generator.latent_dim, generator=random) * config.latent.scale
         return generator.without_skip(generator.head(latents.to(generator.device), top))
 
+    silent = not (options.show_progress and options.team.leads)
     return fit_clusters(
-        map(pyramid, firsts),
+        map(pyramid, tqdm(firsts, desc="samples to cluster", unit="batch", disable=silent)),
         count=section.clusters,
         components=section.components,
         cells=section.cells // len(firsts),

@@ -154,6 +154,12 @@ def test_evaluate_writes_table_figures_and_sheets(complete: Path, config: PackCo
     assert all(result.output.count(f"| {row} |") == 3 for row in rows[:2])
     assert all(result.output.count(f"| {row} |") == 5 for row in rows[2:])
     assert "the judge: built otherwise" in result.output
+    for told in (
+        "drawing 13 samples",
+        "making 12 images: style strength 1",
+        "reading 12 images, 4 of 4: style",
+    ):
+        assert told in result.stderr  # minutes, at its real size
     folder = complete / "runs" / PACK / "evaluation"
     figures = json.loads((folder / "metrics.json").read_text())
     others = [name.split(",")[0] for name in figures["rows"] if name not in rows]
