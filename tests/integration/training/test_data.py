@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.edits import _heldout
 from tests.support.tiny_pack import tiny_config
 from training.config import PackConfig
 from training.data import parts, splits
@@ -147,6 +148,16 @@ def test_large_label_maps_stay_packed(generator: Generator, monkeypatch: pytest.
     assert len(packed) == len(plain)
     for chosen in (slice(None), slice(2, 100), torch.tensor([5, 0, 5]), np.array([1, 3])):
         assert torch.equal(packed[chosen], plain[chosen])
+
+
+@pytest.mark.usefixtures("parts_of_ten")
+def test_benchmark_of_edits_reads_the_same_samples(generator: Generator) -> None:
+    """It imports nothing of training, and so reads the files by itself."""
+    make_split(tiny_config(), generator, HELDOUT, PYTHON)
+    samples = load_split(tiny_config(), generator, HELDOUT)
+    seeds, labels = _heldout("faces64", 12)
+    assert seeds == samples.seeds[:12].tolist()
+    assert np.array_equal(labels, samples.labels[:12].numpy())
 
 
 def test_missing_split_says_how_to_make_it(generator: Generator) -> None:
