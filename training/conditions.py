@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from training.config import PackConfig
-from training.data.samples import chunk_size, from_uint8, to_uint8
+from training.data.samples import chunk_size, from_uint8, in_chunks, to_uint8
 from training.drawn_by_hand import hand_scribbles, hand_sketches
 from training.pipeline import SynthesisPipeline
 from training.readers import NOT_DRAWN
@@ -58,11 +58,11 @@ def held_out_conditions(
 ) -> list[Asked]:
     """All that the pack is trained for, of samples' label maps `[N, H, W]` and pictures."""
     palette, found = config.palette, list[Asked]()
-    maps, pictures = torch.from_numpy(labels), from_uint8(givers)
     if pipeline.reader is not None:
-        lines, outlined = fine_sketches(pictures, maps)
-        for name, ink in (("sketch, lines of the picture", lines), ("sketch, outlines", outlined)):
-            drawn = as_sketches(ink)
+        maps = torch.from_numpy(labels).split(chunk_size(labels.shape[-1], CHUNK))
+        both = [fine_sketches(some, own) for some, own in zip(in_chunks(givers, CHUNK), maps, strict=True)]
+        lines, outlined = (torch.cat([as_sketches(ink) for ink in kind]) for kind in zip(*both, strict=True))
+        for name, drawn in (("sketch, lines of the picture", lines), ("sketch, outlines", outlined)):
             read = _chunked(pipeline.read_sketches, drawn)
             found.append(Asked(name, paint_sketches(drawn), read))
     if pipeline.completer is not None:

@@ -19,7 +19,7 @@ from scipy.linalg import qr, svdvals
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.data.samples import from_uint8
+from training.data.samples import in_chunks
 from training.unet import UNet
 
 Pictures = NDArray[np.uint8]
@@ -30,6 +30,7 @@ Features = Callable[[Pictures], Vectors]
 
 FLOOR = "real, other half"
 CHUNK = 50
+"""Of 64 px images; fewer of larger ones."""
 SUBSETS = 100
 SUBSET_SIZE = 100
 INCEPTION_LAYER = "2048"
@@ -96,7 +97,7 @@ def network_features(network: Encoder) -> Features:
 
     def features(pictures: Pictures) -> Vectors:
         with torch.inference_mode():
-            chunks = from_uint8(pictures).split(CHUNK)
+            chunks = in_chunks(pictures, CHUNK)
             means = [network.encode_features(chunk)[-1].mean((2, 3)) for chunk in chunks]
         return torch.cat(means).double().numpy()
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from training.conditions import by_hand_sheet, conditions_sheet, held_out_conditions, pictures_for
 from training.config import PackConfig
 from training.data.labelled import load_split, run_labeller
-from training.data.samples import chunk_size, from_uint8, to_uint8
+from training.data.samples import chunk_size, from_uint8, in_chunks, to_uint8
 from training.distances import JUDGE_FEATURES, PROXY_SEGMENTER, Distances, Features, measure, network_features
 from training.drawn_by_hand import fits
 from training.evaluation_notes import touched
@@ -136,9 +136,10 @@ class Evaluator:
         self.source_labels = samples.labels[:pairs].numpy()
         with torch.inference_mode():
             pictures = [
-                pipeline.head(chunk).pictures for chunk in samples.latents[: pairs + 1].split(self.chunk)
+                to_uint8(pipeline.head(chunk).pictures)
+                for chunk in samples.latents[: pairs + 1].split(self.chunk)
             ]
-        everything = to_uint8(torch.cat(pictures))
+        everything = np.concatenate(pictures)
         self.sources, self.givers = everything[:pairs], everything[1:]
         self.features = {PROXY_SEGMENTER: network_features(pipeline.segmenter), **features}
         if judge is not None:
@@ -246,7 +247,7 @@ class Evaluator:
     def _judged(self, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
         assert self.judge is not None
         with torch.inference_mode():
-            read = [self.judge(chunk).argmax(1).byte() for chunk in from_uint8(pictures).split(self.chunk)]
+            read = [self.judge(chunk).argmax(1).byte() for chunk in in_chunks(pictures, CHUNK)]
         return torch.cat(read).numpy()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
@@ -51,3 +51,10 @@ def to_uint8(pictures: Tensor) -> NDArray[np.uint8]:
 def from_uint8(pictures: NDArray[np.uint8]) -> Tensor:
     """Uint8 `[N, H, W, 3]` to pictures `[N, 3, H, W]` in [-1, 1]."""
     return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def in_chunks(pictures: NDArray[np.uint8], at_64: int) -> Iterator[Tensor]:
+    """Uint8 `[N, H, W, 3]` as images `[n, 3, H, W]` in [-1, 1], as many at once as `chunk_size` says."""
+    size = chunk_size(pictures.shape[1], at_64)
+    for first in range(0, len(pictures), size):
+        yield from_uint8(pictures[first : first + size])
