@@ -149,17 +149,6 @@ def judge_section(config: PackConfig) -> JudgeSection:
     return config.judge
 
 
-def labeller_program(config: PackConfig) -> str:
-    """The pack's labeller.
-
-    Raises:
-        ValueError: if it has none.
-    """
-    if config.data.labeller is None:
-        raise ValueError(f"pack {config.pack.name!r}: the configuration names no labeller, data.labeller")
-    return config.data.labeller
-
-
 def available_packs() -> tuple[str, ...]:
     """Names of the packs that have a configuration."""
     return tuple(sorted(path.parent.name for path in PACKS.glob("*/config.toml")))

@@ -56,12 +56,12 @@ class LabellerError(RuntimeError):
 
 
 def run_labeller(
-    module: str, pictures: NDArray[np.uint8], python: Path | None = None, classes: int | None = None
+    module: str | None, pictures: NDArray[np.uint8], python: Path | None = None, classes: int | None = None
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Label images with a labeller program.
 
     Args:
-        module: the program, as for `python -m`.
+        module: the program, as for `python -m`; None where the pack has none.
         pictures: images, uint8 `[N, H, W, 3]`.
         python: interpreter of the labeller's environment; by default that of `make labels-env`, or of the
             environment variable MASKWEAVE_LABELLER_PYTHON.
@@ -71,8 +71,11 @@ def run_labeller(
         Label maps, uint8 `[N, H, W]`, and whether anything was found, bool `[N]`.
 
     Raises:
-        LabellerError: if the environment is missing, the program fails, or what it writes is not as agreed.
+        LabellerError: if there is no program, its environment is missing, it fails, or what it writes is not
+            as agreed.
     """
+    if module is None:
+        raise LabellerError("the pack's configuration names no labeller, data.labeller")
     python = python or Path(os.environ.get(LABELLER_PYTHON_VARIABLE, LABELLER_PYTHON))
     if not python.exists():
         raise LabellerError(

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from training.config import PackConfig, few_shot_section, labeller_program
+from training.config import PackConfig, few_shot_section
 from training.data.labelled import LabelledSamples, load_split, run_labeller
 from training.data.samples import latents_of, to_uint8
 from training.evaluate import Evaluator, synthesize
@@ -210,7 +210,7 @@ class Experiment:
         shown: dict[str, Any] = {name: some[:SHOWN] for name, some in pictures.items()}
         np.savez_compressed(folder / "pictures.npz", **shown)
         together = np.concatenate(list(pictures.values()))
-        read, detected = run_labeller(labeller_program(self.config), together, self.python)
+        read, detected = run_labeller(self.config.data.labeller, together, self.python)
         scores: dict[str, Score] = {}
         first = 0
         for name, some in pictures.items():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from training.config import labeller_program, load_config
+from training.config import load_config
 from training.data.labelled import LABELLER_PYTHON, run_labeller
 from training.data.samples import latents_of, pictures_of
 from training.generators.dcgan import load_generator
@@ -23,7 +23,7 @@ def labelled() -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     generator = load_generator()
     pictures = pictures_of(generator, latents_of(range(FACES), generator.latent_dim, config.latent.scale))
     grey = np.full((1, 64, 64, 3), 127, np.uint8)
-    return run_labeller(labeller_program(config), np.concatenate([pictures, grey]), ROOT / LABELLER_PYTHON)
+    return run_labeller(config.data.labeller, np.concatenate([pictures, grey]), ROOT / LABELLER_PYTHON)
 
 
 def centre(labels: NDArray[np.uint8], class_id: int) -> float:
