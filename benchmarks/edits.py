@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import subprocess
 import tempfile
+import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -92,9 +93,18 @@ def _made(client: Client, pack: str, seed: int, label_map: Labels) -> Pixels:
 
 
 def _heldout(pack: str, samples: int) -> tuple[list[int], Labels]:
-    with np.load(Path("data") / pack / "heldout.npz") as stored:
-        found = stored["detected"].nonzero()[0][:samples]
-        return stored["seeds"][found].tolist(), stored["labels"][found]
+    """Seeds and label maps of the first held-out samples, as `maskweave data` keeps them."""
+    seeds: list[int] = []
+    maps: list[Labels] = []
+    for path in sorted((Path("data") / pack / "heldout").glob("*.npz")):
+        with np.load(path) as stored:
+            side, packed = int(stored["side"]), stored["packed"].tobytes()
+            ends = np.cumsum(stored["lengths"])
+            for index in stored["detected"].nonzero()[0]:
+                one = packed[ends[index] - stored["lengths"][index] : ends[index]]
+                maps.append(np.frombuffer(zlib.decompress(one), np.uint8).reshape(side, side))
+                seeds.append(int(stored["seeds"][index]))
+    return seeds[:samples], np.stack(maps[:samples])
 
 
 def _read(pictures: Pixels) -> Labels:

@@ -18,13 +18,13 @@ from PIL import Image
 from torch import Tensor
 
 from training.config import PackConfig
-from training.data.samples import chunk_size, from_uint8, to_uint8
+from training.data.samples import chunk_size, from_uint8, in_chunks, to_uint8
 from training.drawn_by_hand import hand_scribbles, hand_sketches
 from training.pipeline import SynthesisPipeline
 from training.readers import NOT_DRAWN
 from training.scribbles import CAREFUL, SLOPPY, scribbles
 from training.sheets import contact_sheet, paint_labels, paint_scribbles, paint_sketches
-from training.sketches import as_sketches, difference_of_gaussians, outlines
+from training.sketches import as_sketches, fine_sketches
 
 CHUNK = 50
 """Of 64 px pictures; fewer of larger ones."""
@@ -58,13 +58,11 @@ def held_out_conditions(
 ) -> list[Asked]:
     """All that the pack is trained for, of samples' label maps `[N, H, W]` and pictures."""
     palette, found = config.palette, list[Asked]()
-    maps, pictures = torch.from_numpy(labels), from_uint8(givers)
     if pipeline.reader is not None:
-        for name, ink in (
-            ("sketch, lines of the picture", difference_of_gaussians(pictures)),
-            ("sketch, outlines", outlines(maps)),
-        ):
-            drawn = as_sketches(ink)
+        maps = torch.from_numpy(labels).split(chunk_size(labels.shape[-1], CHUNK))
+        both = [fine_sketches(some, own) for some, own in zip(in_chunks(givers, CHUNK), maps, strict=True)]
+        lines, outlined = (torch.cat([as_sketches(ink) for ink in kind]) for kind in zip(*both, strict=True))
+        for name, drawn in (("sketch, lines of the picture", lines), ("sketch, outlines", outlined)):
             read = _chunked(pipeline.read_sketches, drawn)
             found.append(Asked(name, paint_sketches(drawn), read))
     if pipeline.completer is not None:
@@ -118,10 +116,10 @@ def by_hand_sheet(
     styles = latents[:HAND_STYLES]
     read: list[tuple[Pictures, NDArray[np.uint8]]] = []
     if pipeline.completer is not None:
-        drawn = hand_scribbles(palette)
+        drawn = hand_scribbles(palette, pipeline.generator.image_size)
         read += zip(paint_scribbles(drawn, palette), _read(pipeline.complete, drawn), strict=True)
     if pipeline.reader is not None:
-        drawn = hand_sketches()
+        drawn = hand_sketches(pipeline.generator.image_size)
         read += zip(paint_sketches(drawn), _read(pipeline.read_sketches, drawn), strict=True)
     for painted, labels in read:
         asked = Asked("", painted[None], np.repeat(labels[None], len(styles), 0))

@@ -8,11 +8,13 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError, model_validator
 
+from training.batches import batches, divided, raised
+from training.data.seeds import DataSection
 from training.palette import Palette
 from training.sections import (
-    DataSection,
     FewShotSection,
     InversionSection,
+    JudgeSection,
     LatentSection,
     MapperSection,
     PackSection,
@@ -46,6 +48,7 @@ class PackConfig(Section):
     scribble: ReaderSection | None = None
     inversion: InversionSection | None = None
     few_shot: FewShotSection | None = None
+    judge: JudgeSection | None = None
 
     @model_validator(mode="after")
     def _masks_reach_the_cut(self) -> PackConfig:
@@ -135,6 +138,17 @@ def few_shot_section(config: PackConfig) -> FewShotSection:
     return config.few_shot
 
 
+def judge_section(config: PackConfig) -> JudgeSection:
+    """The pack's section for the judge.
+
+    Raises:
+        ValueError: if it has none.
+    """
+    if config.judge is None:
+        raise ValueError(f"pack {config.pack.name!r}: its configuration has no section [judge]")
+    return config.judge
+
+
 def available_packs() -> tuple[str, ...]:
     """Names of the packs that have a configuration."""
     return tuple(sorted(path.parent.name for path in PACKS.glob("*/config.toml")))
@@ -180,13 +194,43 @@ def shared_out(config: Config, section: str, shards: int) -> Config:
     """The configuration as it is for one of `shards` equal parts of every batch of a section.
 
     Raises:
-        ValueError: if a batch cannot be divided so, or the parts are too small.
+        ValueError: if a batch cannot be divided so, or the parts are too small; says how many parts there
+            can be, and which batch would do.
     """
     values = config.model_dump()
     if shards == 1 or values[section] is None:
         return config
-    values[section] = _divided(values[section], section, shards)
-    return _checked(values, type(config), f"one of {shards} parts of a batch (devices x nodes x accumulate)")
+    try:
+        values[section] = divided(values[section], section, shards)
+        return type(config).model_validate(values)
+    except ValidationError as error:
+        reason = f"one of {shards} parts of a batch: {_complaints(error)}"
+    except ValueError as error:
+        reason = str(error)
+    raise ValueError(
+        f"{reason} (parts are devices x nodes x accumulate); {_what_works(config, section, shards)}"
+    )
+
+
+def _what_works(config: Section, section: str, shards: int) -> str:
+    """How many parts a section's batches can be divided into, and the least batches for `shards`."""
+    whole = config.model_dump()
+
+    def works(values: dict[str, Any], parts: int) -> bool:
+        try:
+            type(config).model_validate(whole | {section: divided(values, section, parts)})
+        except ValueError:
+            return False
+        return True
+
+    allowed = [str(parts) for parts in range(1, shards) if works(whole[section], parts)]
+    told = f"it can be {' or '.join(allowed)}"
+    for least in (1, 2, 3):  # samples of a part
+        larger = raised(whole[section], shards, least)
+        if works(larger, shards):
+            sizes = (f"{name} = {size}" for name, size in batches(larger, section).items())
+            return f"{told}, or {shards} with {', '.join(sizes)}"
+    return told
 
 
 def read_config(path: Path) -> PackConfig:
@@ -206,25 +250,11 @@ def _checked(values: dict[str, Any], schema: type[Config], source: str) -> Confi
     try:
         return schema.model_validate(values)
     except ValidationError as error:
-        found = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-        raise ValueError(f"{source}: {'; '.join(found)}") from None
+        raise ValueError(f"{source}: {_complaints(error)}") from None
 
 
-def _divided(values: dict[str, Any], section: str, shards: int) -> dict[str, Any]:
-    result = dict(values)
-    for key, value in values.items():
-        if isinstance(value, dict):
-            result[key] = _divided(value, f"{section}.{key}", shards)
-        elif key == "batch":
-            if value % shards:
-                raise ValueError(
-                    f"{section}.batch: {value} cannot be divided into {shards} equal parts "
-                    "(devices x nodes x accumulate)"
-                )
-            result[key] = value // shards
-        elif key == "kept_samples":
-            result[key] = max(1, round(value / shards))
-    return result
+def _complaints(error: ValidationError) -> str:
+    return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

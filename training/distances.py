@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import astuple, dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from scipy.linalg import qr, svdvals
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.data.samples import from_uint8
+from training.data.samples import in_chunks
 from training.unet import UNet
 
 Pictures = NDArray[np.uint8]
@@ -29,11 +30,13 @@ Features = Callable[[Pictures], Vectors]
 
 FLOOR = "real, other half"
 CHUNK = 50
+"""Of 64 px images; fewer of larger ones."""
 SUBSETS = 100
 SUBSET_SIZE = 100
 INCEPTION_LAYER = "2048"
 
 PROXY_SEGMENTER = "the proxy segmenter"
+JUDGE_FEATURES = "the judge"
 INCEPTION = "Inception (FID, KID)"
 
 
@@ -82,12 +85,19 @@ class RealPictures:
         return Distance(len(first), *figures)
 
 
-def network_features(network: UNet) -> Features:
+class Encoder(Protocol):
+    """A network that has features of images, such as a U-Net or the judge."""
+
+    def encode_features(self, pixels: Tensor, /) -> list[Tensor]:
+        """Features `[B, C, r, r]` of every level, finest first, of images in [-1, 1]."""
+
+
+def network_features(network: Encoder) -> Features:
     """A network's features at its bottleneck, means over cells."""
 
     def features(pictures: Pictures) -> Vectors:
         with torch.inference_mode():
-            chunks = from_uint8(pictures).split(CHUNK)
+            chunks = in_chunks(pictures, CHUNK)
             means = [network.encode_features(chunk)[-1].mean((2, 3)) for chunk in chunks]
         return torch.cat(means).double().numpy()
 

@@ -1,14 +1,15 @@
 """Evaluation of a pack on held-out pairs: the label map of one sample, the style of another.
 
-The pictures are read back by the independent labeller that labelled the data, which had no part in the
-losses. Two bounds are evaluated beside the pack: *chance* (another sample's picture, whose mask is no
-relation: a face is always a face) and the *upper bound* (the very picture the label map was read from,
-slightly noised: how well the labeller agrees with itself).
+The images are read back by the labeller that labelled the data. It is asked by no loss, but its labels taught
+the networks that are; so the *judge* reads them too, where the pack has one: built otherwise, and trained on
+samples that nothing else uses. Two bounds are evaluated beside the pack: *chance* (another sample's image,
+whose mask is no relation: a face is always a face) and the *upper bound* (the very image the label map was
+read from, slightly noised: how well the reader agrees with the label maps).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -22,16 +23,18 @@ from torch import Tensor
 from training.conditions import by_hand_sheet, conditions_sheet, held_out_conditions, pictures_for
 from training.config import PackConfig
 from training.data.labelled import load_split, run_labeller
-from training.data.samples import chunk_size, from_uint8, to_uint8
-from training.distances import PROXY_SEGMENTER, Distances, Features, measure, network_features
-from training.distances import as_markdown as distances_as_markdown
+from training.data.samples import chunk_size, from_uint8, in_chunks, to_uint8
+from training.distances import JUDGE_FEATURES, PROXY_SEGMENTER, Distances, Features, measure, network_features
+from training.drawn_by_hand import fits
+from training.evaluation_notes import touched
+from training.judge import Judge
 from training.metrics import Agreement, agreement, style_error
 from training.pipeline import SynthesisPipeline
 from training.reconstruction import Reconstruction, reconstruction
-from training.reconstruction import as_markdown as reconstructions_as_markdown
 from training.sheets import contact_sheet, paint_labels
 
 CHUNK = 50
+HELDOUT = "heldout"
 NOISE_LEVELS = 2.0
 """Standard deviation, in 0-255, of the noise on pictures of the upper bound."""
 MIN_PAIRS = 4
@@ -39,6 +42,8 @@ MIN_PAIRS = 4
 SHEET_MASKS = 6
 SHEET_STYLES = 9
 SHEET_WORST = 10
+MAX_PAIRS = 500
+"""Where nobody asks for another number."""
 DIAL = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -47,14 +52,16 @@ class Row:
     """One line of the table.
 
     Attributes:
-        detected: share of pictures in which the labeller finds a face.
-        agreement: with the wanted label maps; pictures without a face are wrong at every pixel.
+        detected: share of images in which the reader finds anything.
+        agreement: with the wanted label maps; images in which nothing is found are wrong at every pixel.
         style_error: against the style's source, 0-255.
+        judged: agreement as the judge reads it; None without one, and where the judge is the reader.
     """
 
     detected: float
     agreement: Agreement
     style_error: float
+    judged: Agreement | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +73,16 @@ class Evaluation:
         rows: by name.
         distances: of the results.
         reconstructions: of pictures through the inverter, by their kind; none while it is not trained.
+        split: that the pairs are of.
+        touched: what each table is measured by, and what of it had a part in the training.
     """
 
     pairs: int
     rows: dict[str, Row]
     distances: Distances
     reconstructions: dict[str, Reconstruction] = field(default_factory=dict)
+    split: str = HELDOUT
+    touched: dict[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, object]:
         """Plain values, for JSON."""
@@ -84,25 +95,40 @@ class Evaluator:
     Args:
         config: the pack's.
         pipeline: the trained pack.
-        pairs: how many.
+        pairs: how many; None: as many as the split has, at most `MAX_PAIRS`.
         python: as for `run_labeller`.
         features: further ones, by name, to take distances in.
+        judge: reads the results, too; instead of the labeller, where the pack has none.
+        split: whose samples are used.
+        tell: is told what is being done, before it is: reading hundreds of images takes minutes.
+
+    Raises:
+        ValueError: if the split has fewer samples, or nobody can read label maps.
     """
 
     def __init__(
         self,
         config: PackConfig,
         pipeline: SynthesisPipeline,
-        pairs: int,
+        pairs: int | None,
         python: Path | None = None,
         features: Mapping[str, Features] = MappingProxyType({}),
+        judge: Judge | None = None,
+        split: str = HELDOUT,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
-        samples = load_split(config, pipeline.generator, "heldout")
-        if len(samples) < pairs + 1:
+        if config.data.labeller is None and judge is None:
             raise ValueError(
-                f"pairs: {pairs} asked for, the held-out split allows at most {len(samples) - 1}"
+                f"pack {config.pack.name!r} has no labeller and no judge: run `maskweave train judge` first"
             )
+        samples = load_split(config, pipeline.generator, split)
+        most = len(samples) - 1
+        pairs = min(most, MAX_PAIRS) if pairs is None else pairs
+        if not MIN_PAIRS <= pairs <= most:
+            raise ValueError(f"pairs: {pairs} asked for, the {split} split allows {MIN_PAIRS} to {most}")
         self.config, self.pipeline, self.pairs, self.python = config, pipeline, pairs, python
+        self.judge, self.split, self.tell = judge, split, tell
+        tell(f"drawing {pairs + 1} samples of the {split} split")
         self.samples = samples
         self.chunk = chunk_size(pipeline.generator.image_size, CHUNK)
         self.wanted = samples.labels[1 : pairs + 1].numpy()
@@ -110,35 +136,40 @@ class Evaluator:
         self.source_labels = samples.labels[:pairs].numpy()
         with torch.inference_mode():
             pictures = [
-                pipeline.head(chunk).pictures for chunk in samples.latents[: pairs + 1].split(self.chunk)
+                to_uint8(pipeline.head(chunk).pictures)
+                for chunk in samples.latents[: pairs + 1].split(self.chunk)
             ]
-        everything = to_uint8(torch.cat(pictures))
+        everything = np.concatenate(pictures)
         self.sources, self.givers = everything[:pairs], everything[1:]
         self.features = {PROXY_SEGMENTER: network_features(pipeline.segmenter), **features}
+        if judge is not None:
+            self.features[JUDGE_FEATURES] = network_features(judge)
 
     def evaluate(self, strengths: list[float], seed: int = 0) -> Evaluation:
         """Evaluate label maps at each style strength, with chance and upper bound."""
         noise = np.random.default_rng(seed).normal(0, NOISE_LEVELS, self.givers.shape)
         noised = (self.givers + noise).round().clip(0, 255).astype(np.uint8)
         # Rolled by two: neither the sample the mask comes from nor the style's source.
-        rows = {
-            "chance": self._row(np.roll(self.givers, 2, axis=0)),
-            "upper bound": self._row(noised),
-        }
+        bounds = {"chance": np.roll(self.givers, 2, axis=0), "upper bound": noised}
         results = {f"style strength {strength:g}": self.synthesize(strength) for strength in strengths}
-        rows |= {name: self._row(pictures) for name, pictures in results.items()}
-        return Evaluation(self.pairs, rows, measure(self.sources, results, self.features))
+        rows = self._rows(bounds | results)
+        distances = self._distances(results)
+        return Evaluation(self.pairs, rows, distances, split=self.split, touched=touched(self.config))
 
     def evaluate_conditions(self, strength: float) -> tuple[Evaluation, dict[str, Image.Image]]:
         """Evaluate every other kind of condition; with sheets of these and of drawings made by hand."""
         asked = held_out_conditions(self.config, self.pipeline, self.wanted, self.givers)
-        made = [pictures_for(self.pipeline, one, self.latents, strength) for one in asked]
+        made = []
+        for one in asked:
+            self.tell(f"making {self.pairs} images: {one.name}")
+            made.append(pictures_for(self.pipeline, one, self.latents, strength))
         results = dict(zip((one.name for one in asked), made, strict=True))
-        rows = {name: self._row(pictures) for name, pictures in results.items()}
+        rows = self._rows(results)
         sheets = {"conditions": conditions_sheet(self.config, asked, made, self.sources)}
-        if self.pipeline.reader is not None or self.pipeline.completer is not None:
+        readers = self.pipeline.reader, self.pipeline.completer
+        if fits(self.config.palette) and any(reader is not None for reader in readers):
             sheets["by_hand"] = by_hand_sheet(self.config, self.pipeline, self.latents, strength)
-        return Evaluation(self.pairs, rows, measure(self.sources, results, self.features)), sheets
+        return Evaluation(self.pairs, rows, self._distances(results)), sheets
 
     def evaluate_inverter(self, photographs: NDArray[np.uint8] | None = None) -> dict[str, Reconstruction]:
         """How faithfully the styles' own pictures and photographs, uint8 `[N, H, W, 3]`, come back."""
@@ -151,6 +182,7 @@ class Evaluator:
 
     def synthesize(self, strength: float) -> NDArray[np.uint8]:
         """Pictures of all pairs, uint8 `[pairs, H, W, 3]`."""
+        self.tell(f"making {self.pairs} images: style strength {strength:g}")
         return synthesize(self.pipeline, torch.from_numpy(self.wanted), self.latents, strength)
 
     def sheet(self, strength: float) -> Image.Image:
@@ -169,7 +201,7 @@ class Evaluator:
     def worst(self, strength: float) -> Image.Image:
         """The pairs with the lowest pixel accuracy: label maps, styles, results, what is read off them."""
         pictures = self.synthesize(strength)
-        read, _ = run_labeller(self.config.data.labeller, pictures, self.python)
+        read, _ = self._read(pictures)
         lowest = (read == self.wanted).mean((1, 2)).argsort()[:SHEET_WORST]
         masks, labels = (paint_labels(maps[lowest], self.config.palette) for maps in (self.wanted, read))
         shown = from_uint8(self.sources[lowest]), from_uint8(pictures[lowest])
@@ -184,13 +216,39 @@ class Evaluator:
         grid: NDArray[np.uint8] = np.stack(columns, axis=1)
         return contact_sheet([from_uint8(grid[row]) for row in range(len(grid))], cell=128)
 
+    def _rows(self, results: Mapping[str, NDArray[np.uint8]]) -> dict[str, Row]:
+        rows = {}
+        for number, (name, pictures) in enumerate(results.items(), 1):
+            self.tell(f"reading {len(pictures)} images, {number} of {len(results)}: {name}")
+            rows[name] = self._row(pictures)
+        return rows
+
+    def _distances(self, results: Mapping[str, NDArray[np.uint8]]) -> Distances:
+        self.tell(f"comparing images by features of {', '.join(self.features)}")
+        return measure(self.sources, results, self.features)
+
     def _row(self, pictures: NDArray[np.uint8]) -> Row:
         classes = len(self.config.palette)
-        read, detected = run_labeller(self.config.data.labeller, pictures, self.python)
+        read, detected = self._read(pictures)
         error = style_error(
             self.sources[detected], self.source_labels[detected], pictures[detected], read[detected], classes
         )
-        return Row(float(detected.mean()), agreement(self.wanted, read, classes, detected), error)
+        judged = None
+        if self.judge is not None and self.config.data.labeller is not None:
+            judged = agreement(self.wanted, self._judged(pictures), classes)
+        return Row(float(detected.mean()), agreement(self.wanted, read, classes, detected), error, judged)
+
+    def _read(self, pictures: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Label maps by the labeller, or by the judge where there is none; and where anything was found."""
+        if self.config.data.labeller is None:
+            return self._judged(pictures), np.ones(len(pictures), bool)
+        return run_labeller(self.config.data.labeller, pictures, self.python, len(self.config.palette))
+
+    def _judged(self, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        assert self.judge is not None
+        with torch.inference_mode():
+            read = [self.judge(chunk).argmax(1).byte() for chunk in in_chunks(pictures, CHUNK)]
+        return torch.cat(read).numpy()
 
 
 def synthesize(
@@ -203,33 +261,3 @@ def synthesize(
         for some_labels, some_latents in zip(labels.split(chunk), latents.split(chunk), strict=True)
     ]
     return np.concatenate(chunks)
-
-
-def as_markdown(evaluation: Evaluation, config: PackConfig) -> str:
-    """The evaluation as Markdown tables."""
-    lines = [
-        f"{evaluation.pairs} held-out pairs.",
-        "",
-        "| | faces found | accuracy | mIoU | style error (0-255) |",
-        "|---|---|---|---|---|",
-    ]
-    for name, row in evaluation.rows.items():
-        quality = row.agreement
-        lines.append(
-            f"| {name} | {row.detected:.3f} | {quality.accuracy:.3f} | {quality.miou:.3f} "
-            f"| {row.style_error:.1f} |"
-        )
-    lines += [
-        "",
-        "IoU by class:",
-        "",
-        f"| | {' | '.join(config.palette.names)} |",
-        "|---" * (len(config.palette) + 1) + "|",
-    ]
-    for name, row in evaluation.rows.items():
-        lines.append(f"| {name} | {' | '.join(f'{value:.2f}' for value in row.agreement.iou)} |")
-    lines.append(distances_as_markdown(evaluation.distances))
-    if evaluation.reconstructions:
-        lines += ["", "What comes back through the inverter:", ""]
-        lines.append(reconstructions_as_markdown(evaluation.reconstructions))
-    return "\n".join(lines)

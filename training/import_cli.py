@@ -41,3 +41,5 @@ def stylegan2(file: Path, output: Path) -> None:
         "In the pack's config.toml:\n\n"
         f'[stylegan2]\nresolution = {sizes.resolution}\ntruncation = 0.7\nnoise = "const"'
     )
+    for remark in imported.remarks:
+        click.echo(f"\nNote: {remark}.")

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from training.config import STYLEGAN2, PackConfig, inversion_section, pack_folder, reader_section
+from training.config import (
+    STYLEGAN2,
+    PackConfig,
+    inversion_section,
+    judge_section,
+    pack_folder,
+    reader_section,
+)
 from training.generators.base import Generator
 from training.generators.dcgan import load_generator
 from training.generators.stylegan2.generator import load_stylegan2
 from training.inverter import Inverter
+from training.judge import Judge
 from training.mapper import LabelMapMapper
 from training.readers import ScribbleCompleter, SketchReader
 from training.rearranger import AttentionLevel, Rearranger
@@ -57,6 +65,15 @@ def label_segmenter(config: PackConfig) -> UNet:
     return UNet(3, len(config.palette), config.proxies.segmenter.widths, unfold=True, fold=config.fold)
 
 
+def judge(config: PackConfig) -> Judge:
+    """What evaluation reads label maps with, beside the labeller.
+
+    Raises:
+        ValueError: if the pack has none.
+    """
+    return Judge(len(config.palette), judge_section(config).width)
+
+
 def rearranger(config: PackConfig, generator: Generator) -> Rearranger:
     """The rearranger for a generator.
 
@@ -98,7 +115,7 @@ def sketch_reader(config: PackConfig) -> SketchReader:
     Raises:
         ValueError: if the pack's configuration has none.
     """
-    return SketchReader(len(config.palette), reader_section(config, "sketch").widths)
+    return SketchReader(len(config.palette), reader_section(config, "sketch").widths, config.fold)
 
 
 def scribble_completer(config: PackConfig) -> ScribbleCompleter:
@@ -107,7 +124,7 @@ def scribble_completer(config: PackConfig) -> ScribbleCompleter:
     Raises:
         ValueError: if the pack's configuration has none.
     """
-    return ScribbleCompleter(len(config.palette), reader_section(config, "scribble").widths)
+    return ScribbleCompleter(len(config.palette), reader_section(config, "scribble").widths, config.fold)
 
 
 def inverter(config: PackConfig, generator: Generator) -> Inverter:

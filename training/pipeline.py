@@ -13,9 +13,11 @@ from torch import Tensor, nn
 from training.config import PackConfig
 from training.generators.base import FeaturePyramid, Generator
 from training.inverter import Inverter
+from training.judge import Judge
 from training.mapper import LabelMapMapper, proxy_histogram
 from training.networks import (
     inverter,
+    judge,
     label_map_mapper,
     pretrained_generator,
     proxy_segmenter,
@@ -29,6 +31,10 @@ from training.rearranger import Rearranger
 from training.unet import UNet, frozen, one_hot
 
 INVERTER = "inverter"
+JUDGE = "judge"
+"""Of a stage, its split, its run and its file."""
+UNTUNED_REARRANGER = "rearranger"
+TUNED_REARRANGER = "rearranger_tuned"
 _Network = TypeVar("_Network", bound=nn.Module)
 
 
@@ -176,12 +182,25 @@ def load_pipeline(config: PackConfig, folder: Path) -> SynthesisPipeline:
         config,
         generator,
         frozen(load_weights(proxy_segmenter(config), folder, "proxy_segmenter")),
-        load_weights(rearranger(config, generator), folder, "rearranger_tuned"),
+        load_weights(rearranger(config, generator), folder, served_rearranger(folder)),
         frozen(load_weights(label_map_mapper(config), folder, "mapper_label_map")),
         _if_trained(lambda: sketch_reader(config), folder, "sketch_reader"),
         _if_trained(lambda: scribble_completer(config), folder, "scribble_completer"),
         inverting,
     ).eval()
+
+
+def load_judge(config: PackConfig, folder: Path) -> Judge | None:
+    """What a pack's evaluation reads label maps with; None while it is not trained."""
+    if config.judge is None or not weights_path(folder, JUDGE).exists():
+        return None
+    return load_weights(judge(config), folder, JUDGE)
+
+
+def served_rearranger(folder: Path) -> str:
+    """Name of the rearranger that a pack serves: the one a cycle tuned, or as it was before any label."""
+    tuned = weights_path(folder, TUNED_REARRANGER).exists()
+    return TUNED_REARRANGER if tuned else UNTUNED_REARRANGER
 
 
 def _if_trained(build: Callable[[], _Network], folder: Path, name: str) -> _Network | None:

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from training.unet import UNet, one_hot
+from training.unet import FOLD, UNet, one_hot
 
 FULL_INK = 255
 NOT_DRAWN = 255
@@ -25,13 +25,14 @@ class Reader(nn.Module, ABC):
     Args:
         inputs: channels of an encoded drawing.
         classes: number of label classes.
-        widths: channels of the U-Net's levels, from half the drawing's resolution on.
+        widths: channels of the U-Net's levels.
+        fold: pixels per side of a drawing for each cell of the finest level.
     """
 
-    def __init__(self, inputs: int, classes: int, widths: tuple[int, ...]) -> None:
+    def __init__(self, inputs: int, classes: int, widths: tuple[int, ...], fold: int = FOLD) -> None:
         super().__init__()
         self.classes = classes
-        self.network = UNet(inputs, classes, widths, unfold=True)
+        self.network = UNet(inputs, classes, widths, unfold=True, fold=fold)
 
     def forward(self, drawing: Tensor) -> Tensor:
         """Label logits `[B, classes, H, W]` of drawings uint8 `[B, H, W]`."""
@@ -46,8 +47,8 @@ class Reader(nn.Module, ABC):
 class SketchReader(Reader):
     """Sketches, ink from 0 to 255, to label logits."""
 
-    def __init__(self, classes: int, widths: tuple[int, ...]) -> None:
-        super().__init__(1, classes, widths)
+    def __init__(self, classes: int, widths: tuple[int, ...], fold: int = FOLD) -> None:
+        super().__init__(1, classes, widths, fold)
 
     def encode(self, drawing: Tensor) -> Tensor:
         """Ink from 0 to 1."""
@@ -57,8 +58,8 @@ class SketchReader(Reader):
 class ScribbleCompleter(Reader):
     """Scribbles, class ids and `NOT_DRAWN`, to label logits."""
 
-    def __init__(self, classes: int, widths: tuple[int, ...]) -> None:
-        super().__init__(classes, classes, widths)
+    def __init__(self, classes: int, widths: tuple[int, ...], fold: int = FOLD) -> None:
+        super().__init__(classes, classes, widths, fold)
 
     def encode(self, drawing: Tensor) -> Tensor:
         """One channel for each class; all 0 where nothing is drawn."""

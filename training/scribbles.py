@@ -2,7 +2,8 @@
 
 A few strokes for each region: curves from one point of it to another, lines along its length or its outline,
 dabs. Careful strokes stay inside their region; sloppy ones overshoot it by some pixels. Some classes may be
-left out.
+left out. Larger label maps are drawn on as if they were of 64 px, and the same strokes then laid on them,
+wider in proportion (`training/strokes.py`).
 """
 
 from __future__ import annotations
@@ -12,17 +13,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from training.readers import NOT_DRAWN
+from training.strokes import Area, Curve, Dab, Form, Labels, Region, Stroke, lay
 
-Labels = NDArray[np.uint8]
-Region = NDArray[np.bool_]
-
+WORKING_SIDE = 64
+"""Pixels per side that strokes are thought out on; all other sizes here are in these pixels."""
 WIDEST_ARC = 3
 MAX_STROKES = 120
-CURVE_POINTS = 12
 MIN_PIXELS = 4
 """Parts of fewer pixels than this are flaws of the label map, and nobody draws them."""
 FEW_PIXELS = 130
@@ -39,9 +38,9 @@ class Hand:
 
     Attributes:
         coverage: lowest and highest share of pixels drawn on.
-        widths: thinnest and thickest stroke, in pixels of the label map.
+        widths: thinnest and thickest stroke, in pixels of a label map of 64 px.
         sloppy: share of strokes that overshoot their region.
-        overshoot: by how many pixels at most.
+        overshoot: by how many such pixels at most.
         left_out: share of classes that get no stroke.
     """
 
@@ -65,7 +64,17 @@ def scribbles(labels: Labels, hand: Hand, random: np.random.Generator) -> Labels
 
 
 def _scribble(labels: Labels, hand: Hand, random: np.random.Generator) -> Labels:
-    ids = np.unique(labels)
+    scale = max(1, len(labels) // WORKING_SIDE)
+    small = labels[scale // 2 :: scale, scale // 2 :: scale]
+    drawn, strokes = _thought_out(small, hand, random)
+    return drawn if scale == 1 else lay(strokes, labels, scale)
+
+
+def _thought_out(
+    labels: Labels, hand: Hand, random: np.random.Generator
+) -> tuple[Labels, list[tuple[int, Stroke]]]:
+    """The scribble of a small label map, and the strokes that it is made of with their classes."""
+    ids = np.unique(labels[labels != NOT_DRAWN])
     kept = ids[random.random(len(ids)) >= hand.left_out]
     if not len(kept):
         kept = ids[:1]
@@ -73,13 +82,20 @@ def _scribble(labels: Labels, hand: Hand, random: np.random.Generator) -> Labels
     coverage = float(np.exp(random.uniform(low, high)))
     regions = {int(one): labels == one for one in kept}
     drawn = np.full(labels.shape, NOT_DRAWN, np.uint8)
+    strokes: list[tuple[int, Stroke]] = []
+
+    def draw(region: Region, one: int, most: float) -> None:
+        stroke = _drawn(region, hand, most, random)
+        drawn[stroke.mask] = one
+        strokes.append((one, stroke))
+
     # First one stroke for each part, as people do; then more where most is left to draw.
     for one, region in sorted(regions.items(), key=lambda pair: -int(pair[1].sum())):
         parts, count = ndimage.label(region)
         for part in range(1, count + 1):
             shape = parts == part
             if (area := int(shape.sum())) >= MIN_PIXELS:
-                _draw(drawn, shape, one, hand, max(SMALL_STROKE, FIRST_SHARE * coverage * area), random)
+                draw(shape, one, max(SMALL_STROKE, FIRST_SHARE * coverage * area))
     for _ in range(MAX_STROKES):
         if (budget := coverage * labels.size - (drawn != NOT_DRAWN).sum()) < 1:
             break
@@ -87,69 +103,56 @@ def _scribble(labels: Labels, hand: Hand, random: np.random.Generator) -> Labels
         if not left.any():
             break
         one = list(regions)[random.choice(len(left), p=left**0.7 / (left**0.7).sum())]
-        _draw(drawn, regions[one], one, hand, budget + SMALL_STROKE, random)
-    return drawn
+        draw(regions[one], one, budget + SMALL_STROKE)
+    return drawn, strokes
 
 
-def _draw(
-    drawn: Labels, region: Region, one: int, hand: Hand, most: float, random: np.random.Generator
-) -> None:
-    """Draw a stroke of a class, of at most so many pixels; the last try is made as it is."""
+def _drawn(region: Region, hand: Hand, most: float, random: np.random.Generator) -> Stroke:
+    """A stroke of at most so many pixels; the last try is made as it is."""
     for _ in range(TRIES):
         stroke = _stroke(region, hand, random)
-        if 0 < stroke.sum() <= most:
-            break
-    else:
-        rows, columns = np.nonzero(region)
-        middle = int(random.integers(len(rows)))
-        stroke = _dab(region.shape, columns[middle], rows[middle], 1) & region
-    drawn[stroke] = one
+        if 0 < stroke.mask.sum() <= most:
+            return stroke
+    rows, columns = np.nonzero(region)
+    middle = int(random.integers(len(rows)))
+    return Stroke(Dab(float(columns[middle]), float(rows[middle]), 1), region)
 
 
-def _stroke(region: Region, hand: Hand, random: np.random.Generator) -> Region:
+def _stroke(region: Region, hand: Hand, random: np.random.Generator) -> Stroke:
     width = int(random.integers(hand.widths[0], hand.widths[1] + 1))
     rows, columns = np.nonzero(region)
     small = len(rows) < FEW_PIXELS
     kind = random.choice(4, p=(0.2, 0.05, 0.3, 0.45) if small else (0.4, 0.4, 0.1, 0.1))
+    form: Form
     if kind == 0:
         ends = random.integers(len(rows), size=2)
-        stroke = _curve(region.shape, columns[ends], rows[ends], width, random)
+        form = _curve(columns[ends], rows[ends], width, random)
     elif kind == 1:
-        stroke = _arc(region, width, random)
+        form = _arc(region, width, random)
     elif kind == 2:
         middle = int(random.integers(len(rows)))
         x, y = (columns.mean(), rows.mean()) if small else (columns[middle], rows[middle])
-        stroke = _dab(region.shape, x, y, width)
+        form = Dab(float(x), float(y), width)
     else:
-        stroke = _axis(region, width, random)
+        form = _axis(region, width, random)
     if random.random() >= hand.sloppy:
-        return stroke & region
-    shifted = np.roll(stroke, random.integers(-1, 2, 2), (0, 1))
+        return Stroke(form, region)
+    down, right = random.integers(-1, 2, 2)
     near: Region = ndimage.binary_dilation(region, iterations=int(random.integers(1, hand.overshoot + 1)))
-    return shifted & near
+    return Stroke(form, near, overshoots=True, shift=(int(down), int(right)))
 
 
 def _curve(
-    shape: tuple[int, ...],
-    x: NDArray[Any],
-    y: NDArray[Any],
-    width: int,
-    random: np.random.Generator,
-    bent: float = 0.25,
-) -> Region:
+    x: NDArray[Any], y: NDArray[Any], width: int, random: np.random.Generator, bent: float = 0.25
+) -> Curve:
     """A quadratic Bezier curve between two points, bent by about that share of its length."""
     length = float(np.hypot(*(np.diff(x), np.diff(y)))[0])
     bend = random.normal(0, bent * length + 0.5, 2)
     middle = np.array([x.mean(), y.mean()]) + bend
-    t = np.linspace(0, 1, CURVE_POINTS)[:, None]
-    start, end = np.array([x[0], y[0]]), np.array([x[1], y[1]])
-    points = (1 - t) ** 2 * start + 2 * t * (1 - t) * middle + t**2 * end
-    image = Image.new("1", (shape[1], shape[0]))
-    ImageDraw.Draw(image).line([*map(tuple, points.tolist())], fill=1, width=width, joint="curve")
-    return np.array(image)
+    return Curve(np.array([x[0], y[0]], float), middle, np.array([x[1], y[1]], float), width)
 
 
-def _axis(region: Region, width: int, random: np.random.Generator) -> Region:
+def _axis(region: Region, width: int, random: np.random.Generator) -> Curve:
     """A line along the region's length, as a brow or a mouth is drawn."""
     rows, columns = np.nonzero(region)
     points = np.stack([columns, rows], 1).astype(float)
@@ -158,10 +161,10 @@ def _axis(region: Region, width: int, random: np.random.Generator) -> Region:
     along = (points - middle) @ directions[:, 1]
     ends = middle + np.outer([along.min(), along.max()], directions[:, 1]) * random.uniform(0.6, 1.05)
     ends = ends + random.normal(0, 0.5, 2)
-    return _curve(region.shape, ends[:, 0], ends[:, 1], width, random, bent=0.08)
+    return _curve(ends[:, 0], ends[:, 1], width, random, bent=0.08)
 
 
-def _arc(region: Region, width: int, random: np.random.Generator) -> Region:
+def _arc(region: Region, width: int, random: np.random.Generator) -> Area:
     """A line along the region's outline, some pixels inside it: all around, or a stretch."""
     depth = ndimage.distance_transform_edt(region)
     inside = random.uniform(0, max(1.0, 0.6 * float(depth.max())))
@@ -171,10 +174,4 @@ def _arc(region: Region, width: int, random: np.random.Generator) -> Region:
     begin, extent = random.uniform(0, 2 * np.pi), min(random.uniform(0.5, 3 * np.pi), 2 * np.pi)
     near = (depth > inside) & (depth <= inside + min(width, WIDEST_ARC))
     line: Region = near & ((angle - begin) % (2 * np.pi) < extent)
-    return line
-
-
-def _dab(shape: tuple[int, ...], x: float, y: float, width: int) -> Region:
-    rows, columns = np.indices(shape)
-    dab: Region = np.hypot(rows - y, columns - x) <= max(0.8, 0.8 * width)
-    return dab
+    return Area(line)

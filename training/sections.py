@@ -50,34 +50,6 @@ class LatentSection(Section):
     scale: float = Field(gt=0, le=2)
 
 
-class DataSection(Section):
-    """Labelled samples of the generator; train and held-out seeds must not meet."""
-
-    train_samples: Positive
-    train_first_seed: int = Field(ge=0)
-    heldout_samples: Positive
-    heldout_first_seed: int = Field(ge=0)
-    labeller: str
-
-    def seeds(self, split: str) -> range:
-        """Seeds of the samples of a split, "train" or "heldout"."""
-        first, count = {
-            "train": (self.train_first_seed, self.train_samples),
-            "heldout": (self.heldout_first_seed, self.heldout_samples),
-        }[split]
-        return range(first, first + count)
-
-    @model_validator(mode="after")
-    def _splits_do_not_meet(self) -> DataSection:
-        train, heldout = self.seeds("train"), self.seeds("heldout")
-        if train.start < heldout.stop and heldout.start < train.stop:
-            raise ValueError(
-                f"train seeds {train.start} to {train.stop - 1} and held-out seeds {heldout.start} to "
-                f"{heldout.stop - 1} must not meet"
-            )
-        return self
-
-
 class ClassifierSection(Section):
     """Training of a network that gives every cell a class."""
 
@@ -126,12 +98,12 @@ class MixedBatchSection(Section):
     """A batch some of whose samples have their own mask for target and must come back as they were."""
 
     batch: Positive
-    self_fraction: float = Field(ge=0, le=1)
+    self_fraction: float = Field(gt=0, lt=1)
 
     @property
     def self_samples(self) -> int:
-        """Samples of a batch whose target mask is their own."""
-        return round(self.batch * self.self_fraction)
+        """Samples of a batch whose target mask is their own: at least one, but not all."""
+        return max(1, min(round(self.batch * self.self_fraction), self.batch - 1))
 
 
 class RearrangerSection(MixedBatchSection):
@@ -165,10 +137,10 @@ class RearrangerSection(MixedBatchSection):
 
     @model_validator(mode="after")
     def _batch_has_both_kinds(self) -> RearrangerSection:
-        if not 1 <= self.self_samples <= self.batch - 2:
+        if self.batch < 2:
             raise ValueError(
-                f"self_fraction: {self.self_fraction} of a batch of {self.batch} are {self.self_samples} "
-                "samples with their own mask; there must be at least 1, and at least 2 others to swap masks"
+                f"batch: {self.batch} is too small; allowed is 2 or more, as one sample has its own mask for "
+                "target and another a mask that is not"
             )
         return self
 
@@ -255,6 +227,12 @@ class InversionSection(Section):
                 "samples; there must be at least 1, and at least 1 other"
             )
         return self
+
+
+class JudgeSection(ClassifierSection):
+    """The judge that evaluation asks, and its training."""
+
+    width: Annotated[int, Field(gt=0, multiple_of=8)]
 
 
 class FewShotSection(ClassifierSection):

@@ -3,7 +3,8 @@
 Ink runs from 0 to 1 here, and from 0 to 255 at the edge. Three ways to draw: lines where a picture is darker
 or brighter than its surroundings (difference of Gaussians), thin lines along its edges (Canny's
 non-maximum suppression on Sobel gradients), and clean outlines of a label map, as people draw. For training
-they are varied: width, gaps, trembling, faint or hard ink.
+they are varied: width, gaps, trembling, faint or hard ink. On large images pens are wider in pixels: they are
+drawn on a reduced one, of a size that varies with the pen, and enlarged.
 """
 
 from __future__ import annotations
@@ -14,6 +15,10 @@ from torch.nn import functional as F
 
 from training.readers import FULL_INK
 
+PENS = (64, 128, 256)
+"""Sides that images are reduced to before they are drawn: a line of one pixel there is the thinnest."""
+FINE_PEN = 128
+"""The one of them that sketches are measured with."""
 SCALE = 1.0
 """Standard deviation in pixels of the narrower Gaussian."""
 SCALE_RATIO = 1.6
@@ -85,8 +90,20 @@ def outlines(labels: Tensor) -> Tensor:
     return torch.maximum(right, below)
 
 
+def fine_sketches(pictures: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Ink `[B, H, W]` as sketches are measured with: lines of images, and outlines of label maps.
+
+    Args:
+        pictures: `[B, 3, H, W]` in [-1, 1].
+        labels: their label maps, `[B, H, W]`.
+    """
+    side = pictures.shape[-1]
+    small, small_labels = _reduced(pictures, labels, min(side, FINE_PEN))
+    return _enlarged(difference_of_gaussians(small), side), _enlarged(outlines(small_labels), side)
+
+
 def any_sketches(pictures: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
-    """A sketch of each picture in a way of its own, varied as hands and filters vary.
+    """A sketch of each image in a way of its own, varied as hands and filters vary.
 
     Args:
         pictures: `[B, 3, H, W]` in [-1, 1].
@@ -96,6 +113,28 @@ def any_sketches(pictures: Tensor, labels: Tensor, generator: torch.Generator) -
     Returns:
         uint8 `[B, H, W]`.
     """
+    side = pictures.shape[-1]
+    pens = [pen for pen in PENS if pen <= side] or [side]
+    pen = pens[int(torch.randint(len(pens), (), generator=generator))] if len(pens) > 1 else pens[0]
+    return as_sketches(_enlarged(_any_ink(*_reduced(pictures, labels, pen), generator), side))
+
+
+def _reduced(pictures: Tensor, labels: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """Images and label maps at another, smaller size."""
+    scale = pictures.shape[-1] // side
+    if scale <= 1:
+        return pictures, labels
+    return F.avg_pool2d(pictures.float(), scale), labels[:, scale // 2 :: scale, scale // 2 :: scale]
+
+
+def _enlarged(ink: Tensor, side: int) -> Tensor:
+    if ink.shape[-1] == side:
+        return ink
+    return F.interpolate(ink[:, None], size=(side, side), mode="bilinear", align_corners=False)[:, 0]
+
+
+def _any_ink(pictures: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+    """Ink of `any_sketches`, `[B, H, W]` from 0 to 1."""
     count, device = len(pictures), pictures.device
 
     def draw(low: float, high: float, *shape: int) -> Tensor:
@@ -115,7 +154,7 @@ def any_sketches(pictures: Tensor, labels: Tensor, generator: torch.Generator) -
     ink = ink * (1 - _gaps(ink, draw(0, 1, 1, GAP_CELLS, GAP_CELLS), draw(0, MOST_GAPS)))
     hard = (ink > 0.4).float()
     ink = torch.where(draw(0, 1, 1, 1) < 0.25, hard, ink * draw(0.5, 1.2, 1, 1))
-    return as_sketches(ink.clamp(0, 1))
+    return ink.clamp(0, 1)
 
 
 def _grey(pictures: Tensor) -> Tensor:

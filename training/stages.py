@@ -5,18 +5,21 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import nn
+from tqdm import tqdm
 
 from training.clustering import ProxyClusters, fit_clusters
-from training.config import PackConfig, shared_out
+from training.config import PackConfig, judge_section, shared_out
 from training.data.labelled import load_split
 from training.data.samples import chunk_size
 from training.discriminator import SegmenterDiscriminator
 from training.generators.base import FeaturePyramid, Generator
 from training.loops.cycle import CycleTrainer, Judges
 from training.loops.inversion import InversionTrainer
+from training.loops.judge import JudgeTrainer
 from training.loops.label_segmenter import LabelSegmenterTrainer
 from training.loops.mapper import MapperTrainer
 from training.loops.proxy_segmenter import ProxySegmenterTrainer
@@ -25,6 +28,7 @@ from training.loops.scribble import ScribbleTrainer
 from training.loops.sketch import SketchTrainer
 from training.networks import (
     inverter,
+    judge,
     label_map_mapper,
     label_segmenter,
     pretrained_generator,
@@ -34,12 +38,14 @@ from training.networks import (
     sketch_reader,
 )
 from training.pack import Network, averaged_weights, load_weights, save_weights
-from training.pipeline import INVERTER
+from training.pipeline import INVERTER, JUDGE, TUNED_REARRANGER, UNTUNED_REARRANGER, served_rearranger
 from training.runs import RunOptions, Trainer, place, train
 from training.team import Team
 from training.unet import UNet, frozen
 
 FIT_BATCH = 256
+
+Cycle = Literal["labels", "proxies", "none"]
 
 
 def train_proxies(config: PackConfig, folder: Path, options: RunOptions) -> None:
@@ -47,7 +53,7 @@ def train_proxies(config: PackConfig, folder: Path, options: RunOptions) -> None
     config = shared_out(config, "proxies", options.shards)
     device = torch.device(options.device)
     generator = _generator(config, device)
-    clusters = _fit(config, generator, options.seed).to(device)
+    clusters = _fit(config, generator, options).to(device)
     _store(clusters, folder, "clusters", options.team)
     torch.manual_seed(options.seed)
     _run(ProxySegmenterTrainer(config, generator, clusters, device), options)
@@ -67,10 +73,26 @@ def train_rearranger(config: PackConfig, folder: Path, options: RunOptions) -> N
     _store(trainer.discriminator, folder, "discriminator", options.team)
 
 
-def train_mapper(config: PackConfig, folder: Path, options: RunOptions) -> None:
-    """Train the mapper for label maps, then tune it and the rearranger together.
+def train_mapper(
+    config: PackConfig,
+    folder: Path,
+    options: RunOptions,
+    cycle: Cycle = "labels",
+    *,
+    keep_rearranger: bool = False,
+) -> None:
+    """Train the mapper for label maps, then tune it in a cycle, by default together with the rearranger.
 
-    Writes `label_segmenter`, `mapper_label_map` and `rearranger_tuned`.
+    Writes `mapper_label_map`; with the cycle "labels" also its judge, `label_segmenter`, and unless the
+    rearranger is to stay as it is `rearranger_tuned`.
+
+    Args:
+        config: of the pack.
+        folder: the pack's.
+        options: of the runs.
+        cycle: "labels": a label segmenter judges; "proxies": proxy masks alone do, and the rearranger stays
+            as it is; "none": no cycle.
+        keep_rearranger: tune the mapper alone.
     """
     config = shared_out(config, "mapper", options.shards)
     device = torch.device(options.device)
@@ -79,25 +101,35 @@ def train_mapper(config: PackConfig, folder: Path, options: RunOptions) -> None:
     segmenter = _fast(start, device)
     samples = load_split(config, generator, "train")
 
-    torch.manual_seed(options.seed)
-    _run(LabelSegmenterTrainer(config, generator, start, samples, device), options)
-    judge = _finish(label_segmenter(config), "label_segmenter", folder, options)
+    judge = None
+    if cycle == "labels":
+        torch.manual_seed(options.seed)
+        _run(LabelSegmenterTrainer(config, generator, start, samples, device), options)
+        judge = _fast(_finish(label_segmenter(config), "label_segmenter", folder, options), device)
 
     torch.manual_seed(options.seed)
     _run(MapperTrainer(config, generator, segmenter, samples, device), options)
+    if cycle == "none":
+        _finish(label_map_mapper(config), "mapper", folder, options, "mapper_label_map")
+        return
     mapper = averaged_weights(label_map_mapper(config), options.folder / "mapper" / "checkpoint.pt")
 
+    tune = cycle == "labels" and not keep_rearranger
     networks = (
         mapper,
-        load_weights(rearranger(config, generator), folder, "rearranger"),
+        load_weights(
+            rearranger(config, generator), folder, UNTUNED_REARRANGER if tune else served_rearranger(folder)
+        ),
         load_weights(SegmenterDiscriminator(segmenter), folder, "discriminator"),
     )
-    cycle = CycleTrainer(
-        config, generator, Judges(segmenter, _fast(judge, device)), networks, samples, device
+    trainer = CycleTrainer(
+        config, generator, Judges(segmenter, judge), networks, samples, device, tune_rearranger=tune
     )
-    _run(cycle, options)
-    _finish(label_map_mapper(config), "cycle", folder, options, "mapper_label_map", "mapper_average")
-    _finish(rearranger(config, generator), "cycle", folder, options, "rearranger_tuned", "rearranger_average")
+    _run(trainer, options)
+    run = trainer.name
+    _finish(label_map_mapper(config), run, folder, options, "mapper_label_map", "mapper_average")
+    if tune:
+        _finish(rearranger(config, generator), run, folder, options, TUNED_REARRANGER, "rearranger_average")
 
 
 def train_inversion(config: PackConfig, folder: Path, options: RunOptions) -> None:
@@ -106,7 +138,7 @@ def train_inversion(config: PackConfig, folder: Path, options: RunOptions) -> No
     device = torch.device(options.device)
     generator = _generator(config, device)
     start = load_weights(proxy_segmenter(config), folder, "proxy_segmenter")
-    arranger = place(load_weights(rearranger(config, generator), folder, "rearranger_tuned"), device)
+    arranger = place(load_weights(rearranger(config, generator), folder, served_rearranger(folder)), device)
     torch.manual_seed(options.seed)
     _run(InversionTrainer(config, generator, start, arranger, device), options)
     _finish(inverter(config, generator), INVERTER, folder, options)
@@ -132,13 +164,26 @@ def train_scribble(config: PackConfig, folder: Path, options: RunOptions) -> Non
     _finish(scribble_completer(config), "scribble_completer", folder, options)
 
 
-STAGES: dict[str, Callable[[PackConfig, Path, RunOptions], None]] = {
+def train_judge(config: PackConfig, folder: Path, options: RunOptions) -> None:
+    """Train the judge on the split that nothing else uses; writes `judge`."""
+    config = shared_out(config, "judge", options.shards)
+    judge_section(config)
+    device = torch.device(options.device)
+    generator = _generator(config, device)
+    samples = load_split(config, generator, JUDGE)
+    torch.manual_seed(options.seed)
+    _run(JudgeTrainer(config, generator, samples, device), options)
+    _finish(judge(config), JUDGE, folder, options)
+
+
+STAGES: dict[str, Callable[..., None]] = {
     "proxies": train_proxies,
     "rearranger": train_rearranger,
     "mapper": train_mapper,
     "sketch": train_sketch,
     "scribble": train_scribble,
     "inversion": train_inversion,
+    JUDGE: train_judge,
 }
 
 
@@ -151,8 +196,8 @@ def _fast(network: UNet, device: torch.device) -> UNet:
 
 
 @torch.no_grad()
-def _fit(config: PackConfig, generator: Generator, seed: int) -> ProxyClusters:
-    section = config.proxies
+def _fit(config: PackConfig, generator: Generator, options: RunOptions) -> ProxyClusters:
+    section, seed = config.proxies, options.seed
     top = max(generator.channels)
     batch = chunk_size(generator.image_size, FIT_BATCH)
     firsts = range(0, section.samples, batch)
@@ -163,8 +208,9 @@ def _fit(config: PackConfig, generator: Generator, seed: int) -> ProxyClusters:
         latents = torch.randn(count, generator.latent_dim, generator=random) * config.latent.scale
         return generator.without_skip(generator.head(latents.to(generator.device), top))
 
+    silent = not (options.show_progress and options.team.leads)
     return fit_clusters(
-        map(pyramid, firsts),
+        map(pyramid, tqdm(firsts, desc="samples to cluster", unit="batch", disable=silent)),
         count=section.clusters,
         components=section.components,
         cells=section.cells // len(firsts),

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from training.config import PackConfig, load_config
-from training.data.labelled import SPLITS, make_split
+from training.data.splits import make_split
 from training.groupdnet.pack_config import StylesConfig, load_styles_config
 from training.networks import pretrained_generator
 
@@ -18,7 +18,10 @@ TINY: dict[str, Any] = {
         "train_samples": 96,
         "heldout_samples": 24,
         "labeller": "tests.support.brightness_labeller",
+        "validation": {"samples": 24, "first_seed": 2_000_000},
+        "judge": {"samples": 64, "first_seed": 3_000_000},
     },
+    "judge": {"width": 16, "steps": 60, "batch": 16},
     "proxies": {
         "clusters": 6,
         "components": 8,
@@ -82,7 +85,7 @@ def tiny_styles_config() -> StylesConfig:
 
 def make_labels(config: PackConfig) -> None:
     """Both splits, through the real command's code, by a labeller that needs no environment of its own."""
-    for split in SPLITS:
+    for split in config.data.splits:
         make_split(config, pretrained_generator(config), split, Path(sys.executable))
 
 

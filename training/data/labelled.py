@@ -1,7 +1,7 @@
-"""Labelled samples: seeds of the generator with the label maps an independent labeller gives their pictures.
+"""Labelled samples: seeds of the generator with the label maps an independent labeller gives their images.
 
-Only seeds and label maps are stored; pictures and features come back from the seeds. The labeller runs as a
-program in an environment of its own (`make labels-env`).
+Only seeds and label maps are stored; images and features come back from the seeds. The labeller runs as a
+program in an environment of its own (`make labels-env` makes that of the face labeller).
 """
 
 from __future__ import annotations
@@ -18,31 +18,37 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from training.config import PackConfig
-from training.data.samples import latents_of, pictures_of
+from training.data.parts import PackedLabels, held, read_parts
+from training.data.samples import latents_of
 from training.generators.base import Generator
+from training.palette import IGNORED
 
 DATA = Path("data")
 LABELLER_PYTHON = Path(".venv/labels/bin/python")
 LABELLER_PYTHON_VARIABLE = "MASKWEAVE_LABELLER_PYTHON"
-SPLITS = ("train", "heldout")
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledSamples:
-    """Samples whose face was found.
+    """Samples in which the labeller found something.
 
     Attributes:
         seeds: int64 `[N]`.
         latents: float32 `[N, latent_dim]`.
-        labels: uint8 `[N, H, W]`.
+        labels: uint8 `[N, H, W]`, to be indexed along the first; IGNORED where there is no class.
     """
 
     seeds: NDArray[np.int64]
     latents: Tensor
-    labels: Tensor
+    labels: Tensor | PackedLabels
 
     def __len__(self) -> int:
         return len(self.seeds)
+
+
+def first_samples(samples: LabelledSamples, count: int = 16) -> Tensor:
+    """Indices of the first samples, for a sheet: all where there are fewer."""
+    return torch.arange(min(count, len(samples)))
 
 
 class LabellerError(RuntimeError):
@@ -50,27 +56,31 @@ class LabellerError(RuntimeError):
 
 
 def run_labeller(
-    module: str, pictures: NDArray[np.uint8], python: Path | None = None
+    module: str | None, pictures: NDArray[np.uint8], python: Path | None = None, classes: int | None = None
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Label pictures with a labeller program.
+    """Label images with a labeller program.
 
     Args:
-        module: the program, as for `python -m`.
-        pictures: uint8 `[N, H, W, 3]`.
+        module: the program, as for `python -m`; None where the pack has none.
+        pictures: images, uint8 `[N, H, W, 3]`.
         python: interpreter of the labeller's environment; by default that of `make labels-env`, or of the
             environment variable MASKWEAVE_LABELLER_PYTHON.
+        classes: number of classes that it may give, beside IGNORED; None: any.
 
     Returns:
-        Label maps, uint8 `[N, H, W]`, and whether a face was found, bool `[N]`.
+        Label maps, uint8 `[N, H, W]`, and whether anything was found, bool `[N]`.
 
     Raises:
-        LabellerError: if the environment is missing or the program fails.
+        LabellerError: if there is no program, its environment is missing, it fails, or what it writes is not
+            as agreed.
     """
+    if module is None:
+        raise LabellerError("the pack's configuration names no labeller, data.labeller")
     python = python or Path(os.environ.get(LABELLER_PYTHON_VARIABLE, LABELLER_PYTHON))
     if not python.exists():
         raise LabellerError(
             f"no labeller at {python}: run `make labels-env`, or set {LABELLER_PYTHON_VARIABLE} to the "
-            "Python of an environment with mediapipe"
+            f"Python of an environment with what {module} needs"
         )
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "pictures.npy", Path(folder) / "labels.npz"
@@ -82,64 +92,72 @@ def run_labeller(
             raise LabellerError(
                 f"the labeller {module} ended with exit status {finished.returncode}; see its output above"
             )
-        with np.load(target) as labelled:
-            return labelled["labels"], labelled["detected"]
+        return _agreed(module, target, pictures.shape[:3], classes)
 
 
-def make_split(config: PackConfig, generator: Generator, split: str, python: Path | None = None) -> Path:
-    """Draw and label one split's samples; returns the file written.
-
-    Raises:
-        LabellerError: as `run_labeller`.
-    """
-    seeds = np.array(config.data.seeds(split))
-    pictures = pictures_of(generator, latents_of(seeds.tolist(), generator.latent_dim, config.latent.scale))
-    labels, detected = run_labeller(config.data.labeller, pictures, python)
-    return keep_split(split_path(config, split), seeds, labels, detected)
-
-
-def keep_split(
-    path: Path, seeds: NDArray[np.int64], labels: NDArray[np.uint8], detected: NDArray[np.bool_]
-) -> Path:
-    """Write a split's file, whole or not at all; returns it.
-
-    Args:
-        path: of `split_path`.
-        seeds: `[N]`.
-        labels: label maps, `[N, H, W]`.
-        detected: `[N]`; samples without a face are left out when the split is read.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial.npz")
-    np.savez_compressed(partial, seeds=seeds, labels=labels, detected=detected)
-    return partial.replace(path)
+def _agreed(
+    module: str, written: Path, shape: tuple[int, ...], classes: int | None
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """What a labeller has written, if it is as agreed (docs/stylegan2.md)."""
+    try:
+        with np.load(written) as labelled:
+            labels, detected = labelled["labels"], labelled["detected"]
+    except (OSError, KeyError, ValueError) as error:
+        raise LabellerError(
+            f"the labeller {module} has written no 'labels' and 'detected' that can be read ({error})"
+        ) from None
+    for name, found, dtype, wanted in (
+        ("labels", labels, np.uint8, shape),
+        ("detected", detected, np.bool_, shape[:1]),
+    ):
+        if found.dtype != dtype or found.shape != wanted:
+            raise LabellerError(
+                f"the labeller {module} has written {name!r} of {found.dtype} {list(found.shape)}; "
+                f"allowed: {np.dtype(dtype)} {list(wanted)}"
+            )
+    unknown = labels[labels != IGNORED]
+    if classes is not None and unknown.size and unknown.max() >= classes:
+        raise LabellerError(
+            f"the labeller {module} has written the class {unknown.max()}; allowed: 0 to {classes - 1}, "
+            f"and {IGNORED} for none"
+        )
+    return labels, detected
 
 
 def load_split(config: PackConfig, generator: Generator, split: str) -> LabelledSamples:
-    """Read a split; samples without a face are left out.
+    """Read a split; samples in which the labeller found nothing are left out.
 
     Raises:
         FileNotFoundError: if the data has not been made, with the command that makes it.
-        ValueError: if it was made for other seeds than the configuration's, or holds no face.
+        ValueError: if it was made for other seeds than the configuration's, is not complete, or if the
+            labeller found nothing at all.
     """
-    path = split_path(config, split)
-    if not path.exists():
-        raise FileNotFoundError(f"{path} is missing: run `maskweave data {config.pack.name}`")
+    folder, command = split_path(config, split), f"`maskweave data {config.pack.name}`"
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is missing: run {command}")
     wanted = config.data.seeds(split)
-    with np.load(path) as stored:
-        if not np.array_equal(stored["seeds"], wanted):
-            raise ValueError(
-                f"{path} was not made for seeds {wanted.start} to {wanted.stop - 1}: "
-                f"run `maskweave data {config.pack.name}` again"
-            )
-        kept = stored["detected"]
-        seeds, labels = stored["seeds"][kept], stored["labels"][kept]
-    if not len(seeds):
-        raise ValueError(f"{path}: the labeller found no face in {len(kept)} pictures")
-    latents = latents_of(seeds.tolist(), generator.latent_dim, config.latent.scale)
-    return LabelledSamples(seeds, latents, torch.from_numpy(labels))
+    seeds: list[int] = []
+    kept: list[int] = []
+    packed: list[bytes] = []
+    sides = set()
+    for part in read_parts(folder):
+        seeds += part.seeds.tolist()
+        kept += part.seeds[part.detected].tolist()
+        packed += [one for one, found in zip(part.packed, part.detected, strict=True) if found]
+        sides.add((part.side, part.made_by))
+    if seeds == list(wanted[: len(seeds)]) and len(seeds) < len(wanted):
+        raise ValueError(f"{folder} has {len(seeds)} of {len(wanted)} samples: run {command} again to go on")
+    if seeds != list(wanted) or len(sides) != 1:
+        raise ValueError(
+            f"{folder} was not made for seeds {wanted.start} to {wanted.stop - 1}: run {command} again"
+        )
+    if not kept:
+        raise ValueError(f"{folder}: the labeller found nothing in {len(seeds)} images")
+    side, _ = sides.pop()
+    latents = latents_of(kept, generator.latent_dim, config.latent.scale)
+    return LabelledSamples(np.array(kept, np.int64), latents, held(packed, side))
 
 
 def split_path(config: PackConfig, split: str) -> Path:
     """Where a split is stored."""
-    return DATA / config.pack.name / f"{split}.npz"
+    return DATA / config.pack.name / split

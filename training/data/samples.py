@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
@@ -28,12 +28,13 @@ def latents_of(seeds: Iterable[int], latent_dim: int, scale: float) -> Tensor:
 @torch.inference_mode()
 def pictures_of(generator: Generator, latents: Tensor) -> NDArray[np.uint8]:
     """Pictures of latents `[N, latent_dim]`: uint8 `[N, H, W, 3]`."""
-    return np.concatenate(
-        [
-            to_uint8(generator.pictures(chunk.to(generator.device)))
-            for chunk in latents.split(chunk_size(generator.image_size))
-        ]
-    )
+    side = generator.image_size
+    pictures = np.empty((len(latents), side, side, 3), np.uint8)
+    chunk = chunk_size(side)
+    for first in range(0, len(latents), chunk):
+        some = latents[first : first + chunk].to(generator.device)
+        pictures[first : first + chunk] = to_uint8(generator.pictures(some))
+    return pictures
 
 
 def chunk_size(image_size: int, at_64: int = CHUNK) -> int:
@@ -50,3 +51,10 @@ def to_uint8(pictures: Tensor) -> NDArray[np.uint8]:
 def from_uint8(pictures: NDArray[np.uint8]) -> Tensor:
     """Uint8 `[N, H, W, 3]` to pictures `[N, 3, H, W]` in [-1, 1]."""
     return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def in_chunks(pictures: NDArray[np.uint8], at_64: int) -> Iterator[Tensor]:
+    """Uint8 `[N, H, W, 3]` as images `[n, 3, H, W]` in [-1, 1], as many at once as `chunk_size` says."""
+    size = chunk_size(pictures.shape[1], at_64)
+    for first in range(0, len(pictures), size):
+        yield from_uint8(pictures[first : first + size])

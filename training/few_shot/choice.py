@@ -9,22 +9,27 @@ from sklearn.cluster import KMeans
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.pipeline import SynthesisPipeline
+from training.data.samples import chunk_size
+from training.generators.base import Generator
 from training.runs import mixed_precision
-from training.unet import one_hot
+from training.unet import UNet, one_hot
 
 CHUNK = 100
+"""Of 64 px images; fewer of larger ones."""
 COARSE = 8
 """Cells per side of the shares of clusters by which proxy masks are compared: details do not count."""
 
 
 @torch.inference_mode()
-def layouts(pipeline: SynthesisPipeline, latents: Tensor) -> NDArray[np.float32]:
-    """Where in the picture the clusters lie: float32 `[N, K * COARSE**2]`, of latents `[N, latent_dim]`."""
-    with mixed_precision(latents.device):
-        masks = [pipeline.head(chunk).mask for chunk in latents.split(CHUNK)]
-    shares = F.adaptive_avg_pool2d(one_hot(torch.cat(masks), pipeline.clusters), COARSE)
-    return shares.flatten(1).numpy()
+def layouts(generator: Generator, segmenter: UNet, clusters: int, latents: Tensor) -> NDArray[np.float32]:
+    """Where in the image the clusters lie: float32 `[N, K * COARSE**2]`, of latents `[N, latent_dim]`."""
+    device = generator.device
+    shares = []
+    with mixed_precision(device):
+        for chunk in latents.split(chunk_size(generator.image_size, CHUNK)):
+            mask = segmenter(generator.pictures(chunk.to(device))).argmax(1)
+            shares.append(F.adaptive_avg_pool2d(one_hot(mask, clusters), COARSE).flatten(1).float().cpu())
+    return torch.cat(shares).numpy()
 
 
 def medoids(points: NDArray[np.float32], count: int, seed: int) -> NDArray[np.int64]:

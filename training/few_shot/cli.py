@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
-from training.cli import EXPECTED, RUNS, pack_choice
+from training.cli import EXPECTED, RUNS, chosen_device, device_choice, pack_choice
 from training.config import PackConfig, few_shot_section, load_config, pack_folder
 from training.data.files import labels_of, open_label_map, refuse
-from training.data.labelled import keep_split, split_path
+from training.data.labelled import split_path
 from training.data.samples import latents_of, pictures_of
+from training.data.splits import write_split
 from training.evaluate import MIN_PAIRS
 from training.few_shot.choice import layouts, medoids
 from training.few_shot.experiment import ALL_LABELS, Experiment
 from training.few_shot.labelling import Labelling
 from training.few_shot.segmenter import FewShotTrainer
 from training.few_shot.table import as_markdown
-from training.networks import pretrained_generator
+from training.networks import pretrained_generator, proxy_segmenter
+from training.pack import load_weights
 from training.pipeline import load_pipeline
 from training.runs import RunOptions
+from training.unet import frozen
 
 FOLDER = "few_shot"
 TRAIN = "train"
@@ -42,58 +47,70 @@ def few_shot() -> None:
 @click.argument("pack", type=pack_choice)
 @click.option("--count", type=click.IntRange(min=1), default=8, show_default=True, help="How many.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the choice.")
+@click.option("--device", type=device_choice, default="auto", show_default=True)
 @click.option("--output", type=output_folder, required=True, help="Folder to write <seed>.png into.")
-def choose(pack: str, count: int, seed: int, output: Path) -> None:
+def choose(pack: str, count: int, seed: int, device: str, output: Path) -> None:
     """Choose samples worth labelling: those whose proxy masks stand for the rest.
 
-    Paint a label map for each, of the same name, in the palette's colours or as class ids, into a folder
-    of their own.
+    Needs `maskweave train proxies` and nothing else. Paint a label map for each, of the same name, in the
+    palette's colours or as class ids, into a folder of their own.
     """
     try:
         config = load_config(pack)
         candidates = config.data.seeds(TRAIN)[: few_shot_section(config).candidates]
-        pipeline = load_pipeline(config, pack_folder(pack))
-        latents = latents_of(candidates, pipeline.generator.latent_dim, config.latent.scale)
-        chosen = medoids(layouts(pipeline, latents), count, seed)
-        pictures = pictures_of(pipeline.generator, latents[chosen])
+        generator = pretrained_generator(config).to(chosen_device(device))
+        segmenter = frozen(load_weights(proxy_segmenter(config), pack_folder(pack), "proxy_segmenter"))
+        latents = latents_of(candidates, generator.latent_dim, config.latent.scale)
+        points = layouts(generator, segmenter.to(generator.device), config.proxies.clusters, latents)
+        chosen = medoids(points, count, seed)
+        images = pictures_of(generator, latents[chosen])
     except EXPECTED as error:
         raise click.ClickException(str(error)) from None
     output.mkdir(parents=True, exist_ok=True)
-    for index, picture in zip(chosen, pictures, strict=True):
+    for index, image in zip(chosen, images, strict=True):
         path = output / f"{candidates[int(index)]}.png"
-        Image.fromarray(picture).save(path)
+        Image.fromarray(image).save(path)
         click.echo(path)
 
 
 @few_shot.command()
 @click.argument("pack", type=pack_choice)
 @click.argument("folder", type=input_folder)
-@click.option("--replace", is_flag=True, help="Replace the training labels that there are.")
-def label(pack: str, folder: Path, replace: bool) -> None:
-    """Label the training samples of PACK, having learnt from the label maps in FOLDER, named <seed>.png.
+@click.option("--device", type=device_choice, default="auto", show_default=True)
+@click.option("--replace", is_flag=True, help="Replace the labels that there are.")
+def label(pack: str, folder: Path, device: str, replace: bool) -> None:
+    """Label the samples of PACK, having learnt from the label maps in FOLDER, named <seed>.png.
 
-    Writes data/PACK/train.npz, as `maskweave data` does; `maskweave train mapper` goes on from there.
+    Writes data/PACK/train, as `maskweave data` does, and the other splits where the pack has no labeller;
+    `maskweave train mapper` goes on from there. A run that was stopped is begun again with --replace.
     """
     try:
         config = load_config(pack)
-        path = split_path(config, TRAIN)
-        if path.exists() and not replace:
-            raise click.ClickException(f"{path} is there already; --replace replaces it")
-        generator = pretrained_generator(config)
+        splits = config.data.splits if config.data.labeller is None else (TRAIN,)
+        for split in splits:
+            if (path := split_path(config, split)).exists() and not replace:
+                raise click.ClickException(f"{path} is there already; --replace replaces it")
+        generator = pretrained_generator(config).to(chosen_device(device))
         labelling = Labelling(config, generator, pack_folder(pack))
         seeds, labels = label_maps(config, folder, generator.image_size)
-        options = RunOptions(RUNS / pack / FOLDER, resume=False)
+        options = RunOptions(RUNS / pack / FOLDER, device=str(generator.device), resume=False)
 
-        def latents(of: list[int]) -> torch.Tensor:
+        def latents(of: Sequence[int]) -> torch.Tensor:
             return latents_of(of, generator.latent_dim, config.latent.scale)
 
         segmenter = labelling.learn(latents(seeds), labels, options)
-        everything = list(config.data.seeds(TRAIN))
-        read = labelling.label(segmenter, latents(everything))
-        keep_split(path, np.array(everything), read, np.ones(len(everything), bool))
+
+        def read(some: range) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+            return labelling.label(segmenter, latents(some)), np.ones(len(some), bool)
+
+        made_by = f"few-shot segmenter after {len(seeds)} label maps"
+        for split in splits:
+            path = write_split(
+                config, split, generator.image_size, made_by, read, fresh=True, show_progress=True
+            )
+            click.echo(f"{path}: {len(config.data.seeds(split))} samples, labelled after {len(seeds)}")
     except EXPECTED as error:
         raise click.ClickException(str(error)) from None
-    click.echo(f"{path}: {len(everything)} samples, labelled after {len(seeds)}")
     click.echo(f"look at the last sheet in {options.folder / FewShotTrainer.name} before you go on")
 
 
@@ -140,7 +157,7 @@ def label_maps(config: PackConfig, folder: Path, side: int) -> tuple[list[int], 
     files = sorted(folder.glob("*.png"))
     if not files:
         raise FileNotFoundError(
-            f"{folder}: no file <seed>.png; `maskweave few-shot choose` makes pictures to label"
+            f"{folder}: no file <seed>.png; `maskweave few-shot choose` makes images to label"
         )
     maps = []
     for file in files:

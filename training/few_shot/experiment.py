@@ -139,7 +139,9 @@ class Experiment:
         """The samples of a draw that are labelled: those that stand best for a block of the stock."""
         size = self.section.candidates
         block = np.arange(draw * size, (draw + 1) * size)
-        chosen = block[medoids(layouts(self.pipeline, self.stock.latents[block]), shots, seed=draw)]
+        pipeline, latents = self.pipeline, self.stock.latents[block]
+        points = layouts(pipeline.generator, pipeline.segmenter, pipeline.clusters, latents)
+        chosen = block[medoids(points, shots, seed=draw)]
         return LabelledSamples(
             self.stock.seeds[chosen], self.stock.latents[chosen], self.stock.labels[chosen]
         )
@@ -147,7 +149,7 @@ class Experiment:
     def _few(self, shots: int, draw: int) -> Result:
         handful = self.handful(shots, draw)
         options = self._options(shots, draw)
-        segmenter = self.labelling.learn(handful.latents, handful.labels, options)
+        segmenter = self.labelling.learn(handful.latents, handful.labels[:], options)
         pictures = {"synthesis": self._made_by(self._taught_by(segmenter, options))}
         pictures["search"] = self._searched(segmenter)
         scores = self._scores(pictures, options.folder)

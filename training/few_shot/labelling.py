@@ -64,10 +64,12 @@ class Labelling:
     @torch.no_grad()
     def label(self, segmenter: FewShotSegmenter, latents: Tensor) -> NDArray[np.uint8]:
         """Label maps, uint8 `[N, H, W]`, of samples of latents `[N, latent_dim]`."""
-        parts = latents.to(self.device).split(self.chunk)
         with mixed_precision(self.device):
-            read = [segmenter(self.viewer(part)).argmax(1).byte() for part in parts]
-        return torch.cat(read).cpu().numpy()
+            read = [
+                segmenter(self.viewer(part.to(self.device))).argmax(1).byte().cpu()
+                for part in latents.split(self.chunk)
+            ]
+        return torch.cat(read).numpy()
 
 
 def _empty_clusters(config: PackConfig, generator: Generator) -> ProxyClusters:

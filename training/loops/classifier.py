@@ -57,9 +57,13 @@ class ClassifierTrainer(ABC):
         self.network.train()
         with mixed_precision(self.device, shard.precision):
             logits, classes = self.answer(shard.generator)
-        loss = F.cross_entropy(logits.float(), classes.long(), ignore_index=IGNORED)
+        # A batch may have no cell that counts: then there is nothing to learn from it.
+        counted = (classes != IGNORED).sum().clamp(min=1)
+        loss = (
+            F.cross_entropy(logits.float(), classes.long(), ignore_index=IGNORED, reduction="sum") / counted
+        )
         yield Update(loss, (self.learner,))
-        accuracy = (logits.argmax(1) == classes)[classes != IGNORED].float().mean()
+        accuracy = (logits.argmax(1) == classes).sum() / counted
         return {"loss": loss.item(), "accuracy": accuracy.item()}
 
     @abstractmethod

@@ -8,6 +8,11 @@ rearranger has only seen proxy masks of samples; here it learns to make the best
 The style strength s weighs colours against labels, 0.5 + s against 1.5 - s, so that it stays a dial. Two
 terms hold what was learned before: the mapper's own loss on samples' masks, and the rearranger's
 self-reconstruction.
+
+Two things can be left out. Without a label segmenter no label map is a judge: the proxy segmenter asks
+whether the image shows the mapper's own mask, and colours are compared cluster by cluster. And where the
+rearranger stays as it is, the mapper alone learns to make masks that it can serve: then one rearranger
+serves many mappers, as the paper has it.
 """
 
 from __future__ import annotations
@@ -20,7 +25,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from training.config import PackConfig
-from training.data.labelled import LabelledSamples
+from training.data.labelled import LabelledSamples, first_samples
 from training.discriminator import SegmenterDiscriminator
 from training.generators.base import Generator
 from training.loops.rearranger import (
@@ -33,6 +38,7 @@ from training.loops.rearranger import (
 )
 from training.losses import adversarial_loss, style_loss
 from training.mapper import LabelMapMapper, proxy_histogram, straight_through_argmax
+from training.palette import IGNORED
 from training.rearranger import Rearranger
 from training.runs import (
     Stateful,
@@ -47,6 +53,8 @@ from training.unet import UNet, one_hot
 from training.updates import Learner, Shard, Step, Update
 
 EMA_DECAY = 0.995
+SHOWN = 14
+"""Samples on a sheet."""
 ALIGNMENT_AT_ZERO = 1.5
 STYLE_AT_ZERO = 0.5
 
@@ -57,17 +65,30 @@ class Judges:
 
     segmenter: UNet
     """Pictures to proxy masks."""
-    label_segmenter: UNet
-    """Pictures to label maps."""
+    label_segmenter: UNet | None = None
+    """Images to label maps; None where labels are to be no judge."""
+
+
+def cycle_name(label_judge: bool, tune_rearranger: bool) -> str:
+    """Name of the run: each kind of cycle has a folder of its own."""
+    return ("cycle" if label_judge else "proxy_cycle") + ("" if tune_rearranger else "_of_the_mapper")
 
 
 class CycleTrainer:
     """See the module's text.
 
-    Metrics: each loss by name, and `accuracy` of the label maps that the judge reads off the pictures.
-    """
+    Metrics: each loss by name, `accuracy` of the label maps that the judge reads off the images, and
+    `agreement` of the proxy masks that are read off them with the mapper's.
 
-    name = "cycle"
+    Args:
+        config: of the pack.
+        generator: frozen.
+        judges: frozen.
+        networks: mapper, rearranger, discriminator, to be trained on from what they are.
+        samples: labelled.
+        device: where.
+        tune_rearranger: whether it learns, too.
+    """
 
     def __init__(
         self,
@@ -77,41 +98,43 @@ class CycleTrainer:
         networks: tuple[LabelMapMapper, Rearranger, SegmenterDiscriminator],
         samples: LabelledSamples,
         device: torch.device,
+        *,
+        tune_rearranger: bool = True,
     ) -> None:
         section = config.mapper.cycle
+        self.name = cycle_name(judges.label_segmenter is not None, tune_rearranger)
         self.config, self.section, self.samples, self.device = config, section, samples, device
         self.generator, self.judges = generator, judges
         self.steps, self.batch = section.steps, section.batch
         self.clusters, self.classes = config.proxies.clusters, len(config.palette)
         mapper, arranger, discriminator = networks
         for network in networks:
-            place(network, device).requires_grad_(True)
+            place(network, device).requires_grad_(network is not arranger or tune_rearranger)
         self.mapper, self.rearranger, self.discriminator = networks
         self.mapper_average = moving_average(mapper, EMA_DECAY)
-        self.rearranger_average = moving_average(arranger, EMA_DECAY)
         self.optimizers = {
             "mapper": torch.optim.Adam(mapper.parameters(), lr=section.learning_rate, betas=BETAS),
-            "rearranger": torch.optim.Adam(
-                arranger.parameters(), lr=section.rearranger_learning_rate, betas=BETAS
-            ),
             "discriminator": torch.optim.Adam(
                 discriminator.parameters(), lr=section.discriminator_learning_rate, betas=DISCRIMINATOR_BETAS
             ),
         }
-        self.learners = (
-            Learner(mapper, self.optimizers["mapper"], GRADIENT_CLIP, self.mapper_average),
-            Learner(arranger, self.optimizers["rearranger"], GRADIENT_CLIP, self.rearranger_average),
-        )
-        self.discriminator_learner = Learner(discriminator, self.optimizers["discriminator"])
-        self.rates = {name: optimizer.param_groups[0]["lr"] for name, optimizer in self.optimizers.items()}
+        self.learners = [Learner(mapper, self.optimizers["mapper"], GRADIENT_CLIP, self.mapper_average)]
         self.parts: dict[str, Stateful] = {
             "mapper": mapper,
-            "rearranger": arranger,
             "discriminator": discriminator,
             "mapper_average": self.mapper_average,
-            "rearranger_average": self.rearranger_average,
-            **{f"{name}_optimizer": optimizer for name, optimizer in self.optimizers.items()},
         }
+        self.served_rearranger: torch.nn.Module = arranger
+        if tune_rearranger:
+            average = self.served_rearranger = moving_average(arranger, EMA_DECAY)
+            self.optimizers["rearranger"] = torch.optim.Adam(
+                arranger.parameters(), lr=section.rearranger_learning_rate, betas=BETAS
+            )
+            self.learners.append(Learner(arranger, self.optimizers["rearranger"], GRADIENT_CLIP, average))
+            self.parts |= {"rearranger": arranger, "rearranger_average": average}
+        self.parts |= {f"{name}_optimizer": optimizer for name, optimizer in self.optimizers.items()}
+        self.discriminator_learner = Learner(discriminator, self.optimizers["discriminator"])
+        self.rates = {name: optimizer.param_groups[0]["lr"] for name, optimizer in self.optimizers.items()}
 
     def step(self, step: int, shard: Shard) -> Step:
         """One batch of pairs: the label map of each sample in the style of its neighbour."""
@@ -135,15 +158,25 @@ class CycleTrainer:
             judgement = judgement_loss(self.discriminator, source, result.detach())
         yield Update(judgement, (self.discriminator_learner,))
         with mixed_precision(self.device, shard.precision):
-            seen, read = self.judges.label_segmenter(result).float(), self.judges.segmenter(result).float()
+            read = self.judges.segmenter(result).float()
             cells, whole = self.discriminator(result)
+            seen = self.judges.label_segmenter(result).float() if self.judges.label_segmenter else None
 
         mask = target.detach().argmax(1)
-        alignment = F.cross_entropy(seen, wanted.long(), reduction="none").mean((1, 2))
-        style = style_loss(source.pictures, self._classes(labels), result, self._classes(wanted))
-        losses = {
-            "proxy": F.cross_entropy(supervised, source.masks),
-            "label": ((ALIGNMENT_AT_ZERO - strength[:, 0]) * alignment).mean(),
+        metrics = {"agreement": (read.argmax(1) == mask).float().mean().item()}
+        losses = {"proxy": F.cross_entropy(supervised, source.masks)}
+        if seen is None:
+            regions = self._clusters(source.masks), self._clusters(mask)
+        else:
+            counts = (wanted != IGNORED).float()
+            entropy = F.cross_entropy(seen, wanted.long(), reduction="none", ignore_index=IGNORED)
+            alignment = entropy.sum((1, 2)) / counts.sum((1, 2)).clamp(min=1)
+            losses["label"] = ((ALIGNMENT_AT_ZERO - strength[:, 0]) * alignment).mean()
+            right = ((seen.argmax(1) == wanted).float() * counts).sum() / counts.sum().clamp(min=1)
+            metrics["accuracy"] = right.item()
+            regions = self._classes(labels), self._classes(wanted)
+        style = style_loss(source.pictures, regions[0], result, regions[1])
+        losses |= {
             "style": ((STYLE_AT_ZERO + strength[:, 0]) * style).mean(),
             "adversarial": adversarial_loss((cells.float(), whole.float()), mask),
             "mask": F.cross_entropy(read, mask),
@@ -151,10 +184,9 @@ class CycleTrainer:
         }
         weights = self.section.weights.model_dump()
         total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
-        yield Update(total, self.learners)
-        accuracy = (seen.argmax(1) == wanted).float().mean()
+        yield Update(total, tuple(self.learners))
         return {
-            "accuracy": accuracy.item(),
+            **metrics,
             "total": total.item(),
             **{name: loss.item() for name, loss in losses.items()},
             "discriminator": judgement.item(),
@@ -163,15 +195,16 @@ class CycleTrainer:
     @torch.no_grad()
     def sheet(self) -> Image.Image:
         """Label maps; the styles; and each label map in its style at strengths 0, 0.5 and 1."""
-        count = 14
-        source = self._draw(torch.arange(count))
-        wanted = self.samples.labels[:count].roll(1, 0).to(self.device)
+        chosen = first_samples(self.samples, SHOWN)
+        count = len(chosen)
+        source = self._draw(chosen)
+        wanted = self.samples.labels[chosen].roll(1, 0).to(self.device)
         histogram = proxy_histogram(source.masks, self.clusters)
         rows = []
         for value in (0.0, 0.5, 1.0):
             strength = torch.full((count, 1), value, device=self.device)
             target = self.mapper_average(wanted, histogram, strength).argmax(1)
-            rows.append(self._pictures(self.rearranger_average, source, self._clusters(target)))
+            rows.append(self._pictures(self.served_rearranger, source, self._clusters(target)))
         return contact_sheet([paint_labels(wanted, self.config.palette), source.pictures, *rows])
 
     def _draw(self, chosen: Tensor) -> Samples:

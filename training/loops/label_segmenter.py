@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from training.config import PackConfig
-from training.data.labelled import LabelledSamples
+from training.data.labelled import LabelledSamples, first_samples
 from training.generators.base import Generator
 from training.loops.classifier import ClassifierTrainer
 from training.networks import label_segmenter
@@ -51,7 +51,7 @@ class LabelSegmenterTrainer(ClassifierTrainer):
     @torch.no_grad()
     def sheet(self) -> Image.Image:
         """Pictures, the labeller's maps, the network's."""
-        pictures, labels = self._pictures(torch.arange(16))
+        pictures, labels = self._pictures(first_samples(self.samples))
         read = self.average(pictures).argmax(1)
         return contact_sheet([pictures, paint_labels(labels, self.palette), paint_labels(read, self.palette)])
 

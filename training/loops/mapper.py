@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from training.config import PackConfig
-from training.data.labelled import LabelledSamples
+from training.data.labelled import LabelledSamples, first_samples
 from training.generators.base import Generator
 from training.loops.classifier import ClassifierTrainer
 from training.loops.rearranger import draw_samples
@@ -56,9 +56,9 @@ class MapperTrainer(ClassifierTrainer):
     @torch.no_grad()
     def sheet(self) -> Image.Image:
         """Label maps, their samples' proxy masks, the mapper's, and the mapper's without a histogram."""
-        labels, masks = self._pairs(torch.arange(16), mirrored=0)
+        labels, masks = self._pairs(first_samples(self.samples), mirrored=0)
         histogram = proxy_histogram(masks, self.clusters)
-        strength = torch.ones(16, 1, device=self.device)
+        strength = torch.ones(len(labels), 1, device=self.device)
         rows = [self.average(labels, histogram, strength * s).argmax(1) for s in (1.0, 0.0)]
         painted = [paint_clusters(row) for row in (masks, *rows)]
         return contact_sheet([paint_labels(labels, self.palette), *painted])

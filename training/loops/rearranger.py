@@ -88,6 +88,15 @@ def judgement_loss(discriminator: SegmenterDiscriminator, source: Samples, resul
     )
 
 
+def mask_givers(batch: int, own: int) -> Tensor:
+    """Whose mask each sample takes, int `[batch]`: the first `own` their own, others a neighbour's."""
+    giver = torch.arange(batch)
+    giver[own:] = giver[own:].roll(1)
+    if batch - own == 1:  # without a neighbour
+        giver[own] = 0
+    return giver
+
+
 class RearrangerTrainer:
     """See the module's text.
 
@@ -134,9 +143,7 @@ class RearrangerTrainer:
             source = draw_samples(
                 self.generator, self.segmenter, latents.to(self.device) * self.config.latent.scale
             )
-            # Self samples first; the others take the mask of their neighbour.
-            giver = torch.arange(self.batch)
-            giver[self.self_samples :] = giver[self.self_samples :].roll(1)
+            giver = mask_givers(self.batch, self.self_samples)
             target = source.masks[giver]
             rearranged, result = self._rearrange(self.network, source, target)
             judgement = judgement_loss(self.discriminator, source, result.detach())

@@ -7,7 +7,7 @@ from PIL import Image
 from torch import Tensor
 
 from training.config import PackConfig, reader_section
-from training.data.labelled import LabelledSamples
+from training.data.labelled import LabelledSamples, first_samples
 from training.generators.base import Generator
 from training.loops.classifier import ClassifierTrainer
 from training.networks import sketch_reader
@@ -40,7 +40,7 @@ class SketchTrainer(ClassifierTrainer):
     @torch.no_grad()
     def sheet(self) -> Image.Image:
         """Samples, sketches, what the network reads, and the label maps."""
-        pictures, labels = self._samples(torch.arange(16))
+        pictures, labels = self._samples(first_samples(self.samples))
         sketches = any_sketches(pictures, labels, torch.Generator().manual_seed(0))
         read = paint_labels(self.average(sketches).argmax(1), self.palette)
         return contact_sheet([pictures, paint_sketches(sketches), read, paint_labels(labels, self.palette)])

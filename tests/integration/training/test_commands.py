@@ -13,6 +13,7 @@ from PIL import Image
 import maskweave_cli
 import training.cli
 from tests.support.tiny_pack import checkpoint_step
+from training import stages
 from training.config import PackConfig
 from training.data.labelled import LABELLER_PYTHON_VARIABLE
 
@@ -51,12 +52,12 @@ def complete(trained: Path, config: PackConfig, tmp_path: Path, monkeypatch: pyt
     return own
 
 
-def test_data_makes_both_splits_and_counts_the_faces(empty: Path, config: PackConfig) -> None:
+def test_data_makes_both_splits_and_counts_what_was_found(empty: Path, config: PackConfig) -> None:
     result = maskweave("data", PACK)
     assert result.exit_code == 0, result.output
     for split in ("train", "heldout"):
-        assert (empty / "data" / PACK / f"{split}.npz").exists()
-    lines = [line for line in result.output.splitlines() if line.endswith("samples with a face")]
+        assert (empty / "data" / PACK / split / "00000.npz").exists()
+    lines = result.stdout.splitlines()
     counts = [int(line.split()[1]) for line in lines]
     assert 0 < counts[0] <= config.data.train_samples
     assert 0 < counts[1] <= config.data.heldout_samples
@@ -82,6 +83,45 @@ def test_train_writes_weights_and_goes_on_where_it_was(empty: Path) -> None:
     assert (empty / "pack" / "proxy_segmenter.safetensors").read_bytes() != weights
 
 
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (("sketch", "--no-cycle"), "'--no-cycle': is for the stage mapper, not sketch"),
+        (("rearranger", "--keep-rearranger"), "'--keep-rearranger': is for the stage mapper, not rearranger"),
+        (("mapper", "--no-cycle", "--cycle", "labels"), "'--no-cycle': contradicts --cycle labels"),
+    ],
+)
+@pytest.mark.usefixtures("empty")
+def test_options_of_the_cycle_are_the_mappers(options: tuple[str, ...], complaint: str) -> None:
+    result = maskweave("train", *options, "--pack", PACK)
+    assert result.exit_code == 2
+    assert complaint in result.output
+
+
+@pytest.mark.parametrize(
+    ("options", "asked"),
+    [
+        ((), ("labels", False)),
+        (("--no-cycle",), ("none", False)),
+        (("--cycle", "proxies"), ("proxies", False)),
+        (("--keep-rearranger",), ("labels", True)),
+    ],
+)
+@pytest.mark.usefixtures("empty")
+def test_options_of_the_cycle_reach_the_mapper(
+    options: tuple[str, ...], asked: tuple[str, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    def train(*_: object, cycle: str, keep_rearranger: bool) -> None:
+        calls.append((cycle, keep_rearranger))
+
+    monkeypatch.setitem(stages.STAGES, "mapper", train)
+    result = maskweave("train", "mapper", "--pack", PACK, *options)
+    assert result.exit_code == 0, result.output
+    assert calls == [asked]
+
+
 @pytest.mark.usefixtures("empty")
 def test_stage_before_its_turn_says_what_is_missing() -> None:
     result = maskweave("train", "rearranger", "--pack", PACK)
@@ -94,7 +134,7 @@ def test_mapper_without_labels_says_how_to_make_them(complete: Path, tmp_path: P
         elsewhere.chdir(tmp_path)
         result = maskweave("train", "mapper", "--pack", PACK)
     assert result.exit_code == 1
-    assert f"train.npz is missing: run `maskweave data {PACK}`" in result.output
+    assert f"train is missing: run `maskweave data {PACK}`" in result.output
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
@@ -113,8 +153,16 @@ def test_evaluate_writes_table_figures_and_sheets(complete: Path, config: PackCo
     assert result.exit_code == 0, result.output
     rows = ["chance", "upper bound", "style strength 0", "style strength 1"]
     assert "12 held-out pairs." in result.output
-    assert all(result.output.count(f"| {row} |") == 2 for row in rows[:2])  # the scores, then IoU by class
-    assert all(result.output.count(f"| {row} |") == 3 for row in rows[2:])  # and the distances of results
+    # The scores, IoU by class, the scores by the judge; and the distances of results by two networks.
+    assert all(result.output.count(f"| {row} |") == 3 for row in rows[:2])
+    assert all(result.output.count(f"| {row} |") == 5 for row in rows[2:])
+    assert "the judge: built otherwise" in result.output
+    for told in (
+        "drawing 13 samples",
+        "making 12 images: style strength 1",
+        "reading 12 images, 4 of 4: style",
+    ):
+        assert told in result.stderr  # minutes, at its real size
     folder = complete / "runs" / PACK / "evaluation"
     figures = json.loads((folder / "metrics.json").read_text())
     others = [name.split(",")[0] for name in figures["rows"] if name not in rows]
@@ -150,7 +198,7 @@ def test_inception_that_cannot_be_had_is_left_out_in_one_line(monkeypatch: pytes
 @pytest.mark.parametrize(
     ("pairs", "status", "complaint"),
     [
-        ("500", 1, "pairs: 500 asked for, the held-out split allows at most"),
+        ("500", 1, "pairs: 500 asked for, the heldout split allows 4 to "),
         ("3", 2, "3 is not in the range x>=4"),
     ],
 )

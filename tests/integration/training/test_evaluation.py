@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from training.config import PackConfig
-from training.data.labelled import LabellerError, run_labeller
+from training.data.labelled import LabellerError, load_split, run_labeller
 from training.drawn_by_hand import hand_scribbles, hand_sketches
-from training.evaluate import Evaluator, as_markdown
-from training.pipeline import load_pipeline
+from training.evaluate import Evaluator
+from training.evaluation_table import as_markdown
+from training.pipeline import load_judge, load_pipeline
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 PAIRS = 12
@@ -19,7 +20,8 @@ PAIRS = 12
 @pytest.fixture
 def evaluator(trained: Path, config: PackConfig, monkeypatch: pytest.MonkeyPatch) -> Evaluator:
     monkeypatch.chdir(trained)
-    return Evaluator(config, load_pipeline(config, trained / "pack"), PAIRS, Path(sys.executable))
+    pipeline, judge = load_pipeline(config, trained / "pack"), load_judge(config, trained / "pack")
+    return Evaluator(config, pipeline, PAIRS, Path(sys.executable), judge=judge)
 
 
 def test_bounds_enclose_what_is_measured(evaluator: Evaluator, config: PackConfig) -> None:
@@ -49,6 +51,46 @@ def test_every_other_condition_has_a_row_and_a_place_on_the_sheet(evaluator: Eva
     assert sheets["by_hand"].height == drawings * cell
 
 
+def test_judge_reads_every_result_too_and_gives_features(evaluator: Evaluator, config: PackConfig) -> None:
+    result = evaluator.evaluate([0.5])
+    judged = [row.judged for row in result.rows.values()]
+    assert all(one is not None and len(one.iou) == len(config.palette) for one in judged)
+    assert result.rows["upper bound"].judged != result.rows["upper bound"].agreement  # another reader
+    table = as_markdown(result, config)
+    assert table.count("Read by") == 2
+    assert "asked by no loss" in table
+    assert "by features of the judge" in table
+
+
+def test_pack_without_labeller_is_read_by_its_judge(
+    trained: Path, config: PackConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(trained)
+    own = config.model_copy(update={"data": config.data.model_copy(update={"labeller": None})})
+    pipeline = load_pipeline(own, trained / "pack")
+    with pytest.raises(ValueError, match="has no labeller and no judge: run `maskweave train judge` first"):
+        Evaluator(own, pipeline, PAIRS)
+    evaluator = Evaluator(own, pipeline, PAIRS, Path("/nowhere"), judge=load_judge(own, trained / "pack"))
+    row = evaluator.evaluate([0.5]).rows["upper bound"]
+    assert row.judged is None
+    assert row.detected == 1
+    assert row.agreement.accuracy > 0.3
+
+
+def test_as_many_pairs_as_there_are_without_a_number(
+    trained: Path, config: PackConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(trained)
+    pipeline = load_pipeline(config, trained / "pack")
+    for split in ("heldout", "validation"):
+        count = len(load_split(config, pipeline.generator, split))
+        assert Evaluator(config, pipeline, None, split=split).pairs == count - 1
+    assert not np.array_equal(
+        Evaluator(config, pipeline, None).wanted[:5],
+        Evaluator(config, pipeline, None, split="validation").wanted[:5],
+    )
+
+
 def test_strength_changes_the_pictures(evaluator: Evaluator) -> None:
     assert not np.array_equal(evaluator.synthesize(0.0), evaluator.synthesize(1.0))
 
@@ -61,7 +103,7 @@ def test_more_pairs_than_held_out_samples_are_refused(
     trained: Path, config: PackConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(trained)
-    with pytest.raises(ValueError, match=r"pairs: 1000 asked for, the held-out split allows at most \d+"):
+    with pytest.raises(ValueError, match=r"pairs: 1000 asked for, the heldout split allows 4 to \d+"):
         Evaluator(config, load_pipeline(config, trained / "pack"), 1000)
 
 

@@ -13,6 +13,7 @@ from PIL import Image
 import training.few_shot.cli
 from training.config import PackConfig, few_shot_section
 from training.data.labelled import LABELLER_PYTHON_VARIABLE, load_split
+from training.data.samples import latents_of, pictures_of
 from training.few_shot.cli import few_shot
 from training.networks import pretrained_generator
 
@@ -62,26 +63,49 @@ def test_samples_chosen_and_painted_label_all_the_others(place: Path, config: Pa
             assert picture.size == (64, 64)
             Image.fromarray(brightness(np.asarray(picture))).save(place / "painted" / path.name)
 
-    labels = place / "data" / PACK / "train.npz"
+    labels = place / "data" / PACK / "train" / "00000.npz"
     before = labels.read_bytes()
     assert (
-        error(run("label", PACK, "painted"))
-        == f"data/{PACK}/train.npz is there already; --replace replaces it"
+        error(run("label", PACK, "painted")) == f"data/{PACK}/train is there already; --replace replaces it"
     )
     assert labels.read_bytes() == before
-    with np.load(labels) as stored:
-        right = stored["labels"]
+    generator = pretrained_generator(config)
+    seeds = config.data.seeds("train")
+    right = brightness(pictures_of(generator, latents_of(seeds, 100, config.latent.scale)))
 
     result = run("label", PACK, "painted", "--replace")
     assert result.exit_code == 0, result.output
     assert f"{len(right)} samples, labelled after 6" in result.output
-    samples = load_split(config, pretrained_generator(config), "train")
+    samples = load_split(config, generator, "train")
     assert len(samples) == len(right)
     commonest = (right == np.bincount(right.ravel()).argmax()).mean()
-    assert (samples.labels.numpy() == right).mean() > commonest + 0.1
+    assert (samples.labels[:].numpy() == right).mean() > commonest + 0.1
     (sheet,) = (place / "runs" / PACK / "few_shot" / "few_shot_segmenter").glob("sheet-*.png")
     with Image.open(sheet) as image:
         assert image.size == (6 * 96, 3 * 96)
+
+
+def test_handful_can_be_chosen_and_labels_all_before_any_label_was_seen(
+    place: Path, trained: Path, config: PackConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a user begins who has no labeller: clusters and proxy segmenter, and no label anywhere."""
+    for name in ("clusters", "proxy_segmenter"):
+        (place / "pack").mkdir(exist_ok=True)
+        shutil.copy(trained / "pack" / f"{name}.safetensors", place / "pack")
+    shutil.rmtree(place / "data")
+    own = config.model_copy(update={"data": config.data.model_copy(update={"labeller": None})})
+    monkeypatch.setattr(training.few_shot.cli, "load_config", lambda name: own)
+    monkeypatch.setattr(training.few_shot.cli, "pack_folder", lambda name: place / "pack")
+    result = run("choose", PACK, "--count", "3", "--output", place / "painted")
+    assert result.exit_code == 0, result.output
+    for path in (place / "painted").iterdir():
+        with Image.open(path) as picture:
+            Image.fromarray(brightness(np.asarray(picture))).save(path)
+    result = run("label", PACK, "painted")
+    assert result.exit_code == 0, result.output
+    for split in ("train", "heldout"):
+        samples = load_split(own, pretrained_generator(own), split)
+        assert len(samples) == len(own.data.seeds(split))
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,21 @@
 """Every stage trains, on the real generator with everything else made small."""
 
 import json
+import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from tests.support.tiny_pack import checkpoint_step
 from training import stages
-from training.config import PackConfig, inversion_section, reader_section
-from training.networks import pretrained_generator
+from training.config import PackConfig, inversion_section, judge_section, reader_section
+from training.data.splits import write_split
+from training.networks import pretrained_generator, rearranger
 from training.pack import load_weights
 from training.pipeline import load_pipeline
 from training.runs import RunOptions
@@ -39,6 +43,7 @@ def metrics(trained: Path, run: str) -> list[dict[str, float]]:
         ("scribble_completer", "loss"),
         ("inverter", "total"),
         ("inverter", "image"),
+        ("judge", "loss"),
     ],
 )
 def test_losses_fall(trained: Path, run: str, loss: str) -> None:
@@ -58,6 +63,7 @@ def test_losses_fall(trained: Path, run: str, loss: str) -> None:
         "sketch_reader",
         "scribble_completer",
         "inverter",
+        "judge",
     ],
 )
 def test_every_run_leaves_its_last_sheet_and_checkpoint(trained: Path, config: PackConfig, run: str) -> None:
@@ -70,6 +76,7 @@ def test_every_run_leaves_its_last_sheet_and_checkpoint(trained: Path, config: P
         "sketch_reader": reader_section(config, "sketch").steps,
         "scribble_completer": reader_section(config, "scribble").steps,
         "inverter": inversion_section(config).steps,
+        "judge": judge_section(config).steps,
     }[run]
     assert checkpoint_step(trained / "runs", run) == steps
     assert metrics(trained, run)[-1]["step"] == steps
@@ -96,6 +103,71 @@ def test_pack_without_readers_of_drawings_says_so(
             stages.STAGES[stage](without, trained / "pack", options)
 
 
+@pytest.mark.parametrize(
+    ("cycle", "keep", "runs"),
+    [
+        ("none", False, {"mapper"}),
+        ("proxies", False, {"mapper", "proxy_cycle_of_the_mapper"}),
+        ("labels", True, {"mapper", "label_segmenter", "cycle_of_the_mapper"}),
+    ],
+)
+def test_mapper_alone_is_trained_for_another_kind_of_condition(
+    trained: Path,
+    config: PackConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    cycle: stages.Cycle,
+    keep: bool,
+    runs: set[str],
+) -> None:
+    """One rearranger serves many mappers: its files stay as they were, and the pipeline runs on it."""
+    monkeypatch.chdir(trained)
+    pack = tmp_path / "pack"
+    shutil.copytree(trained / "pack", pack)
+    names = ("rearranger", "rearranger_tuned", *(() if cycle == "labels" else ("label_segmenter",)))
+    before = {name: (pack / f"{name}.safetensors").read_bytes() for name in names}
+    mapper = (pack / "mapper_label_map.safetensors").read_bytes()
+    stages.train_mapper(config, pack, RunOptions(tmp_path, show_progress=False), cycle, keep_rearranger=keep)
+    assert {path.name for path in tmp_path.iterdir()} == {"pack", *runs}
+    assert {name: (pack / f"{name}.safetensors").read_bytes() for name in names} == before
+    assert (pack / "mapper_label_map.safetensors").read_bytes() != mapper
+    if cycle == "proxies":
+        (line,) = (tmp_path / "proxy_cycle_of_the_mapper" / "metrics.jsonl").read_text().splitlines()
+        assert "agreement" in json.loads(line)
+        assert "label" not in json.loads(line)  # no label map is a judge
+
+
+def test_pack_without_a_cycle_serves_the_rearranger_that_saw_no_label(
+    trained: Path, config: PackConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(trained)
+    shutil.copytree(trained / "pack", tmp_path / "pack")
+    (tmp_path / "pack" / "rearranger_tuned.safetensors").unlink()
+    pipeline = load_pipeline(config, tmp_path / "pack")
+    untuned = load_weights(rearranger(config, pipeline.generator), trained / "pack", "rearranger")
+    served = pipeline.rearranger.state_dict()
+    for name, tensor in untuned.state_dict().items():
+        assert torch.equal(served[name], tensor), name
+
+
+def test_a_handful_of_labelled_samples_is_enough_to_train(
+    trained: Path, config: PackConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sheets show sixteen samples, where there are as many; one class may be nowhere, some pixels of none."""
+    few = config.model_copy(update={"data": config.data.model_copy(update={"train_samples": 3})})
+    monkeypatch.chdir(tmp_path)
+    labels = np.full((3, 64, 64), 1, np.uint8)
+    labels[:, :32] = 255
+    write_split(few, "train", 64, "test", lambda seeds: (labels[: len(seeds)], np.ones(len(seeds), bool)))
+    shutil.copytree(trained / "pack", tmp_path / "pack")
+    options = RunOptions(tmp_path / "runs", sheet_every=20, log_every=10, show_progress=False)
+    for stage in ("mapper", "sketch", "scribble"):
+        stages.STAGES[stage](few, tmp_path / "pack", options)
+    for run in ("label_segmenter", "mapper", "cycle", "sketch_reader", "scribble_completer"):
+        lines = (tmp_path / "runs" / run / "metrics.jsonl").read_text().splitlines()
+        assert all(math.isfinite(value) for line in lines for value in json.loads(line).values())
+
+
 def test_missing_weights_name_the_file(config: PackConfig, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"proxy_segmenter\.safetensors is missing: train it"):
         load_pipeline(config, tmp_path)
@@ -104,8 +176,6 @@ def test_missing_weights_name_the_file(config: PackConfig, tmp_path: Path) -> No
 def test_weights_of_another_shape_are_refused(trained: Path, config: PackConfig) -> None:
     wider = config.model_copy(update={"rearranger": config.rearranger.model_copy(update={"width": 24})})
     generator = pretrained_generator(wider)
-    from training.networks import rearranger  # noqa: PLC0415
-
     with pytest.raises(ValueError, match="does not fit the pack's configuration"):
         load_weights(rearranger(wider, generator), trained / "pack", "rearranger")
 

@@ -1,16 +1,27 @@
 """Sketches and scribbles: what is drawn for training, for measuring, and by hand."""
 
+import hashlib
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from training.config import load_config
-from training.drawn_by_hand import hand_scribbles, hand_sketches
+from training.drawn_by_hand import fits, hand_scribbles, hand_sketches
 from training.readers import NOT_DRAWN, ScribbleCompleter, SketchReader
 from training.scribbles import ANY_HAND, CAREFUL, SLOPPY, Hand, scribbles
-from training.sketches import any_sketches, as_sketches, difference_of_gaussians, edges, outlines
+from training.sketches import (
+    any_sketches,
+    as_sketches,
+    difference_of_gaussians,
+    edges,
+    fine_sketches,
+    outlines,
+)
+from training.strokes import Dab
 
 LABELS = np.zeros((64, 64), np.uint8)
 LABELS[20:60, 16:48] = 2
@@ -65,6 +76,89 @@ def test_same_seed_draws_the_same() -> None:
     assert torch.equal(one, other)
     assert one.dtype == torch.uint8
     assert one.shape == (3, 64, 64)
+
+
+def test_drawings_of_small_maps_are_what_the_shipped_readers_were_trained_on() -> None:
+    """Recorded before strokes could be laid on larger maps."""
+    digest = hashlib.sha256()
+    for seed in range(20):
+        for hand in (ANY_HAND, CAREFUL, SLOPPY):
+            digest.update(scribbles(LABELS[None], hand, np.random.default_rng(seed)).tobytes())
+    assert digest.hexdigest() == "42d08f56fc5ba78c23d9ec900d38708ad0ff23a24033a53a57d513902971f6af"
+
+
+@pytest.mark.parametrize("scale", [2, 16])
+def test_large_maps_get_the_same_strokes_wider(scale: int) -> None:
+    """Every class drawn, none outside of its region, and as much of the map as on a small one."""
+    large = LABELS.repeat(scale, 0).repeat(scale, 1)
+    large[: scale // 2] = 2  # finer than a pixel of the small map
+    for seed in range(3):
+        (small,) = scribbles(LABELS[None], CAREFUL, np.random.default_rng(seed))
+        (drawn,) = scribbles(large[None], CAREFUL, np.random.default_rng(seed))
+        on = drawn != NOT_DRAWN
+        assert np.array_equal(drawn[on], large[on])
+        assert set(drawn[on]) == {0, 1, 2, 4}
+        assert abs(on.mean() - (small != NOT_DRAWN).mean()) < 0.03
+        coarse = drawn[scale // 2 :: scale, scale // 2 :: scale]
+        assert ((coarse != NOT_DRAWN) == (small != NOT_DRAWN)).mean() > 0.95
+    (sloppy,) = scribbles(large[None], Hand((0.2, 0.2), (3, 5), 1.0, 2), np.random.default_rng(0))
+    assert not (sloppy[62 * scale :] == 2).any()  # within two pixels of the small map
+    assert (sloppy[sloppy != NOT_DRAWN] != large[sloppy != NOT_DRAWN]).any()
+
+
+def test_strokes_on_a_large_map_touch_no_more_than_their_box(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thirteen seconds a map of 1024 px, when every try was drawn on all of it."""
+    seen = []
+    distances = ndimage.distance_transform_edt
+
+    def recorded(region: np.ndarray) -> np.ndarray:
+        seen.append(region.shape)
+        result: np.ndarray = distances(region)
+        return result
+
+    monkeypatch.setattr(ndimage, "distance_transform_edt", recorded)
+    large = LABELS.repeat(16, 0).repeat(16, 1)
+    for seed in range(5):
+        scribbles(large[None], ANY_HAND, np.random.default_rng(seed))
+    assert set(seen) == {(64, 64)}
+    dab = Dab(30.0, 30.0, 3).at(16, (64, 64))[2]
+    assert max(dab.shape) < 100
+
+
+def test_pens_grow_with_the_image() -> None:
+    pictures = torch.rand(2, 3, 512, 512, generator=torch.Generator().manual_seed(0)) * 0.1
+    pictures[:, :, :, 256:] += 0.5
+    labels = (pictures[:, 0] > 0.3).to(torch.uint8)
+    lines, outlined = fine_sketches(pictures, labels)
+    for ink in (lines, outlined):
+        assert ink.shape == (2, 512, 512)
+        across = (ink[:, 100:400].mean(1) > 0.2).sum(1)
+        assert (across >= 3).all()
+    widths = set()
+    for seed in range(6):
+        drawn = any_sketches(pictures, labels, torch.Generator().manual_seed(seed))
+        assert drawn.shape == (2, 512, 512)
+        widths.add(int((drawn[0].float().mean(0) > 60).sum()))
+    assert len(widths) > 2
+
+
+@pytest.mark.parametrize("side", [64, 256])
+def test_readers_fold_large_drawings(side: int) -> None:
+    """At any size the network works on 32 x 32 cells."""
+    sizes = []
+    for reader in (SketchReader(8, (8, 8), side // 32), ScribbleCompleter(8, (8, 8), side // 32)):
+        reader.network.stem.register_forward_hook(lambda *given: sizes.append(given[2].shape[-1]))
+        assert reader.eval()(torch.zeros(1, side, side, dtype=torch.uint8)).shape == (1, 8, side, side)
+    assert sizes == [32, 32]
+
+
+def test_drawings_by_hand_fit_any_size_and_only_their_own_classes() -> None:
+    palette = load_config("faces64").palette
+    assert hand_scribbles(palette, 128).shape[1:] == (128, 128)
+    assert hand_sketches(32).shape[1:] == (32, 32)
+    assert fits(palette)
+    other = palette.model_copy(update={"classes": palette.classes[:2]})
+    assert not fits(other)
 
 
 def test_outlines_are_where_classes_meet() -> None:

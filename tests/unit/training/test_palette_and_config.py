@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from training.config import PackConfig, load_config, pack_folder, read_config, shared_out
 from training.generators.dcgan import load_generator
+from training.loops.rearranger import mask_givers
 from training.networks import rearranger
 from training.palette import ClassEntry, Palette
 
@@ -66,13 +67,13 @@ def test_wrong_file_is_told_in_one_line_with_its_name(tmp_path: Path, changed: s
 @pytest.mark.parametrize(
     ("section", "changes", "complaint"),
     [
-        ("data", {"heldout_first_seed": 1_000_100}, "held-out seeds 1000100 to 1000739 must not meet"),
+        ("data", {"heldout_first_seed": 1_000_100}, "heldout seeds 1000100 to 1000739 must not meet"),
         ("rearranger", {"cut": 48}, "cut: must be 16 or that doubled some times, found 48"),
         ("rearranger", {"cut": 16}, r"hidden: needs the resolutions \[8, 16\], found \[8, 16, 32\]"),
         ("rearranger", {"hidden": {8: 1, 16: 1}}, r"hidden: needs the resolutions \[8, 16, 32\]"),
         ("rearranger", {"levels": [LEVEL, LEVEL]}, r"must be twice the one before, found \[8, 8\]"),
-        ("rearranger", {"batch": 8, "self_fraction": 0.01}, "0.01 of a batch of 8 are 0 samples"),
-        ("rearranger", {"self_fraction": 1.0}, "at least 2 others to swap masks"),
+        ("rearranger", {"batch": 1}, "batch: 1 is too small; allowed is 2 or more"),
+        ("rearranger", {"self_fraction": 1.0}, "self_fraction"),
         ("proxies", {"resolution": 16}, "rearranger.cut: 32 is finer than proxies.resolution, 16"),
     ],
 )
@@ -155,10 +156,30 @@ def test_batches_of_a_section_are_shared_out() -> None:
 @pytest.mark.parametrize(
     ("shards", "complaint"),
     [
-        (5, r"rearranger\.batch: 32 cannot be divided into 5 equal parts \(devices x nodes x accumulate\)"),
-        (16, r"one of 16 parts .*: rearranger: .* at least 2 others to swap masks"),
+        (
+            5,
+            r"rearranger\.batch: 32 cannot be divided into 5 equal parts \(parts are devices x nodes x "
+            r"accumulate\); it can be 1 or 2 or 4, or 5 with rearranger\.batch = 35$",
+        ),
+        (32, r"batch: 1 is too small; .* 1 or 2 or 4 or 8 or 16, or 32 with rearranger\.batch = 64$"),
+        (64, r"rearranger\.batch: 32 cannot be divided .* or 64 with rearranger\.batch = 128$"),
     ],
 )
 def test_batches_that_cannot_be_shared_out_are_refused(shards: int, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         shared_out(load_config("faces64"), "rearranger", shards)
+
+
+def test_advice_names_every_batch_of_a_section_with_several() -> None:
+    wanted = r"or 48 with mapper\.label_segmenter\.batch = 96, mapper\.supervised\.batch = 48, mapper\.cycle"
+    with pytest.raises(ValueError, match=wanted):
+        shared_out(load_config("faces64"), "mapper", 48)
+
+
+def test_sixteen_samples_on_eight_devices_still_swap_masks() -> None:
+    settings = load_config("faces64").model_dump()
+    settings["rearranger"]["batch"] = 16
+    part = shared_out(PackConfig.model_validate(settings), "rearranger", 8).rearranger
+    assert (part.batch, part.self_samples) == (2, 1)
+    assert mask_givers(part.batch, part.self_samples).tolist() == [0, 0]
+    assert mask_givers(5, 2).tolist() == [0, 1, 4, 2, 3]

@@ -1,11 +1,13 @@
 """Checkpoints in both formats become the same generator; what is not for us is refused in one line."""
 
+import collections
 import json
 import pickle
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
@@ -194,13 +196,29 @@ def rosinality(**changes: Any) -> Callable[[dict[str, Tensor]], bytes]:
         (rosinality(**{"style.1.weight": torch.zeros(3)}), r"has not 2 dimensions"),
         (rosinality(**{"convs.0.conv.blur.kernel": OTHER_FILTER}), r"another filter than \[1, 3, 3, 1\]"),
         (rosinality(**{"noises.noise_1": torch.zeros(2, 1, 8, 8)}), r"noise_1' of 'g_ema' has shape \(2, 1,"),
-        (rosinality(**{"input.input": 3}), "'input.input' among the tensors of 'g_ema', which is none"),
+        (rosinality(**{"input.input": 3}), "'input.input' among the tensors of 'g_ema', which is 3"),
         (rosinality(**{"to_rgbs.2.bias": None}), r"resolution: .*16 is not supported; allowed are 32"),
         (
             rosinality(**{"noises.noise_1": torch.zeros(1).expand(1, 1, 8, 8)}),
-            r"'noises\.noise_1' that is not plain numbers",
+            r"has a tensor of shape \(1, 1, 8, 8\) over a storage of 1 numbers",
         ),
-        (rosinality(**{"noises.noise_1": torch.zeros(1, 1, 8, 8).to_sparse()}), "that is not plain numbers"),
+        (
+            rosinality(**{"noises.noise_1": torch.zeros(1, 1, 8, 8).to_sparse()}),
+            "names 'torch._utils._rebuild_sparse_tensor', which is not allowed",
+        ),
+        (
+            rosinality(**{"convs.0.conv.weight": torch.tensor(1.0)}),
+            r"conv\.weight' of 'g_ema' has shape \(\)",
+        ),
+        (rosinality(**{"conv1.conv.weight": torch.tensor(1.0)}), r"has not 5 dimensions"),
+        (rosinality(**{"to_rgb1.conv.weight": torch.zeros(1, 3)}), r"'to_rgb1.*has shape \(1, 3\)"),
+        (rosinality(**{"style.1.bias": torch.tensor(1.0)}), r"'mapping\.fc0\.bias' has shape \(\), expected"),
+        (
+            rosinality(**{"conv1.noise.weight": torch.tensor(1.0)}),
+            r"'conv1\.noise\.weight' .* has shape \(\)",
+        ),
+        (rosinality(**{"noises.noise_1": None}), r"'noises\.noise_1' of 'g_ema' is missing"),
+        (rosinality(**{"style.1.bias": torch.ones(8, dtype=torch.int64)}), "is of torch.int64, allowed is"),
         (rosinality(**{"style.1.bias": torch.full((8,), float("inf"))}), "holds a number that is not finite"),
     ],
 )
@@ -212,6 +230,84 @@ def test_other_rosinality_checkpoints_are_refused_in_one_line(
         import_stylegan2(path)
     assert str(raised.value).startswith(f"{path}: ")
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("average", "complaint"),
+    [
+        (torch.zeros(3, 4), r"'latent_avg' is of shape \(3, 4\); allowed: a tensor of 8 numbers"),
+        ([0.0] * 8, "'latent_avg' is a value of type list; allowed: a tensor of 8 numbers"),
+        ([[torch.zeros(8)]], "'latent_avg' is a value of type list"),
+        (torch.nested.nested_tensor([torch.zeros(8)], layout=torch.jagged), "which is not allowed"),
+        ("many", "'latent_avg' is 'many'"),
+    ],
+)
+def test_average_styles_of_another_form_are_refused_in_one_line(
+    tmp_path: Path, state: dict[str, Tensor], average: Any, complaint: str
+) -> None:
+    content = files.torch_file(files.converted_checkpoint(state) | {"latent_avg": average})
+    with pytest.raises(ValueError, match=complaint) as raised:
+        import_stylegan2(written(tmp_path, content, "net.pt"))
+    assert "\n" not in str(raised.value)
+
+
+def parameters(state: dict[str, Tensor]) -> dict[str, Any]:
+    """As PyTorch saves parameters that somebody gave attributes of their own, and those that nobody did."""
+    result: dict[str, Any] = {name: torch.nn.Parameter(tensor) for name, tensor in state.items()}
+    result["style.1.weight"].lr_multiplier = 0.01
+    result["style.2.weight"].note = {"a": [1, 2]}
+    return result
+
+
+@pytest.mark.parametrize("archive", [True, False])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda g_ema: {f"module.{name}": tensor for name, tensor in g_ema.items()},
+        lambda g_ema: {name: tensor.half() for name, tensor in g_ema.items()},
+        lambda g_ema: {name: tensor.bfloat16() for name, tensor in g_ema.items()},
+        parameters,
+        lambda g_ema: g_ema | {"surprise": torch.zeros(2, dtype=torch.int64)},
+    ],
+    ids=["wrapped", "half", "bfloat16", "parameters", "unused"],
+)
+def test_checkpoints_as_they_are_found_are_read(
+    tmp_path: Path, state: dict[str, Tensor], change: Callable[[Any], Any], archive: bool
+) -> None:
+    checkpoint = files.converted_checkpoint(state)
+    plain = import_stylegan2(written(tmp_path, files.torch_file(checkpoint), "plain.pt"))
+    checkpoint["g_ema"] = change(checkpoint["g_ema"])
+    found = import_stylegan2(written(tmp_path, files.torch_file(checkpoint, archive=archive), "net.pt"))
+    for name, tensor in plain.state.items():
+        assert found.state[name].dtype == torch.float32
+        torch.testing.assert_close(found.state[name], tensor, rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize("archive", [True, False])
+def test_settings_of_a_run_may_hold_paths_and_numbers_of_numpy(
+    tmp_path: Path, state: dict[str, Tensor], archive: bool
+) -> None:
+    checkpoint = files.training_checkpoint(state)
+    checkpoint["args"].path, checkpoint["args"].other = Path("a/b"), PureWindowsPath("c:/d")
+    checkpoint |= {"loss": np.float64(0.5), "seen": np.arange(300), "best": {1, 2}}
+    checkpoint["kinds"] = collections.defaultdict(dict, a={"b": 1})
+    content = files.torch_file(checkpoint, archive=archive)
+    assert import_stylegan2(written(tmp_path, content, "net.pt")).architecture.resolution == 32
+
+
+def test_checkpoint_without_noise_maps_gets_zeros_and_says_so(
+    tmp_path: Path, state: dict[str, Tensor]
+) -> None:
+    """Those that were published before rosinality's code kept its noise maps."""
+    checkpoint = files.converted_checkpoint(state)
+    checkpoint["g_ema"] = {k: v for k, v in checkpoint["g_ema"].items() if not k.startswith("noises.")}
+    path = written(tmp_path, files.torch_file(checkpoint), "net.pt")
+    imported = import_stylegan2(path)
+    maps = [tensor for name, tensor in imported.state.items() if name.endswith("noise_const")]
+    assert [tensor.shape[0] for tensor in maps] == [4, 8, 8, 16, 16, 32, 32]
+    assert not any(tensor.any() for tensor in maps)
+    result = CliRunner().invoke(import_, ["stylegan2", str(path), "--output", str(tmp_path / "mine")])
+    assert "Note: the file holds no noise maps" in result.output
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00" * 100, b"\x89PNG\r\n", b"PK\x03\x04 cut off", b"\x80"])

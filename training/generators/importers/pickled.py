@@ -4,25 +4,25 @@ Python's own unpickler imports what a file names and calls it. This one imports 
 a file's choice: what a file names stays a name, and a call of a name is answered by a function of ours if a
 table has one. Everything else is refused by name, before anything was built of it.
 
-Memory is bounded by the file's own size: the opcodes of long strings and numbers carry their bytes, values
-are never copied, and the number of opcodes has a limit.
+Memory is bounded by the file's own size: long arguments are bytes alone, which a file holds in full; strings,
+numbers and keys are short; values are never copied. Time is bounded by counting: every opcode, those of
+pickles within a pickle too, spends of one budget, and none does more than a small amount of work.
 """
 
 from __future__ import annotations
 
-import pickletools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-MAX_OPCODES = 500_000
-"""A generator of 1024 px with its discriminator takes some ten thousand."""
+from training.generators.importers.opcodes import MAX_OPCODES, Budget, PickleRefusedError, opcodes
+
+MAX_KEY = 1000
+"""Characters of a key: one that is met again is compared in full."""
+MAX_CALL = 16
+"""Arguments of a call."""
 
 Call = Callable[..., Any]
-
-
-class PickleRefusedError(ValueError):
-    """A pickle is damaged, or wants more than to be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,11 @@ class Built:
 
 
 def read_pickle(
-    stream: BinaryIO, table: Table, load: Call | None = None, max_opcodes: int = MAX_OPCODES
+    stream: BinaryIO,
+    table: Table,
+    load: Call | None = None,
+    budget: Budget | None = None,
+    max_opcodes: int = MAX_OPCODES,
 ) -> Any:
     """Read one pickle.
 
@@ -63,7 +67,8 @@ def read_pickle(
         stream: in memory, at the pickle's first byte; afterwards at the first one behind it.
         table: what it may name.
         load: answers persistent ids; None refuses them.
-        max_opcodes: how many there may be.
+        budget: of the file that it is part of; one of its own by default.
+        max_opcodes: how many this pickle may have.
 
     Returns:
         Plain values (numbers, strings, bytes, None, lists, tuples, dicts, sets), `Name`s, what `calls` gave.
@@ -71,19 +76,18 @@ def read_pickle(
     Raises:
         PickleRefusedError: if it is damaged, names or does what the table has not, or is too long.
     """
+    budget = budget or Budget()
     machine = _Machine(table, load)
     place = stream.tell()
     try:
-        for number, (opcode, argument, position) in enumerate(pickletools.genops(stream)):
-            place = position if position is not None else place
-            if number >= max_opcodes:
-                raise PickleRefusedError(f"has more than {max_opcodes} opcodes")
-            machine.run(opcode.name, argument)
+        for name, argument in opcodes(stream, _KNOWN, budget, Budget(max_opcodes)):
+            machine.run(name, argument)
+            place = stream.tell()
+        return machine.result()
     except PickleRefusedError:
         raise
     except Exception as error:  # what is wrong with a damaged pickle shows in any way
         raise PickleRefusedError(f"is damaged at byte {place} ({_reason(error)})") from None
-    return machine.result()
 
 
 def shown(value: object) -> str:
@@ -122,8 +126,6 @@ class _Machine:
             self._stack.append(_EMPTY[opcode]())
         elif opcode in _STEPS:
             _STEPS[opcode](self, argument)
-        elif opcode not in _WITHOUT_EFFECT:
-            raise PickleRefusedError(f"uses the opcode {opcode}, which no such file needs")
 
     def result(self) -> Any:
         """What is left when all is done."""
@@ -224,7 +226,11 @@ class _Machine:
         name = _of(Name, called).text
         if name not in self._table.calls:
             raise PickleRefusedError(f"calls {name!r}, which is not allowed")
-        self._stack.append(self._table.calls[name](*_of(tuple, arguments)))
+        if len(_of(tuple, arguments)) > MAX_CALL:
+            raise PickleRefusedError(
+                f"calls {name!r} with {len(arguments)} arguments, allowed are {MAX_CALL}"
+            )
+        self._stack.append(self._table.calls[name](*arguments))
 
     def build(self, _: Any) -> None:
         state = self._stack.pop()
@@ -247,9 +253,11 @@ def _of(wanted: type, value: Any) -> Any:
 
 
 def _key(value: Any) -> Any:
-    """Keys of dicts and members of sets: nothing whose hash takes long."""
+    """Keys of dicts and members of sets: nothing whose hash or comparison takes long."""
     if not isinstance(value, (str, int)):
         raise TypeError(f"string or integer expected as key, found {type(value).__name__}")
+    if isinstance(value, str) and len(value) > MAX_KEY:
+        raise ValueError(f"a key of {len(value)} characters, allowed are {MAX_KEY}")
     return value
 
 
@@ -296,3 +304,4 @@ _STEPS: dict[str, Callable[[_Machine, Any], None]] = {
     "BUILD": _Machine.build,
     "BINPERSID": _Machine.persistent,
 }
+_KNOWN = _WITHOUT_EFFECT | _WITH_VALUE | _CONSTANTS.keys() | _EMPTY.keys() | _STEPS.keys()

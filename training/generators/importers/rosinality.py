@@ -1,94 +1,105 @@
 """Reads checkpoints of stylegan2-pytorch by rosinality (`.pt`), trained or converted.
 
-PyTorch reads them, with `weights_only`, which builds tensors and plain values and runs nothing. A training
-checkpoint also holds an `argparse.Namespace`, which is a bag of values and is let in; a converted one holds
-the average style, which for a training checkpoint is computed.
+A file of `torch.save`, read as data. A training checkpoint also holds its settings and optimisers, which are
+let in and left alone; a converted one holds the average style, which for a training checkpoint is computed.
 """
 
 from __future__ import annotations
 
-import argparse
-import io
 import math
 import re
-import warnings
-import zipfile
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from training.generators.stylegan2.architecture import START, Architecture, State, checked_state, convolutions
+from training.generators.importers.pickled import shown
+from training.generators.importers.torch_files import read_torch
+from training.generators.importers.torch_values import PickledTensor, taken
+from training.generators.stylegan2.architecture import (
+    START,
+    Architecture,
+    State,
+    checked_state,
+    convolutions,
+    tensor_shapes,
+)
 from training.generators.stylegan2.network import MappingNetwork
 
 FORMAT = "rosinality/stylegan2-pytorch"
-ZIP = b"PK\x03\x04"
 MAPPING_RATE = 0.01
 """Of the code's mapping layers; no file says it."""
 AVERAGED = 10_000
 """Latents whose mean style is taken where a file holds none."""
 TAPS = torch.tensor([1.0, 3.0, 3.0, 1.0])
 GIVEN = "'g_ema', the averaged generator"
+WRAPPER = "module."
+"""What PyTorch's data parallelism puts before every name."""
+MAX_TENSORS = 1000
+"""Of a generator; one of 1024 px has some two hundred."""
+USED = re.compile(
+    r"input\.input|noises\.noise_\d{1,3}|style\.\d{1,3}\.(weight|bias)"
+    r"|(conv1|to_rgb1|convs\.\d{1,3}|to_rgbs\.\d{1,3})\.[a-z.]{1,40}"
+)
 
 
-def read_rosinality(content: bytes) -> tuple[Architecture, dict[str, Tensor]]:
-    """A generator's sizes and tensors.
+def read_rosinality(content: bytes) -> tuple[Architecture, dict[str, Tensor], tuple[str, ...]]:
+    """A generator's sizes and tensors, and what is to be said of how they were come by.
 
     Raises:
-        ValueError: if the file is damaged, holds more than tensors and plain values, or another generator.
+        ValueError: if the file is damaged, wants to run something, or holds another generator.
     """
-    checkpoint = _loaded(content)
-    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("g_ema"), dict):
+    checkpoint = read_torch(content)
+    if type(checkpoint) is not dict or type(checkpoint.get("g_ema")) is not dict:
         raise ValueError(f"holds no {GIVEN} of {FORMAT}")
-    state = _tensors(checkpoint["g_ema"])
+    state = _tensors(checkpoint["g_ema"], len(content))
     _check_filters(state)
     architecture = _architecture(state)
+    remarks: tuple[str, ...] = ()
+    if not any(name.startswith("noises.") for name in state):
+        state |= _no_noise(architecture)
+        remarks = ('the file holds no noise maps: noise = "const" and noise = "none" are the same',)
     renamed = _renamed(state, architecture)
-    average = checkpoint.get("latent_avg")
-    renamed["mapping.w_avg"] = (
-        _tensors({"latent_avg": average})["latent_avg"].flatten()
-        if isinstance(average, Tensor)
-        else _average_style(architecture, renamed)
-    )
-    return architecture, renamed
+    average = _average(checkpoint.get("latent_avg"), architecture)
+    renamed["mapping.w_avg"] = _average_style(architecture, renamed) if average is None else average
+    return architecture, renamed, remarks
 
 
-def _loaded(content: bytes) -> object:
-    try:
-        if content.startswith(ZIP) and _grows(content):
-            raise ValueError("is a compressed archive, which torch.save does not write")
-        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of torch, about files of its own older versions
-            loaded: object = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except Exception as error:  # reading untrusted bytes can fail in any way
-        reason = " ".join(str(error).split())
-        named = re.search(r"(?:GLOBAL|global|class|type) (\S+)", reason)
-        told = f"it names {named[1][:80]}" if named else f"{type(error).__name__}: {reason[:120]}"
-        raise ValueError(
-            f"holds more than tensors and plain values, which alone are allowed, or is damaged ({told})"
-        ) from None
-    return loaded
+def _tensors(stored: dict[Any, Any], size: int) -> dict[str, Tensor]:
+    """What a generator is made of, in single precision and without the wrapper's prefix."""
+    if len(stored) > MAX_TENSORS:
+        raise ValueError(f"has {len(stored)} tensors in 'g_ema'; allowed are {MAX_TENSORS}")
+    wrapped = all(type(name) is str and name.startswith(WRAPPER) for name in stored)
+    wanted: dict[str, PickledTensor] = {}
+    for name, value in stored.items():
+        if type(name) is not str or type(value) is not PickledTensor:
+            raise ValueError(f"has {shown(name)} among the tensors of 'g_ema', which is {shown(value)}")
+        own = name.removeprefix(WRAPPER) if wrapped else name
+        if USED.fullmatch(own):
+            wanted[own] = value
+    tensors = taken(wanted, size)
+    for name, tensor in tensors.items():
+        if not tensor.is_floating_point():
+            raise ValueError(f"tensor {name!r} of 'g_ema' is of {tensor.dtype}, allowed is floating point")
+    return {name: tensor.float() for name, tensor in tensors.items()}
 
 
-def _grows(content: bytes) -> bool:
-    """Whether an archive's entries are larger than it is."""
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        entries = archive.infolist()
-    stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
-    return not stored or sum(entry.file_size for entry in entries) > len(content)
+def _average(stored: Any, architecture: Architecture) -> Tensor | None:
+    """The average style that a file holds; None if it holds none."""
+    if stored is None:
+        return None
+    if type(stored) is not PickledTensor or math.prod(stored.shape) != architecture.style_size:
+        found = f"of shape {stored.shape}" if type(stored) is PickledTensor else shown(stored)
+        raise ValueError(f"'latent_avg' is {found}; allowed: a tensor of {architecture.style_size} numbers")
+    return stored.tensor().flatten()
 
 
-def _tensors(state: dict[object, object]) -> dict[str, Tensor]:
-    """Plain tensors with bytes of their own: none repeats a number to look larger than its file."""
-    tensors: dict[str, Tensor] = {}
-    for name, value in state.items():
-        if not isinstance(name, str) or not isinstance(value, Tensor):
-            raise ValueError(f"has {name!r:.80} among the tensors of 'g_ema', which is none")
-        plain = value.layout == torch.strided and value.device.type == "cpu" and not value.is_quantized
-        if not plain or value.numel() * value.element_size() > value.untyped_storage().nbytes():
-            raise ValueError(f"has a tensor {name!r:.80} that is not plain numbers")
-        tensors[name] = value
-    return tensors
+def _no_noise(architecture: Architecture) -> dict[str, Tensor]:
+    """Maps of zeros: noise is no part of checkpoints from before the code kept it."""
+    shapes = tensor_shapes(architecture)
+    maps = [shape for name, shape in shapes.items() if name.endswith(".noise_const")]
+    return {f"noises.noise_{i}": torch.zeros(1, 1, *shape) for i, shape in enumerate(maps)}
 
 
 def _check_filters(state: State) -> None:
@@ -156,7 +167,8 @@ def _moved(state: State, ours: str, theirs: str, leading: int) -> Tensor:
     if theirs not in state:
         raise ValueError(f"tensor {theirs!r} of 'g_ema' is missing")
     tensor = state[theirs]
-    if tensor.dim() < leading or any(size != 1 for size in tensor.shape[:leading]):
+    least = 4 if ours.endswith(".weight") and leading else 0
+    if tensor.dim() < leading + least or any(size != 1 for size in tensor.shape[:leading]):
         raise ValueError(f"tensor {theirs!r} of 'g_ema' has shape {tuple(tensor.shape)}")
     for _ in range(leading):
         tensor = tensor[0]
@@ -164,7 +176,7 @@ def _moved(state: State, ours: str, theirs: str, leading: int) -> Tensor:
         return tensor.flatten()  # theirs is [1, 3, 1, 1]
     if re.search(r"\.conv[01]\.weight$", ours):
         # Theirs is scaled before demodulation and ours is not: the same, but for what guards against zero.
-        return tensor.float() / math.sqrt(max(1, tensor[0].numel() if len(tensor) else 1))
+        return tensor / math.sqrt(max(1, math.prod(tensor.shape[1:])))
     return tensor
 
 

@@ -10,12 +10,12 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from training.generators.importers import rosinality, stylegan2_ada
+from training.generators.importers.torch_files import is_torch
 from training.generators.stylegan2.architecture import Architecture, checked_state
 
 MAX_BYTES = 2 << 30
 """More than any published checkpoint, with discriminator and optimisers."""
-LEGACY_TORCH = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
-"""A pickle of the number that `torch.save` put first before 1.6."""
+MAX_MESSAGE = 500
 PICKLE = b"\x80"
 READ = f"{stylegan2_ada.FORMAT} (.pkl) and {rosinality.FORMAT} (.pt)"
 
@@ -28,11 +28,13 @@ class Imported:
         architecture: its sizes.
         state: its tensors, named as in `architecture.tensor_shapes`.
         source: the file's name, format and SHA-256.
+        remarks: what is to be known of it.
     """
 
     architecture: Architecture
     state: dict[str, Tensor]
     source: dict[str, str]
+    remarks: tuple[str, ...] = ()
 
 
 def import_stylegan2(path: Path) -> Imported:
@@ -44,8 +46,10 @@ def import_stylegan2(path: Path) -> Imported:
     """
     try:
         content = _content(path)
-        if content.startswith((rosinality.ZIP, LEGACY_TORCH)):
-            kind, (architecture, state) = rosinality.FORMAT, rosinality.read_rosinality(content)
+        remarks: tuple[str, ...] = ()
+        if is_torch(content):
+            kind = rosinality.FORMAT
+            architecture, state, remarks = rosinality.read_rosinality(content)
         elif content.startswith(PICKLE):
             kind, (architecture, state) = stylegan2_ada.FORMAT, stylegan2_ada.read_ada(content)
         else:
@@ -53,11 +57,18 @@ def import_stylegan2(path: Path) -> Imported:
         checked = checked_state(state, architecture)
     except ValidationError as error:
         found = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-        raise ValueError(f"{path}: {'; '.join(found)}") from None
+        raise ValueError(printable(f"{path}: {'; '.join(found)}")) from None
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise ValueError(printable(f"{path}: {error}")) from None
     sha256 = hashlib.sha256(content).hexdigest()
-    return Imported(architecture, checked, {"file": path.name, "format": kind, "sha256": sha256})
+    source = {"file": printable(path.name), "format": kind, "sha256": sha256}
+    return Imported(architecture, checked, source, remarks)
+
+
+def printable(text: str) -> str:
+    """Text with the characters that a terminal would obey, and line ends, spelt out; not too long."""
+    spelt = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    return spelt if len(spelt) <= MAX_MESSAGE else f"{spelt[:MAX_MESSAGE]} ..."
 
 
 def _content(path: Path) -> bytes:
@@ -65,4 +76,5 @@ def _content(path: Path) -> bytes:
         raise ValueError("is no file")
     if (size := path.stat().st_size) > MAX_BYTES:
         raise ValueError(f"has {size} bytes; allowed are {MAX_BYTES}")
-    return path.read_bytes()
+    with path.open("rb") as file:
+        return file.read(MAX_BYTES)

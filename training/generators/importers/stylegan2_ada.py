@@ -16,8 +16,15 @@ from typing import Any, TypeGuard
 import numpy as np
 from torch import Tensor
 
-from training.generators.importers.pickled import PickleRefusedError, Table, read_pickle, shown
-from training.generators.importers.torch_values import CALLS, VALUES, PickledTensor
+from training.generators.importers.opcodes import Budget, PickleRefusedError
+from training.generators.importers.pickled import Table, read_pickle, shown
+from training.generators.importers.torch_storages import LegacyStorages
+from training.generators.importers.torch_values import (
+    VALUES,
+    PickledTensor,
+    taken,
+    value_calls,
+)
 from training.generators.stylegan2.architecture import (
     COLORS,
     START,
@@ -37,7 +44,7 @@ States = dict[str, dict[str, Any]]
 """Attributes of modules by their path."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Record:
     """An object of the file's own classes, of which nothing was run."""
 
@@ -55,18 +62,21 @@ def _record(meta: Any) -> Record:
     return Record(meta["class_name"], meta["state"])
 
 
-TABLE = Table(
-    calls={
-        **CALLS,
-        "torch_utils.persistence._reconstruct_persistent_obj": _record,
-        "dnnlib.util.EasyDict": lambda *_: {},
-    },
-    values=VALUES,
-    hints={
-        "dnnlib.tflib.network.Network": "this is a file of the TensorFlow version; legacy.py of "
-        "stylegan2-ada-pytorch makes one of the PyTorch version of it",
-    },
-)
+def ada_table(budget: Budget) -> Table:
+    """What a snapshot may name, within the file's budget."""
+    return Table(
+        calls={
+            **value_calls(budget),
+            "torch.storage._load_from_bytes": LegacyStorages(budget).load,
+            "torch_utils.persistence._reconstruct_persistent_obj": _record,
+            "dnnlib.util.EasyDict": lambda *_: {},
+        },
+        values=VALUES,
+        hints={
+            "dnnlib.tflib.network.Network": "this is a file of the TensorFlow version; legacy.py of "
+            "stylegan2-ada-pytorch makes one of the PyTorch version of it",
+        },
+    )
 
 
 def read_ada(content: bytes) -> tuple[Architecture, dict[str, Tensor]]:
@@ -75,7 +85,8 @@ def read_ada(content: bytes) -> tuple[Architecture, dict[str, Tensor]]:
     Raises:
         ValueError: if the file is damaged, wants to run something, or holds another kind of generator.
     """
-    snapshot = read_pickle(io.BytesIO(content), TABLE)
+    budget = Budget()
+    snapshot = read_pickle(io.BytesIO(content), ada_table(budget), budget=budget)
     if type(snapshot) is not dict or "G_ema" not in snapshot:
         raise ValueError(f"holds no 'G_ema', the averaged generator of a snapshot of {FORMAT}")
     generator = snapshot["G_ema"]
@@ -83,15 +94,15 @@ def read_ada(content: bytes) -> tuple[Architecture, dict[str, Tensor]]:
         raise ValueError("'G_ema' is no network")
     states = _modules(generator)
     architecture = Architecture.model_validate(_sizes(states))
-    tensors: dict[str, Tensor] = {}
+    wanted: dict[str, PickledTensor] = {}
     # Only what is wanted is taken out, and only in the shape that it is wanted in.
     for name, shape in tensor_shapes(architecture).items():
         found = _tensor(states, name)
         if found is not None and found.shape != shape:
             raise ValueError(f"tensor {name!r} has shape {found.shape}, expected {shape}")
         if found is not None:
-            tensors[name] = found.tensor()
-    return architecture, tensors
+            wanted[name] = found
+    return architecture, taken(wanted, len(content))
 
 
 def _modules(top: Record) -> States:
@@ -104,7 +115,11 @@ def _modules(top: Record) -> States:
         path, record = waiting.pop()
         found[path] = record.state
         children = record.state.get("_modules")
-        for name, child in children.items() if type(children) is dict else ():
+        if type(children) is not dict:
+            continue
+        if len(children) > MAX_MODULES:
+            break
+        for name, child in children.items():
             if type(child) is not Record:
                 continue
             if len(waiting) >= MAX_MODULES:

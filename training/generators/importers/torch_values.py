@@ -1,80 +1,35 @@
 """Tensors and numbers inside pickles, rebuilt by functions of our own from the bytes that are there.
 
-A pickled tensor is a view on a storage, and a pickled storage is what `torch.save` made of it before 1.6:
-five small pickles (magic number, protocol, machine, storage, keys), then its length and its bytes. Nothing of
-this is handed to torch: numbers are read from the bytes, and no more of them than a file has. No function
-here makes anything that is larger than what it was given, and none copies anything large.
+Nothing of a file is handed to torch: a tensor is a view on a storage whose numbers are read from the bytes.
+No function here makes anything that is larger than what it was given, and none copies anything large.
 """
 
 from __future__ import annotations
 
-import io
 import math
-import struct
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from training.generators.importers.pickled import (
-    Built,
-    Call,
-    Name,
-    PickleRefusedError,
-    Table,
-    read_pickle,
-    shown,
-)
+from training.generators.importers.opcodes import Budget, PickleRefusedError
+from training.generators.importers.pickled import Built, Call, shown
+from training.generators.importers.torch_storages import BFLOAT16, MAX_SIZE, PickledStorage
 
-LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
-LEGACY_PROTOCOL = 1001
-STORAGE_TYPES = MappingProxyType(
-    {
-        "torch.DoubleStorage": "<f8",
-        "torch.FloatStorage": "<f4",
-        "torch.HalfStorage": "<f2",
-        "torch.LongStorage": "<i8",
-        "torch.IntStorage": "<i4",
-        "torch.ShortStorage": "<i2",
-        "torch.CharStorage": "<i1",
-        "torch.ByteStorage": "<u1",
-        "torch.BoolStorage": "|b1",
-    }
-)
-"""NumPy's name for the numbers of each kind of storage."""
 SCALARS = frozenset({"f8", "f4", "f2", "i8", "i4", "i2", "i1", "u1", "u2", "u4", "u8", "b1"})
 """NumPy's types of which single numbers are read."""
 
 
-MAX_STORAGE_OPCODES = 200
-"""Of each of a storage's pickles; some forty are used."""
 MAX_RANK = 8
-MAX_SIZE = 1 << 40
 MAX_SET = 1000
-NOTHING = Table(calls={})
-STORAGES = Table(calls={}, values=frozenset(STORAGE_TYPES))
+MAX_ENCODED = 64
+"""Characters of the bytes that older pickles spell as text; single numbers have up to eight."""
 
 
-@dataclass(frozen=True, slots=True)
-class PickledStorage:
-    """Numbers in a row.
-
-    Attributes:
-        dtype: NumPy's.
-        content: their bytes, not copied.
-    """
-
-    dtype: np.dtype[Any]
-    content: memoryview
-
-    def __len__(self) -> int:
-        return len(self.content) // self.dtype.itemsize
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class PickledTensor:
     """A view on a storage, in elements."""
 
@@ -83,12 +38,33 @@ class PickledTensor:
     shape: tuple[int, ...]
     stride: tuple[int, ...]
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its numbers, as they are stored."""
+        return math.prod(self.shape) * self.storage.dtype.itemsize
+
     def tensor(self) -> Tensor:
         """A tensor of its own."""
-        numbers = np.frombuffer(self.storage.content, self.storage.dtype, len(self.storage))[self.offset :]
+        numbers = self.storage.numbers()[self.offset :]
         steps = tuple(step * numbers.itemsize for step in self.stride)
         viewed = np.lib.stride_tricks.as_strided(numbers, self.shape, steps, writeable=False)
-        return torch.from_numpy(np.array(viewed, order="C"))
+        tensor = torch.from_numpy(np.array(viewed, order="C"))
+        return tensor.view(torch.int16).view(torch.bfloat16) if self.storage.kind == BFLOAT16 else tensor
+
+
+def taken(wanted: Mapping[str, PickledTensor], size: int) -> dict[str, Tensor]:
+    """Tensors of their own, of those that are wanted.
+
+    Args:
+        wanted: by name.
+        size: of the file in bytes; tensors that share their numbers could be many times as large.
+
+    Raises:
+        PickleRefusedError: if they are larger than the file.
+    """
+    if sum(tensor.nbytes for tensor in wanted.values()) > size:
+        raise PickleRefusedError("has tensors that share their numbers, and are larger than the file")
+    return {name: tensor.tensor() for name, tensor in wanted.items()}
 
 
 @dataclass(slots=True)
@@ -118,8 +94,8 @@ def rebuild_tensor(
         raise PickleRefusedError(f"has a tensor of shape {shape} with impossible strides or offset")
     count = math.prod(shape)
     last = offset + sum((size - 1) * step for size, step in zip(shape, stride, strict=True))
-    if count and (count > len(storage) or last >= len(storage)):
-        raise PickleRefusedError(f"has a tensor of shape {shape} over a storage of {len(storage)} numbers")
+    if count and (count > storage.count or last >= storage.count):
+        raise PickleRefusedError(f"has a tensor of shape {shape} over a storage of {storage.count} numbers")
     return PickledTensor(storage, offset, shape, stride)
 
 
@@ -132,7 +108,7 @@ def _is_sizes(values: object) -> bool:
 
 
 def rebuild_parameter(value: PickledTensor, *_: Any) -> PickledTensor:
-    """Of `torch._utils._rebuild_parameter`."""
+    """Of `torch._utils._rebuild_parameter`, and of that of parameters with attributes of their own."""
     if type(value) is not PickledTensor:
         raise PickleRefusedError("has a parameter that is no tensor")
     return value
@@ -156,41 +132,6 @@ def number_type(code: str, *_: Any) -> NumberType:
     return NumberType(code)
 
 
-def load_storage(content: bytes) -> PickledStorage:
-    """Of `torch.storage._load_from_bytes`: one storage, as `torch.save` wrote it before 1.6."""
-    if type(content) is not bytes:
-        raise PickleRefusedError("has a storage that is not bytes")
-    stream = io.BytesIO(content)
-
-    def read(allowed: Table = NOTHING, load: Call | None = None) -> Any:
-        return read_pickle(stream, allowed, load, max_opcodes=MAX_STORAGE_OPCODES)
-
-    if read() != LEGACY_MAGIC or read() != LEGACY_PROTOCOL:
-        raise PickleRefusedError("has a storage that torch.save did not write")
-    machine = read()
-    if type(machine) is not dict or machine.get("little_endian") is not True:
-        raise PickleRefusedError("was written on a machine that is not little-endian")
-    kind, key, count = read(STORAGES, _storage_id)
-    if read() != [key]:
-        raise PickleRefusedError("has a storage of several parts")
-    dtype = np.dtype(STORAGE_TYPES[kind])
-    length = stream.read(8)
-    first = stream.tell()
-    if len(length) != 8 or struct.unpack("<q", length)[0] != count:
-        raise PickleRefusedError("has a storage of another length than it says")
-    if len(content) - first != count * dtype.itemsize:
-        raise PickleRefusedError("has a storage that was cut off")
-    return PickledStorage(dtype, memoryview(content)[first:])
-
-
-def _storage_id(identity: Any) -> tuple[str, str, int]:
-    """("storage", type, key, location, count, view): of a whole storage, wherever it was."""
-    match identity:
-        case ("storage", Name(kind), str(key), str(), int(count), None) if count >= 0:
-            return kind, key, count
-    raise PickleRefusedError("has a storage that is part of another")
-
-
 def _sizes(values: tuple[int, ...] = ()) -> tuple[int, ...]:
     """Of `torch.Size`."""
     if not _is_sizes(values):
@@ -198,34 +139,62 @@ def _sizes(values: tuple[int, ...] = ()) -> tuple[int, ...]:
     return values
 
 
-def _set(values: list[Any] | None = None) -> set[Any]:
-    """Of `set`, in pickles before protocol 4."""
-    values = values or []
-    if type(values) is not list or len(values) > MAX_SET:
-        raise PickleRefusedError("has a set that is no short list")
-    return {value for value in values if isinstance(value, (str, int))}
+def _set_within(budget: Budget) -> Callable[..., set[Any]]:
+    def made(values: list[Any] | None = None) -> set[Any]:
+        """Of `set`, in pickles before protocol 4."""
+        values = values or []
+        if type(values) is not list or len(values) > MAX_SET:
+            raise PickleRefusedError("has a set that is no short list")
+        budget.spend(len(values))
+        return {value for value in values if isinstance(value, (str, int))}
+
+    return made
+
+
+def _encoded(text: str, coding: str, *_: Any) -> bytes | Ignored:
+    """Of `_codecs.encode`, by which pickles before protocol 3 hold bytes; arrays are of no use to us."""
+    if type(text) is not str or coding != "latin1":
+        raise PickleRefusedError("has bytes in another coding than latin1")
+    return text.encode("latin-1") if len(text) <= MAX_ENCODED else Ignored()
 
 
 def _ignored(*_: Any) -> Ignored:
     return Ignored()
 
 
-CALLS: MappingProxyType[str, Call] = MappingProxyType(
-    {
+def value_calls(budget: Budget) -> dict[str, Call]:
+    """What every kind of checkpoint may call, within a file's budget."""
+    fixed: dict[str, Call] = {
         "collections.OrderedDict": lambda *_: {},
+        "collections.defaultdict": lambda *_: {},
         "torch._utils._rebuild_parameter": rebuild_parameter,
+        "torch._utils._rebuild_parameter_with_state": rebuild_parameter,
         "torch._utils._rebuild_tensor_v2": rebuild_tensor,
-        "torch.storage._load_from_bytes": load_storage,
         "torch.Size": _sizes,
-        "torch.device": _ignored,
         "numpy.dtype": number_type,
         "numpy.core.multiarray.scalar": rebuild_number,
         "numpy._core.multiarray.scalar": rebuild_number,
-        "numpy.core.multiarray._reconstruct": _ignored,
-        "numpy._core.multiarray._reconstruct": _ignored,
-        "builtins.set": _set,
+        "_codecs.encode": _encoded,
+        **dict.fromkeys(("builtins.set", "__builtin__.set"), _set_within(budget)),
     }
+    return fixed | dict.fromkeys(OF_NO_USE, _ignored)
+
+
+PATHS = tuple(
+    f"{module}.{pure}{system}Path"
+    for module in ("pathlib", "pathlib._local")
+    for pure in ("", "Pure")
+    for system in ("", "Posix", "Windows")
 )
+"""Folders and files among a run's settings; newer versions of Python name them otherwise."""
+OF_NO_USE = (
+    "torch.device",
+    "numpy.core.multiarray._reconstruct",
+    "numpy._core.multiarray._reconstruct",
+    *PATHS,
+)
+"""What is let in and becomes nothing."""
 VALUES = frozenset(
     {"numpy.ndarray", "torch.float16", "torch.float32", "torch.float64", "torch.int64", "torch.bool"}
+    | {f"{module}.{name}" for module in ("builtins", "__builtin__") for name in ("dict", "list", "int")}
 )
