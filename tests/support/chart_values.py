@@ -203,7 +203,7 @@ def _settings() -> dict[str, Any]:
     allowed = {"type", "enum", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
     return _object(
         {
-            name: {key: told[name][key] for key in told[name].keys() & allowed} | {"description": text}
+            name: {key: told[name][key] for key in sorted(told[name].keys() & allowed)} | {"description": text}
             for name, text in settings()
         },
         "Settings of `maskweave serve`.",
