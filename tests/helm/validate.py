@@ -6,6 +6,7 @@ ignore fields that they do not know, so those are looked for here. A kind withou
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import Any, get_args
 
 import jsonschema
 import kubernetes_validate
+import kubernetes_validate.utils
 from cloudcoil.models.keda import v1alpha1 as keda
 from cloudcoil.models.prometheus_operator import v1 as monitoring
 from pydantic import BaseModel, ValidationError
@@ -28,6 +30,10 @@ GRPC_ROUTE = ("gateway.networking.k8s.io/v1", "GRPCRoute")
 
 # What the models are too old for. keda.sh, Fallback: from 2.17 on.
 NEWER = {"ScaledObject.spec.fallback.behavior"}
+
+
+# It reads the file of all definitions, megabytes of it, for every manifest.
+kubernetes_validate.utils.schema_contents = functools.cache(kubernetes_validate.utils.schema_contents)
 
 
 def problems(manifest: dict[str, Any]) -> Iterator[str]:
