@@ -79,8 +79,9 @@ def test_replicas_never_stand_beside_an_autoscaler(scenario: str) -> None:
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_the_scale_down_window_is_longer_than_a_model_load(scenario: str) -> None:
     for each in of_kind(rendered(scenario), "HorizontalPodAutoscaler", "ScaledObject"):
-        behavior = each["spec"].get("behavior") or (
-            each["spec"]["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+        behavior = (
+            each["spec"].get("behavior")
+            or (each["spec"]["advanced"]["horizontalPodAutoscalerConfig"]["behavior"])
         )
         assert behavior["scaleDown"]["stabilizationWindowSeconds"] > 60
 
@@ -112,7 +113,11 @@ def test_selectors_find_the_pods_that_they_mean(scenario: str) -> None:
     objects = rendered(scenario)
     pods = {name: pod["metadata"]["labels"] for name, pod in pod_templates(objects)}
     for deployment in of_kind(objects, "Deployment"):
-        found = [name for name, labels in pods.items() if selects(deployment["spec"]["selector"]["matchLabels"], labels)]
+        found = [
+            name
+            for name, labels in pods.items()
+            if selects(deployment["spec"]["selector"]["matchLabels"], labels)
+        ]
         assert found == [f"Deployment {deployment['metadata']['name']}"]
     for kind, way in (("Service", ("selector",)), ("PodDisruptionBudget", ("selector", "matchLabels")),
                       ("NetworkPolicy", ("podSelector", "matchLabels"))):  # fmt: skip
@@ -208,8 +213,14 @@ def test_disruption_budgets_exist_above_one_replica_only() -> None:
 
 def test_probes_go_over_http_where_the_kubelet_cannot_speak_grpc() -> None:
     """It has no TLS and no keys; liveness never asks for the engine."""
-    for scenario, over in (("embedded-minimal", "grpc"), ("mutual-tls", "httpGet"), ("triton-gpu", "httpGet")):
-        (gateway,) = named(rendered(scenario), "Deployment", "rel-maskweave")["spec"]["template"]["spec"]["containers"]
+    for scenario, over in (
+        ("embedded-minimal", "grpc"),
+        ("mutual-tls", "httpGet"),
+        ("triton-gpu", "httpGet"),
+    ):
+        (gateway,) = named(rendered(scenario), "Deployment", "rel-maskweave")["spec"]["template"]["spec"][
+            "containers"
+        ]
         assert over in gateway["readinessProbe"]
         assert over in gateway["startupProbe"]
         assert gateway["livenessProbe"]["httpGet"]["path"] == "/livez"
@@ -221,14 +232,18 @@ def test_triton_is_reached_by_gateways_alone() -> None:
     (who,) = grpc["from"]
     assert who["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "gateway"
     assert [port["port"] for port in grpc["ports"]] == ["triton-grpc"]
-    assert metrics["from"] == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
+    assert metrics["from"] == [
+        {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+    ]
     assert policy["egress"] == []
 
 
 def test_metrics_are_for_monitoring_alone() -> None:
     callers, metrics = named(rendered("mutual-tls"), "NetworkPolicy", "rel-maskweave")["spec"]["ingress"]
     assert [port["port"] for port in callers["ports"]] == ["grpc"]
-    assert callers["from"][0] == {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "studio"}}}
+    assert callers["from"][0] == {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "studio"}}
+    }
     assert [port["port"] for port in metrics["ports"]] == ["http"]
 
 
@@ -241,7 +256,9 @@ def test_a_sidecar_starts_before_the_gateway_and_stops_after_it() -> None:
 
 def test_gpus_are_asked_for_by_the_name_that_was_given() -> None:
     for pool, resource in (("h100", "nvidia.com/gpu"), ("a100-mig", "nvidia.com/mig-1g.10gb")):
-        spec = named(rendered("fleet-mig"), "Deployment", f"rel-maskweave-triton-{pool}")["spec"]["template"]["spec"]
+        spec = named(rendered("fleet-mig"), "Deployment", f"rel-maskweave-triton-{pool}")["spec"]["template"][
+            "spec"
+        ]
         assert spec["containers"][0]["resources"]["limits"][resource] == 1
         assert spec["runtimeClassName"] == "nvidia"
 
@@ -268,7 +285,10 @@ def test_callers_reach_the_canary_by_header_and_by_weight() -> None:
 def test_a_shared_service_finds_both_tracks_and_nobody_is_scraped_twice() -> None:
     objects = rendered("ingress")
     assert "maskweave.dev/track" not in named(objects, "Service", "rel-maskweave")["spec"]["selector"]
-    assert "maskweave.dev/job" not in named(objects, "Service", "rel-maskweave-canary-headless")["metadata"]["labels"]
+    assert (
+        "maskweave.dev/job"
+        not in named(objects, "Service", "rel-maskweave-canary-headless")["metadata"]["labels"]
+    )
 
 
 def test_images_come_from_the_sites_registry_by_digest() -> None:

@@ -60,7 +60,10 @@ def of_scalers(scenario: str) -> Iterator[tuple[str, str]]:
     for each in of_kind(rendered(scenario), "HorizontalPodAutoscaler"):
         for metric in each["spec"]["metrics"]:
             if metric["type"] != "Resource":
-                yield f"{scenario}: {each['metadata']['name']}", metric[metric["type"].lower()]["metric"]["name"]
+                yield (
+                    f"{scenario}: {each['metadata']['name']}",
+                    metric[metric["type"].lower()]["metric"]["name"],
+                )
 
 
 def everything() -> list[tuple[str, str]]:
@@ -85,7 +88,9 @@ def test_every_metric_is_there() -> None:
         for rule in group["rules"]
         if "record" in rule
     }
-    missing = {place: names for place, text in everything() if (names := metrics_in(text) - allowed() - recorded)}
+    missing = {
+        place: names for place, text in everything() if (names := metrics_in(text) - allowed() - recorded)
+    }
     assert not missing
 
 
@@ -136,11 +141,16 @@ def waiting(namespace: str, pod: str, seconds: int) -> dict[str, str]:
 def test_a_scaler_asks_for_what_waits_in_its_own_release(tmp_path: Path) -> None:
     """The sum, which KEDA divides by the replicas; and no data is no answer, which KEDA takes for a failure."""
     (gateways,) = (
-        each for each in of_kind(rendered("keda"), "ScaledObject") if each["metadata"]["name"] == "rel-maskweave"
+        each
+        for each in of_kind(rendered("keda"), "ScaledObject")
+        if each["metadata"]["name"] == "rel-maskweave"
     )
     query = gateways["spec"]["triggers"][-1]["metadata"]["query"]
     for series, samples in (
-        ([waiting("faces", "g-1", 3), waiting("faces", "g-2", 4), waiting("other", "g-1", 50)], [{"labels": "{}", "value": 7}]),
+        (
+            [waiting("faces", "g-1", 3), waiting("faces", "g-2", 4), waiting("other", "g-1", 50)],
+            [{"labels": "{}", "value": 7}],
+        ),
         ([waiting("other", "g-1", 50)], []),
     ):
         test = {
@@ -167,7 +177,9 @@ G = 'namespace="faces",job="rel-maskweave",pod="g-1"'
     ],
     ids=["idle", "calls in progress", "calls refused for want of a Triton", "bad requests", "a gateway waits to start"],
 )  # fmt: skip
-def test_triton_comes_up_from_zero_when_it_is_wanted(tmp_path: Path, series: dict[str, str], wanted: int) -> None:
+def test_triton_comes_up_from_zero_when_it_is_wanted(
+    tmp_path: Path, series: dict[str, str], wanted: int
+) -> None:
     scaled = named(rendered("keda"), "ScaledObject", "rel-maskweave-triton")
     query = scaled["spec"]["triggers"][-1]["metadata"]["query"]
     test = {

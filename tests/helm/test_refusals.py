@@ -92,7 +92,9 @@ def test_triton_is_held_to_the_rules_of_scaling_too() -> None:
 
 def test_every_refusal_of_the_templates_is_tried() -> None:
     text = (CHART / "templates" / "validate.yaml").read_text()
-    assert text.count("fail ") == sum(not message.startswith(("at '", "additional ")) for _, message in REFUSED)
+    assert text.count("fail ") == sum(
+        not message.startswith(("at '", "additional ")) for _, message in REFUSED
+    )
 
 
 def test_a_cluster_that_is_too_old_is_refused() -> None:

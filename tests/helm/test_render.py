@@ -69,7 +69,9 @@ def test_is_packaged_with_all_that_it_reads(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     (package,) = tmp_path.glob("*.tgz")
     values = SCENARIOS["everything"]
-    from_package = helm("template", "rel", package, "--namespace", "faces", "--kube-version", "1.37.0", "--values", values)
+    from_package = helm(
+        "template", "rel", package, "--namespace", "faces", "--kube-version", "1.37.0", "--values", values
+    )
     assert from_package.stdout == rendered_text("everything")
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from service.core.metrics import BUCKETS_SECONDS
 from service.core.errors import MaskweaveError
+from service.core.metrics import BUCKETS_SECONDS
 from service.core.statuses import STATUS_CODES
 from tests.support.chart import SCENARIOS, rendered, rule_groups
 from tests.support.promtool import promtool, tried_rules, write_rules

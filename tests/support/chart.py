@@ -41,7 +41,9 @@ def template(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 def sets(values: Mapping[str, object]) -> tuple[str, ...]:
     """Arguments that set values, of whatever kind, by their dotted paths."""
-    return tuple(part for path, value in values.items() for part in ("--set-json", f"{path}={json.dumps(value)}"))
+    return tuple(
+        part for path, value in values.items() for part in ("--set-json", f"{path}={json.dumps(value)}")
+    )
 
 
 @cache
@@ -52,14 +54,15 @@ def rendered_text(scenario: str) -> str:
     return done.stdout
 
 
+@cache
 def rendered(scenario: str) -> list[Manifest]:
-    """The objects of a scenario."""
+    """The objects of a scenario: everybody's, to be copied before anything is changed."""
     return manifests(rendered_text(scenario))
 
 
 def manifests(text: str) -> list[Manifest]:
     """The objects in a text of YAML documents."""
-    return [each for each in yaml.safe_load_all(text) if each]
+    return [each for each in yaml.load_all(text, Loader=yaml.CSafeLoader) if each]
 
 
 def of_kind(objects: Sequence[Manifest], *kinds: str) -> list[Manifest]:

@@ -112,7 +112,9 @@ def _comments(lines: list[str], line: int) -> tuple[str, dict[str, Any]]:
     while first and lines[first - 1].lstrip().startswith("#"):
         first -= 1
     comment = [each.lstrip().removeprefix("#").strip() for each in lines[first:line]]
-    schema = next((json.loads(each.removeprefix("@schema ")) for each in comment if each.startswith("@schema")), {})
+    schema = next(
+        (json.loads(each.removeprefix("@schema ")) for each in comment if each.startswith("@schema")), {}
+    )
     starts = [number for number, each in enumerate(comment) if each.startswith("-- ")]
     if not starts:
         return "", schema
@@ -184,7 +186,9 @@ def _object(properties: Mapping[str, Any], description: str) -> dict[str, Any]:
 
 def _property(value: Value) -> dict[str, Any]:
     if value.keys:
-        return _object({key.path[-1]: _property(key) for key in value.keys}, f"Section {'.'.join(value.path)}.")
+        return _object(
+            {key.path[-1]: _property(key) for key in value.keys}, f"Section {'.'.join(value.path)}."
+        )
     return {**value.schema, "description": value.description}
 
 
@@ -203,7 +207,8 @@ def _settings() -> dict[str, Any]:
     allowed = {"type", "enum", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
     return _object(
         {
-            name: {key: told[name][key] for key in sorted(told[name].keys() & allowed)} | {"description": text}
+            name: {key: told[name][key] for key in sorted(told[name].keys() & allowed)}
+            | {"description": text}
             for name, text in settings()
         },
         "Settings of `maskweave serve`.",
@@ -247,7 +252,9 @@ def readme() -> str:
         description = value.description + (f" One of {allowed}." if allowed else "")
         shown = kind if isinstance(kind, str) else " or ".join(cast("list[str]", kind))
         shown = "map" if shown == "texts" else shown.rpartition(".")[2]
-        rows.append(f"| `{'.'.join(value.path)}` | {shown} | `{value.default}` | {description.replace('|', chr(92) + '|')} |")
+        rows.append(
+            f"| `{'.'.join(value.path)}` | {shown} | `{value.default}` | {description.replace('|', chr(92) + '|')} |"
+        )
     head = (CHART / "README.head.md").read_text()
     table = "\n".join(["| value | type | default | |", "|---|---|---|---|", *rows])
     return f"{head}\n## Values\nMade from the comments of [values.yaml](values.yaml) by `make chart`; a test compares.\n\n{table}\n"

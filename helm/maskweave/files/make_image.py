@@ -14,8 +14,9 @@ from pathlib import Path
 import grpc
 import numpy as np
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from maskweave.v1 import synthesis_pb2, synthesis_pb2_grpc
 from PIL import Image
+
+from maskweave.v1 import synthesis_pb2, synthesis_pb2_grpc
 
 SECONDS = 60
 SIZE = 32
