@@ -1,4 +1,4 @@
-"""build-plans.sh, with stand-ins for the exporter and the GPU: it builds once and takes from the cache after that."""
+"""build-plans.sh, with stand-ins for exporter and GPU: it builds once and takes from the cache after that."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.chart import CHART
 
 SCRIPT = CHART / "files" / "build-plans.sh"
 
-# check-plans: a plan fits that names this machine and this graph. engines: writes such a plan, and a line of its own.
+# check-plans: a plan fits that names this machine and this graph. engines: writes such a plan.
 EXPORTER = """#!/usr/bin/env bash
 set -eu
 cd "$4"

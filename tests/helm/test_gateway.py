@@ -1,4 +1,4 @@
-"""What is rendered starts real gateways: the arguments, variables and files of every pod are taken as they are."""
+"""What is rendered starts real gateways: arguments, variables and files of every pod as they are."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def secrets(authority: Authority) -> dict[str, str]:
 def files_of(objects: list[Manifest], pod: Manifest, secrets: dict[str, str]) -> dict[str, str]:
     """What the gateway's mounts below /etc hold."""
     volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
-    files = {}
+    files: dict[str, str] = {}
     (container,) = (each for each in pod["spec"]["containers"] if each["name"] == "gateway")
     for mount in container["volumeMounts"]:
         path, volume = mount["mountPath"], volumes[mount["name"]]
@@ -85,7 +85,7 @@ def test_what_the_gateway_does_not_take_would_be_noticed(secrets: dict[str, str]
 
 @pytest.mark.parametrize("scenario", ["embedded-minimal", "mutual-tls"])
 def test_a_pod_lives_as_rendered(scenario: str, secrets: dict[str, str], tmp_path: Path) -> None:
-    """It starts with its root not to be written, its probes succeed, `helm test` passes, and it stops within the grace."""
+    """It starts on a root that cannot be written, is probed and tested, and stops within its grace."""
     (pod,) = gateways(scenario)
     script = CHART / "files" / "make_image.py"
     with pod_process(pod, files_of(rendered(scenario), pod, secrets), tmp_path / "pod") as gateway:
@@ -106,7 +106,7 @@ def test_a_pod_lives_as_rendered(scenario: str, secrets: dict[str, str], tmp_pat
 
 
 def variables_of_the_test(scenario: str, secrets: dict[str, str], folder: Path) -> dict[str, str]:
-    """Variables of the rendered test pod, with its mounts at places of this machine and its target this pod."""
+    """Variables of the rendered test pod, with its files on this machine and this pod as its target."""
     pod = named(rendered(scenario), "Pod", "rel-maskweave-test")
     for name, content in secrets.items():
         (folder / name).write_text(content)

@@ -1,4 +1,4 @@
-"""Wrong values are refused before anything is made, with a message that names the value and what is allowed."""
+"""Wrong values are refused before anything is made, by name and with what is allowed."""
 
 from __future__ import annotations
 

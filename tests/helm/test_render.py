@@ -54,7 +54,7 @@ def test_a_value_without_a_description_is_refused(tmp_path: Path, monkeypatch: p
     bare = tmp_path / "values.yaml"
     bare.write_text("# -- Said.\none: 1\n\ntwo: 2\n")
     monkeypatch.setattr("tests.support.chart_values.VALUES", bare)
-    with pytest.raises(UndocumentedValueError, match="two in values.yaml has no comment"):
+    with pytest.raises(UndocumentedValueError, match=r"two in values\.yaml has no comment"):
         read_values()
 
 

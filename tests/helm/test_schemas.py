@@ -42,7 +42,7 @@ def changed(manifest: Manifest, path: str, value: Any) -> Manifest:
 
 @pytest.fixture(scope="module")
 def problems() -> dict[str, list[str]]:
-    """What is wrong, by scenario and by the place of a wrong manifest; in one run, because its imports are slow."""
+    """What is wrong, by scenario and by wrong manifest; found in one run, because its imports are slow."""
     asked = {scenario: rendered(scenario) for scenario in SCENARIOS}
     for number, (scenario, kind, path, value) in enumerate(WRONG):
         asked[f"wrong {number}"] = [changed(of_kind(asked[scenario], kind)[0], path, value)]

@@ -1,7 +1,7 @@
 """Completes .venv/helm with what no package index has as it is: helm, and Debian's promtool.
 
-`python tests/helm/tools.py` unpacks and installs; with `--check` it only looks. It exits with 1 and says what to do when
-something is missing.
+`python tests/helm/tools.py` unpacks and installs; with `--check` it only looks. It exits with 1 and says what
+to do when something is missing.
 """
 
 from __future__ import annotations

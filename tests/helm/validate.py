@@ -1,7 +1,8 @@
-"""Checks manifests against schemas, in .venv/helm: `python validate.py` reads `{name: manifests}` as JSON and prints problems.
+"""Checks manifests against schemas, in .venv/helm: reads `{name: manifests}` as JSON and prints problems.
 
-Kubernetes' own kinds go through kubernetes-validate, strictly. Custom resources go through the models of cloudcoil, which
-ignore fields that they do not know, so those are looked for here. A kind without either is a problem too.
+Kubernetes' own kinds go through kubernetes-validate, strictly. Custom resources go through the models of
+cloudcoil, which ignore fields that they do not know, so those are looked for here. A kind without either is a
+problem too.
 """
 
 from __future__ import annotations

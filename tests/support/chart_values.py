@@ -1,6 +1,7 @@
-"""What `values.yaml` of the chart says of itself: the schema and the table of values made from its comments.
+"""What `values.yaml` of the chart says of itself: the schema and the table made from its comments.
 
-A comment `# -- ...` above a key describes it; `# @schema {...}` is merged into what its default tells of its type.
+A comment `# -- ...` above a key describes it; `# @schema {...}` is merged into what its default tells of its
+type.
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ def _comments(lines: list[str], line: int) -> tuple[str, dict[str, Any]]:
     while first and lines[first - 1].lstrip().startswith("#"):
         first -= 1
     comment = [each.lstrip().removeprefix("#").strip() for each in lines[first:line]]
-    schema = next(
+    schema: dict[str, Any] = next(
         (json.loads(each.removeprefix("@schema ")) for each in comment if each.startswith("@schema")), {}
     )
     starts = [number for number, each in enumerate(comment) if each.startswith("-- ")]
@@ -216,7 +217,7 @@ def _settings() -> dict[str, Any]:
 
 
 def _closure(schema_: Any, kubernetes: Mapping[str, Any]) -> dict[str, Any]:
-    """What of Kubernetes' definitions is referred to, without their descriptions, which are theirs to tell."""
+    """What of Kubernetes' definitions is referred to, without their descriptions."""
     found: dict[str, Any] = {}
     wanted = set(_KUBERNETES.findall(json.dumps(schema_)))
     while wanted:
@@ -252,9 +253,9 @@ def readme() -> str:
         description = value.description + (f" One of {allowed}." if allowed else "")
         shown = kind if isinstance(kind, str) else " or ".join(cast("list[str]", kind))
         shown = "map" if shown == "texts" else shown.rpartition(".")[2]
-        rows.append(
-            f"| `{'.'.join(value.path)}` | {shown} | `{value.default}` | {description.replace('|', chr(92) + '|')} |"
-        )
+        cells = (f"`{'.'.join(value.path)}`", shown, f"`{value.default}`", description.replace("|", r"\|"))
+        rows.append(f"| {' | '.join(cells)} |")
     head = (CHART / "README.head.md").read_text()
     table = "\n".join(["| value | type | default | |", "|---|---|---|---|", *rows])
-    return f"{head}\n## Values\nMade from the comments of [values.yaml](values.yaml) by `make chart`; a test compares.\n\n{table}\n"
+    source = "Made from the comments of [values.yaml](values.yaml) by `make chart`; a test compares."
+    return f"{head}\n## Values\n{source}\n\n{table}\n"

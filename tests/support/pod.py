@@ -1,7 +1,7 @@
-"""Runs a container of a rendered pod on this machine: with exactly its arguments, variables and mounted files.
+"""Runs a container of a rendered pod on this machine, with exactly its arguments, variables and files.
 
-Namespaces of the kernel give it the ports that it asks for, its own /etc/maskweave and /models, a root that cannot be
-written, and the number 1. What stands in for the image is the checkout.
+Namespaces of the kernel give it the ports that it asks for, its own /etc/maskweave and /models, a root that
+cannot be written, and the number 1. What stands in for the image is the checkout.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Makes one image through the gateway and looks at it, as `helm test` asks. Needs what the gateway's image has.
+"""Makes one image through the gateway and looks at it, for `helm test`. Needs what the gateway's image has.
 
-Variables: TARGET (a gRPC target), and optionally MODEL, API_KEY_FILE, CA_FILE, CERTIFICATE_FILE, KEY_FILE and SERVER_NAME.
-Prints what it saw; exits with 1 and the reason if something is not as it must be.
+Variables: TARGET (a gRPC target), and optionally MODEL, API_KEY_FILE, CA_FILE, CERTIFICATE_FILE, KEY_FILE and
+SERVER_NAME. Prints what it saw; exits with 1 and the reason if something is not as it must be.
 """
 
 from __future__ import annotations
@@ -80,7 +80,8 @@ def main() -> str:
         return fail(f"the image is {image.shape}, and not {model.image_width} x {model.image_height}")
     if not image.std() > 1:
         return fail("the image is of one colour")
-    return f"{model.name} {model.version}: {image.shape[1]} x {image.shape[0]}, {len(files[0])} bytes, twice the same"
+    size = f"{image.shape[1]} x {image.shape[0]}"
+    return f"{model.name} {model.version}: {size}, {len(files[0])} bytes, twice the same"
 
 
 def fail(reason: str) -> str:
