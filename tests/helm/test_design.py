@@ -203,6 +203,17 @@ def test_large_numbers_reach_the_settings_as_they_are() -> None:
     assert settings_of(objects, pod)["max_message_bytes"] == 2147483647
 
 
+def test_a_headless_service_has_the_pods_own_port() -> None:
+    """Clients connect to pods, so that another port would reach nobody."""
+    objects = with_values({"gateway.service.port": 443})
+    ports = {
+        each["metadata"]["name"]: each["spec"]["ports"][0]["port"] for each in of_kind(objects, "Service")
+    }
+    assert ports == {"rel-maskweave": 443, "rel-maskweave-headless": 50051}
+    (test,) = named(objects, "Pod", "rel-maskweave-test")["spec"]["containers"]
+    assert test["env"][0]["value"].endswith(":50051")
+
+
 def test_disruption_budgets_exist_above_one_replica_only() -> None:
     assert not of_kind(rendered("single-replica"), "PodDisruptionBudget")
     assert of_kind(rendered("embedded-minimal"), "PodDisruptionBudget")

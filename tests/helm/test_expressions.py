@@ -22,7 +22,7 @@ VARIABLES = {
 
 # What is not a metric: text, ranges, label lists, names before a bracket, words of the language.
 _TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
-_MATCHERS = re.compile(r"\{[^}]*\}|\[[^\]]*\]")
+_MATCHERS = re.compile(r"\{[^}]*\}|\[[^\]]*\]|\boffset\s+\w+")
 _LISTS = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)")
 _NAME = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]*(?!\s*\()")
 _WORDS = {"and", "or", "unless", "bool", "offset", "by", "without", "on", "ignoring", "inf", "nan"}
@@ -172,15 +172,11 @@ G = 'namespace="faces",job="rel-maskweave",pod="g-1"'
         ({f"maskweave_requests_in_flight{{{G}}}": "3x10"}, 1),
         ({f'maskweave_failures_total{{{G},reason="ENGINE_UNREACHABLE"}}': "0+5x10"}, 1),
         ({f'maskweave_failures_total{{{G},reason="INVALID_FIELD"}}': "0+5x10"}, 0),
+        ({f'maskweave_failures_total{{{G},reason="ENGINE_UNREACHABLE"}}': "_x7 1x10"}, 1),
+        ({f'maskweave_failures_total{{{G},reason="ENGINE_UNREACHABLE"}}': "1x10"}, 0),
         ({f"up{{{G.replace('g-1', 'g-2')}}}": "1x10"}, 1),
     ],
-    ids=[
-        "idle",
-        "calls in progress",
-        "calls refused for want of a Triton",
-        "bad requests",
-        "one waits to start",
-    ],
+    ids=["idle", "calls", "refused", "bad requests", "the first refused", "refused long ago", "one starts"],
 )
 def test_triton_comes_up_from_zero_when_it_is_wanted(
     tmp_path: Path, series: dict[str, str], wanted: int

@@ -111,9 +111,12 @@ CASES = [
          "Prometheus reaches no gateway of this release: nobody is served, or nothing is scraped."),
     Case("MaskweaveNoGateway", "one of two answers", {
         f"up{{{G}}}": "0x10", f"up{{{G.replace('g-1', 'g-2')}}}": "1x10"}, "6m"),
-    Case("MaskweaveEngineDown", "for three minutes", {f"maskweave_engine_ready{{{G}}}": "1x2 0x10"}, "6m",
+    Case("MaskweaveEngineDown", "for three minutes", {
+        f"maskweave_engine_ready{{{G}}}": "1x2 0x10", f"maskweave_build_info{{{G}}}": "1x15"}, "6m",
          POD, "The engine of g-1 cannot answer: the gateway refuses calls and is out of the Services."),
-    Case("MaskweaveEngineDown", "for a minute", {f"maskweave_engine_ready{{{G}}}": "1x2 0 1x10"}, "6m"),
+    Case("MaskweaveEngineDown", "for a minute", {
+        f"maskweave_engine_ready{{{G}}}": "1x2 0 1x10", f"maskweave_build_info{{{G}}}": "1x15"}, "6m"),
+    Case("MaskweaveEngineDown", "it still loads its models", {f"maskweave_engine_ready{{{G}}}": "0x10"}, "6m"),
     Case("MaskweaveQueueSaturated", "nine tenths full", {f"maskweave_queue_depth{{{G}}}": "230x10"}, "6m",
          POD, "230 of 256 places in the queue of g-1 are taken; beyond them requests are refused as OVERLOADED."),
     Case("MaskweaveQueueSaturated", "half full", {f"maskweave_queue_depth{{{G}}}": "128x10"}, "6m"),
@@ -124,6 +127,10 @@ CASES = [
         f'maskweave_reloads_total{{{G},what="keys",result="refused"}}': "0x5 1x10"}, "10m",
          {**POD, "what": "keys", "result": "refused"},
          "g-1 could not use the new keys and goes on with those from before."),
+    Case("MaskweaveReloadRefused", "the first of a process", {
+        f'maskweave_reloads_total{{{G},what="certificate",result="refused"}}': "_x5 1x10"}, "10m",
+         {**POD, "what": "certificate", "result": "refused"},
+         "g-1 could not use the new certificate and goes on with those from before."),
     Case("MaskweaveReloadRefused", "taken", {
         f'maskweave_reloads_total{{{G},what="keys",result="ok"}}': "0x5 1x10"}, "10m"),
     Case("MaskweaveReloadRefused", "two hours ago", {

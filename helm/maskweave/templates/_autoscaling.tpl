@@ -108,7 +108,9 @@ spec:
     {{- end }}
     {{- if .zero }}
     # One Triton while calls are in progress, or were refused for want of one, or a gateway waits for it to start.
-    {{- $refused := printf "sum(increase(maskweave_failures_total{%s,reason=~\"ENGINE_UNREACHABLE|MODEL_NOT_READY|UNAVAILABLE\"}[2m]))" $selector }}
+    {{- $failures := printf "maskweave_failures_total{%s,reason=~\"ENGINE_UNREACHABLE|MODEL_NOT_READY|UNAVAILABLE\"}" $selector }}
+    {{- /* A counter that begins with its first event has not increased: so a series that is new counts too. */}}
+    {{- $refused := printf "sum(increase(%s[2m]) > 0 or %s)" $failures (printf "(%s unless %s offset 2m)" $failures $failures) }}
     {{- $busy := printf "sum(maskweave_requests_in_flight{%s})" $selector }}
     {{- $starting := printf "sum(up{%s} == 1) - sum(maskweave_build_info{%s})" $selector $selector }}
     {{- $query := printf "sum((%s or vector(0)) + (%s or vector(0)) + (%s or vector(0)) > bool 0)" $refused $busy $starting }}

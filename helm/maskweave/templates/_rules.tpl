@@ -77,8 +77,9 @@
         "expr" (printf "absent(up{%s} == 1)" $selector)
         "summary" "No gateway is up"
         "description" "Prometheus reaches no gateway of this release: nobody is served, or nothing is scraped.") | trim | nindent 4 }}
+    {{- /* A gateway publishes its build once it has started: one that still loads its models is no alarm. */}}
     {{- include "maskweave.alert" (dict "root" . "name" "MaskweaveEngineDown" "severity" "critical" "for" "2m"
-        "expr" (printf "maskweave_engine_ready{%s} == 0%s" $selector (ternary (printf " and on() sum(up{%s}) > 0" $triton) "" $values.triton.scaleToZero))
+        "expr" (printf "maskweave_engine_ready{%s} == 0 and on (namespace, pod) maskweave_build_info{%s}%s" $selector $selector (ternary (printf " and on() sum(up{%s}) > 0" $triton) "" $values.triton.scaleToZero))
         "summary" "A gateway has no engine that can answer"
         "description" "The engine of {{ $labels.pod }} cannot answer: the gateway refuses calls and is out of the Services.") | trim | nindent 4 }}
     {{- include "maskweave.alert" (dict "root" . "name" "MaskweaveQueueSaturated" "severity" "warning" "for" "5m"
@@ -89,8 +90,10 @@
         "expr" (printf "maskweave_work_waiting_seconds{%s} > 0.5 * %s" $selector ($deadline | toJson))
         "summary" "More work waits than can be done in time"
         "description" (printf "{{ $value | humanizeDuration }} of work wait in {{ $labels.pod }}, more than half of the default deadline of %s s." ($deadline | toJson))) | trim | nindent 4 }}
+    {{- /* A counter that begins with its first event has not increased: so a series that is new counts too. */}}
+    {{- $refused := printf "maskweave_reloads_total{%s,result=\"refused\"}" $selector }}
     {{- include "maskweave.alert" (dict "root" . "name" "MaskweaveReloadRefused" "severity" "warning"
-        "expr" (printf "increase(maskweave_reloads_total{%s,result=\"refused\"}[1h]) > 0" $selector)
+        "expr" (printf "increase(%s[1h]) > 0 or (%s > 0 unless %s offset 1h)" $refused $refused $refused)
         "summary" "A gateway refused new keys or a new certificate"
         "description" "{{ $labels.pod }} could not use the new {{ $labels.what }} and goes on with those from before.") | trim | nindent 4 }}
     {{- if $values.gateway.tls.existingSecret }}
