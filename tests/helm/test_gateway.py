@@ -1,0 +1,117 @@
+"""What is rendered starts real gateways: arguments, variables and files of every pod as they are."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.certificates import Authority
+from tests.support.chart import CHART, ROOT, SCENARIOS, Manifest, named, of_kind, rendered
+from tests.support.key_file import new_key
+from tests.support.pod import pod_process
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+PYTHON = ROOT / ".venv" / "dev" / "bin" / "python"
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"), "authority")
+
+
+@pytest.fixture(scope="session")
+def secrets(authority: Authority) -> dict[str, str]:
+    """What the Secrets of all scenarios hold, by file name."""
+    pair = authority.issue("gateway", names="DNS:maskweave.example.com,DNS:localhost,IP:127.0.0.1")
+    key, entry = new_key()
+    return {
+        "tls.crt": pair.certificate.read_text(),
+        "tls.key": pair.key.read_text(),
+        "ca.crt": authority.certificate.read_text(),
+        "keys.toml": entry.to_toml(),
+        "callers.toml": entry.to_toml(),
+        "key": key,
+    }
+
+
+def files_of(objects: list[Manifest], pod: Manifest, secrets: dict[str, str]) -> dict[str, str]:
+    """What the gateway's mounts below /etc hold."""
+    volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
+    files: dict[str, str] = {}
+    (container,) = (each for each in pod["spec"]["containers"] if each["name"] == "gateway")
+    for mount in container["volumeMounts"]:
+        path, volume = mount["mountPath"], volumes[mount["name"]]
+        if not path.startswith("/etc/"):
+            continue
+        if "secret" in volume:
+            files |= {f"{path}/{name}": content for name, content in secrets.items()}
+        else:
+            data = named(objects, "ConfigMap", volume["configMap"]["name"])["data"]
+            files[path] = data[mount["subPath"]]
+    return files
+
+
+def gateways(scenario: str) -> list[Manifest]:
+    return [
+        each["spec"]["template"]
+        for each in of_kind(rendered(scenario), "Deployment")
+        if each["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/component"] == "gateway"
+    ]
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_the_gateway_takes_what_is_rendered(scenario: str, secrets: dict[str, str], tmp_path: Path) -> None:
+    pods = gateways(scenario)
+    assert pods
+    for number, pod in enumerate(pods):
+        files = files_of(rendered(scenario), pod, secrets)
+        with pod_process(pod, files, tmp_path / str(number), ["--check"]) as gateway:
+            assert gateway.wait(100) == 0, gateway.output
+            assert gateway.output.rstrip().endswith("ok")
+
+
+def test_what_the_gateway_does_not_take_would_be_noticed(secrets: dict[str, str], tmp_path: Path) -> None:
+    (pod,) = gateways("embedded-minimal")
+    files = files_of(rendered("embedded-minimal"), pod, secrets)
+    files["/etc/maskweave/maskweave.toml"] += "\nmax_running = 2\n"
+    with pod_process(pod, files, tmp_path / "pod", ["--check"]) as gateway:
+        assert gateway.wait(100) != 0
+    assert "max_running" in gateway.output
+
+
+@pytest.mark.parametrize("scenario", ["embedded-minimal", "mutual-tls"])
+def test_a_pod_lives_as_rendered(scenario: str, secrets: dict[str, str], tmp_path: Path) -> None:
+    """It starts on a root that cannot be written, is probed and tested, and stops within its grace."""
+    (pod,) = gateways(scenario)
+    script = CHART / "files" / "make_image.py"
+    with pod_process(pod, files_of(rendered(scenario), pod, secrets), tmp_path / "pod") as gateway:
+        gateway.wait_for_probe("startupProbe")
+        assert gateway.probe("readinessProbe")
+        assert gateway.probe("livenessProbe")
+        assert Path(f"/proc/{gateway.first}/status").read_text().split("NSpid:")[1].split()[1] == "1"
+        made = gateway.beside(PYTHON, script, **variables_of_the_test(scenario, secrets, tmp_path))
+        assert made.returncode == 0, made.stderr
+        assert "twice the same" in made.stdout
+        began = time.monotonic()
+        gateway.terminate()
+        # It goes on serving while balancers notice, and says so: not ready, but alive.
+        while gateway.probe("readinessProbe"):
+            assert time.monotonic() - began < gateway.grace_seconds
+        assert gateway.wait(gateway.grace_seconds - (time.monotonic() - began)) == 0, gateway.output
+    assert json.loads(gateway.output.splitlines()[-1])["message"] == "stopped"
+
+
+def variables_of_the_test(scenario: str, secrets: dict[str, str], folder: Path) -> dict[str, str]:
+    """Variables of the rendered test pod, with its files on this machine and this pod as its target."""
+    pod = named(rendered(scenario), "Pod", "rel-maskweave-test")
+    for name, content in secrets.items():
+        (folder / name).write_text(content)
+    variables = {each["name"]: each["value"] for each in pod["spec"]["containers"][0]["env"]}
+    for name, value in variables.items():
+        if value.startswith(("/tls/", "/keys/")):
+            variables[name] = str(folder / Path(value).name)
+    return variables | {"TARGET": "127.0.0.1:50051"}
