@@ -8,6 +8,7 @@ import click
 
 from training.generators.importers.stylegan2 import READ, import_stylegan2
 from training.generators.stylegan2.generator import save_stylegan2
+from training.groupdnet.import_cli import smis
 
 WEIGHTS = "stylegan2.safetensors"
 
@@ -41,3 +42,6 @@ def stylegan2(file: Path, output: Path) -> None:
         "In the pack's config.toml:\n\n"
         f'[stylegan2]\nresolution = {sizes.resolution}\ntruncation = 0.7\nnoise = "const"'
     )
+
+
+import_.add_command(smis)

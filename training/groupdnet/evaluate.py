@@ -22,10 +22,11 @@ from training.data.samples import from_uint8, to_uint8
 from training.distances import Distances, Features, feature_distance, measure, network_features
 from training.distances import as_markdown as distances_as_markdown
 from training.evaluate import CHUNK, NOISE_LEVELS
+from training.groupdnet.encoding import MIN_PIXELS
 from training.groupdnet.expectation import CodeExpectation, RelativeGroupDNet
 from training.groupdnet.network import GroupDNet
 from training.groupdnet.pack_config import StylesConfig
-from training.groupdnet.prior import MIN_PIXELS, StylePrior
+from training.groupdnet.prior import StylePrior
 from training.groupdnet.samples import PicturePairs
 from training.groupdnet.sources import Source
 from training.groupdnet.stage import EXPECTATION, NETWORK, PRIOR
@@ -124,9 +125,11 @@ def load_styles(config: StylesConfig, folder: Path) -> TrainedStyles:
     """
     section = config.network
     network = load_weights(GroupDNet(section), folder, NETWORK)
-    expectation = load_weights(CodeExpectation(section), folder, EXPECTATION)
-    prior = load_weights(StylePrior(section.styles, section.code_numbers // section.styles), folder, PRIOR)
-    return TrainedStyles(config, RelativeGroupDNet(network, expectation, section).eval(), prior)
+    expectation = None
+    if section.expectation != "none":
+        expectation = load_weights(CodeExpectation(section), folder, EXPECTATION)
+    prior = load_weights(StylePrior(section.styles, section.style_size), folder, PRIOR)
+    return TrainedStyles(config, RelativeGroupDNet(network, expectation).eval(), prior)
 
 
 class StylesEvaluator:

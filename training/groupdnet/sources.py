@@ -92,12 +92,19 @@ class PackSamples(Source):
             raise ValueError(
                 f"palette: must be that of pack {pack.pack.name!r}, whose label maps are trained on"
             )
-        self._pack, self._folder = pack, pack_folder(pack.pack.name)
+        self._pack, self._folder, self._size = pack, pack_folder(pack.pack.name), config.network.image_size
 
     def pairs(self, split: str, limit: int | None = None, device: str = "cpu") -> PicturePairs:
         """See `Source`."""
         generator = pretrained_generator(self._pack).to(torch.device(device))
-        return load_pairs(self._pack, generator, split, limit)
+        pairs = load_pairs(self._pack, generator, split, limit)
+        if (found := tuple(pairs.pictures.shape[2:])) != self._size:
+            raise ValueError(
+                f"network: makes images of {self._size[0]} x {self._size[1]} pixels, pack "
+                f"{self._pack.pack.name!r} has {found[0]} x {found[1]}; start_side, the number of blocks, "
+                "fold and aspect decide"
+            )
+        return pairs
 
     def judge(self) -> UNet:
         """See `Source`."""
@@ -127,8 +134,8 @@ class Folders(Source):
 
     def pairs(self, split: str, limit: int | None = None, device: str = "cpu") -> PicturePairs:
         """See `Source`."""
-        palette, side = self._config.palette, self._config.network.image_side
-        pictures, labels = load_folders(self._data, palette, side, split, limit)
+        palette, size = self._config.palette, self._config.network.image_size
+        pictures, labels = load_folders(self._data, palette, size, split, limit)
         planes = torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous()
         return PicturePairs(planes, torch.from_numpy(labels), len(palette), self._data.mirror)
 
@@ -164,8 +171,9 @@ def source_of(config: StylesConfig, folder: Path) -> Source:
     Raises:
         ValueError: if it names a pack that is unknown, of another method or with another palette.
     """
+    judge = config.needed_training.judge
     if isinstance(config.data, SamplesSection):
         return PackSamples(config, load_config(config.data.pack))
-    judge = config.training.judge
     assert judge is not None  # as the configuration has checked
+    assert config.data is not None
     return Folders(config, config.data, judge, folder)

@@ -42,7 +42,7 @@ class Folder:
         return FoldersSection.model_validate(values)
 
     def load(self, side: int = 10, **more: Any) -> tuple[np.ndarray, np.ndarray]:
-        return load_folders(self.section(**more), PALETTE, side, "train")
+        return load_folders(self.section(**more), PALETTE, (side, side), "train")
 
     def refusal(self, **more: Any) -> str:
         with pytest.raises((ValueError, FileNotFoundError)) as caught:
@@ -205,7 +205,7 @@ def test_splits_share_the_pictures_out(tmp_path: Path) -> None:
     (next((tmp_path / "images").glob(f"{removed}.*"))).unlink()
     (tmp_path / "maps" / f"{removed}.png").unlink()
     assert {pair.picture.stem for pair in find_pairs(section, "heldout")} == heldout
-    pictures, maps = load_folders(section, PALETTE, 32, "heldout", 3)
+    pictures, maps = load_folders(section, PALETTE, (32, 32), "heldout", 3)
     assert (pictures.shape, maps.shape) == ((3, 32, 32, 3), (3, 32, 32))
 
 

@@ -41,7 +41,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr(training.config, "PACKS", folder / "packs")
-        patch.setattr(stage, "SETTLING_BATCHES", 3)
+        patch.setattr(stage, "SETTLING_IMAGES", 96)
         for option in (*training.cli.train.params, *training.cli.evaluate.params, *command.params):
             if option.name == "pack":
                 patch.setattr(option.type, "choices", (PACK,))

@@ -45,7 +45,7 @@ def folder(styles: StylesConfig, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def use(patch: pytest.MonkeyPatch, root: Path) -> None:
     patch.chdir(root)
     patch.setenv(LABELLER_PYTHON_VARIABLE, sys.executable)
-    patch.setattr(stage, "SETTLING_BATCHES", 3)
+    patch.setattr(stage, "SETTLING_IMAGES", 96)
     patch.setattr(sources, "load_config", lambda name: tiny_data_config())
     patch.setattr(training.cli, "load_styles_config", lambda name: tiny_styles_config())
     patch.setattr(training.cli, "pack_folder", lambda name: root / "pack")
