@@ -13,12 +13,13 @@ import torch
 from PIL import Image
 
 from training import stages
-from training.config import available_packs, load_config, pack_folder, pack_method
+from training.config import available_packs, load_config, pack_folder, pack_method, shared_out
 from training.data.files import square_pictures
 from training.data.labelled import SPLITS, LabellerError, load_split, make_split
 from training.distances import INCEPTION, Features, inception_features
 from training.evaluate import MIN_PAIRS, Evaluator, as_markdown
-from training.groupdnet.evaluate import StylesEvaluator, load_styles
+from training.groupdnet.dry_run import report
+from training.groupdnet.evaluate import PAIRS, StylesEvaluator, load_styles
 from training.groupdnet.evaluate import as_markdown as styles_as_markdown
 from training.groupdnet.pack_config import METHOD, load_styles_config
 from training.groupdnet.showcase import Showcase
@@ -81,6 +82,16 @@ def data(pack: str) -> None:
 @click.option("--log-every", type=positive, default=50, show_default=True, help="Steps.")
 @click.option("--checkpoint-every", type=positive, default=250, show_default=True, help="Steps.")
 @click.option("--sheet-every", type=positive, default=500, show_default=True, help="Steps.")
+@click.option(
+    "--dry-run", is_flag=True, help="Only tell memory and time a step; needs no GPU. For the stage styles."
+)
+@click.option(
+    "--memory",
+    type=click.FloatRange(min=0, min_open=True),
+    default=24.0,
+    show_default=True,
+    help="GiB of the GPU that --dry-run finds the largest batch for.",
+)
 def train(
     *,
     stage: str,
@@ -96,6 +107,8 @@ def train(
     log_every: int,
     checkpoint_every: int,
     sheet_every: int,
+    dry_run: bool,
+    memory: float,
 ) -> None:
     """Train one STAGE of a pack: proxies, then rearranger, then mapper; sketch and scribble by themselves.
 
@@ -104,6 +117,16 @@ def train(
     Metrics, contact sheets and checkpoints go to runs/PACK/, the finished weights into the pack's folder. A
     run that was stopped goes on from its last checkpoint, on however many processes.
     """
+    if dry_run:
+        if stage != STYLES:
+            raise click.BadParameter(f"only the stage {STYLES} has one", param_hint="'--dry-run'")
+        try:
+            shards = devices * nodes * accumulate
+            config = shared_out(load_styles_config(pack), "training", shards)
+            click.echo(report(config, accumulate, precision, memory))
+        except EXPECTED as error:
+            raise click.ClickException(str(error)) from None
+        return
     if device == "cuda" and not torch.cuda.is_available():
         raise click.BadParameter("PyTorch finds no CUDA device", param_hint="'--device'")
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
@@ -136,7 +159,11 @@ def train(
 
 @click.command()
 @click.argument("pack", type=pack_choice)
-@click.option("--pairs", type=click.IntRange(min=MIN_PAIRS), default=500, show_default=True)
+@click.option(
+    "--pairs",
+    type=click.IntRange(min=MIN_PAIRS),
+    help="Held-out pairs; by default 500, or all there are for a pack of GroupDNet.",
+)
 @click.option(
     "--strength",
     "strengths",
@@ -155,7 +182,7 @@ def train(
     help="Folder of square PNG or JPEG, faces in the generator's place: gives the inverter a second row.",
 )
 def evaluate(
-    pack: str, pairs: int, strengths: tuple[float, ...], inception: bool, photographs: Path | None
+    pack: str, pairs: int | None, strengths: tuple[float, ...], inception: bool, photographs: Path | None
 ) -> None:
     """Measure a PACK on held-out pairs and draw its contact sheets (runs/PACK/evaluation/)."""
     features = _inception() if inception else {}
@@ -167,7 +194,7 @@ def evaluate(
                 raise click.BadParameter(f"{pack} has no inverter", param_hint="'--photographs'")
             table, figures, sheets = _evaluate_styles(pack, pairs, features)
         else:
-            table, figures, sheets = _evaluate(pack, pairs, strengths, features, photographs)
+            table, figures, sheets = _evaluate(pack, pairs or PAIRS, strengths, features, photographs)
     except EXPECTED as error:
         raise click.ClickException(str(error)) from None
     folder = RUNS / pack / "evaluation"
@@ -209,7 +236,7 @@ def _evaluate(
     return as_markdown(result, config), result.as_dict(), sheets
 
 
-def _evaluate_styles(pack: str, pairs: int, features: dict[str, Features]) -> Findings:
+def _evaluate_styles(pack: str, pairs: int | None, features: dict[str, Features]) -> Findings:
     config, folder = load_styles_config(pack), pack_folder(pack)
     trained = load_styles(config, folder)
     evaluator = StylesEvaluator(trained, source_of(config, folder), pairs, features=features)

@@ -28,6 +28,7 @@ from training.unet import UNet, frozen
 JUDGE = "label_segmenter"
 """Name of the judge's file, in either pack."""
 CHUNK = 50
+FACE_LABELLER = "training.data.face_labeller"
 
 Pictures = NDArray[np.uint8]
 Labels = NDArray[np.uint8]
@@ -39,10 +40,13 @@ class Source(ABC):
     Attributes:
         eyes_name: whose features pictures are compared by, in words.
         note: what a reader of the evaluation must know of the labeller; "" if nothing.
+        found: title of the share of images in which what reads label maps finds anything; None where it
+            always does.
     """
 
     eyes_name: str
     note: str = ""
+    found: str | None = "found"
 
     @abstractmethod
     def pairs(self, split: str, limit: int | None = None, device: str = "cpu") -> PicturePairs:
@@ -92,6 +96,8 @@ class PackSamples(Source):
             raise ValueError(
                 f"palette: must be that of pack {pack.pack.name!r}, whose label maps are trained on"
             )
+        if pack.data.labeller == FACE_LABELLER:
+            self.found = "faces found"
         self._pack, self._folder, self._size = pack, pack_folder(pack.pack.name), config.network.image_size
 
     def pairs(self, split: str, limit: int | None = None, device: str = "cpu") -> PicturePairs:
@@ -127,6 +133,7 @@ class Folders(Source):
     def __init__(self, config: StylesConfig, data: FoldersSection, judge: JudgeSection, folder: Path) -> None:
         self._config, self._data, self._section, self._folder = config, data, judge, folder
         if data.labeller is None:
+            self.found = None
             self.note = (
                 "No labeller is given (data.labeller): label maps are read by the pack's own label segmenter "
                 "that had a part in the training, so that accuracy and mIoU flatter."
