@@ -1,9 +1,12 @@
 """What a map leads one to expect of GroupDNet's codes, and the prior of what is left."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from tests.support.tiny_groupdnet import quarters, tiny
 from training.groupdnet import prior as prior_module
@@ -19,6 +22,8 @@ from training.groupdnet.network import GroupDNet
 from training.groupdnet.prior import StylePrior
 from training.groupdnet.prior_fit import Spreads, Ties, fit_prior
 from training.groupdnet.samples import PicturePairs
+from training.groupdnet.settle import settle
+from training.groupdnet.stage import Notes
 from training.unet import one_hot
 
 
@@ -275,3 +280,50 @@ def test_unfitted_prior_leaves_noise_alone() -> None:
     noise = torch.randn(2, 6)
     for codes in StylePrior(3, 2)(noise):
         torch.testing.assert_close(codes, noise.view(2, 3, 2))
+
+
+def settled(chunk: int, images: int) -> dict[str, torch.Tensor]:
+    torch.manual_seed(3)
+    network = GroupDNet(tiny())
+    settle(network, shifted_pairs(40), Pass(chunk), images)
+    assert not network.training
+    return {name: value for name, value in network.named_buffers() if "running" in name}
+
+
+def test_batch_norms_first_see_the_same_in_chunks_of_any_size() -> None:
+    """What reaches the first norm does not hang on statistics: its moments are those of all images."""
+    whole, chunked = settled(32, 32), settled(5, 32)
+    for part in ("mean", "var"):
+        name = f"decoder.blocks.0.norm_0.norm.running_{part}"
+        assert whole[name].abs().min() > 0
+        torch.testing.assert_close(chunked[name], whole[name], rtol=1e-2, atol=1e-3)
+
+
+def test_deeper_batch_norms_hardly_hang_on_the_size_of_chunks() -> None:
+    whole, chunked = settled(64, 128), settled(4, 128)
+    for name, value in whole.items():
+        if name.endswith("running_var"):
+            torch.testing.assert_close(chunked[name], value, rtol=0.25, atol=0.02, msg=name)
+
+
+def test_what_is_fitted_is_fitted_once(tmp_path: Path) -> None:
+    made: list[str] = []
+
+    def make(name: str) -> nn.Linear:
+        made.append(name)
+        torch.manual_seed(len(made))
+        return nn.Linear(2, 2)
+
+    def fit_all(*made_of: str) -> list[str]:
+        made.clear()
+        notes = Notes(tmp_path / "fitted.json", tmp_path)
+        for name, of in zip(("groupdnet", "expectation", "prior"), made_of, strict=True):
+            notes.once(name, of, lambda name=name: make(name))  # type: ignore[misc]  # mypy infers no default
+        return list(made)
+
+    assert fit_all("a", "b", "c") == ["groupdnet", "expectation", "prior"]
+    assert fit_all("a", "b", "c") == []
+    assert fit_all("a", "b", "other spread") == ["prior"]
+    (tmp_path / "expectation.safetensors").write_bytes(b"damaged")
+    assert fit_all("a", "b", "other spread") == ["expectation", "prior"]
+    assert fit_all("more steps", "b", "other spread") == ["groupdnet", "expectation", "prior"]
