@@ -1,5 +1,6 @@
 """The account of a training's memory: what it counts on fake tensors is what real ones hold."""
 
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -143,3 +144,20 @@ def test_dry_run_is_refused_in_one_line(arguments: list[str], complaint: str) ->
     result = CliRunner().invoke(maskweave_cli.main, ["train", *arguments, "--dry-run"])
     assert result.exit_code != 0
     assert complaint in result.output
+
+
+def test_the_docs_example_of_thirty_classes_trains_on_24_gib() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "training.md").read_text()
+    (example,) = (block for block in text.split("```")[1::2] if "classes = 30" in block)
+    values = load_styles_config("faces64_styles").model_dump()
+    colors = [{"id": i, "name": f"class_{i}", "title": str(i), "color": f"#{i:06x}"} for i in range(30)]
+    judge = {"widths": (64, 96, 128, 128), "steps": 1200, "batch": 48, "learning_rate": 2e-3}
+    values |= {
+        "network": tomllib.loads(example.removeprefix("toml"))["network"],
+        "palette": {"classes": colors},
+        "data": {"images": "images", "label_maps": "maps"},
+        "training": values["training"] | {"batch": 16, "judge": judge},
+    }
+    config = StylesConfig.model_validate(values)
+    assert config.network.image_size == (256, 256)
+    assert step_cost(config).cost.peak_bytes < 0.85 * 24 * GIB
