@@ -167,8 +167,7 @@ def _opaque(image: Image.Image, file: Path) -> Image.Image:
     if image.mode not in ALPHA_MODES and "transparency" not in image.info:
         return image
     seen = image.convert("RGBA")
-    lowest, _ = seen.getchannel("A").getextrema()
-    if lowest < FULL:
+    if np.asarray(seen.getchannel("A")).min() < FULL:
         refuse(file, f"a picture of mode {image.mode} with transparent pixels", "opaque ones")
     return seen.convert("L" if image.mode == "LA" else "RGB")
 

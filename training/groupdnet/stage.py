@@ -174,7 +174,7 @@ class Notes:
 def _digest(pairs: PicturePairs) -> str:
     found = hashlib.sha256()
     for tensor in (pairs.labels, pairs.pictures):
-        found.update(memoryview(tensor.contiguous().numpy()))
+        found.update(tensor.contiguous().numpy().data)
     return found.hexdigest()
 
 

@@ -13,7 +13,7 @@ import maskweave_cli
 import training.cli
 import training.config
 from export.commands.repository import command
-from maskweave_client import Client, Seed
+from maskweave_client import Client, Seed, Style
 from tests.support.gateway_process import gateway_process
 from tests.support.published_shapes import pack_text, small_shape, write_folders
 from training.groupdnet import stage
@@ -66,13 +66,16 @@ def test_published_shape_trains_exports_and_serves(name: str, tmp_path: Path) ->
     ids = np.asarray(Image.open(tmp_path / "maps" / "1.png"))
     image = np.asarray(Image.open(tmp_path / "images" / "1.png"))
     with gateway_process(models) as gateway, Client(gateway.address) as client:
-        assert client.model(name).styles.style_size == numbers
+        support = client.model(name).styles
+        assert support is not None
+        assert support.style_size == numbers
         codes = client.encode_styles(name, image, ids)
         assert set(codes) == set(np.unique(ids).tolist())
         (present, *_) = codes
+        styled: list[dict[int, Style]] = [{**codes}, {**codes, present: Seed(5)}]
         plain, other = (
             client.synthesize(name, ids, seed=1, styles=given).pictures[0].to_numpy().astype(int)
-            for given in ({**codes}, {**codes, present: Seed(5)})
+            for given in styled
         )
     assert len(weights["encoder.mean.bias"]) == styles * 8
     assert plain.shape == (height, width, 3)
