@@ -67,11 +67,12 @@ class ExportedPack:
     Attributes:
         name: of the pack.
         palette: of its label maps.
-        image_side: pixels per side of label maps and pictures.
+        image_side: rows of label maps and images.
         latent_size: numbers of a latent.
         latent_scale: latents are drawn from N(0, latent_scale^2).
         conditions: what is served.
         aside: what the gateway asks by itself, stages or not; they belong to every layout.
+        image_width: columns of label maps and images; None: as many.
     """
 
     name: str
@@ -81,6 +82,7 @@ class ExportedPack:
     latent_scale: float
     conditions: tuple[ServedCondition, ...]
     aside: tuple[Stage, ...]
+    image_width: int | None = None
 
     @property
     def graphs(self) -> tuple[Stage, ...]:

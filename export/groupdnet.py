@@ -99,23 +99,24 @@ def groupdnet_pack(trained: TrainedStyles) -> ExportedPack:
     """All that is exported of a pack of GroupDNet.
 
     Raises:
-        ValueError: if it is a network to compare with, or its codes or label maps are not those served.
+        ValueError: if it is a network to compare with.
     """
     config = trained.config
     _require_servable(config)
     name, section = config.pack.name, config.network
     network, prior = folded(trained.network, section), trained.prior
-    side, classes, codes = section.image_side, section.classes, (section.styles, section.code)
+    (height, width), classes = section.image_size, section.classes
+    codes = section.styles, section.style_size
     decoder = StyleDecoder(network, classes)
-    label_map = TensorSpec(LABEL_MAP, torch.uint8, (side, side), regions(classes))
+    label_map = TensorSpec(LABEL_MAP, torch.uint8, (height, width), regions(classes))
     latent = TensorSpec(LATENT, torch.float32, (section.code_numbers,), normal(LATENT_SCALE))
     joint, single, given, mean, log_variance = (
         TensorSpec(tensor, torch.float32, codes, normal(1))
         for tensor in (JOINT_STYLES, SINGLE_STYLES, GIVEN_STYLES, STYLE_MEAN, STYLE_LOG_VARIANCE)
     )
     is_given = TensorSpec(STYLE_GIVEN, torch.uint8, codes[:1], below(2))
-    picture = TensorSpec(PICTURE, torch.uint8, (side, side, 3), below(LEVELS))
-    made = (TensorSpec(IMAGE, torch.uint8, (side, side, 3)),)
+    picture = TensorSpec(PICTURE, torch.uint8, (height, width, 3), below(LEVELS))
+    made = (TensorSpec(IMAGE, torch.uint8, (height, width, 3)),)
     encoder = Stage(
         f"{name}_encoder", StyleEncoder(network, classes), (picture, label_map), (mean, log_variance)
     )
@@ -134,14 +135,15 @@ def groupdnet_pack(trained: TrainedStyles) -> ExportedPack:
             "style_encoder": encoder.name,
             "style_prior": stages[0].name,
             "style_classes": ",".join(map(str, section.style_classes)),
-            "style_size": str(section.code),
+            "style_size": str(section.style_size),
         },
         walk=lambda models, labels, latents: walk(models, (encoder.name, stages[0].name), labels, latents),
     )
     return ExportedPack(
         name=name,
         palette=config.palette,
-        image_side=side,
+        image_side=height,
+        image_width=width,
         latent_size=section.code_numbers,
         latent_scale=LATENT_SCALE,
         conditions=(condition,),
@@ -190,7 +192,7 @@ def folded(relative: RelativeGroupDNet, section: NetworkSection) -> RelativeGrou
             state = {key: value for key, value in state.items() if f"{name}.parametrizations." not in key}
             state[f"{name}.weight"] = layer.weight
     plain.load_state_dict(state)
-    return RelativeGroupDNet(plain, relative.expectation, section).eval().requires_grad_(False)
+    return RelativeGroupDNet(plain, relative.expectation).eval().requires_grad_(False)
 
 
 def _require_servable(config: StylesConfig) -> None:
@@ -199,11 +201,6 @@ def _require_servable(config: StylesConfig) -> None:
         raise ValueError(
             f"pack {pack!r} is not served: without groups its styles reach the whole picture; it is there to "
             "compare with"
-        )
-    if network.code_side != 1 or network.map_planes != 1:
-        raise ValueError(
-            f"pack {pack!r}: got network.code_side {network.code_side} and map_planes {network.map_planes}, "
-            "served are codes that are vectors (1) and label maps alone (1)"
         )
 
 

@@ -117,7 +117,8 @@ def load_samples(pack: ExportedPack, folder: Path = LABEL_MAPS) -> Samples:
     files = sorted(folder.glob("*.png"))
     if not files:
         raise FileNotFoundError(f"{folder}: no label map (*.png)")
-    maps = np.stack([_label_map(file, pack.image_side, len(pack.palette)) for file in files])
+    size = pack.image_width or pack.image_side, pack.image_side
+    maps = np.stack([_label_map(file, size, len(pack.palette)) for file in files])
     latents = latents_of(SEEDS, pack.latent_size, pack.latent_scale).numpy()
     return Samples(np.repeat(maps, len(SEEDS), axis=0), np.tile(latents, (len(maps), 1)))
 
@@ -178,10 +179,10 @@ def worst_sheet(
     return contact_sheet([painted, reference[worst], pictures[worst], shown], cell=128)
 
 
-def _label_map(file: Path, size: int, classes: int) -> NDArray[np.uint8]:
+def _label_map(file: Path, size: tuple[int, int], classes: int) -> NDArray[np.uint8]:
     with Image.open(file) as image:
         mode = image.mode
-        ids: NDArray[np.uint8] = np.asarray(image.resize((size, size), Image.Resampling.NEAREST))
+        ids: NDArray[np.uint8] = np.asarray(image.resize(size, Image.Resampling.NEAREST))
     if mode not in ("P", "L"):
         raise ValueError(f"{file}: got a PNG of mode {mode}, allowed are P and L: one class id per pixel")
     if ids.max() >= classes:

@@ -18,34 +18,37 @@ from training.team import Team
 class Buffers:
     """The buffers of networks in the course of one update.
 
-    Counters count the batch once, as if it were undivided. Moving averages follow their networks after the
-    update, and are left alone here.
+    A shard's backward pass may still need the tensors that its forward pass met, while another shard's
+    begins: the generator's graph of a GAN outlives the discriminator's update. So no buffer is ever written
+    to here: its module is given another tensor. Counters count the batch once, as if it were undivided.
+    Moving averages follow their networks after the update, and are left alone.
 
     Args:
         networks: as they are before the first shard's pass.
     """
 
     def __init__(self, networks: Iterable[nn.Module]) -> None:
-        self._all: list[Tensor] = [
-            buffer
+        self._places: list[tuple[nn.Module, str]] = [
+            (module, name)
             for network in networks
             if not isinstance(network, AveragedModel)
-            for buffer in network.buffers()
+            for module in network.modules()
+            for name, buffer in module.named_buffers(recurse=False)
+            if buffer is not None
         ]
-        self._before = [buffer.clone() for buffer in self._all]
-        self._statistics = [buffer for buffer in self._all if buffer.is_floating_point()]
-        self._sums = [torch.zeros_like(buffer) for buffer in self._statistics]
+        self._before = [buffer.clone() for buffer in self._present()]
+        self._sums = [torch.zeros_like(before) for before in self._before if _moves(before)]
 
     @torch.no_grad()
     def restore(self) -> None:
         """Before a shard's pass: what they were before the batch."""
-        for buffer, before in zip(self._all, self._before, strict=True):
-            buffer.copy_(before)
+        for (module, name), before in zip(self._places, self._before, strict=True):
+            module._buffers[name] = before.clone()
 
     @torch.no_grad()
     def add(self) -> None:
         """After a shard's pass: note what it left."""
-        for total, statistic in zip(self._sums, self._statistics, strict=True):
+        for total, statistic in zip(self._sums, self._statistics(), strict=True):
             total.add_(statistic)
 
     @torch.no_grad()
@@ -57,5 +60,17 @@ class Buffers:
             team: the ranks.
         """
         team.add_up(self._sums)
-        for statistic, total in zip(self._statistics, self._sums, strict=True):
-            statistic.copy_(total / shards)
+        moving = [place for place, before in zip(self._places, self._before, strict=True) if _moves(before)]
+        for (module, name), total in zip(moving, self._sums, strict=True):
+            module._buffers[name] = total / shards
+
+    def _present(self) -> list[Tensor]:
+        return [module.get_buffer(name) for module, name in self._places]
+
+    def _statistics(self) -> list[Tensor]:
+        return [buffer for buffer in self._present() if _moves(buffer)]
+
+
+def _moves(buffer: Tensor) -> bool:
+    """Whether it is a statistic; others count batches."""
+    return buffer.is_floating_point()

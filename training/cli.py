@@ -13,13 +13,14 @@ import torch
 from PIL import Image
 
 from training import stages
-from training.config import available_packs, load_config, pack_folder, pack_method
+from training.config import available_packs, load_config, pack_folder, pack_method, shared_out
 from training.data.files import square_pictures
 from training.data.labelled import LabellerError, load_split
 from training.data.splits import make_split
 from training.distances import INCEPTION, Features, inception_features
-from training.evaluate import HELDOUT, MAX_PAIRS, MIN_PAIRS, Evaluator
+from training.evaluate import HELDOUT, MIN_PAIRS, Evaluator
 from training.evaluation_table import as_markdown
+from training.groupdnet.dry_run import report
 from training.groupdnet.evaluate import StylesEvaluator, load_styles
 from training.groupdnet.evaluate import as_markdown as styles_as_markdown
 from training.groupdnet.pack_config import METHOD, load_styles_config
@@ -109,6 +110,16 @@ def chosen_device(asked: str) -> str:
 @click.option("--log-every", type=positive, default=50, show_default=True, help="Steps.")
 @click.option("--checkpoint-every", type=positive, default=250, show_default=True, help="Steps.")
 @click.option("--sheet-every", type=positive, default=500, show_default=True, help="Steps.")
+@click.option(
+    "--dry-run", is_flag=True, help="Only tell memory and time a step; needs no GPU. For the stage styles."
+)
+@click.option(
+    "--memory",
+    type=click.FloatRange(min=0, min_open=True),
+    default=24.0,
+    show_default=True,
+    help="GiB of the GPU that --dry-run finds the largest batch for.",
+)
 def train(
     *,
     stage: str,
@@ -127,6 +138,8 @@ def train(
     log_every: int,
     checkpoint_every: int,
     sheet_every: int,
+    dry_run: bool,
+    memory: float,
 ) -> None:
     """Train one STAGE of a pack: proxies, then rearranger, then mapper; sketch, scribble, judge at any time.
 
@@ -135,6 +148,16 @@ def train(
     Metrics, contact sheets and checkpoints go to runs/PACK/, the finished weights into the pack's folder. A
     run that was stopped goes on from its last checkpoint, on however many processes.
     """
+    if dry_run:
+        if stage != STYLES:
+            raise click.BadParameter(f"only the stage {STYLES} has one", param_hint="'--dry-run'")
+        try:
+            shards = devices * nodes * accumulate
+            config = shared_out(load_styles_config(pack), "training", shards)
+            click.echo(report(config, accumulate, precision, memory))
+        except EXPECTED as error:
+            raise click.ClickException(str(error)) from None
+        return
     chosen = chosen_device(device)
     mapping = _cycle(stage, cycle, no_cycle=no_cycle, keep_rearranger=keep_rearranger)
     try:
@@ -227,7 +250,7 @@ def evaluate(
                 raise click.BadParameter(f"{pack} has no inverter", param_hint="'--photographs'")
             if split != HELDOUT:
                 raise click.BadParameter(f"{pack} has no split {split}", param_hint="'--split'")
-            table, figures, sheets = _evaluate_styles(pack, pairs or MAX_PAIRS, features)
+            table, figures, sheets = _evaluate_styles(pack, pairs, features)
         else:
             table, figures, sheets = _evaluate(pack, pairs, split, strengths, features, photographs)
     except EXPECTED as error:
@@ -283,7 +306,7 @@ def _evaluate(
     return as_markdown(result, config), result.as_dict(), sheets
 
 
-def _evaluate_styles(pack: str, pairs: int, features: dict[str, Features]) -> Findings:
+def _evaluate_styles(pack: str, pairs: int | None, features: dict[str, Features]) -> Findings:
     config, folder = load_styles_config(pack), pack_folder(pack)
     trained = load_styles(config, folder)
     evaluator = StylesEvaluator(trained, source_of(config, folder), pairs, features=features)

@@ -34,7 +34,8 @@ def as_markdown(evaluation: Evaluation, config: PackConfig) -> str:
         "|---" * (len(config.palette) + 1) + "|",
     ]
     for name, row in evaluation.rows.items():
-        lines.append(f"| {name} | {' | '.join(f'{value:.2f}' for value in row.agreement.iou)} |")
+        cells = ["" if value is None else f"{value:.2f}" for value in row.agreement.iou]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     judged = {name: row.judged for name, row in evaluation.rows.items() if row.judged is not None}
     if judged:
         lines += ["", touched["judged"], "", "| | accuracy | mIoU |", "|---|---|---|"]

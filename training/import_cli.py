@@ -8,6 +8,7 @@ import click
 
 from training.generators.importers.stylegan2 import READ, import_stylegan2
 from training.generators.stylegan2.generator import save_stylegan2
+from training.groupdnet.import_cli import smis
 
 WEIGHTS = "stylegan2.safetensors"
 
@@ -43,3 +44,6 @@ def stylegan2(file: Path, output: Path) -> None:
     )
     for remark in imported.remarks:
         click.echo(f"\nNote: {remark}.")
+
+
+import_.add_command(smis)

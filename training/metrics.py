@@ -21,13 +21,14 @@ class Agreement:
 
     Attributes:
         accuracy: share of pixels with the class wanted.
-        miou: mean over classes of intersection over union, all pixels of all pictures counted together.
-        iou: intersection over union by class, in the order of the class ids.
+        miou: mean of intersection over union, all pixels of all images counted together, over the classes
+            that are wanted or read anywhere.
+        iou: intersection over union by class, in the order of the class ids; None where a class is neither.
     """
 
     accuracy: float
     miou: float
-    iou: tuple[float, ...]
+    iou: tuple[float | None, ...]
 
 
 def agreement(
@@ -37,21 +38,27 @@ def agreement(
 
     Args:
         wanted: what the pictures were to show; pixels that are to be of no class (IGNORED) do not count.
-        read: what the labeller reads off them.
+        read: what the labeller reads off them; an id that is no class's, such as IGNORED, is a class read
+            wrongly.
         classes: number of classes.
         detected: `[N]`; pictures in which no face was found count as wrong at every pixel. None: all found.
     """
     found = np.ones(len(wanted), bool) if detected is None else detected
     counts = wanted != IGNORED
     seen, unseen = counts & found[:, None, None], counts & ~found[:, None, None]
-    codes = wanted[seen].astype(np.int64) * classes + read[seen]
-    confusion = np.bincount(codes, minlength=classes * classes).reshape(classes, classes)
+    # The last column: read as no class.
+    columns = np.minimum(read[seen].astype(np.int64), classes)
+    codes = wanted[seen].astype(np.int64) * (classes + 1) + columns
+    confusion = np.bincount(codes, minlength=classes * (classes + 1)).reshape(classes, classes + 1)
     lost = np.bincount(wanted[unseen], minlength=classes)
     hits = confusion.diagonal()
-    union = confusion.sum(0) + confusion.sum(1) + lost - hits
+    union = confusion[:, :classes].sum(0) + confusion.sum(1) + lost - hits
+    known = union > 0
     iou = hits / np.maximum(union, 1)
     return Agreement(
-        float(hits.sum() / counts.sum()), float(iou.mean()), tuple(float(value) for value in iou)
+        float(hits.sum() / max(1, counts.sum())),
+        float(iou[known].mean()) if known.any() else 0.0,
+        tuple(float(value) if there else None for value, there in zip(iou, known, strict=True)),
     )
 
 

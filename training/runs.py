@@ -107,6 +107,7 @@ def train(trainer: Trainer, options: RunOptions) -> list[Metrics]:
     networks = [part for part in trainer.parts.values() if isinstance(part, nn.Module)]
     if team.size > 1:
         _align(networks, team)
+        synchronise(networks, team)
     lines: list[Metrics] = []
     sums: Metrics = {}
     since, began = 0, time.perf_counter()
@@ -179,6 +180,19 @@ def _align(networks: list[nn.Module], team: Team) -> None:
     for network in networks:
         own = {name: tensor.cpu() for name, tensor in network.state_dict().items()}
         network.load_state_dict(team.from_leader(own))
+
+
+def synchronise(networks: list[nn.Module], team: Team) -> None:
+    """Let batch norms of several GPUs normalise by the batch of all, as PyTorch's `SyncBatchNorm` does.
+
+    It has no CPU form: there, as in micro-batches, each shard is normalised by itself. Weights and statistics
+    keep their names. Moving averages are left alone, as they are only ever evaluated.
+    """
+    if torch.device(team.device).type != "cuda":
+        return
+    for network in networks:
+        if not isinstance(network, AveragedModel):
+            nn.SyncBatchNorm.convert_sync_batchnorm(network)
 
 
 def _open_log(path: Path, first: int) -> TextIO:

@@ -18,20 +18,24 @@ from training.readers import NOT_DRAWN
 CELL = 96
 
 
-def contact_sheet(rows: Sequence[Tensor | NDArray[np.uint8]], cell: int = CELL) -> Image.Image:
+def contact_sheet(
+    rows: Sequence[Tensor | NDArray[np.uint8]], cell: int | tuple[int, int] = CELL
+) -> Image.Image:
     """Put rows of pictures on one sheet.
 
     Args:
         rows: each `[N, 3, H, W]` in [-1, 1] or uint8 `[N, H, W, 3]`; all of the same N.
-        cell: pixels per side of a picture on the sheet.
+        cell: pixels of a picture on the sheet: its sides, or height and width.
     """
     arrays = [to_uint8(row) if isinstance(row, Tensor) else row for row in rows]
     count = len(arrays[0])
-    sheet = Image.new("RGB", (count * cell, len(arrays) * cell))
+    height, width = (cell, cell) if isinstance(cell, int) else cell
+    sheet = Image.new("RGB", (count * width, len(arrays) * height))
     for y, row in enumerate(arrays):
         for x, picture in enumerate(row):
             resample = Image.Resampling.BICUBIC if isinstance(rows[y], Tensor) else Image.Resampling.NEAREST
-            sheet.paste(Image.fromarray(picture).resize((cell, cell), resample), (x * cell, y * cell))
+            shown = Image.fromarray(picture).resize((width, height), resample)
+            sheet.paste(shown, (x * width, y * height))
     return sheet
 
 

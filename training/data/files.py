@@ -1,7 +1,8 @@
 """Single files of pictures and label maps: what is read, and what is refused by the name of its file.
 
-A picture is any PNG or JPEG of 8 bits per channel without transparency; a label map holds class ids, as greys
-or palette indices, or is painted in the palette's colours. Both are turned as their Exif orientation says.
+A picture is any PNG or JPEG of 8 bits per channel in which nothing is transparent; a label map holds class
+ids, as greys or palette indices, or is painted in the palette's colours. Both are turned as their Exif
+orientation says.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ from training.palette import IGNORED, Palette
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 PICTURE_MODES = ("RGB", "L", "P", "1", "CMYK", "YCbCr")
 ID_MODES = ("L", "P", "1")
+ALPHA_MODES = ("RGBA", "LA", "PA")
+
+FULL = 255
+"""Of alpha: opaque."""
 
 Labels = NDArray[np.uint8]
 
@@ -61,14 +66,9 @@ def open_picture(file: Path) -> Image.Image:
     Raises:
         ValueError: if it cannot be read, or has other channels.
     """
-    picture = _open(file)
-    if picture.mode not in PICTURE_MODES or "transparency" in picture.info:
-        transparency = " with transparency" if "transparency" in picture.info else ""
-        refuse(
-            file,
-            f"a picture of mode {picture.mode}{transparency}",
-            "8 bits per channel, without transparency",
-        )
+    picture = _opaque(_open(file), file)
+    if picture.mode not in PICTURE_MODES:
+        refuse(file, f"a picture of mode {picture.mode}", "8 bits per channel, nothing transparent")
     return picture.convert("RGB")
 
 
@@ -79,6 +79,8 @@ def open_label_map(file: Path) -> Image.Image:
         ValueError: if it cannot be read, or has another mode.
     """
     label_map = _open(file)
+    if label_map.mode in ("RGBA", "LA"):
+        label_map = _opaque(label_map, file)
     if label_map.mode not in (*ID_MODES, "RGB"):
         refuse(
             file,
@@ -158,6 +160,16 @@ def _open(file: Path) -> Image.Image:
     # Pillow's readers raise what they please for a damaged file.
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         refuse(file, f"a file that cannot be read ({error})", "a complete PNG or JPEG")
+
+
+def _opaque(image: Image.Image, file: Path) -> Image.Image:
+    """An image without its alpha channel or its transparent colour, of which nothing may make use."""
+    if image.mode not in ALPHA_MODES and "transparency" not in image.info:
+        return image
+    seen = image.convert("RGBA")
+    if np.asarray(seen.getchannel("A")).min() < FULL:
+        refuse(file, f"a picture of mode {image.mode} with transparent pixels", "opaque ones")
+    return seen.convert("L" if image.mode == "LA" else "RGB")
 
 
 def _square(image: Image.Image, file: Path) -> Image.Image:

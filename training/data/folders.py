@@ -2,8 +2,8 @@
 
 A picture is any PNG or JPEG, a label map a PNG of the same shape (width to height) in any size: class ids as
 greys or palette indices, or the palette's colours. Both are turned as their Exif orientation says, cut to the
-square in their middle and brought to the network's size, the picture with a filter, the map by its nearest
-pixels.
+shape of the network's images in their middle and brought to the network's size, the picture with a filter,
+the map by its nearest pixels.
 """
 
 from __future__ import annotations
@@ -81,20 +81,24 @@ def place_of(stem: str) -> float:
 
 
 def load_folders(
-    section: FoldersSection, palette: Palette, side: int, split: str, limit: int | None = None
+    section: FoldersSection,
+    palette: Palette,
+    size: tuple[int, int],
+    split: str,
+    limit: int | None = None,
 ) -> tuple[NDArray[np.uint8], Labels]:
     """Read the pairs of a split, the first `limit` or all.
 
     Args:
         section: the folders.
         palette: the classes that label maps may have.
-        side: pixels per side that are wanted.
+        size: height and width that are wanted.
         split: "train" or "heldout".
         limit: pairs at most.
 
     Returns:
-        Pictures, uint8 `[N, side, side, 3]`, and label maps, uint8 `[N, side, side]`: class ids, and IGNORED
-        where there is no class.
+        Pictures, uint8 `[N, height, width, 3]`, and label maps, uint8 `[N, height, width]`: class ids, and
+        IGNORED where there is no class.
 
     Raises:
         FileNotFoundError: as `find_pairs`.
@@ -105,7 +109,7 @@ def load_folders(
     with ThreadPoolExecutor(os.cpu_count()) as threads:  # Pillow decodes without Python's lock
         read = list(
             tqdm(
-                threads.map(lambda pair: load_pair(pair, palette, section.ignore, side), pairs),
+                threads.map(lambda pair: load_pair(pair, palette, section.ignore, size), pairs),
                 total=len(pairs),
                 desc=f"read {split}",
                 unit="picture",
@@ -116,25 +120,32 @@ def load_folders(
 
 
 def load_pair(
-    pair: Pair, palette: Palette, ignore: int | str | None, side: int
+    pair: Pair, palette: Palette, ignore: int | str | None, size: tuple[int, int]
 ) -> tuple[NDArray[np.uint8], Labels]:
     """Read one pair; see `load_folders`."""
     picture, label_map = open_picture(pair.picture), open_label_map(pair.label_map)
     _need_same_shape(pair, picture.size, label_map.size)
-    shown = picture.resize((side, side), Image.Resampling.LANCZOS, box=_middle(picture.size))
-    small = label_map.resize((side, side), Image.Resampling.NEAREST, box=_middle(label_map.size))
+    height, width = size
+    shown = picture.resize((width, height), Image.Resampling.LANCZOS, box=_middle(picture.size, size))
+    small = label_map.resize((width, height), Image.Resampling.NEAREST, box=_middle(label_map.size, size))
     labels = labels_of(small, palette, pair.label_map, ignore)
     if (labels == IGNORED).all():
         refuse(pair.label_map, f"nothing but what data.ignore names, {ignore}", "a pixel of a class at least")
     return np.asarray(shown), labels
 
 
-def _middle(size: tuple[int, int]) -> tuple[float, float, float, float]:
-    """The largest square in the middle: left, top, right, bottom."""
+def _middle(size: tuple[int, int], wanted: tuple[int, int]) -> tuple[float, float, float, float]:
+    """The largest box in the middle of the shape that is wanted: left, top, right, bottom.
+
+    Args:
+        size: width and height.
+        wanted: height and width.
+    """
     width, height = size
-    side = min(size)
-    left, top = (width - side) / 2, (height - side) / 2
-    return left, top, left + side, top + side
+    scale = min(height / wanted[0], width / wanted[1])
+    cut_height, cut_width = scale * wanted[0], scale * wanted[1]
+    left, top = (width - cut_width) / 2, (height - cut_height) / 2
+    return left, top, left + cut_width, top + cut_height
 
 
 def _need_same_shape(pair: Pair, picture: tuple[int, int], label_map: tuple[int, int]) -> None:

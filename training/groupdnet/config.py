@@ -1,12 +1,15 @@
-"""Shapes of GroupDNet's networks, and the published ones."""
+"""Shapes of GroupDNet's networks."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from training.groupdnet.presets import PresetSection, preset_values
 from training.sections import Positive, Section, Widths
+
+Expectation = Literal["own_region", "whole_map", "none"]
 
 
 class BlockSection(Section):
@@ -32,28 +35,35 @@ class EncoderSection(Section):
     """The encoder; every convolution has a group for each style, if the network is grouped."""
 
     side: Positive
-    """Pixels per side of a class's crop (the published Cityscapes crops are twice as wide)."""
+    """Rows of a class's crop; it has `aspect` times as many columns."""
     planes: Literal[3, 4]
-    """Channels of a crop: the picture, or picture and mask."""
+    """Channels of a crop: the image, or image and mask."""
     widths: Widths
     """Channels of a style after each halving."""
     norm: Literal["instance", "group"]
     """Published: instance norm. Group norm, a group for each style, keeps what colour the whole class has."""
     spectral: bool
+    resize: Literal["linear", "nearest"] = "linear"
+    """How a crop is brought to its size; published: nearest."""
 
 
 class NetworkSection(Section):
     """Encoder and decoder.
 
+    In place of the fields a configuration may give the name of a published shape as `preset`, with `width`
+    and `side` of `PresetSection`; every field that is given, too, takes the place of the preset's.
+
     Attributes:
         classes: C, of the label maps.
-        map_planes: channels of the map for each class (Cityscapes: the class and the instances' edges).
+        map_planes: channels of the map for each class: 1, or 2: the class and the edges between classes
+            (published for Cityscapes, with the edges of instances).
+        aspect: columns for each row of an image; 2 for Cityscapes.
         style_classes: for each class the style it takes its code from; classes may share one.
         class_order: the classes as the decoder arranges them: neighbours meet first as groups merge.
         code: numbers (channels) of a style's code.
-        code_side: 1 for vectors; else codes have this many cells a side.
-        start: width (channels) of the decoder's first features, at `start_side`.
-        start_side: cells per side of the first features.
+        code_side: 1 for vectors; else codes have so many rows of cells, which must be `start_side`.
+        start: width (channels) of the decoder's first features, a multiple of the classes.
+        start_side: rows of cells of the first features.
         map_resize: how the decoder shrinks maps: "nearest" as published, or "area", which lets classes of a
             few pixels be seen at coarse resolutions.
         spectral: spectral norm in the decoder.
@@ -62,10 +72,13 @@ class NetworkSection(Section):
         fold: pixels per side that the last block's cells stand for. 1 as published; 2 folds 2x2 pixels into
             channels, as `training.unet` does: the finest block costs a quarter and still sees every pixel of
             the map.
+        expectation: what codes are told as departures from: what the map leads to expect of a style by the
+            region of that style alone, by the whole map, or nothing. See `training.groupdnet.expectation`.
     """
 
     classes: Positive
-    map_planes: Positive = 1
+    map_planes: Literal[1, 2] = 1
+    aspect: Positive = 1
     style_classes: tuple[int, ...]
     class_order: tuple[int, ...]
     code: Positive
@@ -77,6 +90,7 @@ class NetworkSection(Section):
     spectral: bool
     grouped: bool = True
     fold: Positive = 1
+    expectation: Expectation = "own_region"
     encoder: EncoderSection
 
     @property
@@ -91,13 +105,37 @@ class NetworkSection(Section):
 
     @property
     def image_side(self) -> int:
-        """Pixels per side of pictures."""
+        """Rows of images."""
         return int(self.start_side * 2 ** (len(self.blocks) - 1)) * self.fold
 
     @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of images."""
+        return self.image_side, self.image_side * self.aspect
+
+    @property
+    def code_cells(self) -> tuple[int, int] | None:
+        """Height and width of a code's cells; None for vectors."""
+        return None if self.code_side == 1 else (self.code_side, self.code_side * self.aspect)
+
+    @property
+    def style_size(self) -> int:
+        """Numbers of one style's code, those of its cells together."""
+        return self.code if self.code_side == 1 else self.code * self.code_side**2 * self.aspect
+
+    @property
     def code_numbers(self) -> int:
-        """Numbers of all codes of a picture together."""
-        return self.styles * self.code * self.code_side**2
+        """Numbers of all codes of an image together."""
+        return self.styles * self.style_size
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset_is_filled_in(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "preset" not in values:
+            return values
+        named = {key: values[key] for key in PresetSection.model_fields if key in values}
+        rest = {key: value for key, value in values.items() if key not in named}
+        return preset_values(PresetSection.model_validate(named)) | rest
 
     @model_validator(mode="after")
     def _classes_fit(self) -> NetworkSection:
@@ -110,89 +148,53 @@ class NetworkSection(Section):
         return self
 
     @model_validator(mode="after")
+    def _codes_fit(self) -> NetworkSection:
+        if self.code_side not in (1, self.start_side):
+            raise ValueError(
+                f"code_side: got {self.code_side}, allowed are 1 (vectors) and start_side, {self.start_side}"
+            )
+        side, halvings = self.encoder.side, len(self.encoder.widths)
+        left, rest = divmod(side, 2**halvings)
+        if rest or left < 1 or self.code_side not in {1, left}:
+            wanted = "a multiple of" if self.code_side == 1 else f"{self.code_side} times"
+            raise ValueError(
+                f"encoder.side: got {side}; with {halvings} encoder.widths, each of which halves, allowed is "
+                f"{wanted} {2**halvings}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _channels_divide(self) -> NetworkSection:
         if self.start % self.classes:
-            raise ValueError(f"start: {self.start} channels do not divide into {self.classes} classes")
+            near = self.classes * max(1, round(self.start / self.classes))
+            raise ValueError(
+                f"start: {self.start} channels do not divide into {self.classes} classes; allowed are "
+                f"multiples of {self.classes}, such as {near}"
+            )
         inputs = self.start
         for i, block in enumerate(self.blocks):
             hidden, into, out = block.norm_shape(block.groups)
-            for channels, groups in (
-                (inputs, block.groups),
-                (block.width, block.groups),
-                (self.classes * self.block_planes, into),
-                (hidden, into),
-                (hidden, out),
-                (inputs, out),
-                (min(inputs, block.width), out),
+            planes = self.classes * self.block_planes
+            for what, channels, name, groups in (
+                ("input channels", inputs, "groups", block.groups),
+                ("width", block.width, "groups", block.groups),
+                ("channels of the map", planes, "hidden_groups", into),
+                ("hidden", hidden, "hidden_groups", into),
+                ("hidden", hidden, "norm_groups", out),
+                ("input channels", inputs, "norm_groups", out),
+                ("width", min(inputs, block.width), "norm_groups", out),
             ):
                 if channels % groups:
-                    raise ValueError(f"blocks.{i}: {channels} channels do not divide into {groups} groups")
+                    allowed = common_divisors(planes, inputs, min(inputs, block.width), block.width, hidden)
+                    raise ValueError(
+                        f"blocks.{i}: {channels} channels do not divide into {groups} groups ({what} by "
+                        f"{name}); with these widths and one number for all three kinds of groups, allowed "
+                        f"are {', '.join(map(str, allowed))}"
+                    )
             inputs = block.width
         return self
 
 
-def _published(
-    classes: int,
-    start: int,
-    ndf: int,
-    blocks: tuple[BlockSection, ...],
-    map_planes: int = 1,
-) -> NetworkSection:
-    ids = tuple(range(classes))
-    return NetworkSection(
-        classes=classes,
-        map_planes=map_planes,
-        style_classes=ids,
-        class_order=ids,
-        code=8,
-        code_side=4,
-        start=start,
-        blocks=blocks,
-        map_resize="nearest",
-        spectral=True,
-        encoder=EncoderSection(
-            side=256,
-            planes=3,
-            widths=tuple(factor * ndf // classes for factor in (1, 2, 4, 8, 8, 8)),
-            norm="instance",
-            spectral=True,
-        ),
-    )
-
-
-def deepfashion() -> NetworkSection:
-    """DeepFashion as published: 256 px, 8 classes."""
-    layers = ((2560, 8), (2560, 8), (2560, 4), (1280, 4), (640, 2), (320, 2), (160, 1))
-    blocks = tuple(BlockSection(width=width, groups=groups, hidden=128) for width, groups in layers)
-    return _published(8, 2560, 256, blocks)
-
-
-def cityscapes() -> NetworkSection:
-    """Cityscapes as published: 256x512 px, 34 classes and "unknown", the instances' edges beside each.
-
-    The norms keep 35 groups throughout.
-    """
-    layers = ((4480, 35), (4480, 35), (4480, 20), (2240, 14), (1120, 10), (560, 4), (280, 1))
-    blocks = tuple(
-        BlockSection(width=width, groups=groups, hidden=35 * groups, hidden_groups=35, norm_groups=35)
-        for width, groups in layers
-    )
-    return _published(35, 4480, 350, blocks, map_planes=2)
-
-
-def ade20k() -> NetworkSection:
-    """ADE20K as published: 256 px, 150 classes and "unknown"."""
-    layers = ((2416, 151), (2048, 16), (1024, 16), (1024, 8), (512, 4), (256, 2), (128, 1))
-    blocks = tuple(
-        BlockSection(
-            width=width,
-            groups=groups,
-            hidden=302 if 151 % groups == 0 else 151 * groups,
-            hidden_groups=151,
-        )
-        for width, groups in layers
-    )
-    return _published(151, 2416, 604, blocks)
-
-
-PRESETS = {"deepfashion": deepfashion, "cityscapes": cityscapes, "ade20k": ade20k}
+def common_divisors(*numbers: int) -> list[int]:
+    """What divides all of some numbers, in rising order."""
+    return [divisor for divisor in range(1, min(numbers) + 1) if not any(n % divisor for n in numbers)]

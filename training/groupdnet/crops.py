@@ -11,25 +11,28 @@ import torch
 from torch import Tensor
 
 
-def class_crops(pictures: Tensor, maps: Tensor, side: int, smooth: bool = True) -> Tensor:
-    """Cut every class's bounding box out of a picture, black outside of the class.
+def class_crops(
+    pictures: Tensor, maps: Tensor, side: int, smooth: bool = True, width: int | None = None
+) -> Tensor:
+    """Cut every class's bounding box out of an image, black outside of the class.
 
     Args:
         pictures: float `[B, 3, H, W]` in [-1, 1].
         maps: one-hot float `[B, C, H, W]`.
-        side: pixels per side of a crop.
+        side: rows of a crop.
         smooth: interpolate linearly; else take the nearest pixel, as the published code.
+        width: columns of a crop; None: as many.
 
     Returns:
-        Float `[B, C * 4, side, side]`: of each class the masked picture's three channels and the mask. All
+        Float `[B, C * 4, side, width]`: of each class the masked image's three channels and the mask. All
         zero where the class is absent.
     """
     batch, classes = maps.shape[:2]
     planes = torch.cat([pictures[:, None] * maps[:, :, None], maps[:, :, None]], 2)
     rows = sampling_matrix(maps.amax(3), side, smooth)
-    columns = sampling_matrix(maps.amax(2), side, smooth)
+    columns = sampling_matrix(maps.amax(2), width or side, smooth)
     crops = rows[:, :, None] @ planes @ columns[:, :, None].transpose(3, 4)
-    return crops.reshape(batch, classes * 4, side, side)
+    return crops.reshape(batch, classes * 4, side, width or side)
 
 
 def sampling_matrix(occupied: Tensor, side: int, smooth: bool = True) -> Tensor:

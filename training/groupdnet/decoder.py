@@ -68,7 +68,7 @@ class CGBlock(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Codes and a map to a picture."""
+    """Codes and a map to an image."""
 
     def __init__(self, config: NetworkSection) -> None:
         super().__init__()
@@ -81,7 +81,12 @@ class Decoder(nn.Module):
         self.register_buffer("map_channels", channels.flatten(), False)
         groups = classes if config.grouped else 1
         self.begin: nn.Module = (
-            nn.ConvTranspose2d(classes * config.code, config.start, config.start_side, groups=groups)
+            nn.ConvTranspose2d(
+                classes * config.code,
+                config.start,
+                (config.start_side, config.start_side * config.aspect),
+                groups=groups,
+            )
             if config.code_side == 1
             else convolution(classes * config.code, config.start, groups=groups)
         )
@@ -115,3 +120,17 @@ class Decoder(nn.Module):
             return maps
         # A slice is nearest resizing by a whole factor, and exports as such.
         return F.avg_pool2d(maps, factor) if self.map_resize == "area" else maps[:, :, ::factor, ::factor]
+
+
+def with_edges(maps: Tensor) -> Tensor:
+    """One-hot maps `[B, C, H, W]` with the edges between classes beside each class: `[B, 2 * C, H, W]`.
+
+    A pixel is on an edge if one of its four neighbours is of another class, as in the paper's code for
+    instances. What touches another of its own class has no edge there: label maps know no instances.
+    """
+    across = (maps[..., 1:] - maps[..., :-1]).abs().amax(1, keepdim=True)
+    down = (maps[..., 1:, :] - maps[..., :-1, :]).abs().amax(1, keepdim=True)
+    edges = (
+        F.pad(across, (1, 0)) + F.pad(across, (0, 1)) + F.pad(down, (0, 0, 1, 0)) + F.pad(down, (0, 0, 0, 1))
+    )
+    return torch.stack([maps, edges.clamp(max=1).expand_as(maps)], 2).flatten(1, 2)

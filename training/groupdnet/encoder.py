@@ -37,7 +37,7 @@ class Encoder(nn.Module):
             layers += [halve, _norm(section, channels, groups)]
         self.body = nn.Sequential(*layers, nn.LeakyReLU(SLOPE))
         left = section.side // 2 ** len(section.widths)
-        kernel, padding = (left, 0) if config.code_side == 1 else (3, 1)
+        kernel, padding = ((left, left * config.aspect), 0) if config.code_side == 1 else ((3, 3), 1)
         outputs = config.code * styles
         self.mean = convolution(channels, outputs, kernel, padding=padding, groups=groups)
         self.log_variance = convolution(channels, outputs, kernel, padding=padding, groups=groups)

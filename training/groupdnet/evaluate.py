@@ -21,11 +21,15 @@ from torch import Tensor
 from training.data.samples import from_uint8, to_uint8
 from training.distances import Distances, Features, feature_distance, measure, network_features
 from training.distances import as_markdown as distances_as_markdown
-from training.evaluate import CHUNK, NOISE_LEVELS
+from training.evaluate import NOISE_LEVELS
+from training.groupdnet.account import fitting_chunk
+from training.groupdnet.encoding import MIN_PIXELS
 from training.groupdnet.expectation import CodeExpectation, RelativeGroupDNet
+from training.groupdnet.map_changes import MapChange, measure_map_changes
+from training.groupdnet.map_changes import as_markdown as map_changes_as_markdown
 from training.groupdnet.network import GroupDNet
 from training.groupdnet.pack_config import StylesConfig
-from training.groupdnet.prior import MIN_PIXELS, StylePrior
+from training.groupdnet.prior import StylePrior
 from training.groupdnet.samples import PicturePairs
 from training.groupdnet.sources import Source
 from training.groupdnet.stage import EXPECTATION, NETWORK, PRIOR
@@ -33,6 +37,8 @@ from training.metrics import Agreement, agreement
 from training.pack import load_weights
 from training.unet import frozen
 
+PAIRS, MIN_PAIRS = 500, 4
+"""Held-out images that are taken where nothing else is asked for; distances need four at least."""
 CHANGE_MAPS = 100
 """Maps on which single codes are changed, and diversity is measured."""
 
@@ -42,12 +48,13 @@ class StylesRow:
     """One line of the table.
 
     Attributes:
-        detected: share of pictures in which the labeller finds a face.
-        agreement: with the wanted label maps; pictures without a face are wrong at every pixel.
+        detected: share of images in which the labeller finds what it looks for; None where nothing can be
+            missed.
+        agreement: with the wanted label maps; images in which nothing is found are wrong at every pixel.
         psnr: against the pictures the label maps were read from, dB; None where they are no target.
     """
 
-    detected: float
+    detected: float | None
     agreement: Agreement
     psnr: float | None
 
@@ -76,18 +83,22 @@ class StylesEvaluation:
     Attributes:
         maps: number of held-out label maps.
         note: of the source; see there.
+        found: the same.
         rows: by name.
         distances: of the rows' pictures to the held-out ones.
         changes: by style, and `mean` over styles: the paper's mCSD and mOCD.
+        map_changes: of the image away from an edit of its map, by style and edit.
         diversity: of two pictures of the same map, L1.
         diversity_features: the same, feature distance.
     """
 
     maps: int
     note: str
+    found: str | None
     rows: dict[str, StylesRow]
     distances: Distances
     changes: dict[str, Change]
+    map_changes: dict[str, MapChange]
     diversity: float
     diversity_features: float
 
@@ -124,9 +135,11 @@ def load_styles(config: StylesConfig, folder: Path) -> TrainedStyles:
     """
     section = config.network
     network = load_weights(GroupDNet(section), folder, NETWORK)
-    expectation = load_weights(CodeExpectation(section), folder, EXPECTATION)
-    prior = load_weights(StylePrior(section.styles, section.code_numbers // section.styles), folder, PRIOR)
-    return TrainedStyles(config, RelativeGroupDNet(network, expectation, section).eval(), prior)
+    expectation = None
+    if section.expectation != "none":
+        expectation = load_weights(CodeExpectation(section), folder, EXPECTATION)
+    prior = load_weights(StylePrior(section.styles, section.style_size), folder, PRIOR)
+    return TrainedStyles(config, RelativeGroupDNet(network, expectation).eval(), prior)
 
 
 class StylesEvaluator:
@@ -135,7 +148,7 @@ class StylesEvaluator:
     Args:
         trained: the pack.
         source: what it is measured by.
-        count: how many pairs.
+        count: how many pairs; None: 500, or as many as there are.
         python: as for `run_labeller`.
         features: further ones, by name, to take distances in.
     """
@@ -144,24 +157,29 @@ class StylesEvaluator:
         self,
         trained: TrainedStyles,
         source: Source,
-        count: int,
+        count: int | None,
         python: Path | None = None,
         features: Mapping[str, Features] = MappingProxyType({}),
     ) -> None:
         self.trained, self.python = trained, python
         self.source = source
-        self.pairs = self.source.pairs("heldout", count)
-        if len(self.pairs) < count:
-            raise ValueError(f"pairs: {count} asked for, the held-out split has {len(self.pairs)}")
+        self.pairs = self.source.pairs("heldout", count or PAIRS)
+        found = len(self.pairs)
+        if found < (count or MIN_PAIRS):
+            raise ValueError(
+                f"pairs: {count or MIN_PAIRS} {'asked for' if count else 'needed'}, the held-out split has "
+                f"{found}"
+            )
+        self.chunk = fitting_chunk(trained.config.network, torch.device("cpu"), decodes=1)
         self.eyes = frozen(self.source.eyes())
         self.features = {self.source.eyes_name: network_features(self.eyes), **features}
-        self.everything = torch.arange(count)
+        self.everything = torch.arange(found)
 
     @torch.inference_mode()
     def evaluate(self, seed: int = 0) -> StylesEvaluation:
         """All figures."""
         trained, count = self.trained, len(self.pairs)
-        codes = torch.cat([trained.codes(self.pairs, chunk) for chunk in self.everything.split(CHUNK)])
+        codes = torch.cat([trained.codes(self.pairs, chunk) for chunk in self.everything.split(self.chunk)])
         noise = trained.noise(count, seed)
         originals = self.pairs.pictures.permute(0, 2, 3, 1).numpy()
         shaken = np.random.default_rng(seed).normal(0, NOISE_LEVELS, originals.shape)
@@ -185,9 +203,11 @@ class StylesEvaluator:
         return StylesEvaluation(
             count,
             self.source.note,
+            self.source.found,
             rows,
             measure(originals, results, self.features),
             self._changes(codes[: len(few)], few, seed),
+            self._map_changes(few),
             _l1(first, second, torch.ones_like(first[:, :1])),
             feature_distance(self.eyes, first, second),
         )
@@ -196,7 +216,7 @@ class StylesEvaluator:
         """Pictures of the label maps of samples, uint8 `[N, H, W, 3]`."""
         made = [
             to_uint8(self.trained.network(some, self.pairs.batch(part, torch.device("cpu"))[1]))
-            for some, part in zip(codes.split(CHUNK), chosen.split(CHUNK), strict=True)
+            for some, part in zip(codes.split(self.chunk), chosen.split(self.chunk), strict=True)
         ]
         return np.concatenate(made)
 
@@ -207,7 +227,15 @@ class StylesEvaluator:
         if target is not None:
             errors = np.square(pictures.astype(np.float64) - target).mean((1, 2, 3))
             ratio = float((10 * np.log10(255**2 / np.maximum(errors, 1e-6))).mean())
-        return StylesRow(float(detected.mean()), quality, ratio)
+        share = float(detected.mean()) if self.source.found else None
+        return StylesRow(share, quality, ratio)
+
+    def _map_changes(self, chosen: Tensor) -> dict[str, MapChange]:
+        config, labels = self.trained.config, self.pairs.labels[chosen].numpy()
+        pictures = from_uint8(self.pairs.pictures[chosen].permute(0, 2, 3, 1).numpy())
+        return measure_map_changes(
+            self.trained.network, pictures, labels, config.style_names, config.network.classes
+        )
 
     def _changes(self, codes: Tensor, chosen: Tensor, seed: int) -> dict[str, Change]:
         """Two draws of one style's code, all others as encoded."""
@@ -260,15 +288,14 @@ def as_markdown(evaluation: StylesEvaluation) -> str:
     lines = [
         f"{evaluation.maps} held-out label maps. {evaluation.note}".rstrip(),
         "",
-        "| | faces found | accuracy | mIoU | PSNR (dB) |",
-        "|---|---|---|---|---|",
     ]
+    titles = [*([evaluation.found] if evaluation.found else []), "accuracy", "mIoU", "PSNR (dB)"]
+    lines += [f"| | {' | '.join(titles)} |", "|---" * (len(titles) + 1) + "|"]
     for name, row in evaluation.rows.items():
-        ratio = "" if row.psnr is None else f"{row.psnr:.1f}"
-        quality = row.agreement
-        lines.append(
-            f"| {name} | {row.detected:.3f} | {quality.accuracy:.3f} | {quality.miou:.3f} | {ratio} |"
-        )
+        cells = [] if row.detected is None else [f"{row.detected:.3f}"]
+        cells += [f"{row.agreement.accuracy:.3f}", f"{row.agreement.miou:.3f}"]
+        cells.append("" if row.psnr is None else f"{row.psnr:.1f}")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     lines.append(distances_as_markdown(evaluation.distances))
     lines += [
         "",
@@ -282,6 +309,7 @@ def as_markdown(evaluation: StylesEvaluation) -> str:
             f"| {name} | {change.own:.4f} | {change.other:.4f} "
             f"| {change.own_features:.4f} | {change.other_features:.4f} |"
         )
+    lines += ["", map_changes_as_markdown(evaluation.map_changes)]
     lines += [
         "",
         f"Diversity, one map in two styles of the joint prior: L1 {evaluation.diversity:.4f}, "

@@ -12,7 +12,7 @@ SLOPE = 0.2
 def convolution(
     inputs: int,
     outputs: int,
-    kernel: int = 3,
+    kernel: int | tuple[int, int] = 3,
     *,
     stride: int = 1,
     padding: int | None = None,
@@ -21,6 +21,8 @@ def convolution(
     spectral: bool = False,
 ) -> nn.Module:
     """A grouped convolution, spectral-normed if wanted; keeps the resolution unless told otherwise."""
-    padding = kernel // 2 if padding is None else padding
+    if padding is None:
+        assert isinstance(kernel, int)  # an oblong one needs a padding of its own
+        padding = kernel // 2
     layer = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=bias)
     return spectral_norm(layer) if spectral else layer

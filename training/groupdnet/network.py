@@ -7,16 +7,20 @@ from torch import Tensor, nn
 
 from training.groupdnet.config import NetworkSection
 from training.groupdnet.crops import class_crops
-from training.groupdnet.decoder import Decoder
+from training.groupdnet.decoder import Decoder, with_edges
 from training.groupdnet.encoder import Encoder
 
 
 class GroupDNet(nn.Module):
-    """See the module's text."""
+    """See the module's text. Codes are flat, `[B, styles, style_size]`, whether they have cells or not."""
 
     def __init__(self, config: NetworkSection) -> None:
         super().__init__()
-        self.side, self.planes, self.styles = config.encoder.side, config.encoder.planes, config.styles
+        section = config.encoder
+        self.crop = section.side, section.side * config.aspect
+        self.smooth = section.resize == "linear"
+        self.planes, self.styles = section.planes, config.styles
+        self.cells, self.map_planes = config.code_cells, config.map_planes
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)
         merge = torch.zeros(config.classes, config.styles, device="cpu")
@@ -30,14 +34,16 @@ class GroupDNet(nn.Module):
         return by_style
 
     def encode(self, pictures: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log variance of the codes of pictures `[B, 3, H, W]` with maps `[B, classes, H, W]`."""
-        crops = class_crops(pictures, self.style_maps(maps), self.side)
+        """Mean and log variance of the codes of images `[B, 3, H, W]` with maps `[B, classes, H, W]`."""
+        height, width = self.crop
+        crops = class_crops(pictures, self.style_maps(maps), height, self.smooth, width)
         if self.planes == 3:
             crops = crops.unflatten(1, (self.styles, 4))[:, :, :3].flatten(1, 2)
         mean, log_variance = self.encoder(crops)
-        return mean, log_variance
+        return mean.flatten(2), log_variance.flatten(2)
 
     def forward(self, codes: Tensor, maps: Tensor) -> Tensor:
-        """Pictures, see `Decoder`."""
-        pictures: Tensor = self.decoder(codes, maps)
+        """Images `[B, 3, H, W]` in [-1, 1] of codes and one-hot maps `[B, classes, H, W]`."""
+        by_cell = codes.unflatten(2, (-1, *self.cells)) if self.cells else codes
+        pictures: Tensor = self.decoder(by_cell, with_edges(maps) if self.map_planes == 2 else maps)
         return pictures

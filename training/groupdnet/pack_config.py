@@ -13,6 +13,8 @@ from training.palette import Palette
 from training.sections import Positive, Rate, Section, SegmenterSection, Weight
 
 METHOD = "groupdnet"
+MAX_WHOLE_MAP = 1 << 18
+"""Classes times numbers of all codes, for an expectation by the whole map."""
 
 
 class StylesPackSection(Section):
@@ -86,13 +88,13 @@ class StylesTrainingSection(Section):
 
 
 class StylesConfig(Section):
-    """Everything that defines a pack of the method GroupDNet."""
+    """Everything that defines a pack of the method GroupDNet; an imported one has no data and no training."""
 
     pack: StylesPackSection
     palette: Palette
-    data: DataSection
+    data: DataSection | None = None
     network: NetworkSection
-    training: StylesTrainingSection
+    training: StylesTrainingSection | None = None
 
     @model_validator(mode="after")
     def _network_has_the_palettes_classes(self) -> StylesConfig:
@@ -103,7 +105,21 @@ class StylesConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _expectation_is_not_huge(self) -> StylesConfig:
+        network = self.network
+        if network.expectation == "whole_map" and network.classes * network.code_numbers > MAX_WHOLE_MAP:
+            raise ValueError(
+                f"network.expectation: 'whole_map' with {network.classes} classes and codes of "
+                f"{network.code_numbers} numbers takes gigabytes; allowed are 'own_region' and 'none'"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _judge_is_there_when_needed(self) -> StylesConfig:
+        if self.training is None or self.data is None:
+            if self.training is not None or self.data is not None:
+                raise ValueError("data and training: needed are both, or neither in an imported pack")
+            return self
         judge, side = self.training.judge, self.network.image_side
         if isinstance(self.data, SamplesSection):
             if judge is not None:
@@ -111,8 +127,25 @@ class StylesConfig(Section):
         elif judge is None:
             raise ValueError("training.judge: needed for folders, which bring none")
         elif side % 2 ** len(judge.widths):
-            raise ValueError(f"training.judge.widths: {len(judge.widths)} levels do not halve {side} pixels")
+            raise ValueError(
+                f"training.judge.widths: {len(judge.widths)} levels do not halve {side} pixels; allowed are "
+                f"up to {(side & -side).bit_length() - 1} widths"
+            )
         return self
+
+    @property
+    def needed_training(self) -> StylesTrainingSection:
+        """The section of the training.
+
+        Raises:
+            ValueError: if there is none, as in an imported pack.
+        """
+        if self.training is None:
+            raise ValueError(
+                f"pack {self.pack.name!r}: its configuration has no [data] and [training]; it was imported, "
+                "and needs both to be trained or evaluated"
+            )
+        return self.training
 
     @property
     def shown_style(self) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -46,12 +46,14 @@ class Published:
     encoder: Encoder | None
 
 
-def load_smis(generator: Path, encoder: Path | None = None) -> Published:
+def load_smis(generator: Path, encoder: Path | None = None, aspect: int | None = None) -> Published:
     """Read a published model.
 
     Args:
         generator: the file `<epoch>_net_G.pth`.
         encoder: the file `<epoch>_net_E.pth`, if there is one.
+        aspect: columns for each row of its images, which no file tells; None: 2 for Cityscapes, whose maps
+            have edges, and 1 for others.
 
     Raises:
         ValueError: if a file holds more than tensors, or not those of this model.
@@ -59,9 +61,10 @@ def load_smis(generator: Path, encoder: Path | None = None) -> Published:
     decoder_state = _folded(_read(generator), generator)
     encoder_state = None if encoder is None else _folded(_read(encoder), encoder)
     try:
-        config = _config(decoder_state, encoder_state)
-    except (KeyError, ValueError) as error:
-        raise ValueError(f"{generator}: no checkpoint of GroupDNet ({error})") from None
+        config = _config(decoder_state, encoder_state, aspect)
+    except (KeyError, ValueError, IndexError, ZeroDivisionError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"{generator}: no checkpoint of GroupDNet ({reason})") from None
     decoder = _filled(Decoder(config), _decoder_keys(decoder_state), generator)
     if encoder is None or encoder_state is None:
         return Published(config, decoder, None)
@@ -94,17 +97,18 @@ def _folded(state: State, path: Path) -> State:
     return result
 
 
-def _config(decoder: State, encoder: State | None) -> NetworkSection:
+def _config(decoder: State, encoder: State | None, aspect: int | None) -> NetworkSection:
     start, code = decoder["fc.weight"].shape[:2]
     # The first block has a group for each class.
     classes = decoder["fc.weight"].shape[0] // decoder["head_0.conv_0.weight"].shape[1]
     seen = [decoder[f"{block}.norm_0.mlp_shared.0.weight"].shape[1] for block in BLOCKS]
     # Cityscapes: of each class a pair, the class and the instances' edges; 35 classes do not divide by 2.
-    planes = 1 if all(classes % channels == 0 for channels in seen) else 2
+    planes: Literal[1, 2] = 1 if all(classes % channels == 0 for channels in seen) else 2
     ids = tuple(range(classes))
     return NetworkSection(
         classes=classes,
         map_planes=planes,
+        aspect=planes if aspect is None else aspect,
         style_classes=ids,
         class_order=ids,
         code=code,
@@ -113,6 +117,7 @@ def _config(decoder: State, encoder: State | None) -> NetworkSection:
         blocks=tuple(_block(decoder, name, classes * planes) for name in BLOCKS),
         map_resize="nearest",
         spectral=False,
+        expectation="none",
         encoder=_encoder(encoder, classes),
     )
 
@@ -139,6 +144,7 @@ def _encoder(state: State | None, classes: int) -> EncoderSection:
         widths=tuple(weight.shape[0] // classes for weight in weights) or (1,),
         norm="instance",
         spectral=False,
+        resize="nearest",
     )
 
 

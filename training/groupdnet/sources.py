@@ -28,6 +28,7 @@ from training.unet import UNet, frozen
 JUDGE = "label_segmenter"
 """Name of the judge's file, in either pack."""
 CHUNK = 50
+FACE_LABELLER = "training.data.face_labeller"
 
 Pictures = NDArray[np.uint8]
 Labels = NDArray[np.uint8]
@@ -39,10 +40,13 @@ class Source(ABC):
     Attributes:
         eyes_name: whose features pictures are compared by, in words.
         note: what a reader of the evaluation must know of the labeller; "" if nothing.
+        found: title of the share of images in which what reads label maps finds anything; None where it
+            always does.
     """
 
     eyes_name: str
     note: str = ""
+    found: str | None = "found"
 
     @abstractmethod
     def pairs(self, split: str, limit: int | None = None, device: str = "cpu") -> PicturePairs:
@@ -92,12 +96,21 @@ class PackSamples(Source):
             raise ValueError(
                 f"palette: must be that of pack {pack.pack.name!r}, whose label maps are trained on"
             )
-        self._pack, self._folder = pack, pack_folder(pack.pack.name)
+        if pack.data.labeller == FACE_LABELLER:
+            self.found = "faces found"
+        self._pack, self._folder, self._size = pack, pack_folder(pack.pack.name), config.network.image_size
 
     def pairs(self, split: str, limit: int | None = None, device: str = "cpu") -> PicturePairs:
         """See `Source`."""
         generator = pretrained_generator(self._pack).to(torch.device(device))
-        return load_pairs(self._pack, generator, split, limit)
+        pairs = load_pairs(self._pack, generator, split, limit)
+        if (found := tuple(pairs.pictures.shape[2:])) != self._size:
+            raise ValueError(
+                f"network: makes images of {self._size[0]} x {self._size[1]} pixels, pack "
+                f"{self._pack.pack.name!r} has {found[0]} x {found[1]}; start_side, the number of blocks, "
+                "fold and aspect decide"
+            )
+        return pairs
 
     def judge(self) -> UNet:
         """See `Source`."""
@@ -120,6 +133,7 @@ class Folders(Source):
     def __init__(self, config: StylesConfig, data: FoldersSection, judge: JudgeSection, folder: Path) -> None:
         self._config, self._data, self._section, self._folder = config, data, judge, folder
         if data.labeller is None:
+            self.found = None
             self.note = (
                 "No labeller is given (data.labeller): label maps are read by the pack's own label segmenter "
                 "that had a part in the training, so that accuracy and mIoU flatter."
@@ -127,8 +141,8 @@ class Folders(Source):
 
     def pairs(self, split: str, limit: int | None = None, device: str = "cpu") -> PicturePairs:
         """See `Source`."""
-        palette, side = self._config.palette, self._config.network.image_side
-        pictures, labels = load_folders(self._data, palette, side, split, limit)
+        palette, size = self._config.palette, self._config.network.image_size
+        pictures, labels = load_folders(self._data, palette, size, split, limit)
         planes = torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous()
         return PicturePairs(planes, torch.from_numpy(labels), len(palette), self._data.mirror)
 
@@ -164,8 +178,9 @@ def source_of(config: StylesConfig, folder: Path) -> Source:
     Raises:
         ValueError: if it names a pack that is unknown, of another method or with another palette.
     """
+    judge = config.needed_training.judge
     if isinstance(config.data, SamplesSection):
         return PackSamples(config, load_config(config.data.pack))
-    judge = config.training.judge
     assert judge is not None  # as the configuration has checked
+    assert config.data is not None
     return Folders(config, config.data, judge, folder)

@@ -1,78 +1,97 @@
-"""The stage `styles`: trains GroupDNet, fits what maps lead to expect of its codes, and the codes' prior."""
+"""The stage `styles`: trains GroupDNet, then fits what follows from its weights.
+
+Batch norms' statistics, what maps lead to expect of codes, and the codes' prior are fitted when the last
+step is done. Each is kept with a note of what it was fitted to: a run that was stopped there goes on with
+the next one, and one that is finished fits nothing again.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from training.config import shared_out
+from training.groupdnet.account import fitting_chunk, settling_chunk
+from training.groupdnet.encoding import Pass
 from training.groupdnet.expectation import CodeExpectation, RelativeGroupDNet, fit_expectation
 from training.groupdnet.network import GroupDNet
 from training.groupdnet.pack_config import StylesConfig
-from training.groupdnet.prior import fit_prior
+from training.groupdnet.prior_fit import fit_prior
 from training.groupdnet.samples import PicturePairs
-from training.groupdnet.sources import JUDGE, Folders, source_of
+from training.groupdnet.settle import IMAGES, settle
+from training.groupdnet.sources import JUDGE, Folders, Source, source_of
 from training.loops.pair_segmenter import PairSegmenterTrainer
-from training.loops.styles import StylesTrainer
-from training.pack import averaged_weights, load_weights, save_weights
+from training.loops.styles import SHEET_COLUMNS, StylesTrainer
+from training.pack import averaged_weights, load_weights, save_weights, weights_path
 from training.runs import RunOptions, place, train
 from training.unet import UNet, frozen
 
-SETTLING_BATCHES = 60
-SETTLING_BATCH = 64
+SETTLING_IMAGES = IMAGES
 MIN_PAIRS = 2
 NETWORK, EXPECTATION, PRIOR = "groupdnet", "expectation", "prior"
 """Names of the pack's files."""
+NOTES = "fitted.json"
 
 
 def train_styles(config: StylesConfig, folder: Path, options: RunOptions) -> None:
     """Train GroupDNet, then fit what maps lead to expect of its codes, and the codes' prior.
 
-    Writes `groupdnet`, `expectation` and `prior`; for folders `label_segmenter` before.
+    Writes `groupdnet`, `expectation` (unless the configuration has none) and `prior`; for folders
+    `label_segmenter` before.
 
     Raises:
-        FileNotFoundError: if pictures, or the label segmenter of the pack they come from, are missing.
-        ValueError: if that pack's palette is another, or a file in a folder is not what is allowed.
+        FileNotFoundError: if images, or the label segmenter of the pack they come from, are missing.
+        ValueError: if the configuration has no training, that pack's palette is another, or a file in a
+            folder is not what is allowed.
     """
     config = shared_out(config, "training", options.shards)
     device = torch.device(options.device)
     source = source_of(config, folder)
     pairs = source.pairs("train", device=options.device)
     if len(pairs) < MIN_PAIRS:
-        raise ValueError(f"{len(pairs)} pictures to train on; at least {MIN_PAIRS} are needed, for the prior")
+        raise ValueError(f"{len(pairs)} images to train on; at least {MIN_PAIRS} are needed, for the prior")
+    shown = held_out(source, options.device)
     torch.manual_seed(options.seed)
     if isinstance(source, Folders):
-        train_judge(config, source.new_judge(), pairs, folder, options)
+        train_judge(config, source.new_judge(), pairs, folder, options, shown)
     judge = source.judge()
     torch.manual_seed(options.seed)
     torch.backends.cudnn.benchmark = True  # batches are all of one shape
-    trainer = StylesTrainer(config, place(frozen(judge), device), pairs, device)
-    train(trainer, dataclasses.replace(options, folder=options.folder / trainer.name))
-    if not options.team.leads:
-        return  # what follows is no work for many
-    checkpoint = options.folder / trainer.name / "checkpoint.pt"
-    network = place(averaged_weights(GroupDNet(config.network), checkpoint), device)
-    section, spreads = config.network, config.training
-    settle(network, pairs)
-    save_weights(network, folder, NETWORK)
-    network = place(load_weights(GroupDNet(section), folder, NETWORK), device)
-    save_weights(fit_expectation(network, pairs, section), folder, EXPECTATION)
-    expectation = load_weights(CodeExpectation(section), folder, EXPECTATION).to(device)
-    relative = RelativeGroupDNet(network, expectation, section)
-    prior = fit_prior(relative, pairs, joint_spread=spreads.joint_spread, single_spread=spreads.single_spread)
-    save_weights(prior, folder, PRIOR)
+    trainer = StylesTrainer(config, place(frozen(judge), device), pairs, device, shown)
+    run = options.folder / trainer.name
+    train(trainer, dataclasses.replace(options, folder=run))
+    if options.team.leads:  # what follows is no work for many
+        del trainer  # its optimisers take memory that chunks can have
+        fit(config, pairs, folder, run, device, show_progress=options.show_progress)
+
+
+def held_out(source: Source, device: str) -> PicturePairs | None:
+    """A few held-out images for contact sheets; None where there are none."""
+    try:
+        return source.pairs("heldout", SHEET_COLUMNS, device)
+    except FileNotFoundError:
+        return None
 
 
 def train_judge(
-    config: StylesConfig, network: UNet, pairs: PicturePairs, folder: Path, options: RunOptions
+    config: StylesConfig,
+    network: UNet,
+    pairs: PicturePairs,
+    folder: Path,
+    options: RunOptions,
+    shown: PicturePairs | None = None,
 ) -> None:
     """Train the label segmenter of a pack with folders; writes `label_segmenter`."""
-    section = config.training.judge
+    section = config.needed_training.judge
     assert section is not None  # as the configuration has checked
-    trainer = PairSegmenterTrainer(network, section, pairs, config.palette, torch.device(options.device))
+    device = torch.device(options.device)
+    trainer = PairSegmenterTrainer(network, section, pairs, config.palette, device, shown)
     run = options.folder / trainer.name
     train(trainer, dataclasses.replace(options, folder=run))
     if options.team.leads:
@@ -80,31 +99,85 @@ def train_judge(
     options.team.wait()
 
 
-@torch.no_grad()
-def settle(network: GroupDNet, pairs: PicturePairs) -> None:
-    """Measure the batch norms' statistics anew, over many large batches.
+def fit(
+    config: StylesConfig,
+    pairs: PicturePairs,
+    folder: Path,
+    run: Path,
+    device: torch.device,
+    *,
+    show_progress: bool = False,
+) -> None:
+    """Write a pack's weights from a finished run, and what is fitted to them, where that has not been done.
 
-    Those gathered in training are of other weights than the averaged ones. What is served are above all codes
-    on maps they do not come from, so a third of each batch are a neighbour's codes and a third mixtures: with
-    statistics of reconstructions alone, codes that suit the map badly gave glaring blotches. These codes are
-    taken as they are: with departures from the expectation in their place everything was read back worse.
+    Args:
+        config: the pack's.
+        pairs: training images.
+        folder: the pack's.
+        run: the run's, with its checkpoint; notes of what has been done are kept there, too.
+        device: where.
+        show_progress: draw progress bars.
     """
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # a plain mean over all batches
-        norm.train()
-    device = next(network.parameters()).device
-    generator = torch.Generator().manual_seed(0)
-    for _ in range(SETTLING_BATCHES):
-        chosen = torch.randint(len(pairs), (SETTLING_BATCH,), generator=generator)
-        pictures, maps = pairs.batch(chosen, device)
-        own = network.encode(pictures, maps)[0]
-        other = own.roll(1, 0)
-        kept = torch.rand(own.shape[:2], generator=generator).to(device) < 0.5
-        mixed = torch.where(kept.view(*kept.shape, *[1] * (own.dim() - 2)), own, other)
-        network(torch.cat([own, other, mixed]), torch.cat([maps] * 3))
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-        norm.eval()
+    section, training = config.network, config.needed_training
+    checkpoint = run / "checkpoint.pt"
+    notes = Notes(run / NOTES, folder)
+    trained = f"{_sha256(checkpoint)} {_digest(pairs)} {section.model_dump_json()}"
+
+    def make_network() -> nn.Module:
+        network = place(averaged_weights(GroupDNet(section), checkpoint), device)
+        settle(network, pairs, pass_with(settling_chunk(section, device)), SETTLING_IMAGES)
+        return network
+
+    def pass_with(chunk: int) -> Pass:
+        return Pass(chunk, device, show_progress=show_progress)
+
+    notes.once(NETWORK, f"{trained} {SETTLING_IMAGES}", make_network)
+    network = place(load_weights(GroupDNet(section), folder, NETWORK), device)
+    how = pass_with(fitting_chunk(section, device))
+    expectation = None
+    if section.expectation != "none":
+        notes.once(EXPECTATION, trained, lambda: fit_expectation(network, pairs, section, how))
+        expectation = load_weights(CodeExpectation(section), folder, EXPECTATION).to(device)
+    relative = RelativeGroupDNet(network, expectation)
+    spreads = {"joint_spread": training.joint_spread, "single_spread": training.single_spread}
+    notes.once(PRIOR, f"{trained} {spreads}", lambda: fit_prior(relative, pairs, how=how, **spreads))
+
+
+class Notes:
+    """Remembers what each file of a pack was made of, so that nothing is made again.
+
+    Args:
+        file: where notes are kept.
+        folder: the pack's.
+    """
+
+    def __init__(self, file: Path, folder: Path) -> None:
+        self._file, self._folder = file, folder
+        self._known: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}
+
+    def once(self, name: str, made_of: str, make: Callable[[], nn.Module]) -> None:
+        """Make a network and write its weights, unless they are there and were made of the same.
+
+        What is made later is made of it, and is forgotten.
+        """
+        path = weights_path(self._folder, name)
+        wanted = hashlib.sha256(made_of.encode()).hexdigest()
+        if path.exists() and self._known.get(name) == f"{wanted} {_sha256(path)}":
+            return
+        save_weights(make(), self._folder, name)
+        order = (NETWORK, EXPECTATION, PRIOR)
+        self._known = {each: self._known[each] for each in order[: order.index(name)] if each in self._known}
+        self._known[name] = f"{wanted} {_sha256(path)}"
+        self._file.write_text(json.dumps(self._known, indent=2) + "\n")
+
+
+def _digest(pairs: PicturePairs) -> str:
+    found = hashlib.sha256()
+    for tensor in (pairs.labels, pairs.pictures):
+        found.update(tensor.contiguous().numpy().data)
+    return found.hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

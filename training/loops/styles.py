@@ -1,4 +1,4 @@
-"""Training of GroupDNet: pictures come back from their codes, and each code stays in its own part.
+"""Training of GroupDNet: images come back from their codes, and each code stays in its own part.
 
 Besides reconstructing, half of a batch is made anew with the codes of some styles taken from a neighbour:
 nothing may change elsewhere (the leak loss), the parts that changed must take the neighbour's colours (the
@@ -31,6 +31,7 @@ from training.groupdnet.samples import PicturePairs
 from training.losses import style_loss
 from training.palette import IGNORED
 from training.runs import Stateful, mixed_precision, moving_average, place, set_learning_rate
+from training.sheets import CELL as SHEET_CELL
 from training.sheets import contact_sheet, paint_labels
 from training.unet import UNet, class_ids
 from training.updates import Learner, Precision, Shard, Step, Update
@@ -45,6 +46,9 @@ STRANGE = 0.5
 MIRRORED = 0.5
 """Chance of a pair to be mirrored, where that is allowed."""
 SHEET_COLUMNS = 12
+SHEET_WIDTH = 3072
+"""Pixels that a contact sheet of large images may have; at least `SHEET_FEWEST` of them are shown."""
+SHEET_FEWEST = 4
 
 
 class Batch(NamedTuple):
@@ -69,10 +73,17 @@ class StylesTrainer:
     name = "styles"
 
     def __init__(
-        self, config: StylesConfig, judge: UNet, samples: PicturePairs, device: torch.device
+        self,
+        config: StylesConfig,
+        judge: UNet,
+        samples: PicturePairs,
+        device: torch.device,
+        shown: PicturePairs | None = None,
     ) -> None:
-        section = config.training
+        """Args: `samples` to train on; `shown`, held out, to draw on contact sheets, None: the same."""
+        section = config.needed_training
         self.config, self.section, self.samples, self.device = config, section, samples, device
+        self.shown = shown or samples
         self.steps, self.batch, self.judge = section.steps, section.batch, judge
         self.network = place(GroupDNet(config.network), device)
         self.discriminator = place(
@@ -105,8 +116,9 @@ class StylesTrainer:
             set_learning_rate(optimizer, self.rates[name] * min(1.0, 2 - 2 * step / self.steps))
         batch = self._draw(shard.generator)
         half = len(batch.kept)
-        # In half precision only where that is asked for: on an H100, 14.5 steps a second instead of 16.8.
-        precision: Precision = "32" if shard.precision == "auto" else shard.precision
+        # On a GPU in half precision only where that is asked for: on an H100, 14.5 steps a second, not 16.8.
+        auto = shard.precision == "auto" and self.device.type != "cpu"
+        precision: Precision = "32" if auto else shard.precision
         everything = torch.cat([batch.maps, batch.maps[:half]])
         with mixed_precision(self.device, precision):
             mean, log_variance = (part.float() for part in self.network.encode(batch.pictures, batch.maps))
@@ -119,14 +131,16 @@ class StylesTrainer:
             judged = self.discriminator(pictures[half:].detach(), everything[half:])
         judgement = hinge_discriminator(real, judged)
         yield Update(judgement, (self.discriminator_learner,))
-        self.discriminator.requires_grad_(False)
+        # Evaluating: features of real and made images are of one state, which these passes leave as it is.
+        self.discriminator.requires_grad_(False).eval()
         with mixed_precision(self.device, precision):
             fake = self.discriminator(pictures, everything)
             with torch.no_grad():
+                real = self.discriminator(batch.pictures, batch.maps)
                 wanted = [level.float() for level in self.judge.encode_features(batch.pictures)]
             read = [level.float() for level in self.judge.encode_features(pictures)]
             logits = self.judge.decode_features(read).float()
-        self.discriminator.requires_grad_(True)
+        self.discriminator.requires_grad_(True).train()
 
         whole = len(batch.pictures)
         wanted_ids = class_ids(everything)
@@ -160,16 +174,25 @@ class StylesTrainer:
 
     @torch.no_grad()
     def sheet(self) -> Image.Image:
-        """Label maps; pictures; from their codes; from a neighbour's; with the neighbour's shown style."""
+        """Label maps; images; from their codes; from a neighbour's; with the neighbour's shown style."""
         network: GroupDNet = self.average.module  # type: ignore[assignment]  # known to the stubs as a module
-        chosen = torch.arange(min(SHEET_COLUMNS, len(self.samples)))
-        pictures, maps = self.samples.batch(chosen, self.device)
-        codes, _ = network.encode(pictures, maps)
+        height, width = self.config.network.image_size
+        columns = max(SHEET_FEWEST, min(SHEET_COLUMNS, SHEET_WIDTH // width))
+        chosen = torch.arange(min(columns, len(self.shown)))
+        # One by one: many at once may need more memory than the training.
+        parts = [self.shown.batch(one[None], self.device) for one in chosen]
+        codes = torch.cat([network.encode(pictures, maps)[0] for pictures, maps in parts])
         other = codes.roll(1, 0)
-        single, shown = codes.clone(), self.config.shown_style
-        single[:, shown] = other[:, shown]
-        made = [network(some, maps).float() for some in (codes, other, single)]
-        return contact_sheet([paint_labels(class_ids(maps), self.config.palette), pictures, *made])
+        single, style = codes.clone(), self.config.shown_style
+        single[:, style] = other[:, style]
+        made = [
+            torch.cat([network(some[i, None], maps).float() for i, (_, maps) in enumerate(parts)])
+            for some in (codes, other, single)
+        ]
+        pictures, ids = torch.cat([part[0] for part in parts]), self.shown.labels[chosen]
+        cell = max(height, SHEET_CELL)
+        painted = paint_labels(ids, self.config.palette)
+        return contact_sheet([painted, pictures, *made], (cell, cell * width // height))
 
     def _draw(self, generator: torch.Generator) -> Batch:
         chosen = torch.randint(len(self.samples), (self.batch,), generator=generator)

@@ -168,7 +168,7 @@ def make_trained() -> Callable[[StylesConfig], TrainedStyles]:
     def make(config: StylesConfig) -> TrainedStyles:
         torch.manual_seed(0)
         network = GroupDNet(config.network)
-        prior = StylePrior(config.network.styles, config.network.code)
+        prior = StylePrior(config.network.styles, config.network.style_size)
         with torch.no_grad():
             for name, tensor in (
                 *network.named_parameters(),
@@ -183,7 +183,7 @@ def make_trained() -> Callable[[StylesConfig], TrainedStyles]:
                     tensor.add_(0.1 * torch.randn_like(tensor))
         expectation = CodeExpectation(config.network)
         expectation.get_buffer("weight").normal_(0, 0.1)
-        relative = RelativeGroupDNet(network, expectation, config.network)
+        relative = RelativeGroupDNet(network, expectation)
         return TrainedStyles(config, relative.eval().requires_grad_(False), prior)
 
     return make

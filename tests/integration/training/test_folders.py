@@ -42,7 +42,7 @@ class Folder:
         return FoldersSection.model_validate(values)
 
     def load(self, side: int = 10, **more: Any) -> tuple[np.ndarray, np.ndarray]:
-        return load_folders(self.section(**more), PALETTE, side, "train")
+        return load_folders(self.section(**more), PALETTE, (side, side), "train")
 
     def refusal(self, **more: Any) -> str:
         with pytest.raises((ValueError, FileNotFoundError)) as caught:
@@ -138,16 +138,38 @@ def test_refusals_of_label_maps_name_file_value_and_what_is_allowed(folder: Fold
     assert told(ids(255), ignore=255) == (
         "maps/one.png: got nothing but what data.ignore names, 255; allowed: a pixel of a class at least"
     )
-    assert "maps/one.png: got a PNG of mode RGBA; allowed: L or P" in told(Image.new("RGBA", (30, 20)))
+    assert told(Image.new("RGBA", (30, 20))) == (
+        "maps/one.png: got a picture of mode RGBA with transparent pixels; allowed: opaque ones"
+    )
     assert "maps/one.png: got a PNG of mode I;16; allowed: L or P" in told(Image.new("I;16", (30, 20)))
 
 
-@pytest.mark.parametrize("mode", ["RGBA", "LA", "I;16"])
-def test_other_channels_are_refused(folder: Folder, mode: str) -> None:
-    folder.add("one", Image.new(mode, (30, 20)), ids())
+def test_other_channels_are_refused(folder: Folder) -> None:
+    folder.add("one", Image.new("I;16", (30, 20)), ids())
     assert folder.refusal() == (
-        f"images/one.png: got a picture of mode {mode}; allowed: 8 bits per channel, without transparency"
+        "images/one.png: got a picture of mode I;16; allowed: 8 bits per channel, nothing transparent"
     )
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_transparent_pixels_are_refused(folder: Folder, mode: str) -> None:
+    image = Image.new(mode, (30, 20), "white")
+    image.putpixel((3, 4), (9, 9, 9, 254) if mode == "RGBA" else (9, 254))
+    folder.add("one", image, ids())
+    assert folder.refusal() == (
+        f"images/one.png: got a picture of mode {mode} with transparent pixels; allowed: opaque ones"
+    )
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_alpha_that_hides_nothing_is_left_out(folder: Folder, mode: str) -> None:
+    image, label_map = Image.fromarray(PICTURE), Image.fromarray(ids(2))
+    folder.add("one", image.convert(mode), label_map.convert("LA") if mode == "LA" else label_map)
+    pictures, labels = folder.load()
+    folder.add("two", image.convert("L" if mode == "LA" else "RGB"), ids(2))
+    expected, _ = folder.load()
+    assert (pictures[0] == expected[1]).all()
+    assert (labels == 2).all()
 
 
 def test_files_that_cannot_be_read_are_named(folder: Folder) -> None:
@@ -205,7 +227,7 @@ def test_splits_share_the_pictures_out(tmp_path: Path) -> None:
     (next((tmp_path / "images").glob(f"{removed}.*"))).unlink()
     (tmp_path / "maps" / f"{removed}.png").unlink()
     assert {pair.picture.stem for pair in find_pairs(section, "heldout")} == heldout
-    pictures, maps = load_folders(section, PALETTE, 32, "heldout", 3)
+    pictures, maps = load_folders(section, PALETTE, (32, 32), "heldout", 3)
     assert (pictures.shape, maps.shape) == ((3, 32, 32, 3), (3, 32, 32))
 
 

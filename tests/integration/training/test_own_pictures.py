@@ -41,7 +41,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr(training.config, "PACKS", folder / "packs")
-        patch.setattr(stage, "SETTLING_BATCHES", 3)
+        patch.setattr(stage, "SETTLING_IMAGES", 96)
         for option in (*training.cli.train.params, *training.cli.evaluate.params, *command.params):
             if option.name == "pack":
                 patch.setattr(option.type, "choices", (PACK,))
@@ -81,13 +81,17 @@ def test_training_again_changes_nothing(trained: Path) -> None:
 
 @pytest.mark.usefixtures("trained")
 def test_evaluation_reads_with_the_judge_and_says_so(root: Path) -> None:
-    result = maskweave("evaluate", PACK, "--pairs", str(HELDOUT))
+    result = maskweave("evaluate", PACK)  # as many as are held out
     assert result.exit_code == 0, result.output
+    assert "faces" not in result.output
+    assert "| | accuracy | mIoU | PSNR (dB) |" in result.output
+    assert "Another label map, the same codes: change away from the edited part" in result.output
     assert f"{HELDOUT} held-out label maps. No labeller is given (data.labeller)" in result.output
     assert "so that accuracy and mIoU flatter" in result.output
     assert "by features of the pack's own label segmenter" in result.output
     written = root / "runs" / PACK / "evaluation"
     figures = json.loads((written / "metrics.json").read_text())
+    assert {"ball, grown", "box, removed", "mean, grown", "mean, removed"} <= set(figures["map_changes"])
     assert figures["rows"]["upper bound"]["agreement"]["accuracy"] > 0.7
     assert set(figures["changes"]) == {"ground", "ball", "box", "mean"}
     names = {"styles", "box", "mixtures", "manipulation", "morph"}

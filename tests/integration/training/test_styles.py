@@ -45,7 +45,7 @@ def folder(styles: StylesConfig, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def use(patch: pytest.MonkeyPatch, root: Path) -> None:
     patch.chdir(root)
     patch.setenv(LABELLER_PYTHON_VARIABLE, sys.executable)
-    patch.setattr(stage, "SETTLING_BATCHES", 3)
+    patch.setattr(stage, "SETTLING_IMAGES", 96)
     patch.setattr(sources, "load_config", lambda name: tiny_data_config())
     patch.setattr(training.cli, "load_styles_config", lambda name: tiny_styles_config())
     patch.setattr(training.cli, "pack_folder", lambda name: root / "pack")
@@ -60,6 +60,7 @@ def options(root: Path) -> RunOptions:
 def test_run_leaves_metrics_sheet_and_weights(folder: Path, styles: StylesConfig) -> None:
     run = folder / "runs" / PACK / "styles"
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert styles.training is not None
     assert lines[-1]["step"] == styles.training.steps
     assert lines[-1]["pixels"] < lines[0]["pixels"]
     assert (run / "sheet-000012.png").exists()

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from torch.nn import functional as F
 
 from tests.support.tiny_groupdnet import quarters, tiny
-from training.groupdnet.config import PRESETS, BlockSection
+from training.groupdnet.config import BlockSection, NetworkSection
 from training.groupdnet.crops import class_crops, sampling_matrix
 from training.groupdnet.decoder import CGNorm
 from training.groupdnet.discriminator import MultiscaleDiscriminator
@@ -61,7 +61,7 @@ def test_smooth_sampling_keeps_within_the_occupied_stretch() -> None:
 def test_published_sizes(name: str, decoder: float, encoder: float) -> None:
     """Millions of parameters as the paper's code has them; ADE20K without its `up_4`, which never runs."""
     with torch.device("meta"):
-        network = GroupDNet(PRESETS[name]().model_copy(update={"spectral": False}))
+        network = GroupDNet(NetworkSection.model_validate({"preset": name, "spectral": False}))
     for part, millions in ((network.decoder, decoder), (network.encoder, encoder)):
         assert round(sum(p.numel() for p in part.parameters()) / 1e6, 2) == pytest.approx(millions)
 

@@ -66,6 +66,25 @@ def test_pixels_of_no_class_do_not_count() -> None:
     assert result.iou == (1 / 3, 0.0)
 
 
+def test_classes_that_are_nowhere_do_not_lower_the_mean() -> None:
+    wanted = np.array([[[0, 0], [1, 1]]], np.uint8)
+    result = agreement(wanted, wanted, 5)
+    assert result.iou == (1, 1, None, None, None)
+    assert result.miou == 1
+    read = np.array([[[0, 0], [1, 3]]], np.uint8)  # read where it was not wanted: that counts
+    assert agreement(wanted, read, 5).iou == (1, 0.5, None, 0, None)
+    assert agreement(wanted, read, 5).miou == 0.5
+
+
+@pytest.mark.parametrize("none", [2, 9, IGNORED])
+def test_a_labeller_may_read_no_class(none: int) -> None:
+    wanted = np.array([[[0, 0], [1, IGNORED]]], np.uint8)
+    read = np.array([[[0, none], [none, none]]], np.uint8)
+    result = agreement(wanted, read, 2)
+    assert result.accuracy == pytest.approx(1 / 3)
+    assert result.iou == (0.5, 0)
+
+
 def test_maps_without_a_class_come_back_as_such() -> None:
     ids = torch.tensor([[[0, 2], [IGNORED, 1]]], dtype=torch.uint8)
     maps = one_hot(ids, 3)

@@ -4,13 +4,14 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from PIL import Image
 from torch import nn
 
-from training.runs import RunOptions, Stateful, moving_average, train, warm_cosine
+from training.runs import RunOptions, Stateful, moving_average, synchronise, train, warm_cosine
 from training.updates import SHARD_SEED_STRIDE, Learner, Shard, Step, Update, shard_generator
 
 
@@ -200,3 +201,17 @@ def test_moving_average_follows_weights_and_statistics() -> None:
     assert average.module.get_parameter("0.weight").item() == pytest.approx(2 - 2 / 11)
     assert average.module.get_buffer("1.running_mean").item() == pytest.approx(-2 + 2 / 11)
     assert not any(parameter.requires_grad for parameter in average.parameters())
+
+
+@pytest.mark.parametrize(("device", "kind"), [("cuda:1", nn.SyncBatchNorm), ("cpu", nn.BatchNorm2d)])
+def test_batch_norms_of_several_gpus_are_synchronised(device: str, kind: type[nn.Module]) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
+    average = moving_average(network, 0.9)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    optimized = list(network.parameters())
+    team = SimpleNamespace(device=device, size=2)
+    synchronise([network, average], team)  # type: ignore[arg-type]  # all that is asked of a team
+    assert type(network[1]) is kind
+    assert [type(module) for module in average.module.children()] == [nn.Conv2d, nn.BatchNorm2d]
+    torch.testing.assert_close(dict(network.state_dict()), before)
+    assert all(new is old for new, old in zip(network.parameters(), optimized, strict=True))

@@ -1,12 +1,20 @@
 """Published checkpoints, built by hand at a tiny width with the names of the paper's own code."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
 import torch
+from click.testing import CliRunner
+from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+import maskweave_cli
+from training.groupdnet.config import NetworkSection
+from training.groupdnet.decoder import with_edges
+from training.groupdnet.evaluate import load_styles
+from training.groupdnet.pack_config import StylesConfig
 from training.groupdnet.smis import BLOCKS, State, load_smis
 
 CLASSES = 4
@@ -165,3 +173,73 @@ def test_a_missing_tensor_is_named(files: tuple[Path, Path]) -> None:
     torch.save(state, files[0])
     with pytest.raises(ValueError, match=r"finish\.bias"):
         load_smis(*files)
+
+
+def test_import_writes_a_pack_that_computes_the_same(files: tuple[Path, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "packs" / "people"
+    result = CliRunner().invoke(
+        maskweave_cli.main, ["import", "smis", str(files[0]), "--output", str(folder)]
+    )
+    assert result.exit_code == 0, result.output
+    assert "256 x 256 px (height x width), 4 classes (class), codes of 128 numbers" in result.output
+    config = StylesConfig.model_validate(tomllib.loads((folder / "config.toml").read_text()))
+    assert config.palette.names == ("class_0", "class_1", "class_2", "class_3")
+    with pytest.raises(
+        ValueError, match=r"pack 'people': its configuration has no \[data\] and \[training\]"
+    ):
+        config.needed_training  # noqa: B018
+    published, trained = load_smis(*files), load_styles(config, folder)
+    maps = F.one_hot(torch.randint(CLASSES, (1, 256, 256)), CLASSES).movedim(3, 1).float()
+    noise = torch.randn(1, CLASSES * 128)
+    codes = trained.prior.joint(noise)
+    torch.testing.assert_close(codes.flatten(1), noise)
+    with torch.inference_mode():
+        torch.testing.assert_close(
+            trained.network(codes, maps), published.decoder(codes.view(1, CLASSES, 8, 4, 4), maps)
+        )
+
+
+@pytest.mark.parametrize(("arguments", "complaint"), [([], "no encoder beside it"), (["--encoder"], "net_G")])
+def test_import_without_its_encoder_is_one_line(
+    arguments: list[str], complaint: str, files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    files[1].unlink()
+    given = [*arguments, str(files[0])] if arguments else []
+    command = ["import", "smis", str(files[0]), "--output", str(tmp_path / "pack"), *given]
+    result = CliRunner().invoke(maskweave_cli.main, command)
+    assert result.exit_code == 1
+    (line,) = result.output.splitlines()
+    assert complaint in line
+    assert not (tmp_path / "pack").exists()
+
+
+@torch.no_grad()
+def test_edges_are_where_classes_meet() -> None:
+    ids = torch.tensor([[[0, 0, 1], [0, 0, 1], [2, 0, 1]]])
+    told = with_edges(F.one_hot(ids, 3).movedim(3, 1).float())
+    assert told.shape == (1, 6, 3, 3)
+    for edges in told[0, 1::2]:
+        assert edges.tolist() == [[0, 1, 1], [1, 1, 1], [1, 1, 1]]
+    torch.testing.assert_close(told[0, ::2].argmax(0), ids[0])
+
+
+@pytest.mark.parametrize("name", ["deepfashion", "cityscapes", "ade20k"])
+def test_presets_are_named_by_configurations(name: str) -> None:
+    whole = NetworkSection.model_validate({"preset": name})
+    assert whole.image_size == (256, 512 if name == "cityscapes" else 256)
+    assert whole.code_cells == (4, 8 if name == "cityscapes" else 4)
+    small = NetworkSection.model_validate(
+        {"preset": name, "side": 128, "width": 140 if name == "cityscapes" else 32, "spectral": False}
+    )
+    assert small.image_side == 128
+    assert not small.spectral
+    assert NetworkSection.model_validate(small.model_dump()) == small
+    with pytest.raises(ValidationError, match="side: got 200, allowed are 256, 128, 64 with a preset"):
+        NetworkSection.model_validate({"preset": name, "side": 200})
+
+
+def test_unknown_presets_are_refused() -> None:
+    with pytest.raises(
+        ValidationError, match="preset: got 'coco', allowed are deepfashion, cityscapes, ade20k"
+    ):
+        NetworkSection.model_validate({"preset": "coco"})
