@@ -4,21 +4,6 @@ from __future__ import annotations
 
 from service.core.metrics import METRICS
 
-# The service is getting these. Delete each from here when service/core/metrics.py has it; a test says which.
-COMING = {
-    "maskweave_work_waiting_seconds": "gauge",
-    "maskweave_open_sessions": "gauge",
-    "maskweave_open_streams": "gauge",
-    "maskweave_event_loop_lag_seconds": "histogram",
-    "maskweave_worker_busy": "gauge",
-    "maskweave_response_cache_bytes": "gauge",
-    "maskweave_response_cache_lookups_total": "counter",
-    "maskweave_model_load_seconds": "gauge",
-    "maskweave_request_bytes": "histogram",
-    "maskweave_response_bytes": "histogram",
-    "maskweave_shed_total": "counter",
-}
-
 # Of Prometheus itself, of its client library, of Triton (docs/triton.md) and of kube-state-metrics.
 OTHERS = frozenset(
     {
@@ -38,7 +23,7 @@ OTHERS = frozenset(
 
 def allowed() -> frozenset[str]:
     """Names of series that there are: a histogram has three."""
-    kinds = COMING | {name: str(spec.kind) for name, spec in METRICS.items()}
+    kinds = {name: str(spec.kind) for name, spec in METRICS.items()}
     names = set(OTHERS)
     for name, kind in kinds.items():
         names |= {f"{name}_{part}" for part in ("bucket", "sum", "count")} if kind == "histogram" else {name}

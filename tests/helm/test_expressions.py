@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from service.core.metrics import METRICS
-from tests.helm.metrics import COMING, allowed
+from tests.helm.metrics import allowed
 from tests.support.chart import CHART, SCENARIOS, named, of_kind, rendered, rule_groups
 from tests.support.promtool import promtool, tried_rules, write_rules
 
@@ -105,10 +104,6 @@ def test_every_metric_is_there() -> None:
 )
 def test_metrics_are_found_in_expressions(expression: str, names: set[str]) -> None:
     assert metrics_in(expression) - {"m"} == names - {"m"}
-
-
-def test_what_was_coming_and_has_come_is_listed_no_more() -> None:
-    assert not COMING.keys() & METRICS.keys()
 
 
 @pytest.mark.parametrize("file", DASHBOARDS, ids=lambda file: file.stem)
