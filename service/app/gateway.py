@@ -15,9 +15,8 @@ from service.app.health import GatewayHealth
 from service.app.http import http_server
 from service.app.keys_file import followed_keys
 from service.app.listening import address_text
-from service.app.server import build_server, listen
+from service.app.server import build_server, listen, stop_server
 from service.app.settings import Settings
-from service.app.stopping import stop_server
 from service.app.tls import Certificates
 from service.core.metrics import Metrics
 from service.engine.base import Engine

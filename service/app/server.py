@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 import grpc
@@ -119,3 +120,25 @@ def _interceptors(
         if not is_open
     ]
     return RequestIds(), Authentication(access, closed, calls.refusal)
+
+
+# How long new calls are held: longer than most callers take from one call to the next.
+_HELD_SECONDS = 0.3
+
+# From the shutdown to the answer of the held: the GOAWAY must be out first.
+_GOAWAY_SECONDS = 0.05
+
+# Kept back from the grace, so that callers whose requests outlast it hear that from us.
+_LAST_WORD_SECONDS = 0.1
+
+
+async def stop_server(server: grpc.aio.Server, calls: Calls, grace_seconds: float) -> None:
+    """Take no more calls and return when those in progress have ended, or at the end of the grace."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + grace_seconds
+    calls.stop(grace_seconds=max(grace_seconds - _LAST_WORD_SECONDS, 0))
+    await asyncio.sleep(min(_HELD_SECONDS, grace_seconds / 2))
+    stopping = asyncio.create_task(server.stop(max(end - loop.time(), 0)))
+    await asyncio.wait((stopping,), timeout=_GOAWAY_SECONDS)
+    calls.refuse_held()
+    await stopping

@@ -16,7 +16,7 @@ from service.codecs.jpeg_file import check_work
 from service.codecs.orientation import upright
 from service.codecs.png_file import COLOUR_TYPES, GREY_ALPHA, RGBA, SIGNATURE, read_header, read_png
 from service.codecs.signatures import described
-from service.codecs.size import check_size
+from service.codecs.sizes import check_size
 from service.core.errors import InvalidArgument
 from service.core.limits import LIMITS, Limits
 

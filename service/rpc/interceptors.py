@@ -21,7 +21,6 @@ from service.core.errors import PermissionDenied, Unauthenticated
 from service.core.limits import LIMITS
 from service.core.logging import set_request_id
 from service.rpc.access import Access
-from service.rpc.trace import trace_context
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["SynthesisService"].full_name
 """`maskweave.v1.SynthesisService`, also the name that health checks use."""
@@ -114,3 +113,27 @@ class Authentication(grpc.aio.ServerInterceptor):
         except (Unauthenticated, PermissionDenied) as error:
             return self._refuse(path, error)
         return handler
+
+
+TRACEPARENT = "traceparent"
+TRACESTATE = "tracestate"
+
+# Version, trace id, parent id, flags; ids of zeros only are invalid. Later versions may only add at the end.
+_TRACEPARENT_FORM = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-[\x21-\x7e]+)?"
+)
+_MAX_TRACESTATE_CHARS = 512
+
+
+def trace_context(metadata: Mapping[str, str | bytes]) -> Mapping[str, str]:
+    """The headers to pass on; nothing when `traceparent` is missing or malformed, as the standard asks.
+
+    A `tracestate` is passed on as it is, unless it is longer than the standard says must be carried.
+    """
+    parent = metadata.get(TRACEPARENT)
+    if not isinstance(parent, str) or not _TRACEPARENT_FORM.fullmatch(parent):
+        return {}
+    state = metadata.get(TRACESTATE)
+    if isinstance(state, str) and 0 < len(state) <= _MAX_TRACESTATE_CHARS:
+        return {TRACEPARENT: parent, TRACESTATE: state}
+    return {TRACEPARENT: parent}

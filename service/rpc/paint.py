@@ -10,7 +10,7 @@ from maskweave.v1 import synthesis_pb2 as pb
 from service.core.errors import InvalidArgument, SessionIdle, Unavailable, field_prefix
 from service.core.limits import LIMITS, Limits
 from service.core.metrics import Metrics
-from service.rpc.calls import Call
+from service.rpc.call import Call
 from service.rpc.messages.replies import paint_message
 from service.rpc.messages.requests import painting_from_proto, update_from_proto
 from service.synthesis.painting import Painting

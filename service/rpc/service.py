@@ -15,7 +15,8 @@ from service.codecs.image import ImageFormat
 from service.core.errors import InvalidArgument
 from service.core.limits import LIMITS, Limits
 from service.core.metrics import Rpc
-from service.rpc.calls import METHOD_TYPES, Call, Calls, Kind
+from service.rpc.call import Call
+from service.rpc.calls import METHOD_TYPES, Calls, Kind
 from service.rpc.interceptors import SERVICE_NAME
 from service.rpc.messages import replies
 from service.rpc.messages.models import model_to_proto

@@ -24,7 +24,7 @@ from service.codecs.label_map import decode_raw, decode_run_length
 from service.codecs.png import decode_png
 from service.core.errors import InvalidArgument
 from service.core.limits import LIMITS, Limits
-from service.rpc.calls import Call
+from service.rpc.call import Call
 from service.rpc.service import SynthesisService
 from service.rpc.status import describe, rich_status
 from tests.support.fake_engine import EDITOR, ENSEMBLE, OTHER_CONDITIONS, WITH_STYLES, FakeEngine

@@ -14,7 +14,8 @@ from service.access.keys import Keys
 from service.core.errors import PermissionDenied, Unauthenticated
 from service.core.metrics import Metrics, Rpc
 from service.rpc.access import METHOD_SCOPES, Access
-from service.rpc.calls import Behaviour, Call, CallLimits, Calls, Kind
+from service.rpc.call import Call
+from service.rpc.calls import Behaviour, CallLimits, Calls, Kind
 from service.rpc.interceptors import Authentication, RequestIds
 from tests.support.key_file import new_key
 

@@ -10,9 +10,10 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 
-from service.app.stopping import stop_server
+from service.app.server import stop_server
 from service.core.metrics import Metrics, Rpc
-from service.rpc.calls import Call, CallLimits, Calls, Kind
+from service.rpc.call import Call
+from service.rpc.calls import CallLimits, Calls, Kind
 from service.rpc.status import DETAILS_TRAILER
 
 SERVICE = "tests.Service"

@@ -1,0 +1,104 @@
+"""One call in progress: its request comes in here, and its answers go out."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import grpc
+from google.protobuf.message import DecodeError, Message
+
+from service.core.errors import DeadlineExceeded, InvalidArgument
+from service.rpc.receiving import PendingMessages, check_fields
+from service.synthesis.requests import CallContext
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Request = TypeVar("Request", bound=Message)
+
+
+@dataclass(slots=True)
+class Call(CallContext):
+    """One call in progress.
+
+    Attributes:
+        started: `time.perf_counter()` at its arrival.
+        channel: Its gRPC context.
+        pending: Gives places to those who wait for a request.
+        message_seconds: Time within which its request must have arrived.
+        permit: Called before work of a session; raises what forbids its caller to go on.
+    """
+
+    started: float = field(kw_only=True)
+    channel: Context = field(kw_only=True, repr=False)
+    pending: PendingMessages | None = field(kw_only=True, default=None, repr=False)
+    message_seconds: float = field(kw_only=True, default=math.inf)
+    permit: Callable[[], None] = field(kw_only=True, default=lambda: None, repr=False)
+
+    @property
+    def elapsed_seconds(self) -> float:
+        """Time since its arrival; may be asked for on any thread."""
+        return time.perf_counter() - self.started
+
+    async def receive(self, request_type: type[Request], *, within: float) -> Request | None:
+        """The next message; None when there will be none.
+
+        Args:
+            request_type: Its type.
+            within: Seconds to wait for it.
+
+        Raises:
+            TimeoutError: It has not come.
+            InvalidArgument: It is not a message of the type, or has too many fields.
+        """
+        async with asyncio.timeout(within):
+            data = await self.channel.read()
+        return None if data is grpc.aio.EOF else parse(request_type, data)
+
+    async def request(self, request_type: type[Request]) -> Request:
+        """The request of a method that takes one.
+
+        Raises:
+            DeadlineExceeded: It has not arrived in time.
+            InvalidArgument: There is none, or it is not of the type.
+        """
+        try:
+            async with self.pending.place(self.caller) if self.pending else nullcontext():
+                message = await self.receive(request_type, within=self.message_seconds)
+        except TimeoutError:
+            raise DeadlineExceeded(
+                f"The request has not arrived within {self.message_seconds:g} s."
+            ) from None
+        if message is None:
+            raise InvalidArgument("(message)", "no message", f"a {request_type.DESCRIPTOR.full_name}")
+        return message
+
+    async def send(self, message: bytes) -> None:
+        """Send a message; returns when the connection has taken it.
+
+        Raises:
+            CancelledError: There is nobody to send it to any more.
+        """
+        try:
+            await self.channel.write(message)
+        except grpc.aio.InternalError:
+            # The caller has gone, and this write heard of it before gRPC cancelled the call.
+            raise asyncio.CancelledError from None
+
+
+def parse(request_type: type[Request], data: bytes) -> Request:
+    """Read a message.
+
+    Raises:
+        InvalidArgument: It is not one of this type, or has too many fields.
+    """
+    check_fields(data, request_type)
+    try:
+        return request_type.FromString(data)
+    except DecodeError:
+        name = request_type.DESCRIPTOR.full_name
+        raise InvalidArgument("(message)", f"{len(data)} bytes that are not one", f"a {name}") from None
