@@ -215,6 +215,9 @@ class Painting:
                 self._news.set()
                 continue
             self._canvas = work.canvas
+            # Not before: what is put back, because the queue refuses it, must leave room to nothing new.
+            if len(self._pending) < _MAX_PENDING_UPDATES and self._pending_bytes < _MAX_PENDING_BYTES:
+                self._space.set()
             yield dropped, data
             dropped = 0
             if self._changes or self._finished:
@@ -224,7 +227,6 @@ class Painting:
         work = _FrameWork(self._validated, self._canvas, tuple(self._pending), self._limits)
         self._pending.clear()
         self._pending_bytes = 0
-        self._space.set()
         return work
 
     def _put_back(self, work: _FrameWork) -> None:

@@ -104,6 +104,30 @@ async def test_what_the_queue_refuses_is_drawn_once_it_has_room() -> None:
     assert await asyncio.wait_for(frame, 10) == (0, b"1")
 
 
+async def test_while_the_queue_refuses_frames_no_more_updates_are_taken_in() -> None:
+    painter = Painter()
+    assert await anext(painter.frames)
+    queue = painter.queue
+    tickets = [queue.enter("m", 1, caller=name, priority=Priority.INTERACTIVE) for name in "xy"]
+    await queue.acquire(tickets[0])
+    updates = asyncio.create_task(paint_large(painter.painting, 5))
+    frame = asyncio.ensure_future(anext(painter.frames))
+    await asyncio.wait((frame,), timeout=0.3)  # it is tried several times
+    assert len(painter.painting._pending) <= 1
+    assert not updates.done()
+    queue.release(tickets[0], None)
+    for ticket in tickets:
+        queue.leave(ticket)
+    assert await asyncio.wait_for(frame, 10)
+    updates.cancel()
+
+
+async def paint_large(painting: Painting, count: int) -> None:
+    """Updates each of which fills what may wait."""
+    for sequence in range(1, count + 1):
+        await painting.apply(Update(sequence, strokes=DOT, size_bytes=2**20))
+
+
 async def test_every_frame_but_the_first_is_permitted_or_ends_the_painting() -> None:
     answers: list[Exception | None] = [None, QuotaExceeded("k", "requests_per_second", 1, 0.01), None]
 
