@@ -15,11 +15,13 @@ from tests.support.published_shapes import small_shape
 from tests.support.tiny_groupdnet import quarters, tiny
 from tests.support.tiny_pack import tiny_styles_config
 from training.accounting import LiveBytes, cost_of
-from training.groupdnet.account import fitting_chunk, image_bytes, step_cost
+from training.groupdnet.account import BUDGET, fitting_chunk, image_bytes, step_cost
 from training.groupdnet.config import NetworkSection
+from training.groupdnet.encoding import CHUNK
 from training.groupdnet.network import GroupDNet
 from training.groupdnet.pack_config import StylesConfig, load_styles_config
 from training.groupdnet.samples import PicturePairs
+from training.groupdnet.settle import KINDS
 from training.loops.styles import StylesTrainer
 from training.unet import UNet, frozen
 from training.updates import Shard
@@ -87,7 +89,7 @@ class Full:
 PUBLISHED = {
     "deepfashion": Full(step=(10, 20), image=(400, 800)),
     "cityscapes": Full(step=(30, 50), image=(1200, 2500)),
-    "ade20k": Full(step=(12, 40), image=(500, 1200)),
+    "ade20k": Full(step=(12, 60), image=(500, 1200)),
 }
 
 
@@ -109,8 +111,11 @@ def test_published_shapes_are_accounted_for_at_full_size(name: str) -> None:
     assert full.step[0] < step.cost.peak_bytes / GIB < full.step[1]
     assert full.image[0] < image_bytes(network) / 2**20 < full.image[1]
     # What comes after the last step fits into 2 GiB beside the weights, whatever the batch.
-    assert 1 <= fitting_chunk(network, CPU) <= 8
-    assert fitting_chunk(small_shape(name), CPU) > 8
+    for decodes in (0, KINDS):
+        chunk, each = fitting_chunk(network, CPU, decodes=decodes), image_bytes(network, decodes=decodes)
+        assert chunk == 1 or chunk * each <= BUDGET
+        assert chunk == CHUNK or (chunk + 1) * each > BUDGET
+    assert fitting_chunk(small_shape(name), CPU) > fitting_chunk(network, CPU, decodes=KINDS)
 
 
 def test_dry_run_tells_memory_and_time_and_trains_nothing(
