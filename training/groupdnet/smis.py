@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
-import torch
 from torch import Tensor, nn
 
+from training.generators.importers.torch_files import read_torch
+from training.generators.importers.torch_values import PickledTensor, taken
 from training.groupdnet.config import BlockSection, EncoderSection, NetworkSection
 from training.groupdnet.decoder import Decoder
 from training.groupdnet.encoder import Encoder
@@ -72,13 +73,14 @@ def load_smis(generator: Path, encoder: Path | None = None, aspect: int | None =
 
 
 def _read(path: Path) -> State:
+    content = path.read_bytes()
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # unpickling untrusted bytes can fail in any way
-        raise ValueError(f"{path}: not read, it holds more than tensors or is damaged ({error})") from None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(f"{path}: not a state dict of tensors")
-    return {key: value for key, value in state.items() if not key.startswith(UNUSED)}
+        state = read_torch(content)
+        if type(state) is not dict or not all(isinstance(value, PickledTensor) for value in state.values()):
+            raise ValueError("not a state dict of tensors")
+        return taken({key: value for key, value in state.items() if not key.startswith(UNUSED)}, len(content))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def _folded(state: State, path: Path) -> State:
