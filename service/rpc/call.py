@@ -14,7 +14,7 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 
 from service.core.errors import DeadlineExceeded, InvalidArgument
-from service.rpc.receiving import PendingMessages, check_fields
+from service.rpc.receiving import SMALL_BYTES, PendingMessages, check_fields
 from service.synthesis.requests import CallContext
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -57,7 +57,12 @@ class Call(CallContext):
         """
         async with asyncio.timeout(within):
             data = await self.channel.read()
-        return None if data is grpc.aio.EOF else parse(request_type, data)
+        if data is grpc.aio.EOF:
+            return None
+        if len(data) <= SMALL_BYTES:
+            return parse(request_type, data)
+        # Counting the fields of a large message takes milliseconds, in which others are served.
+        return await asyncio.get_running_loop().run_in_executor(None, parse, request_type, data)
 
     async def request(self, request_type: type[Request]) -> Request:
         """The request of a method that takes one.
