@@ -9,9 +9,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
-GUARANTEES = re.findall(r"^\| (.+) \| (.+) \|$", PAGE.partition("## Guarantees")[2].partition("\n## ")[0], re.M)[
-    2:
-]
+GUARANTEES = re.findall(
+    r"^\| (.+) \| (.+) \|$", PAGE.partition("## Guarantees")[2].partition("\n## ")[0], re.M
+)[2:]
 # `tests/file.py`, `tests/file.py::test`, or `::test` of the file named before.
 NAMED = re.compile(r"`(tests/[\w/]+\.py)?(?:::(\w+))?`")
 
