@@ -9,9 +9,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
-GUARANTEES = re.findall(
-    r"^\| (.+) \| (.+) \|$", PAGE.partition("## Guarantees")[2].partition("\n## ")[0], re.M
-)[2:]
+TABLE = PAGE.partition("## Guarantees")[2].partition("\n## The stop")[0]
+ROWS = re.findall(r"^\| (.+) \| (.+) \|$", TABLE, re.MULTILINE)
+HEADINGS = {"test", "---"}
+GUARANTEES = [row for row in ROWS if row[1] not in HEADINGS]
 # `tests/file.py`, `tests/file.py::test`, or `::test` of the file named before.
 NAMED = re.compile(r"`(tests/[\w/]+\.py)?(?:::(\w+))?`")
 
