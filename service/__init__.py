@@ -1,1 +1,1 @@
-"""The gateway: app, rpc, synthesis and access, engine and codecs, core; each imports only what is below."""
+"""The gateway: rpc, synthesis, scheduling, engine and codecs, core; each imports only what is below it."""

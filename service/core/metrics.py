@@ -179,11 +179,11 @@ class ImageTimings(Protocol):
     """Where the time of an image went, in seconds."""
 
     @property
-    def queue(self) -> float:
+    def queue_wait(self) -> float:
         """It waited for its turn."""
 
     @property
-    def worker(self) -> float:
+    def worker_wait(self) -> float:
         """It waited for a worker after that."""
 
     @property
@@ -276,10 +276,10 @@ class Metrics:
             timings: Its time.
             first: Whether it is the first of its request, for which what was sent was decoded.
         """
-        self._queue_wait.labels(model).observe(timings.queue)
+        self._queue_wait.labels(model).observe(timings.queue_wait)
         if first:
             self._stage_seconds.labels("decode").observe(timings.decode)
-            self._stage_queue_seconds.labels("decode").observe(timings.worker)
+            self._stage_queue_seconds.labels("decode").observe(timings.worker_wait)
         for stage in timings.stages:
             if stage.cached:
                 self._cache_hits.labels(stage.model).inc()

@@ -44,6 +44,9 @@ _DEADLINE_MARGIN_SECONDS = 0.005
 # The soonest that a refused caller is asked to come back: an answer of ListModels says little of images.
 _MIN_RETRY_SECONDS = 0.05
 
+# A session ends when its caller likes: there is no telling, but trying again at once is no use.
+_SESSION_RETRY_SECONDS = 1.0
+
 _logger = logging.getLogger(__name__)
 
 
@@ -316,10 +319,6 @@ class Calls:
         else:
             _logger.info("request refused", extra=facts | {"problem": failure.message})
         return failure
-
-
-# A session ends when its caller likes: there is no telling, but trying again at once is no use.
-_SESSION_RETRY_SECONDS = 1.0
 
 
 def _close(work: Awaitable[None]) -> None:

@@ -1,8 +1,9 @@
 """What may arrive: bounds of the messages on their way, and of the fields in each.
 
 gRPC keeps what has arrived of a message until the rest is there. It asks a caller to send only once somebody
-waits for the message; until then a few of its frames are all that is held. So a call waits for its message
-only after it was given a place here: of those in all, and of those of its caller.
+waits for the message; until then a few of its frames are all that is held. So a call waits for its request
+only after it was given a place here: of those in all, and of those of its caller. Sessions, which always
+wait for a message, have bounds of their own.
 
 Parsing holds the interpreter for as long as it takes, on whatever thread: 16 MiB of empty entries are
 millions of objects, half a second and hundreds of MiB. A message of that size that is an image has few. So

@@ -30,7 +30,7 @@ _CAUTION = 1.25
 _MIN_RETRY_SECONDS = 0.05
 
 _MAX_TAGS = 1024
-"""Callers remembered before those whose share is used up by nobody are forgotten."""
+"""Callers remembered before those are forgotten to whom nothing is charged any more."""
 
 _MIN_STALE = 64
 """Cancelled entries below which the queue is not rebuilt."""
@@ -156,8 +156,11 @@ class RequestQueue:
             self._latest_tags.clear()
             self._virtual_time = 0.0
 
-    async def acquire(self, ticket: Ticket) -> None:
+    async def acquire(self, ticket: Ticket) -> float:
         """Wait for the turn of one of the ticket's images; every turn is ended with `release`.
+
+        Returns:
+            The seconds of work that its caller was charged: none for a turn that nobody waited for.
 
         Raises:
             Overloaded: The ticket was evicted.
@@ -166,22 +169,23 @@ class RequestQueue:
             raise ticket.eviction
         if self._free and not self._queue:
             self._start(ticket)
-        else:
-            await self._wait(ticket)
+            return 0.0
+        return await self._wait(ticket)
 
-    def release(self, ticket: Ticket, seconds: float | None) -> None:
+    def release(self, ticket: Ticket, seconds: float | None, charged: float = 0.0) -> None:
         """End a turn.
 
         Args:
             ticket: Whose turn it was.
             seconds: How long it took; None if nothing is to be learned from it.
+            charged: What `acquire` returned.
         """
         if seconds is not None:
             known = self._mean_seconds.get(ticket.model, seconds)
             self._mean_seconds[ticket.model] = known + _SMOOTHING * (seconds - known)
-            if ticket.caller in self._latest_tags:
-                # The turn was charged by what its model usually takes; in the end by what it did take.
-                self._latest_tags[ticket.caller] += seconds - known
+            if charged and ticket.caller in self._latest_tags:
+                # It was charged what its model usually takes; in the end, what it did take.
+                self._latest_tags[ticket.caller] += seconds - charged
         self._free += 1
         self._hand_out()
 
@@ -191,7 +195,7 @@ class RequestQueue:
         ticket.waiting -= 1
         self._count_out(ticket.caller, 1)
 
-    async def _wait(self, ticket: Ticket) -> None:
+    async def _wait(self, ticket: Ticket) -> float:
         charge = self._charge(ticket.model)
         tag = max(self._virtual_time, self._latest_tags.get(ticket.caller, 0.0)) + charge
         self._latest_tags[ticket.caller] = tag
@@ -214,6 +218,7 @@ class RequestQueue:
             else:
                 self._drop_stale()
             raise
+        return charge
 
     def _hand_out(self) -> None:
         while self._free and self._queue:

@@ -36,6 +36,10 @@ _MAX_PENDING_BYTES = 2**20
 """Updates that may wait for the next frame before no more are read; a single larger one is taken alone."""
 
 
+_DRAW_SECONDS = 0.25
+"""After which drawing leaves the rest of the updates to the next frame: a turn must not be held for long."""
+
+
 @dataclass(frozen=True, slots=True)
 class Update:
     """A change of a painting; what is None stays as it is.
@@ -188,6 +192,7 @@ class Painting:
             Exception: What `fail` was told, or what became of a frame.
         """
         dropped = 0
+        permitted = True  # the first frame is the call's own
         while True:
             await self._news.wait()
             self._news.clear()
@@ -200,8 +205,9 @@ class Painting:
             work = self._take()
             deadline = min(call.deadline, asyncio.get_running_loop().time() + frame_seconds)
             try:
-                if self._canvas is not None:
+                if not permitted:
                     permit()
+                    permitted = True  # however often the queue refuses it
                 data = await runner.single(
                     work, replace(call, deadline=deadline), _framed(work, self._sequence, dropped, message)
                 )
@@ -214,12 +220,13 @@ class Painting:
                 self._changes += 1
                 self._news.set()
                 continue
-            self._canvas = work.canvas
-            # Not before: what is put back, because the queue refuses it, must leave room to nothing new.
+            self._put_back(work)
+            # Not before: while frames are refused, no more updates are read.
             if len(self._pending) < _MAX_PENDING_UPDATES and self._pending_bytes < _MAX_PENDING_BYTES:
                 self._space.set()
-            yield dropped, data
-            dropped = 0
+            self._changes += work.left
+            yield dropped - work.left, data
+            dropped, permitted = 0, False
             if self._changes or self._finished:
                 self._news.set()
 
@@ -230,11 +237,13 @@ class Painting:
         return work
 
     def _put_back(self, work: _FrameWork) -> None:
+        """Keep the canvas as far as it was drawn, and the updates that were not."""
+        left = work.updates
         if work.canvas is not None:
-            self._canvas = work.canvas  # they have been drawn
-        else:
-            self._pending[:0] = work.updates
-            self._pending_bytes += sum(update.size_bytes for update in work.updates)
+            self._canvas = work.canvas
+            left = work.updates[len(work.updates) - work.left :]
+        self._pending[:0] = left
+        self._pending_bytes += sum(update.size_bytes for update in left)
 
 
 class _FrameWork(ImageWork):
@@ -257,6 +266,8 @@ class _FrameWork(ImageWork):
         super().__init__(request, limits)
         self.canvas: Canvas | None = None
         self.updates = updates
+        self.left = 0
+        """Updates, the last ones, for which there was no time in this frame."""
         self._before = canvas
         self._bounds = limits
 
@@ -267,9 +278,13 @@ class _FrameWork(ImageWork):
             assert isinstance(self.request.condition, LabelMap)  # the contract has no other for paintings
             with field_prefix("start"):
                 canvas = decode_label_map(self.request.condition, self.request.model, self._bounds)
-        for update in self.updates:
+        began = time.perf_counter()
+        for number, update in enumerate(self.updates, 1):
             with field_prefix("update"):
                 canvas = self._drawn(canvas, update)
+            if time.perf_counter() - began > _DRAW_SECONDS:
+                self.left = len(self.updates) - number
+                break
         self.canvas = canvas
         return decode_condition(replace(self.request, condition=DecodedLabelMap(canvas)), self._bounds)
 
@@ -294,4 +309,9 @@ def _framed(
     work: _FrameWork, sequence: int, dropped: int, message: Callable[[Frame], bytes]
 ) -> Callable[[Image], bytes]:
     began = time.perf_counter()
-    return lambda image: message(Frame(sequence, dropped, image, work.request.model, began))
+
+    def framed(image: Image) -> bytes:
+        latest = work.updates[-work.left - 1].sequence if work.left else sequence
+        return message(Frame(latest, dropped - work.left, image, work.request.model, began))
+
+    return framed

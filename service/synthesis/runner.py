@@ -186,9 +186,9 @@ class Runner:
     ) -> Produced[R]:
         timings = Timings()
         arrived = time.perf_counter()
-        await self._queue.acquire(ticket)
+        charged = await self._queue.acquire(ticket)
         started = time.perf_counter()
-        timings.queue = started - arrived
+        timings.queue_wait = started - arrived
         seconds = None
         try:
             left = call.seconds_left
@@ -198,7 +198,7 @@ class Runner:
             produced = await self._engine.run(_task(work, index, timings, started, message, share), context)
             seconds = time.perf_counter() - started
         finally:
-            self._queue.release(ticket, seconds)
+            self._queue.release(ticket, seconds, charged)
         self._metrics.image(work.model, work.labels, timings, first=index == 0)
         call.timings.add(timings)
         return produced
@@ -213,7 +213,7 @@ def _task(
     share: Callable[[], object] | None,
 ) -> Task[Produced[R]]:
     """All that is done for one image, on one worker."""
-    timings.worker = time.perf_counter() - submitted
+    timings.worker_wait = time.perf_counter() - submitted
     if index == 0:
         yield from work.prepare(timings)
         if share is not None:

@@ -12,15 +12,15 @@ class Timings:
     """The time of one image, in seconds.
 
     Attributes:
-        queue: It waited for its turn.
-        worker: It waited for a free worker after that.
+        queue_wait: It waited for its turn.
+        worker_wait: It waited for a free worker after that.
         decode: Decoding, checking and resizing what the caller sent took, once for all images of a request.
         stages: Time of each stage, in the order of execution.
         encode: Encoding took.
     """
 
-    queue: float = 0.0
-    worker: float = 0.0
+    queue_wait: float = 0.0
+    worker_wait: float = 0.0
     decode: float = 0.0
     stages: list[StageTiming] = field(default_factory=list)
     encode: float = 0.0
@@ -41,13 +41,16 @@ class CallTimings:
 
     Attributes:
         images: How many there were.
-        total: Of every image's `Timings`, with the decoding and its wait counted once.
+        queue_wait: Waits for turns.
+        worker_wait: Of the first image, which was decoded first.
+        decode: Decoding, which is done once.
+        encode: Encoding.
         stages: By the name of the stage.
     """
 
     images: int = 0
-    queue: float = 0.0
-    worker: float = 0.0
+    queue_wait: float = 0.0
+    worker_wait: float = 0.0
     decode: float = 0.0
     encode: float = 0.0
     stages: dict[str, StageSum] = field(default_factory=dict)
@@ -55,9 +58,9 @@ class CallTimings:
     def add(self, timings: Timings) -> None:
         """Add an image."""
         if not self.images:
-            self.decode, self.worker = timings.decode, timings.worker
+            self.decode, self.worker_wait = timings.decode, timings.worker_wait
         self.images += 1
-        self.queue += timings.queue
+        self.queue_wait += timings.queue_wait
         self.encode += timings.encode
         for stage in timings.stages:
             total = self.stages.setdefault(stage.model, StageSum())

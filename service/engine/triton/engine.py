@@ -183,6 +183,8 @@ class TritonEngine:
                         outcome = await self._outcome(endpoints, step, context, deadline.when())
             except TimeoutError:
                 workers.post(partial(_close, task))
+                if not deadline.expired():
+                    raise
                 raise DeadlineExceeded(f"Not done within {context.timeout:.3f} s.") from None
             except BaseException:
                 workers.post(partial(_close, task))

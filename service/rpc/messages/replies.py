@@ -91,9 +91,9 @@ def paint_message(frame: Frame) -> bytes:
 def server_timing(timings: CallTimings, total_seconds: float) -> str:
     """The account of a whole call: https://www.w3.org/TR/server-timing/, durations in milliseconds."""
     entries = [
-        _entry("queue", timings.worker),
+        _entry("queue", timings.worker_wait),
         _entry("decode", timings.decode),
-        _entry("admission", timings.queue),
+        _entry("admission", timings.queue_wait),
     ]
     for name, total in timings.stages.items():
         described = f';desc="cached {total.cached} of {total.runs}"' if total.cached else ""
@@ -128,11 +128,11 @@ def _timings(images: Sequence[tuple[int, Timings]], total_seconds: float) -> pb.
     ]
     first = images[0][1]
     return pb.Timings(
-        queue=_duration(first.worker),
+        queue=_duration(first.worker_wait),
         decode=_duration(first.decode),
         stages=stages,
         encode=_duration(sum(timings.encode for _, timings in images)),
-        admission=_duration(sum(timings.queue for _, timings in images)),
+        admission=_duration(sum(timings.queue_wait for _, timings in images)),
         total=_duration(total_seconds),
     )
 

@@ -65,12 +65,18 @@ def decode_condition(request: ValidatedRequest, limits: Limits) -> NDArray[np.ui
             return _decode_proxy_mask(encoding, support, limits)
         case Exemplar(encoding):
             return resize_image(_decode_exemplar(encoding, limits), width, height)
-        case label_map:
-            ids = decode_label_map(label_map, model, limits)
+        case _ as label_map:
+            return resize_nearest(_decode_styled(label_map, request, limits), width, height)
+
+
+def _decode_styled(label_map: LabelMap, request: ValidatedRequest, limits: Limits) -> NDArray[np.uint8]:
+    """The label map of a request, which must have every class whose style is given."""
+    model = request.model
+    ids = decode_label_map(label_map, model, limits)
     if request.styles is not None and model.styles is not None:
         for given in request.styles.ends:
             check_present(given, ids, model.styles)
-    return resize_nearest(ids, width, height)
+    return ids
 
 
 def decode_label_map(

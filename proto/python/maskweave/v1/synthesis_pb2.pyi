@@ -1446,8 +1446,8 @@ class Timings(google.protobuf.message.Message):
     ADMISSION_FIELD_NUMBER: builtins.int
     @property
     def queue(self) -> google.protobuf.duration_pb2.Duration:
-        """From the arrival of the request until its condition began to be decoded: waiting for a free
-        decoder.
+        """From the turn of the first picture until its condition began to be decoded: waiting for a free
+        worker.
         """
 
     @property

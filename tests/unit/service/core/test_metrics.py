@@ -79,7 +79,7 @@ def test_a_cached_stage_is_a_hit_and_stays_out_of_the_latencies() -> None:
 
 def test_an_image_and_its_time() -> None:
     metrics = Metrics()
-    timings = Timings(queue=0.5, worker=0.25, decode=0.125, stages=[RUN], encode=0.0625)
+    timings = Timings(queue_wait=0.5, worker_wait=0.25, decode=0.125, stages=[RUN], encode=0.0625)
     for index in range(2):
         metrics.image("faces64", ("sketch", "png"), timings, first=index == 0)
     metrics.image("dolls", None, timings, first=True)

@@ -44,14 +44,14 @@ def admitted(
 @asynccontextmanager
 async def turn(queue: RequestQueue, ticket: Ticket, clock: Clock | None = None) -> AsyncIterator[None]:
     """Have a turn inside this context."""
-    await queue.acquire(ticket)
+    charged = await queue.acquire(ticket)
     began = clock() if clock else 0.0
     seconds = None
     try:
         yield
         seconds = clock() - began if clock else None
     finally:
-        queue.release(ticket, seconds)
+        queue.release(ticket, seconds, charged)
 
 
 class Room:

@@ -270,7 +270,7 @@ async def test_images_wait_for_their_turn() -> None:
     made = await images_of(Service(engine, concurrency_limit=2, capacity=6), request_for(*range(8)))
     assert sorted(image.index for image in made) == list(range(8))
     assert engine.most_running == 2
-    assert max(image.timings.queue for image in made) > 0
+    assert max(image.timings.queue_wait for image in made) > 0
 
 
 async def test_a_condition_is_decoded_once_for_all_images(monkeypatch: pytest.MonkeyPatch) -> None:

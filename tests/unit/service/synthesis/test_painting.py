@@ -69,6 +69,41 @@ async def test_strokes_are_drawn_in_the_turn_of_their_frame(monkeypatch: pytest.
     assert turns == [1]
 
 
+async def test_what_takes_long_to_draw_is_left_to_the_next_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+
+    def draw(canvas: object, _: object) -> object:
+        now[0] += 0.2
+        return canvas
+
+    painter = Painter()
+    assert await anext(painter.frames) == (0, b"0")
+    for sequence in range(1, 6):
+        await painter.painting.apply(Update(sequence, strokes=DOT))
+    painter.painting.finish()
+    monkeypatch.setattr("service.synthesis.painting.draw_strokes", draw)
+    monkeypatch.setattr("service.synthesis.painting.time.perf_counter", lambda: now[0])
+    # Two updates a frame; every one has a frame or is counted as one without.
+    assert [frame async for frame in painter.frames] == [(1, b"2"), (1, b"4"), (0, b"5")]
+
+
+async def test_a_frame_that_the_queue_refuses_is_charged_once() -> None:
+    charged = []
+    painter = Painter(lambda: charged.append(1))
+    assert await anext(painter.frames)
+    queue = painter.queue
+    tickets = [queue.enter("m", 1, caller=name, priority=Priority.INTERACTIVE) for name in "xy"]
+    await queue.acquire(tickets[0])
+    await painter.painting.apply(Update(1, strokes=DOT))
+    frame = asyncio.ensure_future(anext(painter.frames))
+    await asyncio.wait((frame,), timeout=0.3)  # it is tried several times
+    queue.release(tickets[0], None)
+    for ticket in tickets:
+        queue.leave(ticket)
+    assert await asyncio.wait_for(frame, 10) == (0, b"1")
+    assert charged == [1]
+
+
 async def test_a_stroke_that_is_not_allowed_is_named_and_ends_the_painting() -> None:
     painter = Painter()
     assert await anext(painter.frames)
