@@ -45,7 +45,7 @@ def check(settings: Settings) -> Checked:
             check_configs(settings.model_repository)
     if settings.open_to_anyone:
         checked.warnings.append(
-            f"grpc_host {settings.grpc_host}: whoever reaches the gRPC port may have pictures made, "
+            f"grpc_host {settings.grpc_host}: whoever reaches the gRPC port may have images made, "
             "since neither api_keys_file nor tls_client_ca is set"
         )
     return checked

@@ -149,7 +149,7 @@ def test_what_one_connection_can_leave_unread_is_bounded(gateway: GatewayProcess
     with http2.connect(gateway.address) as connection:
         connection.sendall(http2.PREFACE + http2.settings())
         told = http2.read_settings(connection)
-    assert told[http2.MAX_CONCURRENT_STREAMS] == 1024
+    assert told[http2.MAX_CONCURRENT_STREAMS] == 128
 
 
 def test_readers_who_hang_up(gateway: GatewayProcess, unharmed_by: Unharmed) -> None:

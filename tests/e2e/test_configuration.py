@@ -33,7 +33,7 @@ def test_plain_text_beyond_the_loopback_is_refused_at_start(repository: Path) ->
 
 def test_plain_text_on_request_warns_that_anyone_may_call(repository: Path) -> None:
     with gateway_process(repository, grpc_host="0.0.0.0", allow_plaintext=True) as gateway:
-        assert "whoever reaches the gRPC port may have pictures made" in gateway.output
+        assert "whoever reaches the gRPC port may have images made" in gateway.output
 
 
 def test_a_good_configuration_is_checked_without_a_start(repository: Path, tmp_path: Path) -> None:

@@ -178,8 +178,8 @@ ANY = {"target": TARGET, "source": SOURCE}
     ("what", "changed", "field", "told"),
     [
         (PICTURE[:32], {}, "picture.raw", "64 x 32 pixels; allowed: exactly 64 x 64 pixels"),
-        (b"GIF89a", {}, "picture.file", "47 49 46 38 39 61; allowed: a PNG or JPEG"),
-        (b"", {}, "picture.file", "nothing; allowed: a PNG or JPEG"),
+        (b"GIF89a", {}, "picture.file", "a GIF file; allowed: a PNG or JPEG"),
+        (b"", {}, "picture.file", "0 bytes; allowed: a PNG or JPEG"),
         (PICTURE, {"blend_width": -0.5}, "blend_width", "got -0.5; allowed: 0 to 64"),
         (PICTURE, {"blend_width": float("nan")}, "blend_width", "got nan; allowed: 0 to 64"),
         (PICTURE, {"blend_width": float("inf")}, "blend_width", "got inf; allowed: 0 to 64"),
@@ -209,7 +209,7 @@ def test_models_that_cannot_be_edited_say_so(dolls_client: Client) -> None:
     dolls = np.zeros((8, 8), np.uint8)
     with pytest.raises(InvalidRequest, match="dolls, of the method groupdnet; allowed: a model that can be"):
         dolls_client.edit("dolls", 7, dolls)
-    with pytest.raises(InvalidRequest, match="got a picture; allowed: a seed or a latent, for faces64"):
+    with pytest.raises(InvalidRequest, match="got an image; allowed: a seed or a latent, for faces64"):
         dolls_client.edit("faces64", PICTURE, TARGET)
     assert dolls_client.edit("faces64", 7, TARGET, source=SOURCE).images[0].to_pil().size == (SIDE, SIDE)
     with pytest.raises(NotFound, match="cats"):

@@ -146,14 +146,14 @@ def test_the_clients_readme_runs_from_top_to_bottom(
 
 def test_the_page_on_access_runs_from_top_to_bottom(folder: Path) -> None:
     shell = [block for block in blocks_to_run("docs/access.md") if block.language == "sh"]
-    assert len(shell) == 3
+    assert len(shell) == 4
     printed = []
     for block in shell:
         done = run_shell(block, folder, ADDRESS)
         assert done.returncode == 0, f"{block}: {done.stdout}"
         printed.append(done.stdout)
-    assert "-cacert ca.crt" in printed[1]
-    (key,) = re.findall(r"mwk_\S+", printed[2])
+    assert "-cacert ca.crt" in printed[2]
+    (key,) = re.findall(r"mwk_\S+", printed[3])
     (entry,) = tomllib.loads((folder / "keys.toml").read_text())["keys"]
     assert entry["id"] == "studio"
     assert key not in (folder / "keys.toml").read_text()

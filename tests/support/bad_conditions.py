@@ -70,14 +70,14 @@ _EVERYWHERE = ((0.0, 0.0), (2047.0, 2047.0))
 CONDITION_CASES = [
     # sketch
     Case("sketch_no_encoding", _request(sketch=pb.Sketch()), "sketch", "no encoding", "file, raw"),
-    Case("sketch_no_file", _sketch(b""), "sketch.file", "0 bytes that start with nothing", _ON_WHITE),
-    Case("sketch_webp", _sketch(_written("RGB", "WEBP")), "sketch.file", "52 49 46 46", _ON_WHITE),
-    Case("sketch_16_bit", _sketch(_written("I;16")), "sketch.file", "mode I;16", _ON_WHITE),
+    Case("sketch_no_file", _sketch(b""), "sketch.file", "0 bytes", _ON_WHITE),
+    Case("sketch_webp", _sketch(_written("RGB", "WEBP")), "sketch.file", "a WebP file", _ON_WHITE),
+    Case("sketch_16_bit", _sketch(_written("I;16")), "sketch.file", "greyscale with 16 bits", _ON_WHITE),
     Case("sketch_cmyk", _sketch(_written("CMYK", "JPEG")), "sketch.file", "mode CMYK", _ON_WHITE),
     Case(
-        "sketch_cut_off", _sketch(_PNG[:-20]), "sketch.file", "damaged or cut off", "a complete PNG or JPEG"
+        "sketch_cut_off", _sketch(_PNG[:-20]), "sketch.file", "cut off after", "a complete PNG"
     ),
-    Case("sketch_bomb", _sketch(HUGE), "sketch.file", "far too large", f"at most {LIMITS.max_pixels} pixels"),
+    Case("sketch_bomb", _sketch(HUGE), "sketch.file", "50000 x 50000 pixels", f"at most {LIMITS.max_pixels} in all"),
     Case("sketch_too_wide", _sketch(_WIDE), "sketch.file", f"{LIMITS.max_side + 1} x 1 pixels", _ANY_SIZE),
     Case("sketch_too_many_bytes", _sketch(_TOO_MANY_BYTES), "sketch.file", "bytes", "at most 4194304 bytes"),
     Case(
@@ -246,9 +246,9 @@ CONDITION_CASES = [
     ),
     # exemplar
     Case("exemplar_no_encoding", _request(exemplar=pb.Exemplar()), "exemplar", "no encoding", "file, raw"),
-    Case("exemplar_rgba", _exemplar(_written("RGBA")), "exemplar.file", "a picture of mode RGBA", _OPAQUE),
+    Case("exemplar_rgba", _exemplar(_written("RGBA")), "exemplar.file", "a PNG of colour type RGBA", _OPAQUE),
     Case("exemplar_cut_off", _exemplar(_CUT_OFF_JPEG), "exemplar.file", "damaged or cut off", "a complete"),
-    Case("exemplar_bomb", _exemplar(HUGE), "exemplar.file", "far too large", "at most"),
+    Case("exemplar_bomb", _exemplar(HUGE), "exemplar.file", "50000 x 50000 pixels", "at most"),
     Case("exemplar_too_wide", _exemplar(_WIDE), "exemplar.file", f"{LIMITS.max_side + 1} x 1", _ANY_SIZE),
     Case(
         "exemplar_raw_short",

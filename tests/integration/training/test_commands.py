@@ -213,4 +213,4 @@ def test_missing_labeller_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(LABELLER_PYTHON_VARIABLE, "/nowhere/python")
     result = maskweave("evaluate", PACK, "--pairs", "12")
     assert result.exit_code == 1
-    assert result.output.startswith("Error: no labeller at /nowhere/python: run `make labels-env`")
+    assert "\nError: no labeller at /nowhere/python: run `make labels-env`" in result.output

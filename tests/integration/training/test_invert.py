@@ -115,7 +115,7 @@ def test_what_cannot_be_inverted_is_named(tmp_path: Path) -> None:
     assert "long.png: got 64 x 80 pixels; allowed: a square" in refused(
         "faces64", tmp_path / "long.png", output=output
     )
-    assert "clear.png: got a picture of mode RGBA; allowed: 8 bits per channel" in refused(
+    assert "clear.png: got a picture of mode RGBA with transparent pixels" in refused(
         "faces64", tmp_path / "clear.png", output=output
     )
     assert "nine.png: got class id 9; allowed: class ids 0 to 7" in refused(

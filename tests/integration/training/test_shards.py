@@ -69,6 +69,7 @@ STAGES = {
     "sketch": ["sketch_reader"],
     "scribble": ["scribble_completer"],
     "inversion": ["inverter"],
+    "judge": ["judge"],
 }
 
 
