@@ -157,9 +157,11 @@ class Runner:
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
             prepared.cancel()
-            self._queue.leave(ticket)
+            try:
+                await asyncio.gather(*tasks, return_exceptions=True)
+            finally:  # a call that is being cancelled may be cancelled once more
+                self._queue.leave(ticket)
 
     def _enter(self, work: Work[R], call: CallContext) -> Ticket:
         largest = self._queue.largest_request

@@ -134,6 +134,35 @@ async def test_cancelling_drops_the_images(latents: list[float]) -> None:
     assert engine.running == 0
 
 
+async def test_cancelling_twice_leaves_nothing_in_the_queue() -> None:
+    """gRPC cancels a call whose connection is gone, and what it was waiting for may do so, too."""
+    begun = asyncio.Semaphore(0)
+
+    async def wait(_: Mapping[str, Array]) -> None:
+        begun.release()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.05)  # the first cancellation takes its time
+
+    service = Service(FakeEngine(wait), concurrency_limit=2, capacity=8)
+    task = asyncio.create_task(images_of(service, request_for(*range(8))))
+    for _ in range(2):
+        await begun.acquire()
+    task.cancel()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert service.queue.depth == 0
+    for _ in range(200):
+        if not service.queue.in_progress:
+            break
+        await asyncio.sleep(0.01)
+    assert service.queue.in_progress == 0
+
+
 async def test_each_image_comes_as_soon_as_it_is_ready() -> None:
     release = asyncio.Event()
 
