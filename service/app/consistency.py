@@ -69,6 +69,10 @@ def warnings(settings: Settings) -> Iterator[str]:
             f"{settings.paint_idle_timeout_seconds:g}: Paint sessions end with their connection, at the "
             f"latest {settings.default_timeout_seconds:g} s (default_timeout_seconds) after that age"
         )
+    for name in ("max_pending_messages", "max_sessions"):
+        in_all, per_caller = getattr(settings, name), getattr(settings, f"{name}_per_caller")
+        if per_caller >= in_all > 1:
+            yield f"{name} {in_all} and {name}_per_caller {per_caller}: one caller can have all of them"
     if settings.engine == "embedded" and settings.triton_urls:
         yield f"triton_url {settings.triton_url}: has no effect with engine embedded"
     if settings.uses_tls and settings.allow_plaintext:

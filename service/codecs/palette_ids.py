@@ -47,10 +47,11 @@ def ids_by_colour(
         return ids
     meant = {each: id_of_colour.get(_colour(palette[each])) for each in used}
     known = {each: wanted for each, wanted in meant.items() if wanted is not None}
-    if all(each == wanted for each, wanted in known.items()):
-        return ids
     unknown = len(meant) - len(known)
-    if unknown == 1 and kept and all(each != wanted for each, wanted in known.items()):
+    moved = any(each != wanted for each, wanted in known.items())
+    if not moved and (unknown != 1 or not known):
+        return ids
+    if unknown == 1 and kept and not np.isin(ids, list(kept)).any():
         raise InvalidArgument(
             field,
             "a palette with the model's colours under other ids, and one more colour",

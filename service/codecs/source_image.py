@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from service.codecs.jpeg_file import check_work
+from service.codecs.jpeg_file import check_scans, read_jpeg
 from service.codecs.orientation import upright
 from service.codecs.png_file import COLOUR_TYPES, GREY_ALPHA, RGBA, SIGNATURE, read_header, read_png
 from service.codecs.signatures import described
@@ -133,6 +133,7 @@ def _read(
         raise InvalidArgument(field, f"{len(data)} bytes", f"at most {limits.max_encoded_bytes} bytes")
     allowed = _ANY if transparent else _OPAQUE
     exif: bytes | None = None
+    scans = 0
     if data.startswith(SIGNATURE):
         header = read_header(data, field=field, allowed=allowed)
         _check_either_way_up((header.width, header.height), fits)
@@ -144,7 +145,8 @@ def _read(
             _refuse(field, "a PNG with transparency", allowed)
         readable, form, exif = file.minimal(), "PNG", file.exif
     elif data.startswith(_JPEG_SIGNATURE):
-        readable, form = data, "JPEG"
+        jpeg = read_jpeg(data, field=field)
+        readable, form, exif, scans = jpeg.minimal, "JPEG", jpeg.exif, jpeg.scans
     else:
         _refuse(field, described(data), allowed)
     try:
@@ -154,10 +156,8 @@ def _read(
                 _check_either_way_up(image.size, fits)
                 if image.mode not in _JPEG_MODES:
                     _refuse(field, f"a JPEG of mode {image.mode}", allowed)
-                check_work(data, image.size, field=field, limits=limits)
+                check_scans(scans, image.size, field=field, limits=limits)
             image.load()
-            if form == "JPEG":
-                exif = image.info.get("exif")
             shown = upright(image, exif)
             fits(shown.size)
             return np.asarray(converted(shown))

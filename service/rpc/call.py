@@ -55,7 +55,7 @@ class Call(CallContext):
             TimeoutError: It has not come.
             InvalidArgument: It is not a message of the type, or has too many fields.
         """
-        async with asyncio.timeout(within):
+        async with asyncio.timeout(within if math.isfinite(within) else None):
             data = await self.channel.read()
         if data is grpc.aio.EOF:
             return None
@@ -72,8 +72,11 @@ class Call(CallContext):
             InvalidArgument: There is none, or it is not of the type.
         """
         try:
-            async with self.pending.place(self.caller) if self.pending else nullcontext():
-                message = await self.receive(request_type, within=self.message_seconds)
+            async with (
+                asyncio.timeout(self.message_seconds),  # the wait for a place included
+                self.pending.place(self.caller) if self.pending else nullcontext(),
+            ):
+                message = await self.receive(request_type, within=math.inf)
         except TimeoutError:
             raise DeadlineExceeded(
                 f"The request has not arrived within {self.message_seconds:g} s."

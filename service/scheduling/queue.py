@@ -172,20 +172,21 @@ class RequestQueue:
             return 0.0
         return await self._wait(ticket)
 
-    def release(self, ticket: Ticket, seconds: float | None, charged: float = 0.0) -> None:
+    def release(self, ticket: Ticket, seconds: float, charged: float = 0.0, *, learn: bool = True) -> None:
         """End a turn.
 
         Args:
             ticket: Whose turn it was.
-            seconds: How long it took; None if nothing is to be learned from it.
+            seconds: How long it took.
             charged: What `acquire` returned.
+            learn: Whether it tells how long the model's images take: not when it failed.
         """
-        if seconds is not None:
+        if learn:
             known = self._mean_seconds.get(ticket.model, seconds)
             self._mean_seconds[ticket.model] = known + _SMOOTHING * (seconds - known)
-            if charged and ticket.caller in self._latest_tags:
-                # It was charged what its model usually takes; in the end, what it did take.
-                self._latest_tags[ticket.caller] += seconds - charged
+        if ticket.caller in self._latest_tags:
+            # It was charged what its model usually takes; in the end, what it did take, whatever came of it.
+            self._latest_tags[ticket.caller] += seconds - charged
         self._free += 1
         self._hand_out()
 

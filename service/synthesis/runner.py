@@ -191,16 +191,16 @@ class Runner:
         charged = await self._queue.acquire(ticket)
         started = time.perf_counter()
         timings.queue_wait = started - arrived
-        seconds = None
+        made = False
         try:
             left = call.seconds_left
             context = InferenceContext(
                 call.request_id, None if math.isinf(left) else left, work.priority, call.trace
             )
             produced = await self._engine.run(_task(work, index, timings, started, message, share), context)
-            seconds = time.perf_counter() - started
+            made = True
         finally:
-            self._queue.release(ticket, seconds, charged)
+            self._queue.release(ticket, time.perf_counter() - started, charged, learn=made)
         self._metrics.image(work.model, work.labels, timings, first=index == 0)
         call.timings.add(timings)
         return produced

@@ -74,10 +74,14 @@ CONDITION_CASES = [
     Case("sketch_webp", _sketch(_written("RGB", "WEBP")), "sketch.file", "a WebP file", _ON_WHITE),
     Case("sketch_16_bit", _sketch(_written("I;16")), "sketch.file", "greyscale with 16 bits", _ON_WHITE),
     Case("sketch_cmyk", _sketch(_written("CMYK", "JPEG")), "sketch.file", "mode CMYK", _ON_WHITE),
+    Case("sketch_cut_off", _sketch(_PNG[:-20]), "sketch.file", "cut off after", "a complete PNG"),
     Case(
-        "sketch_cut_off", _sketch(_PNG[:-20]), "sketch.file", "cut off after", "a complete PNG"
+        "sketch_bomb",
+        _sketch(HUGE),
+        "sketch.file",
+        "50000 x 50000 pixels",
+        f"at most {LIMITS.max_pixels} in all",
     ),
-    Case("sketch_bomb", _sketch(HUGE), "sketch.file", "50000 x 50000 pixels", f"at most {LIMITS.max_pixels} in all"),
     Case("sketch_too_wide", _sketch(_WIDE), "sketch.file", f"{LIMITS.max_side + 1} x 1 pixels", _ANY_SIZE),
     Case("sketch_too_many_bytes", _sketch(_TOO_MANY_BYTES), "sketch.file", "bytes", "at most 4194304 bytes"),
     Case(

@@ -60,6 +60,14 @@ def test_what_is_not_drawn_stays_where_it_kept_its_id() -> None:
     assert read([0, 1, NOT_DRAWN], palette, (NOT_DRAWN,)) == [1, 0, NOT_DRAWN]
 
 
+def test_what_is_not_drawn_and_took_the_place_of_a_class_is_refused() -> None:
+    """The classes that were used have kept their ids, and nothing says so of what is not drawn."""
+    palette = np.array([(255, 255, 255), *MODEL[1:]], np.uint8)
+    with pytest.raises(InvalidArgument, match="one more colour"):
+        read([0, 1, 2], palette, (NOT_DRAWN,))
+    assert read([0, 1, 2], palette) == [0, 1, 2]  # a label map: its ids count
+
+
 def test_what_is_not_drawn_and_was_renumbered_too_is_refused() -> None:
     palette = np.array([(9, 9, 9), *MODEL], np.uint8)
     with pytest.raises(InvalidArgument, match="model's colours under other ids, and one more colour"):

@@ -266,6 +266,43 @@ def test_a_thumbnail_in_a_jpeg_is_no_scan() -> None:
     assert decode_any_image(data, field="f").shape == (3, 4, 3)
 
 
+def test_metadata_of_a_jpeg_is_read_by_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow puts Exif segments together, in a time that is the square of their number."""
+    segment = b"\xff\xe1\x00\x08Exif\0\0"
+    with pytest.raises(InvalidArgument, match="a JPEG with more than 2048 segments"):
+        decode_any_image(GOOD[1][:2] + segment * 200_000 + GOOD[1][2:], field="f")
+    seen = []
+    opened = Image.open
+
+    def watched(file: io.BytesIO, **how: Any) -> Image.Image:
+        seen.append(file.getvalue())
+        return opened(file, **how)
+
+    monkeypatch.setattr(Image, "open", watched)
+    data = GOOD[1][:2] + segment * 1000 + b"\xff\xfe\x00\x04hi" * 1000 + GOOD[1][2:]
+    plain = decode_any_image(GOOD[1], field="f")
+    np.testing.assert_array_equal(decode_any_image(data, field="f"), plain)
+    assert len(seen[-1]) <= len(GOOD[1])
+
+
+def test_padding_of_a_jpeg_is_bounded() -> None:
+    with pytest.raises(InvalidArgument, match="a JPEG with more than 4096 bytes of padding"):
+        decode_any_image(GOOD[1][:2] + b"\xff" * 2**20 + GOOD[1][2:], field="f")
+    assert decode_any_image(GOOD[1][:2] + b"\xff" * 9 + GOOD[1][2:], field="f").shape == (3, 4, 3)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_a_jpeg_without_its_metadata_has_the_same_pixels(mode: str) -> None:
+    image = Image.effect_noise((24, 16), 90).convert(mode)
+    data = written(image, "JPEG", quality=95, comment=b"hi", icc_profile=bytes(300))
+    if mode == "CMYK":
+        assert "mode CMYK" in refusal(data, 24, 16)
+        return
+    with Image.open(io.BytesIO(data)) as whole:
+        wanted = np.asarray(whole.convert("RGB"))
+    np.testing.assert_array_equal(decode_any_image(data, field="f"), wanted)
+
+
 @pytest.mark.parametrize("decode", [decode_any_image, decode_on_white])
 def test_a_png_of_many_chunks_is_refused(decode: Any) -> None:
     data = GOOD[0]

@@ -46,12 +46,12 @@ async def turn(queue: RequestQueue, ticket: Ticket, clock: Clock | None = None) 
     """Have a turn inside this context."""
     charged = await queue.acquire(ticket)
     began = clock() if clock else 0.0
-    seconds = None
+    done = False
     try:
         yield
-        seconds = clock() - began if clock else None
+        done = clock is not None
     finally:
-        queue.release(ticket, seconds, charged)
+        queue.release(ticket, clock() - began if clock else 0.0, charged, learn=done)
 
 
 class Room:
@@ -349,6 +349,28 @@ async def test_callers_are_charged_by_what_their_images_took() -> None:
         await room.come(name, caller=name[:4])
     await room.finish(*room.tasks)
     assert room.order.index("fast3") < room.order.index("slow3")
+
+
+async def test_work_that_fails_is_charged_and_teaches_nothing() -> None:
+    room = Room(room=50)
+    await room.come("teaches", caller="z")
+    room.clock.now += 1.0
+    await room.go("teaches")
+    queue = room.queue
+    await room.come("running", caller="z")
+    with admitted(queue, 1, caller="fails", priority=INTERACTIVE) as ticket:
+        waiting = asyncio.create_task(queue.acquire(ticket))
+        await asyncio.sleep(0)
+        await room.go("running")
+        known = queue._mean_seconds["m"]
+        queue.release(ticket, 8.0, await waiting, learn=False)
+        assert queue._mean_seconds["m"] == known
+        await room.come("holds", caller="z")
+        await room.come("fails", caller="fails")
+        for number in range(5):
+            await room.come(f"b{number}", caller="b")
+        await room.finish("holds", "fails", *(f"b{number}" for number in range(5)))
+    assert room.order[-1] == "fails"
 
 
 async def test_the_work_that_waits_is_told_in_seconds() -> None:

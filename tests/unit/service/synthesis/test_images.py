@@ -135,7 +135,7 @@ async def test_cancelling_drops_the_images(latents: list[float]) -> None:
 
 
 async def test_cancelling_twice_leaves_nothing_in_the_queue() -> None:
-    """gRPC cancels a call whose connection is gone, and what it was waiting for may do so, too."""
+    """GRPC cancels a call whose connection is gone, and what it was waiting for may do so, too."""
     begun = asyncio.Semaphore(0)
 
     async def wait(_: Mapping[str, Array]) -> None:

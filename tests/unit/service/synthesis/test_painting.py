@@ -97,7 +97,7 @@ async def test_a_frame_that_the_queue_refuses_is_charged_once() -> None:
     await painter.painting.apply(Update(1, strokes=DOT))
     frame = asyncio.ensure_future(anext(painter.frames))
     await asyncio.wait((frame,), timeout=0.3)  # it is tried several times
-    queue.release(tickets[0], None)
+    queue.release(tickets[0], 0.0, learn=False)
     for ticket in tickets:
         queue.leave(ticket)
     assert await asyncio.wait_for(frame, 10) == (0, b"1")
@@ -133,7 +133,7 @@ async def test_what_the_queue_refuses_is_drawn_once_it_has_room() -> None:
     frame = asyncio.ensure_future(anext(painter.frames))
     await asyncio.wait((frame,), timeout=0.05)
     assert not frame.done()
-    queue.release(tickets[0], None)
+    queue.release(tickets[0], 0.0, learn=False)
     for ticket in tickets:
         queue.leave(ticket)
     assert await asyncio.wait_for(frame, 10) == (0, b"1")
@@ -150,7 +150,7 @@ async def test_while_the_queue_refuses_frames_no_more_updates_are_taken_in() -> 
     await asyncio.wait((frame,), timeout=0.3)  # it is tried several times
     assert len(painter.painting._pending) <= 1
     assert not updates.done()
-    queue.release(tickets[0], None)
+    queue.release(tickets[0], 0.0, learn=False)
     for ticket in tickets:
         queue.leave(ticket)
     assert await asyncio.wait_for(frame, 10)
