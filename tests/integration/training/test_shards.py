@@ -127,5 +127,5 @@ def test_every_trainer_is_tested() -> None:
     loops = {path.stem for path in (Path(stages.__file__).parent / "loops").glob("*.py")}
     assert loops - {"__init__", "classifier"} == {
         *("proxy_segmenter", "rearranger", "label_segmenter", "mapper", "cycle", "sketch", "scribble"),
-        *("inversion", "pair_segmenter", "styles"),
+        *("inversion", "pair_segmenter", "styles", "judge"),
     }
