@@ -139,7 +139,7 @@ class Settings(BaseSettings):
         description="Paint sessions at the same time; more are refused as overload.",
     )
     max_sessions_per_caller: int = Field(
-        default=8, ge=1, le=_MANY, description="Paint sessions of one caller at the same time."
+        default=32, ge=1, le=_MANY, description="Paint sessions of one caller at the same time."
     )
     max_streams_per_connection: int = Field(
         default=128,

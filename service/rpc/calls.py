@@ -79,7 +79,7 @@ class CallLimits:
 
     concurrent_rpcs: int = 256
     sessions: int = 64
-    sessions_per_caller: int = 8
+    sessions_per_caller: int = 32
     pending_messages: int = 32
     pending_messages_per_caller: int = 8
     timeout_seconds: float = 30.0
