@@ -66,35 +66,6 @@ def test_known_delays_are_recovered_to_their_percentiles(tmp_path: Path) -> None
     assert parts["stage head"] == pytest.approx(0.5 * (0.09 + 0.032 + 0.018), rel=0.3)
 
 
-def test_a_stall_is_seen_by_an_open_loop_and_hides_in_a_closed_one(tmp_path: Path) -> None:
-    stalling = Delays((0.02,), stall=(2.0, 5.0))
-    with delay_server(stalling) as address:
-        opened = measured(
-            tmp_path / "open.json",
-            "--target",
-            address,
-            "--rate",
-            30,
-            "--arrivals",
-            "constant",
-            "--seconds",
-            8,
-        ).trials[0]
-    with delay_server(stalling) as address:
-        closed = measured(
-            tmp_path / "closed.json", "--target", address, "--clients", 1, "--seconds", 8
-        ).trials[0]
-    seen, hidden = Histogram.decode(opened.latency), Histogram.decode(closed.latency)
-    # Three of eight seconds: who came in them waited up to three seconds.
-    assert 1.0 < seen.percentile(80) < 3.0
-    assert 2.5 < seen.percentile(99) < 3.6
-    assert hidden.max > 2.5  # one request had all of it
-    assert hidden.percentile(98) < 0.5
-    stall = max(opened.stalls, key=lambda each: each.end - each.begin)
-    assert 2.4 < stall.end - stall.begin < 3.6
-    assert stall.waiting > 60
-
-
 def test_two_services_are_compared_and_a_slower_one_ends_the_gate(tmp_path: Path) -> None:
     output = tmp_path / "both.json"
     with delay_server(Delays((0.1,))) as fast, delay_server(Delays((0.25,))) as slow:

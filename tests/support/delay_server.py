@@ -26,13 +26,11 @@ class Delays:
     Attributes:
         seconds: Request with the seed s is answered after `seconds[s % len(seconds)]`: with new seeds, which
             follow one another, every delay comes as often as the others.
-        stall: Seconds from the first request at which nothing is answered, from and to.
         refuse_every: Every so many requests are refused; 0 for none.
         servers: Requests that are worked on at once; 0 for any number. Others wait.
     """
 
     seconds: Sequence[float] = (0.02,)
-    stall: tuple[float, float] | None = None
     refuse_every: int = 0
     servers: int = 0
 
@@ -40,7 +38,6 @@ class Delays:
 class _Service(pb_grpc.SynthesisServiceServicer):
     def __init__(self, delays: Delays) -> None:
         self._delays = delays
-        self._first: float | None = None
         self._asked = 0
         self._free = asyncio.Semaphore(delays.servers or 1_000_000)
 
@@ -54,7 +51,6 @@ class _Service(pb_grpc.SynthesisServiceServicer):
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "full")
         async with self._free:
             await asyncio.sleep(self._delays.seconds[request.seed % len(self._delays.seconds)])
-        await self._stall(arrived)
         total = time.monotonic() - arrived
         timings = pb.Timings(total=_duration(total), decode=_duration(total / 10))
         timings.stages.add(stage="head", compute=_duration(total / 2))
@@ -70,14 +66,6 @@ class _Service(pb_grpc.SynthesisServiceServicer):
                 yield pb.PaintResponse(sequence=latest, image=pb.Image(data=b"image"))
         if latest % 3:
             yield pb.PaintResponse(sequence=latest, image=pb.Image(data=b"image"))
-
-    async def _stall(self, arrived: float) -> None:
-        if self._first is None:
-            self._first = arrived
-        if self._delays.stall is not None:
-            begin, end = (self._first + each for each in self._delays.stall)
-            if begin <= time.monotonic() < end:
-                await asyncio.sleep(end - time.monotonic())
 
 
 MODEL = pb.Model(
