@@ -31,6 +31,7 @@ STYLEGAN2 = "stylegan2"
 FOLDS = (2, 4, 8, 16, 32)
 
 Config = TypeVar("Config", bound=Section)
+Needed = TypeVar("Needed", bound=Section)
 
 
 class PackConfig(Section):
@@ -111,9 +112,7 @@ def reader_section(config: PackConfig, name: str) -> ReaderSection:
         ValueError: if it has none.
     """
     section: ReaderSection | None = getattr(config, name)
-    if section is None:
-        raise ValueError(f"pack {config.pack.name!r}: its configuration has no section [{name}]")
-    return section
+    return _needed(section, config, name)
 
 
 def inversion_section(config: PackConfig) -> InversionSection:
@@ -122,9 +121,7 @@ def inversion_section(config: PackConfig) -> InversionSection:
     Raises:
         ValueError: if it has none.
     """
-    if config.inversion is None:
-        raise ValueError(f"pack {config.pack.name!r}: its configuration has no section [inversion]")
-    return config.inversion
+    return _needed(config.inversion, config, "inversion")
 
 
 def few_shot_section(config: PackConfig) -> FewShotSection:
@@ -133,9 +130,7 @@ def few_shot_section(config: PackConfig) -> FewShotSection:
     Raises:
         ValueError: if it has none.
     """
-    if config.few_shot is None:
-        raise ValueError(f"pack {config.pack.name!r}: its configuration has no section [few_shot]")
-    return config.few_shot
+    return _needed(config.few_shot, config, "few_shot")
 
 
 def judge_section(config: PackConfig) -> JudgeSection:
@@ -144,9 +139,13 @@ def judge_section(config: PackConfig) -> JudgeSection:
     Raises:
         ValueError: if it has none.
     """
-    if config.judge is None:
-        raise ValueError(f"pack {config.pack.name!r}: its configuration has no section [judge]")
-    return config.judge
+    return _needed(config.judge, config, "judge")
+
+
+def _needed(section: Needed | None, config: PackConfig, name: str) -> Needed:
+    if section is None:
+        raise ValueError(f"pack {config.pack.name!r}: its configuration has no section [{name}]")
+    return section
 
 
 def available_packs() -> tuple[str, ...]:

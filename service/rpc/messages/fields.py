@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
 from google.protobuf.message import Message
 
 from maskweave.v1 import synthesis_pb2 as pb
@@ -18,6 +21,8 @@ from service.synthesis.conditions.types import (
     RunLengthLabelMap,
 )
 from service.synthesis.requests import FirstSeed, Latent, SingleLatentSource
+
+Meaning = TypeVar("Meaning")
 
 FORMATS = {
     pb.IMAGE_FORMAT_UNSPECIFIED: ImageFormat.PNG,
@@ -86,11 +91,7 @@ def image_format_from_proto(value: pb.ImageFormat.ValueType) -> ImageFormat:
     Raises:
         InvalidArgument: It is not a known one.
     """
-    image_format = FORMATS.get(value)
-    if image_format is None:
-        names = ", ".join(pb.ImageFormat.Name(known) for known in FORMATS)
-        raise InvalidArgument("image_format", value, names)
-    return image_format
+    return meaning_of("image_format", value, FORMATS, pb.ImageFormat)
 
 
 def priority_from_proto(value: pb.Priority.ValueType) -> Priority:
@@ -99,11 +100,25 @@ def priority_from_proto(value: pb.Priority.ValueType) -> Priority:
     Raises:
         InvalidArgument: It is not a known one.
     """
-    priority = _PRIORITIES.get(value)
-    if priority is None:
-        names = ", ".join(pb.Priority.Name(known) for known in _PRIORITIES)
-        raise InvalidArgument("priority", value, names)
-    return priority
+    return meaning_of("priority", value, _PRIORITIES, pb.Priority)
+
+
+def meaning_of(field: str, value: int, known: Mapping[Any, Meaning], enum: Any) -> Meaning:
+    """What a value of an enum means.
+
+    Args:
+        field: The field it came in.
+        value: The value.
+        known: What the known ones mean.
+        enum: Their type, which has their names.
+
+    Raises:
+        InvalidArgument: It is not a known one.
+    """
+    meaning = known.get(value)
+    if meaning is None:
+        raise InvalidArgument(field, value, ", ".join(enum.Name(each) for each in known))
+    return meaning
 
 
 def members(message: Message, oneof: str) -> str:

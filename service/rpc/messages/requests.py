@@ -11,6 +11,7 @@ from service.rpc.messages.fields import (
     image_format_from_proto,
     image_from_proto,
     latent_source_from_proto,
+    meaning_of,
     members,
     priority_from_proto,
 )
@@ -231,8 +232,4 @@ def _edit_source(message: pb.EditRequest) -> EncodedImage | SingleLatentSource:
 
 
 def _is_spherical(path: pb.MorphPath.ValueType) -> bool:
-    spherical = _SPHERICAL.get(path)
-    if spherical is None:
-        names = ", ".join(pb.MorphPath.Name(known) for known in pb.MorphPath.values())
-        raise InvalidArgument("path", path, names)
-    return spherical
+    return meaning_of("path", path, _SPHERICAL, pb.MorphPath)
