@@ -57,7 +57,8 @@ RUN --mount=type=cache,target=/root/.cache/pip \
         --requirement requirements/serve.txt \
     # What only developers of these packages need.
     && find /opt/maskweave/lib -depth \( -type d \( -name tests -o -name __pycache__ \) -o -name '*.pyi' \
-        -o -path '*/numpy/_core/include' -o -path '*/numpy/f2py' \) -exec rm -rf {} + \
+        -o -path '*/numpy/_core/include' -o -path '*/numpy/f2py' -o -path '*/onnxruntime/transformers' \
+        -o -path '*/onnxruntime/quantization' -o -path '*/onnxruntime/tools' \) -exec rm -rf {} + \
     # Compiled here, because a read-only root cannot keep what Python compiles at its start; by hash and
     # unchecked, because times of files differ from build to build, and nothing changes the files afterwards.
     && /opt/maskweave/bin/python -m compileall -q -j 1 --invalidation-mode unchecked-hash /opt/maskweave/lib \
