@@ -31,7 +31,7 @@ SUMMARIES = {
     "few-shot": "Label samples after a handful by hand.",
     "train": "Train one network of a pack.",
     "evaluate": "Measure a pack on held-out masks.",
-    "invert": "Find the features of pictures, offline.",
+    "invert": "Find the features of images, offline.",
     "export": "Compile a pack into the model repository.",
 }
 

@@ -54,7 +54,7 @@ def main(pack: str, samples: int, address: str | None, photographs: Path | None)
         palette, results = client.model(pack).palette, {}
         for wish, change in WISHES.items():
             targets = _wished(change, labels, np.roll(labels, 1, 0))
-            for kind, sources in (("seeds", seeds), ("pictures", list(originals))):
+            for kind, sources in (("seeds", seeds), ("images", list(originals))):
                 made = _edited(client, pack, sources, labels, targets)
                 results[f"{wish}, {kind}"] = (targets, made)
                 _sheet(palette, labels, originals, targets, made).save(OUTPUT / f"{wish}_{kind}.png")

@@ -14,7 +14,7 @@ SUMMARIES = {
     "repository": "Compile a pack to ONNX and write its model repository.",
     "engines": "Build the TensorRT plans of a repository on this machine.",
     "check-plans": "Refuse plans that this machine must not load.",
-    "verify": "Compare a repository's pictures with PyTorch's.",
+    "verify": "Compare a repository's images with PyTorch's.",
 }
 
 
@@ -38,4 +38,4 @@ class _LazyGroup(click.Group):
 
 @click.group(cls=_LazyGroup)
 def export() -> None:
-    """Compile a trained pack into what a server runs, and prove that it gives the same pictures."""
+    """Compile a trained pack into what a server runs, and prove that it gives the same images."""

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from export.stages import IMAGE, Stage
-from training.groupdnet.pack_config import StylesPackSection
-from training.palette import Palette
-from training.sections import PackSection
+from training.config.palette import Palette
+from training.config.sections import PackSection
+from training.groupdnet.config import StylesPackSection
 
 Array = NDArray[Any]
-Pictures = NDArray[np.uint8]
+Images = NDArray[np.uint8]
 Answer = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 """Runs one model: tensors by name, batch first."""
 
@@ -27,14 +27,14 @@ class Models(Protocol):
     """A pack's models, ready to run."""
 
     def __call__(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
-        """Outputs of the model that gives pictures."""
+        """Outputs of the model that gives images."""
 
     def ask(self, model: str, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         """Outputs of a model that the gateway asks by itself."""
 
 
-Walk = Callable[[Models, Array, Array], Pictures]
-"""Pictures of label maps uint8 `[B, H, W]` and latents `[B, latent_size]`, made in every way a caller can ask
+Walk = Callable[[Models, Array, Array], Images]
+"""Images of label maps uint8 `[B, H, W]` and latents `[B, latent_size]`, made in every way a caller can ask
 for: some multiple of B, in whole batches."""
 
 
@@ -47,7 +47,7 @@ class ServedCondition:
         stages: what the ensemble runs, one after the other.
         fused: the stages as one graph; what it takes and gives is what the ensemble takes and gives.
         parameters: what callers and the gateway are told; lists and objects as JSON.
-        walk: how pictures are compared.
+        walk: how images are compared.
         renamed: what tensors of a stage are called in the ensemble, by stage and tensor, where it is
             something else.
     """
@@ -98,7 +98,7 @@ class InPyTorch:
         self._fused, self._aside = condition.fused, {stage.name: stage for stage in pack.aside}
 
     def __call__(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
-        """Outputs of the model that gives pictures."""
+        """Outputs of the model that gives images."""
         return _run(self._fused, inputs)
 
     def ask(self, model: str, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
@@ -136,7 +136,7 @@ def condition_parameters(
     }
 
 
-def image_of(outputs: Mapping[str, Array]) -> Pictures:
-    """The pictures among a model's outputs."""
-    pictures: Pictures = outputs[IMAGE]
-    return pictures
+def image_of(outputs: Mapping[str, Array]) -> Images:
+    """The images among a model's outputs."""
+    images: Images = outputs[IMAGE]
+    return images

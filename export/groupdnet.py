@@ -1,7 +1,7 @@
 """The stages of a pack of the method GroupDNet: prior and decoder, and beside them the encoder.
 
-The ensemble makes pictures of latents; styles that are given take the place of the latent's. The gateway asks
-encoder and prior by themselves when a caller wants the styles of a picture, or of a seed.
+The ensemble makes images of latents; styles that are given take the place of the latent's. The gateway asks
+encoder and prior by themselves when a caller wants the styles of an image, or of a seed.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from torch.nn.utils import parametrize
 from export.exported import (
     Array,
     ExportedPack,
+    Images,
     Models,
-    Pictures,
     ServedCondition,
     condition_parameters,
     image_of,
@@ -31,20 +31,20 @@ from export.stages import (
     TensorSpec,
     below,
     ensemble_name,
-    from_picture,
+    from_image,
     fused_name,
-    image,
     normal,
     regions,
+    to_image,
 )
-from training.config import pack_folder
-from training.groupdnet.config import NetworkSection
-from training.groupdnet.evaluate import TrainedStyles, load_styles
-from training.groupdnet.expectation import RelativeGroupDNet
-from training.groupdnet.network import GroupDNet
-from training.groupdnet.pack_config import StylesConfig, load_styles_config
-from training.groupdnet.prior import StylePrior
-from training.unet import one_hot
+from training.config.packs import pack_folder
+from training.groupdnet.codes.expectation import RelativeGroupDNet
+from training.groupdnet.codes.prior import StylePrior
+from training.groupdnet.config import StylesConfig, load_styles_config
+from training.groupdnet.network_config import NetworkSection
+from training.groupdnet.networks.groupdnet import GroupDNet
+from training.groupdnet.trained import TrainedStyles, load_styles
+from training.networks.one_hot import one_hot
 
 STYLE_MEAN = "STYLE_MEAN"
 STYLE_LOG_VARIANCE = "STYLE_LOG_VARIANCE"
@@ -57,19 +57,19 @@ LATENT_SCALE = 1.0
 
 
 class StyleEncoder(nn.Module):
-    """Picture and label map to mean and log variance of each style's code."""
+    """Image and label map to mean and log variance of each style's code."""
 
     def __init__(self, network: RelativeGroupDNet, classes: int) -> None:
         super().__init__()
         self.network, self.classes = network, classes
 
-    def forward(self, picture: Tensor, label_map: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, image: Tensor, label_map: Tensor) -> tuple[Tensor, Tensor]:
         """See `Stage`."""
-        return self.network.encode(from_picture(picture), one_hot(label_map, self.classes))
+        return self.network.encode(from_image(image), one_hot(label_map, self.classes))
 
 
 class StyleDecoder(nn.Module):
-    """Label map and codes to a uint8 picture, channels last; codes that are given win."""
+    """Label map and codes to a uint8 image, channels last; codes that are given win."""
 
     def __init__(self, network: RelativeGroupDNet, classes: int) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ class StyleDecoder(nn.Module):
         """See `Stage`."""
         # Through floats: TensorRT has no uint8 inside a network, and compares those on every target.
         codes = torch.where(is_given.float()[:, :, None] > 0, given, joint)
-        return image(self.network(codes, one_hot(label_map, self.classes)))
+        return to_image(self.network(codes, one_hot(label_map, self.classes)))
 
 
 class FusedStyles(nn.Module):
@@ -91,8 +91,8 @@ class FusedStyles(nn.Module):
 
     def forward(self, label_map: Tensor, latent: Tensor, given: Tensor, is_given: Tensor) -> Tensor:
         """See `Stage`."""
-        picture: Tensor = self.decoder(label_map, self.prior.joint(latent), given, is_given)
-        return picture
+        image: Tensor = self.decoder(label_map, self.prior.joint(latent), given, is_given)
+        return image
 
 
 def groupdnet_pack(trained: TrainedStyles) -> ExportedPack:
@@ -115,10 +115,10 @@ def groupdnet_pack(trained: TrainedStyles) -> ExportedPack:
         for tensor in (JOINT_STYLES, SINGLE_STYLES, GIVEN_STYLES, STYLE_MEAN, STYLE_LOG_VARIANCE)
     )
     is_given = TensorSpec(STYLE_GIVEN, torch.uint8, codes[:1], below(2))
-    picture = TensorSpec(PICTURE, torch.uint8, (height, width, 3), below(LEVELS))
+    given_image = TensorSpec(PICTURE, torch.uint8, (height, width, 3), below(LEVELS))
     made = (TensorSpec(IMAGE, torch.uint8, (height, width, 3)),)
     encoder = Stage(
-        f"{name}_encoder", StyleEncoder(network, classes), (picture, label_map), (mean, log_variance)
+        f"{name}_encoder", StyleEncoder(network, classes), (given_image, label_map), (mean, log_variance)
     )
     stages = (
         Stage(f"{name}_prior", prior, (latent,), (joint, single)),
@@ -151,10 +151,10 @@ def groupdnet_pack(trained: TrainedStyles) -> ExportedPack:
     )
 
 
-def walk(models: Models, aside: tuple[str, str], labels: Array, latents: Array) -> Pictures:
-    """Pictures of latents alone, then with every other style given.
+def walk(models: Models, aside: tuple[str, str], labels: Array, latents: Array) -> Images:
+    """Images of latents alone, then with every other style given.
 
-    What is given are by turns styles read from another one of these pictures, and single ones of another
+    What is given are by turns styles read from another one of these images, and single ones of another
     latent. `aside` are the names of encoder and prior.
     """
     encoder, prior = aside
@@ -199,7 +199,7 @@ def _require_servable(config: StylesConfig) -> None:
     network, pack = config.network, config.pack.name
     if not network.grouped:
         raise ValueError(
-            f"pack {pack!r} is not served: without groups its styles reach the whole picture; it is there to "
+            f"pack {pack!r} is not served: without groups its styles reach the whole image; it is there to "
             "compare with"
         )
 

@@ -8,8 +8,9 @@ from types import MappingProxyType
 from export.exported import ExportedPack
 from export.groupdnet import load_groupdnet
 from export.sis_ug import load_sis_ug
-from training.config import SIS_UG, pack_method
-from training.groupdnet.pack_config import METHOD as GROUPDNET
+from training.config.packs import pack_method
+from training.groupdnet.config import METHOD as GROUPDNET
+from training.sis_ug.config import SIS_UG
 
 LOADERS: Mapping[str, Callable[[str], ExportedPack]] = MappingProxyType(
     {SIS_UG: load_sis_ug, GROUPDNET: load_groupdnet}

@@ -158,7 +158,7 @@ class _Inspection:
                 yield f"{node.op_type} ({node.name}): {name} is {values[0]!r}, allowed are {allowed}"
 
     def _shapes(self) -> Iterator[str]:
-        """Only the batch may be dynamic, so pictures and features have one fixed size everywhere."""
+        """Only the batch may be dynamic, so images and features have one fixed size everywhere."""
         for name, value in self._values.items():
             shape = value.type.tensor_type.shape.dim
             if len(shape) == 4 and any(size.dim_value <= 0 for size in shape[1:]):

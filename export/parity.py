@@ -1,6 +1,6 @@
 """Proof that an exported graph computes what PyTorch computes.
 
-Outputs that are rounded or ranked at the end (pictures, proxy masks) hide small errors or blow them up, so
+Outputs that are rounded or ranked at the end (images, proxy masks) hide small errors or blow them up, so
 graphs are also compared at what every such decision reads, which is added to the outputs of a copy in memory.
 Of what is decided a few elements may differ: close calls.
 

@@ -47,7 +47,7 @@ def write_repository(
         target: where the repository is to run.
         layouts: which of `LAYOUTS` to write; they may stand side by side.
         precision: what graphs compute in, one of the target's; None for its default. Graphs are compared with
-            PyTorch in FP32, before that; `maskweave export verify` compares pictures after it.
+            PyTorch in FP32, before that; `maskweave export verify` compares images after it.
 
     Returns:
         Names of the models written.

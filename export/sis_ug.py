@@ -3,11 +3,11 @@
     sketch   -> reader ────┐
     scribble -> completer ─┤
     label map ─────────────┴─> mapper ─┐
-    proxy mask ────────────────────────┼─> rearranger -> tail -> picture
+    proxy mask ────────────────────────┼─> rearranger -> tail -> image
     exemplar -> proxy segmenter ───────┘
 
-Sketches, scribbles and edits of pictures are served once they are trained. Edits have an inverter in place of
-the head, and the picture that is edited in place of the latent.
+Sketches, scribbles and edits of images are served once they are trained. Edits have an inverter in place of
+the head, and the image that is edited in place of the latent.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from torch import Tensor
 from export.exported import (
     Array,
     ExportedPack,
+    Images,
     Models,
-    Pictures,
     ServedCondition,
     Walk,
     condition_parameters,
@@ -40,15 +40,16 @@ from export.stages import (
     Stage,
     TensorSpec,
     ensemble_name,
-    from_picture,
+    from_image,
     fused_name,
 )
-from training.config import PackConfig, load_config, pack_folder
+from training.conditions.scribbles import CAREFUL, scribbles
+from training.conditions.sketches import as_sketches, outlines
+from training.config.packs import pack_folder
 from training.data.samples import to_uint8
-from training.pipeline import SynthesisPipeline, load_pipeline
-from training.scribbles import CAREFUL, scribbles
-from training.sections import StyleStrengthSection
-from training.sketches import as_sketches, outlines
+from training.sis_ug.config import PackConfig, load_config
+from training.sis_ug.pipeline import SynthesisPipeline, load_pipeline
+from training.sis_ug.sections import StyleStrengthSection
 
 SKETCH_CONDITION = "sketch"
 SCRIBBLE_CONDITION = "scribble"
@@ -113,8 +114,8 @@ def sis_ug_pack(config: PackConfig, pipeline: SynthesisPipeline) -> ExportedPack
             parts,
             EXEMPLAR_CONDITION,
             (parts.segmenter,),
-            FusedShape(pipeline, lambda picture: pipeline.segment(from_picture(picture))),
-            parts.picture,
+            FusedShape(pipeline, lambda image: pipeline.segment(from_image(image))),
+            parts.given_image,
             lambda labels, latents: to_uint8(_neighbours(pipeline, latents)),
         ),
     ]
@@ -160,7 +161,7 @@ def _served(
         stages: what turns it into the target proxy mask.
         fused: the whole as one graph.
         given: its tensor.
-        draw: makes some to compare pictures with.
+        draw: makes some to compare images with.
         strength: its dial; None if it has none.
         more: parameters that only this condition has.
     """
@@ -182,14 +183,14 @@ def _served(
 
 
 def _edited(parts: Parts) -> ServedCondition:
-    """The ensemble that edits pictures: a picture in place of a latent, its shape from a label map."""
+    """The ensemble that edits images: an image in place of a latent, its shape from a label map."""
     pack, default = parts.config.pack, parts.config.mapper.style_strength.default
-    inputs = (parts.picture, parts.label_map, parts.strength)
+    inputs = (parts.given_image, parts.label_map, parts.strength)
 
-    def walk(models: Models, labels: Array, latents: Array) -> Pictures:
-        pictures = to_uint8(_neighbours(parts.pipeline, latents))
+    def walk(models: Models, labels: Array, latents: Array) -> Images:
+        images = to_uint8(_neighbours(parts.pipeline, latents))
         strengths = np.full((len(labels), 1), default, np.float32)
-        given = {PICTURE: pictures, LABEL_MAP: labels, STYLE_STRENGTH: strengths}
+        given = {PICTURE: images, LABEL_MAP: labels, STYLE_STRENGTH: strengths}
         return image_of(models(given))
 
     return ServedCondition(
@@ -198,13 +199,13 @@ def _edited(parts: Parts) -> ServedCondition:
         fused=Stage(fused_name(pack.name, EDIT), FusedEdit(parts.pipeline), inputs, (parts.image,)),
         parameters={"edits": pack.name, "model_version": pack.version},
         walk=walk,
-        # What it reads off a picture is the target of an exemplar, but here the source.
+        # What it reads off an image is the target of an exemplar, but here the source.
         renamed={(parts.segmenter.name, TARGET_PROXY_MASK): SOURCE_PROXY_MASK},
     )
 
 
 def _walk(given: str, draw: Draw, strength: float | None) -> Walk:
-    def walk(models: Models, labels: Array, latents: Array) -> Pictures:
+    def walk(models: Models, labels: Array, latents: Array) -> Images:
         inputs = {given: draw(labels, latents), LATENT: latents}
         if strength is not None:
             inputs[STYLE_STRENGTH] = np.full((len(labels), 1), strength, np.float32)
@@ -220,8 +221,8 @@ def _after(pipeline: SynthesisPipeline, to_labels: Callable[[Tensor], Tensor]) -
 
 @torch.inference_mode()
 def _neighbours(pipeline: SynthesisPipeline, latents: Array) -> Tensor:
-    """For each latent the generator's own picture of the one before it."""
-    return pipeline.generator.pictures(torch.from_numpy(np.roll(latents, 1, 0)))
+    """For each latent the generator's own image of the one before it."""
+    return pipeline.generator.images(torch.from_numpy(np.roll(latents, 1, 0)))
 
 
 @torch.inference_mode()

@@ -27,9 +27,9 @@ from export.stages import (
     normal,
     shares_of_one,
 )
-from training.config import PackConfig
-from training.pipeline import SynthesisPipeline
-from training.readers import NOT_DRAWN
+from training.conditions.readers import NOT_DRAWN
+from training.sis_ug.config import PackConfig
+from training.sis_ug.pipeline import SynthesisPipeline
 
 STYLE_STRENGTH = "STYLE_STRENGTH"
 SOURCE_HISTOGRAM = "SOURCE_HISTOGRAM"
@@ -71,7 +71,7 @@ class Parts:
         self.label_map = TensorSpec(LABEL_MAP, torch.uint8, (size, size), below(classes))
         self.sketch = TensorSpec(SKETCH, torch.uint8, (size, size), below(LEVELS))
         self.scribble = TensorSpec(SCRIBBLE, torch.uint8, (size, size), below_or(classes, NOT_DRAWN))
-        self.picture = TensorSpec(PICTURE, torch.uint8, (size, size, 3), below(LEVELS))
+        self.given_image = TensorSpec(PICTURE, torch.uint8, (size, size, 3), below(LEVELS))
         self.strength = TensorSpec(STYLE_STRENGTH, torch.float32, (1,))
         self.image = TensorSpec(IMAGE, torch.uint8, (size, size, 3))
 
@@ -95,7 +95,7 @@ class Parts:
             f"{pack}_scribble_completer", ScribbleCompleter(pipeline), (self.scribble,), (self.label_map,)
         )
         self.segmenter = Stage(
-            f"{pack}_proxy_segmenter", ProxySegmenter(pipeline), (self.picture,), (self.target_mask,)
+            f"{pack}_proxy_segmenter", ProxySegmenter(pipeline), (self.given_image,), (self.target_mask,)
         )
         self.rearranger = Stage(
             f"{pack}_rearranger",
@@ -109,7 +109,7 @@ class Parts:
         self.inverter = Stage(
             f"{pack}_inverter",
             Inverter(pipeline),
-            (self.picture, source_mask),
+            (self.given_image, source_mask),
             (*features, histogram),
             cached=True,
             halved=True,

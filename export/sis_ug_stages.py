@@ -7,9 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from export.stages import from_picture, image
-from training.mapper import proxy_histogram
-from training.pipeline import SynthesisPipeline
+from export.stages import from_image, to_image
+from training.sis_ug.networks.mapper import proxy_histogram
+from training.sis_ug.pipeline import SynthesisPipeline
 
 ToTarget = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Condition, source histogram and style strength to target proxy masks, int64 `[B, m, m]`."""
@@ -56,30 +56,30 @@ class ScribbleCompleter(_OfPipeline):
 
 
 class ProxySegmenter(_OfPipeline):
-    """Picture, uint8 and channels last, to its proxy mask."""
+    """Image, uint8 and channels last, to its proxy mask."""
 
-    def forward(self, picture: Tensor) -> Tensor:
+    def forward(self, image: Tensor) -> Tensor:
         """See `Stage`."""
-        return self.pipeline.segment(from_picture(picture)).to(torch.uint8)
+        return self.pipeline.segment(from_image(image)).to(torch.uint8)
 
 
 class Inverter(_OfPipeline):
-    """Picture, uint8 and channels last, and its proxy mask to features, and the mask's histogram."""
+    """Image, uint8 and channels last, and its proxy mask to features, and the mask's histogram."""
 
-    def forward(self, picture: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, image: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
         """See `Stage`."""
         histogram = proxy_histogram(mask, self.pipeline.clusters)
-        return (*self.pipeline.invert(from_picture(picture)).values(), histogram)
+        return (*self.pipeline.invert(from_image(image)).values(), histogram)
 
 
 class FusedEdit(_OfPipeline):
-    """Picture, label map and style strength to a uint8 picture, channels last; see `FusedMapping`."""
+    """Image, label map and style strength to a uint8 image, channels last; see `FusedMapping`."""
 
-    def forward(self, picture: Tensor, label_map: Tensor, strength: Tensor) -> Tensor:
+    def forward(self, image: Tensor, label_map: Tensor, strength: Tensor) -> Tensor:
         """See `Stage`."""
-        source = self.pipeline.source_of(from_picture(picture))
+        source = self.pipeline.source_of(from_image(image))
         target = self.pipeline.map_labels(label_map, source.histogram, strength)
-        return image(self.pipeline.shape(source, target))
+        return to_image(self.pipeline.shape(source, target))
 
 
 class Rearranger(_OfPipeline):
@@ -93,15 +93,15 @@ class Rearranger(_OfPipeline):
 
 
 class GeneratorTail(_OfPipeline):
-    """Features at the cut, and layer styles if any, to a uint8 picture, channels last."""
+    """Features at the cut, and layer styles if any, to a uint8 image, channels last."""
 
     def forward(self, *tensors: Tensor) -> Tensor:
         """See `Stage`."""
-        return image(self.pipeline.tail(*tensors))
+        return to_image(self.pipeline.tail(*tensors))
 
 
 class FusedMapping(_OfPipeline):
-    """Condition, latent and style strength to a uint8 picture, channels last.
+    """Condition, latent and style strength to a uint8 image, channels last.
 
     It calls what the stages call. Only their edges are left out: masks stay integers between the networks,
     since TensorRT takes uint8 at the edges of a network and nowhere else.
@@ -115,11 +115,11 @@ class FusedMapping(_OfPipeline):
         """See `Stage`."""
         source = self.pipeline.head(latent)
         target = self.to_target(condition, source.histogram, strength)
-        return image(self.pipeline.shape(source, target))
+        return to_image(self.pipeline.shape(source, target))
 
 
 class FusedShape(_OfPipeline):
-    """Condition that is a shape by itself, and latent, to a uint8 picture, channels last.
+    """Condition that is a shape by itself, and latent, to a uint8 image, channels last.
 
     Args:
         pipeline: of the pack.
@@ -132,4 +132,4 @@ class FusedShape(_OfPipeline):
 
     def forward(self, condition: Tensor, latent: Tensor) -> Tensor:
         """See `Stage`."""
-        return image(self.pipeline.shape(self.pipeline.head(latent), self.to_target(condition)))
+        return to_image(self.pipeline.shape(self.pipeline.head(latent), self.to_target(condition)))

@@ -121,12 +121,12 @@ def example_inputs(stage: Stage, batch: int, seed: int = 0) -> tuple[Tensor, ...
     return tuple(spec.examples((batch, *spec.shape), generator) for spec in stage.inputs)
 
 
-def image(picture: Tensor) -> Tensor:
-    """Pictures `[B, 3, H, W]` in [-1, 1] to uint8, channels last: what every last stage ends with."""
-    scaled = picture * 127.5 + 127.5
+def to_image(image: Tensor) -> Tensor:
+    """Images `[B, 3, H, W]` in [-1, 1] to uint8, channels last: what every last stage ends with."""
+    scaled = image * 127.5 + 127.5
     return scaled.clamp(0, 255).permute(0, 2, 3, 1).round().to(torch.uint8)
 
 
-def from_picture(picture: Tensor) -> Tensor:
-    """Pictures uint8 `[B, H, W, 3]` to `[B, 3, H, W]` in [-1, 1]: what stages that take one begin with."""
-    return picture.permute(0, 3, 1, 2).float() / 127.5 - 1
+def from_image(image: Tensor) -> Tensor:
+    """Images uint8 `[B, H, W, 3]` to `[B, 3, H, W]` in [-1, 1]: what stages that take one begin with."""
+    return image.permute(0, 3, 1, 2).float() / 127.5 - 1

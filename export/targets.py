@@ -22,7 +22,7 @@ class BatchProfile:
 
 
 BATCH_PROFILE = BatchProfile(1, 4, MAX_BATCH_SIZE)
-"""One profile, so no preferred batch sizes. Tuned for a small batch: most calls ask for few pictures."""
+"""One profile, so no preferred batch sizes. Tuned for a small batch: most calls ask for few images."""
 WORKSPACE_BYTES = 1 << 30
 BUILDER_OPTIMIZATION_LEVEL = 3
 """TensorRT's own default; higher levels build for longer and have not been measured here."""
@@ -67,7 +67,7 @@ CPU = Target(
     instances=1,
     # What gives the lowest latency on the two cores the default is tuned for.
     intra_op_threads=2,
-    # On a CPU a batch costs as much as its pictures one by one.
+    # On a CPU a batch costs as much as its images one by one.
     queue_delay_microseconds=0,
     warmup_batches=(1,),
     # ONNX Runtime has few kernels for less on a CPU: it would compute in FP32 and cast in between.
@@ -110,7 +110,7 @@ LAYOUTS = ("ensemble", "fused")
 REFUSED_PRECISIONS: Mapping[str, str] = MappingProxyType(
     {
         "fp8": "not offered: ONNX Runtime's quantizer writes FP8 graphs that ONNX Runtime itself refuses to "
-        "run (float8 into Transpose and QLinearConv, release 1.31), so their pictures cannot be compared; it "
+        "run (float8 into Transpose and QLinearConv, release 1.31), so their images cannot be compared; it "
         "needs a converter and a calibration of our own, and a GPU of compute capability 8.9 to try them on",
     }
 )

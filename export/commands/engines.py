@@ -28,4 +28,4 @@ def command(repository: Path) -> None:
         plans = build_engines(repository, click.echo)
     except (BuildError, MachineError, FileNotFoundError, ValueError) as error:
         raise click.ClickException(str(error)) from None
-    click.echo(f"{repository}: {len(plans)} plans; compare their pictures with `maskweave export verify`")
+    click.echo(f"{repository}: {len(plans)} plans; compare their images with `maskweave export verify`")

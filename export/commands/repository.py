@@ -9,7 +9,7 @@ import click
 from export.methods import load_pack
 from export.repository import write_repository
 from export.targets import CPU, LAYOUTS, PRECISIONS, TARGETS, checked_precision
-from training.config import available_packs
+from training.config.packs import available_packs
 
 BOTH = "both"
 COMMITTED = Path("model_repository")

@@ -10,22 +10,22 @@ import click
 
 from export.config_file import CONFIG
 from export.exported import ExportedPack, ServedCondition
-from export.methods import load_pack
-from export.mixed_precision import LOW_TYPES
-from export.pictures import (
+from export.images import (
     LABEL_MAPS,
     SEEDS,
     as_table,
     compare,
+    images_of,
     load_samples,
-    pictures_of,
-    reference_pictures,
+    reference_images,
     worst_sheet,
 )
+from export.methods import load_pack
+from export.mixed_precision import LOW_TYPES
 from export.plans.builder import BuildError
 from export.plans.machine import MachineError
 from export.runners import Runner
-from training.config import available_packs
+from training.config.packs import available_packs
 
 
 @click.command(name="verify")
@@ -49,11 +49,11 @@ from training.config import available_packs
     default=LABEL_MAPS,
     help="Folder of palette PNGs.  [default: the client's samples]",
 )
-@click.option("--sheet", type=click.Path(path_type=Path, dir_okay=False), help="PNG of the worst pictures.")
+@click.option("--sheet", type=click.Path(path_type=Path, dir_okay=False), help="PNG of the worst images.")
 def command(
     pack: str, repository: Path, precisions: tuple[str, ...], label_maps: Path, sheet: Path | None
 ) -> None:
-    """Compare the pictures of a PACK's repository with PyTorch's in FP32, and fail if they are too different.
+    """Compare the images of a PACK's repository with PyTorch's in FP32, and fail if they are too different.
 
     Plans are run by TensorRT, graphs by ONNX Runtime, on a GPU if there is one. On a CPU, what is not FP32 is
     emulated: every result is rounded, sums are not.
@@ -63,7 +63,7 @@ def command(
     except (BuildError, MachineError, FileNotFoundError, ValueError) as error:
         raise click.ClickException(str(error)) from None
     if not passed:
-        click.echo("Error: pictures differ by more than their precision's gate allows", err=True)
+        click.echo("Error: images differ by more than their precision's gate allows", err=True)
         sys.exit(1)
 
 
@@ -75,18 +75,18 @@ def _verify(
     verdicts = []
     compared = 0
     for condition, models in _models(pack, repository):
-        reference = reference_pictures(pack, condition, samples)
+        reference = reference_images(pack, condition, samples)
         compared += len(reference)
         for model, precision in itertools.product(models, precisions or (None,)):
             runner = Runner(repository, model, precision, aside)
-            pictures = pictures_of(condition, runner, samples)
-            verdicts.append(compare(model, runner, pictures, reference))
+            images = images_of(condition, runner, samples)
+            verdicts.append(compare(model, runner, images, reference))
             if sheet is not None:
                 file = sheet.with_stem(f"{sheet.stem}-{model}-{runner.precision}")
-                worst_sheet(verdicts[-1], samples, pictures, reference, pack.palette).save(file)
-                click.echo(f"{file}: label maps, PyTorch's pictures, these pictures, their difference")
+                worst_sheet(verdicts[-1], samples, images, reference, pack.palette).save(file)
+                click.echo(f"{file}: label maps, PyTorch's images, these images, their difference")
     maps = len(samples.labels) // len(SEEDS)
-    click.echo(f"{compared} pictures, {maps} label maps by {len(SEEDS)} seeds, against PyTorch in FP32")
+    click.echo(f"{compared} images, {maps} label maps by {len(SEEDS)} seeds, against PyTorch in FP32")
     click.echo(as_table(verdicts))
     return all(verdict.passed for verdict in verdicts)
 

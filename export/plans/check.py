@@ -1,6 +1,6 @@
 """Refuses plans that this machine must not load: `python3 -m export.plans.check REPOSITORY`.
 
-A plan of another GPU or TensorRT crashes at best; one of an older graph gives wrong pictures. The command
+A plan of another GPU or TensorRT crashes at best; one of an older graph gives wrong images. The command
 prints a line for every problem and exits with 1, so that a container's entry point can stop before the server
 starts. Plans for GPUs that this machine has not are left alone: it will not load them.
 """

@@ -19,12 +19,12 @@ from maskweave_client import Client
 from tests.support import stylegan2_files as files
 from tests.support.gateway_process import gateway_process
 from tests.support.tiny_stylegan2 import CHANNELS, CONFIG, tiny_generator, tiny_state
-from training import config as training_config
-from training.config import load_config
+from training.cli.import_weights import import_
+from training.config import packs
 from training.data.labelled import LABELLER_PYTHON_VARIABLE
 from training.data.samples import latents_of, to_uint8
-from training.import_cli import import_
-from training.pipeline import SynthesisPipeline, load_pipeline
+from training.sis_ug.config import load_config
+from training.sis_ug.pipeline import SynthesisPipeline, load_pipeline
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -40,9 +40,9 @@ VERBS = [
     ("export", "repository", PACK, "--layout", "both", "--repository", "repository"),
 ]
 PROGRAM = """
-import sys, training.config
+import sys, training.config.packs
 from pathlib import Path
-training.config.PACKS = Path("packs")  # a user's own stands among the product's
+training.config.packs.PACKS = Path("packs")  # a user's own stands among the product's
 import maskweave_cli
 for verb in {verbs!r}:
     maskweave_cli.main(verb, standalone_mode=False)
@@ -75,7 +75,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def pipeline(made: Path) -> Iterator[SynthesisPipeline]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training_config, "PACKS", made / "packs")
+        patch.setattr(packs, "PACKS", made / "packs")
         yield load_pipeline(load_config(PACK), made / "packs" / PACK)
 
 
@@ -105,7 +105,7 @@ def test_every_stage_is_trained(made: Path) -> None:
 def test_the_head_gives_the_imported_generators_own_pictures(pipeline: SynthesisPipeline) -> None:
     latents = torch.randn(2, 16, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        torch.testing.assert_close(pipeline.head(latents).pictures, tiny_generator().pictures(latents))
+        torch.testing.assert_close(pipeline.head(latents).images, tiny_generator().images(latents))
     assert pipeline.generator.channels == {r: CHANNELS[r] + 3 for r in (8, 16)}
 
 

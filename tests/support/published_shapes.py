@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from training.groupdnet.config import NetworkSection
-from training.groupdnet.imported import config_text
+from training.groupdnet.network_config import NetworkSection
+from training.groupdnet.published.imported import config_text
 
 WIDTHS = {"deepfashion": 10, "cityscapes": 70, "ade20k": 8}
 KEPT = (0, 1, 2, 4, 6)

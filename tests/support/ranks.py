@@ -14,10 +14,10 @@ import torch
 from tests.support.shapes import config_text, write_shapes
 from tests.support.tiny_pack import tiny_config
 from training.groupdnet import stage
-from training.groupdnet.pack_config import StylesConfig
-from training.runs import RunOptions
-from training.stages import train_proxies
-from training.team import launch
+from training.groupdnet.config import StylesConfig
+from training.runs.distributed import launch
+from training.runs.options import RunOptions
+from training.sis_ug.stages import train_proxies
 
 
 def main() -> None:
@@ -25,18 +25,18 @@ def main() -> None:
     folder = Path(sys.argv[1])
     devices, accumulate, steps = map(int, sys.argv[2:5])
     kind = sys.argv[5] if len(sys.argv) > 5 else "proxies"
-    team = launch("cpu", devices)
+    distributed = launch("cpu", devices)
     torch.set_num_threads(1)
     (folder / "pack").mkdir(parents=True, exist_ok=True)
     options = RunOptions(
         folder / "runs",
-        device=team.device,
+        device=distributed.device,
         log_every=2,
         checkpoint_every=2,
         show_progress=False,
         accumulate=accumulate,
         precision="32",
-        team=team,
+        distributed=distributed,
     )
     if kind == "styles":
         styles(folder, steps, options)
@@ -49,12 +49,12 @@ def main() -> None:
 
 def styles(folder: Path, steps: int, options: RunOptions) -> None:
     """A GroupDNet on images and maps in FOLDER."""
-    if options.team.leads and not (folder / "images").exists():
+    if options.distributed.is_main and not (folder / "images").exists():
         write_shapes(folder / "images", folder / "maps", 12)
-    options.team.wait()
+    options.distributed.barrier()
     values = tomllib.loads(config_text(folder / "images", folder / "maps"))
     values["training"] |= {"steps": steps, "batch": 8}
-    stage.SETTLING_IMAGES = 8
+    stage.RECALIBRATION_IMAGES = 8
     stage.train_styles(StylesConfig.model_validate(values), folder / "pack", options)
 
 

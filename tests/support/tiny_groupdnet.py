@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from training.groupdnet.config import BlockSection, EncoderSection, NetworkSection
-from training.unet import one_hot
+from training.groupdnet.network_config import BlockSection, EncoderSection, NetworkSection
+from training.networks.one_hot import one_hot
 
 
 def tiny(**changes: Any) -> NetworkSection:

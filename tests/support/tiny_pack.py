@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from training.config import PackConfig, load_config
 from training.data.splits import make_split
-from training.groupdnet.pack_config import StylesConfig, load_styles_config
-from training.networks import pretrained_generator
+from training.groupdnet.config import StylesConfig, load_styles_config
+from training.sis_ug.config import PackConfig, load_config
+from training.sis_ug.networks.build import pretrained_generator
 
 TINY: dict[str, Any] = {
     "data": {

@@ -7,9 +7,9 @@ from pathlib import Path
 from torch import Tensor
 
 from tests.support.stylegan2_reference import random_state
+from training.generators.sections import StyleGan2Section
 from training.generators.stylegan2.architecture import Architecture
 from training.generators.stylegan2.generator import StyleGan2Generator
-from training.sections import StyleGan2Section
 
 CONFIG = Path(__file__).with_suffix(".toml")
 CHANNELS = {4: 16, 8: 16, 16: 12, 32: 8}

@@ -67,7 +67,7 @@ def write_threshold(path: Path, lean: float) -> None:
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path)
 
 
-def shift_picture(path: Path) -> None:
+def shift_image(path: Path) -> None:
     """Move a graph's only output, pictures `[N, H, W, 3]`, one pixel to the left."""
     model = onnx.load(path)
     (output,) = model.graph.output

@@ -67,7 +67,7 @@ def command_that_imports(library: str, *, when_loaded: bool) -> EntryPoint:
                 importlib.import_module(library)
             return click.Command("train", callback=lambda: importlib.import_module(library))
 
-    return Verb("train", "training.cli:train", maskweave_cli.ENTRY_POINT_GROUP)
+    return Verb("train", "training.cli.train:train", maskweave_cli.ENTRY_POINT_GROUP)
 
 
 @pytest.mark.parametrize("when_loaded", [True, False], ids=["when loaded", "when run"])

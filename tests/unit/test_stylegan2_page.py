@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from training.config import PackConfig, load_config
 from training.data.parts import PART_BYTES, PART_SAMPLES, part_seeds
 from training.generators.importers.opcodes import MAX_OPCODES, Budget
 from training.generators.importers.stylegan2 import MAX_BYTES
 from training.generators.importers.stylegan2_ada import ada_table
 from training.generators.importers.torch_storages import STORAGE_TYPES
 from training.generators.stylegan2.architecture import MAX_WIDTH, RESOLUTIONS
-from training.generators.stylegan2.memory import SIZES, kept_bytes
+from training.sis_ug.config import PackConfig, load_config
+from training.sis_ug.stylegan2_memory import SIZES, kept_bytes
 
 PAGE = (Path(__file__).parents[2] / "docs" / "stylegan2.md").read_text(encoding="utf-8")
 

@@ -2,9 +2,9 @@
 
 Runs in the labelling tool's environment (`make labels-env`), like `face_labeller`, and for the same reasons:
 
-    python -m training.data.face_aligner --output FOLDER PICTURE...
+    python -m training.data.face_aligner --output FOLDER IMAGE...
 
-writes `NAME.png` of 64 x 64 pixels for each picture's face, or `NAME_1.png`, `NAME_2.png`, ... from left to
+writes `NAME.png` of 64 x 64 pixels for each image's face, or `NAME_1.png`, `NAME_2.png`, ... from left to
 right where several are found. Inverter and rearranger know faces in this place alone.
 """
 
@@ -30,17 +30,17 @@ PLACES = np.array([(0.351, 0.472), (0.649, 0.472), (0.5, 0.685), (0.375, 0.813),
 200 held-out samples of the generator, left and right averaged."""
 
 
-def landmarks(picture: np.ndarray) -> list[np.ndarray]:
-    """The five places in pixels, float `[5, 2]`, of every face of a picture, from left to right.
+def landmarks(image: np.ndarray) -> list[np.ndarray]:
+    """The five places in pixels, float `[5, 2]`, of every face of an image, from left to right.
 
     Args:
-        picture: uint8 `[H, W, 3]`, RGB.
+        image: uint8 `[H, W, 3]`, RGB.
     """
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     with mp.solutions.face_mesh.FaceMesh(
         static_image_mode=True, max_num_faces=MAX_FACES, min_detection_confidence=FACE_CONFIDENCE
     ) as found:
-        faces = found.process(picture).multi_face_landmarks or []
+        faces = found.process(image).multi_face_landmarks or []
     places = []
     for face in faces:
         points = np.array([(mark.x * width, mark.y * height) for mark in face.landmark])
@@ -52,11 +52,11 @@ def landmarks(picture: np.ndarray) -> list[np.ndarray]:
     return sorted(places, key=lambda each: float(each[:, 0].mean()))
 
 
-def cut_out(picture: np.ndarray, places: np.ndarray) -> np.ndarray:
+def cut_out(image: np.ndarray, places: np.ndarray) -> np.ndarray:
     """The face with these places, turned, scaled and moved to `PLACES`: uint8 `[64, 64, 3]`."""
     side = SIZE * OVERSAMPLING
     turned = cv2.warpAffine(
-        picture,
+        image,
         similarity(places, PLACES * side),
         (side, side),
         flags=cv2.INTER_LINEAR,
@@ -76,20 +76,20 @@ def similarity(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 
 def main() -> int:
-    """Align the faces of picture files."""
+    """Align the faces of image files."""
     parser = argparse.ArgumentParser(description="Cut faces out as the generator of faces64 places them.")
-    parser.add_argument("pictures", type=Path, nargs="+", help="PNG or JPEG")
+    parser.add_argument("images", type=Path, nargs="+", help="PNG or JPEG")
     parser.add_argument("--output", type=Path, required=True, help="folder to write PNGs into")
     given = parser.parse_args()
     given.output.mkdir(parents=True, exist_ok=True)
-    for path in given.pictures:
-        image = cv2.imread(str(path))
-        if image is None:
-            parser.error(f"{path}: expected a picture file that can be read")
-        faces = landmarks(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+    for path in given.images:
+        pixels = cv2.imread(str(path))
+        if pixels is None:
+            parser.error(f"{path}: expected an image file that can be read")
+        faces = landmarks(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
         for number, places in enumerate(faces, start=1):
             name = path.stem if len(faces) == 1 else f"{path.stem}_{number}"
-            cv2.imwrite(str(given.output / f"{name}.png"), cut_out(image, places))
+            cv2.imwrite(str(given.output / f"{name}.png"), cut_out(pixels, places))
         print(f"{path}: {len(faces)} faces")
     return 0
 

@@ -1,19 +1,19 @@
-"""Label maps of face pictures from mediapipe's bundled models, as a command-line filter.
+"""Label maps of face images from mediapipe's bundled models, as a command-line filter.
 
 Runs in an environment of its own (`make labels-env`): mediapipe 0.10.14 wants NumPy 1 and an old protobuf. It
 therefore imports nothing of the rest of the package and talks through files:
 
-    python -m training.data.face_labeller pictures.npy labels.npz
+    python -m training.data.face_labeller images.npy labels.npz
 
-reads uint8 pictures `[N, H, W, 3]` (RGB) and writes `labels`, uint8 `[N, H, W]`, and `detected`, bool `[N]`
+reads uint8 images `[N, H, W, 3]` (RGB) and writes `labels`, uint8 `[N, H, W]`, and `detected`, bool `[N]`
 (false where no face was found; such a label map is all background). Class ids are those of the faces64
 palette.
 
-How a picture is labelled: it is enlarged to 256 px and padded by replication, so that faces cut by the border
+How an image is labelled: it is enlarged to 256 px and padded by replication, so that faces cut by the border
 are still found; the face mesh gives the polygons of face oval, brows, eyes, nose and lips; the selfie
 segmentation gives the person. What of the person lies outside the face is hair or headwear above the line
 half-way between lower lip and chin, and neck or clothes below it. The polygons are read off at the centres of
-the picture's own pixels.
+the image's own pixels.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ FACE_PARTS = (
 
 
 class FaceLabeller:
-    """Labels one picture at a time; holds mediapipe's two models."""
+    """Labels one image at a time; holds mediapipe's two models."""
 
     def __init__(self) -> None:
         self._face_mesh = mp.solutions.face_mesh.FaceMesh(
@@ -64,17 +64,17 @@ class FaceLabeller:
         )
         self._person = mp.solutions.selfie_segmentation.SelfieSegmentation(model_selection=0)
 
-    def __call__(self, picture: np.ndarray) -> tuple[np.ndarray, bool]:
-        """Label one picture.
+    def __call__(self, image: np.ndarray) -> tuple[np.ndarray, bool]:
+        """Label one image.
 
         Args:
-            picture: uint8 `[H, W, 3]`, RGB.
+            image: uint8 `[H, W, 3]`, RGB.
 
         Returns:
             The label map, uint8 `[H, W]`, and whether a face was found.
         """
-        height, width = picture.shape[:2]
-        large = cv2.resize(picture, (WORKING_SIZE, WORKING_SIZE), interpolation=cv2.INTER_CUBIC)
+        height, width = image.shape[:2]
+        large = cv2.resize(image, (WORKING_SIZE, WORKING_SIZE), interpolation=cv2.INTER_CUBIC)
         padded = cv2.copyMakeBorder(large, PADDING, PADDING, PADDING, PADDING, cv2.BORDER_REPLICATE)
         faces = self._face_mesh.process(padded).multi_face_landmarks
         if not faces:
@@ -103,37 +103,35 @@ def _labeller() -> FaceLabeller:
     return FaceLabeller()
 
 
-def _label_one(picture: np.ndarray) -> tuple[np.ndarray, bool]:
-    return _labeller()(picture)
+def _label_one(image: np.ndarray) -> tuple[np.ndarray, bool]:
+    return _labeller()(image)
 
 
-def label_pictures(pictures: np.ndarray, processes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Label uint8 pictures `[N, H, W, 3]`; returns uint8 `[N, H, W]` and bool `[N]`."""
+def label_images(images: np.ndarray, processes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Label uint8 images `[N, H, W, 3]`; returns uint8 `[N, H, W]` and bool `[N]`."""
     with multiprocessing.Pool(processes) as pool:
         labelled = list(
             tqdm(
-                pool.imap(_label_one, pictures, chunksize=16),
-                total=len(pictures),
+                pool.imap(_label_one, images, chunksize=16),
+                total=len(images),
                 desc="label",
-                unit="picture",
+                unit="image",
             )
         )
     return np.stack([labels for labels, _ in labelled]), np.array([detected for _, detected in labelled])
 
 
 def main() -> int:
-    """Label a file of pictures."""
-    parser = argparse.ArgumentParser(description="Label face pictures with mediapipe.")
-    parser.add_argument("pictures", type=Path, help=".npy of uint8 pictures [N, H, W, 3]")
+    """Label a file of images."""
+    parser = argparse.ArgumentParser(description="Label face images with mediapipe.")
+    parser.add_argument("images", type=Path, help=".npy of uint8 images [N, H, W, 3]")
     parser.add_argument("labels", type=Path, help=".npz to write: labels [N, H, W] and detected [N]")
     parser.add_argument("--processes", type=int, default=2)
     arguments = parser.parse_args()
-    pictures = np.load(arguments.pictures)
-    if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[-1] != 3:
-        parser.error(
-            f"{arguments.pictures}: expected uint8 [N, H, W, 3], found {pictures.dtype} {pictures.shape}"
-        )
-    labels, detected = label_pictures(pictures, arguments.processes)
+    images = np.load(arguments.images)
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
+        parser.error(f"{arguments.images}: expected uint8 [N, H, W, 3], found {images.dtype} {images.shape}")
+    labels, detected = label_images(images, arguments.processes)
     np.savez_compressed(arguments.labels, labels=labels, detected=detected)
     return 0
 

@@ -1,8 +1,8 @@
-"""Pictures and label maps from two folders, paired by the names of their files.
+"""Images and label maps from two folders, paired by the names of their files.
 
-A picture is any PNG or JPEG, a label map a PNG of the same shape (width to height) in any size: class ids as
+An image is any PNG or JPEG, a label map a PNG of the same shape (width to height) in any size: class ids as
 greys or palette indices, or the palette's colours. Both are turned as their Exif orientation says, cut to the
-shape of the network's images in their middle and brought to the network's size, the picture with a filter,
+shape of the network's images in their middle and brought to the network's size, the image with a filter,
 the map by its nearest pixels.
 """
 
@@ -21,9 +21,9 @@ from PIL import Image
 from pydantic import Field
 from tqdm import tqdm
 
-from training.data.files import PICTURE_SUFFIXES, Labels, labels_of, open_label_map, open_picture, refuse
-from training.palette import IGNORED, Palette
-from training.sections import Section
+from training.config.palette import IGNORED, Palette
+from training.config.sections import Section
+from training.data.image_files import IMAGE_SUFFIXES, Labels, labels_of, open_image, open_label_map, refuse
 
 MAP_SUFFIXES = (".png",)
 TRAIN, HELDOUT = "train", "heldout"
@@ -33,25 +33,25 @@ Id = Annotated[int, Field(ge=0, le=255)]
 
 
 class FoldersSection(Section):
-    """Where pictures and label maps come from: two folders. Relative paths begin at the working directory."""
+    """Where images and label maps come from: two folders. Relative paths begin at the working directory."""
 
     images: Path
     label_maps: Path
     heldout: float = Field(default=0.1, gt=0, lt=1)
-    """Share of the pictures kept for evaluation: which ones, a hash of their names decides."""
+    """Share of the images kept for evaluation: which ones, a hash of their names decides."""
     ignore: Id | Color | None = None
     """Id or colour of pixels of no class."""
     mirror: bool = True
-    """Whether pictures may be mirrored in training: not where classes have a left and a right."""
+    """Whether images may be mirrored in training: not where classes have a left and a right."""
     labeller: str | None = None
-    """A program that reads label maps off pictures for the evaluation, as for `python -m`."""
+    """A program that reads label maps off images for the evaluation, as for `python -m`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Files of a picture and of its label map."""
+    """Files of an image and of its label map."""
 
-    picture: Path
+    image: Path
     label_map: Path
 
 
@@ -62,17 +62,17 @@ def find_pairs(section: FoldersSection, split: str) -> list[Pair]:
         FileNotFoundError: if a folder is missing or holds no file of its kind, or the split is empty.
         ValueError: if a file has no partner, or more than one.
     """
-    pictures = _by_stem(section.images, PICTURE_SUFFIXES)
+    files = _by_stem(section.images, IMAGE_SUFFIXES)
     maps = _by_stem(section.label_maps, MAP_SUFFIXES)
-    _need_partners(pictures, maps, section.label_maps, "label map", MAP_SUFFIXES)
-    _need_partners(maps, pictures, section.images, "picture", PICTURE_SUFFIXES)
-    kept = [stem for stem in sorted(pictures) if (place_of(stem) < section.heldout) == (split == HELDOUT)]
+    _need_partners(files, maps, section.label_maps, "label map", MAP_SUFFIXES)
+    _need_partners(maps, files, section.images, "image", IMAGE_SUFFIXES)
+    kept = [stem for stem in sorted(files) if (place_of(stem) < section.heldout) == (split == HELDOUT)]
     if not kept:
         raise FileNotFoundError(
-            f"{section.images}: none of {len(pictures)} pictures is in the split {split!r}; data.heldout is "
-            f"{section.heldout:g}, more pictures or another share are needed"
+            f"{section.images}: none of {len(files)} images is in the split {split!r}; data.heldout is "
+            f"{section.heldout:g}, more images or another share are needed"
         )
-    return [Pair(pictures[stem], maps[stem]) for stem in kept]
+    return [Pair(files[stem], maps[stem]) for stem in kept]
 
 
 def place_of(stem: str) -> float:
@@ -97,12 +97,12 @@ def load_folders(
         limit: pairs at most.
 
     Returns:
-        Pictures, uint8 `[N, height, width, 3]`, and label maps, uint8 `[N, height, width]`: class ids, and
+        Images, uint8 `[N, height, width, 3]`, and label maps, uint8 `[N, height, width]`: class ids, and
         IGNORED where there is no class.
 
     Raises:
         FileNotFoundError: as `find_pairs`.
-        ValueError: as `find_pairs`, or if a file cannot be read, a map has another shape than its picture, an
+        ValueError: as `find_pairs`, or if a file cannot be read, a map has another shape than its image, an
             id or a colour that the palette has not, or no class at all.
     """
     pairs = find_pairs(section, split)[:limit]
@@ -112,21 +112,21 @@ def load_folders(
                 threads.map(lambda pair: load_pair(pair, palette, section.ignore, size), pairs),
                 total=len(pairs),
                 desc=f"read {split}",
-                unit="picture",
+                unit="image",
                 disable=None,  # only on a terminal
             )
         )
-    return np.stack([picture for picture, _ in read]), np.stack([labels for _, labels in read])
+    return np.stack([image for image, _ in read]), np.stack([labels for _, labels in read])
 
 
 def load_pair(
     pair: Pair, palette: Palette, ignore: int | str | None, size: tuple[int, int]
 ) -> tuple[NDArray[np.uint8], Labels]:
     """Read one pair; see `load_folders`."""
-    picture, label_map = open_picture(pair.picture), open_label_map(pair.label_map)
-    _need_same_shape(pair, picture.size, label_map.size)
+    image, label_map = open_image(pair.image), open_label_map(pair.label_map)
+    _need_same_shape(pair, image.size, label_map.size)
     height, width = size
-    shown = picture.resize((width, height), Image.Resampling.LANCZOS, box=_middle(picture.size, size))
+    shown = image.resize((width, height), Image.Resampling.LANCZOS, box=_middle(image.size, size))
     small = label_map.resize((width, height), Image.Resampling.NEAREST, box=_middle(label_map.size, size))
     labels = labels_of(small, palette, pair.label_map, ignore)
     if (labels == IGNORED).all():
@@ -148,15 +148,15 @@ def _middle(size: tuple[int, int], wanted: tuple[int, int]) -> tuple[float, floa
     return left, top, left + cut_width, top + cut_height
 
 
-def _need_same_shape(pair: Pair, picture: tuple[int, int], label_map: tuple[int, int]) -> None:
+def _need_same_shape(pair: Pair, image: tuple[int, int], label_map: tuple[int, int]) -> None:
     """Within the pixel by which a smaller map's sides may have been rounded."""
-    (width, height), (map_width, map_height) = picture, label_map
+    (width, height), (map_width, map_height) = image, label_map
     scale = max(map_width / width, map_height / height)
     if abs(width * scale - map_width) >= 1 or abs(height * scale - map_height) >= 1:
         refuse(
             pair.label_map,
             f"{map_width} x {map_height} pixels",
-            f"the shape of {pair.picture}, which has {width} x {height}",
+            f"the shape of {pair.image}, which has {width} x {height}",
         )
 
 

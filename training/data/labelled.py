@@ -11,21 +11,44 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training.config import PackConfig
+from training.config.palette import IGNORED, Palette
+from training.config.sections import PackSection
 from training.data.parts import PackedLabels, held, read_parts
 from training.data.samples import latents_of
+from training.data.seeds import DataSection
 from training.generators.base import Generator
-from training.palette import IGNORED
+from training.generators.sections import LatentSection
 
 DATA = Path("data")
 LABELLER_PYTHON = Path(".venv/labels/bin/python")
 LABELLER_PYTHON_VARIABLE = "MASKWEAVE_LABELLER_PYTHON"
+
+
+class SampledPack(Protocol):
+    """Of a pack's configuration: what its samples depend on."""
+
+    @property
+    def pack(self) -> PackSection:
+        """Its name and generator."""
+
+    @property
+    def palette(self) -> Palette:
+        """Its classes."""
+
+    @property
+    def latent(self) -> LatentSection:
+        """What its latents are drawn from."""
+
+    @property
+    def data(self) -> DataSection:
+        """Its splits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +79,13 @@ class LabellerError(RuntimeError):
 
 
 def run_labeller(
-    module: str | None, pictures: NDArray[np.uint8], python: Path | None = None, classes: int | None = None
+    module: str | None, images: NDArray[np.uint8], python: Path | None = None, classes: int | None = None
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Label images with a labeller program.
 
     Args:
         module: the program, as for `python -m`; None where the pack has none.
-        pictures: images, uint8 `[N, H, W, 3]`.
+        images: images, uint8 `[N, H, W, 3]`.
         python: interpreter of the labeller's environment; by default that of `make labels-env`, or of the
             environment variable MASKWEAVE_LABELLER_PYTHON.
         classes: number of classes that it may give, beside IGNORED; None: any.
@@ -83,8 +106,8 @@ def run_labeller(
             f"Python of an environment with what {module} needs"
         )
     with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder) / "pictures.npy", Path(folder) / "labels.npz"
-        np.save(source, pictures)
+        source, target = Path(folder) / "images.npy", Path(folder) / "labels.npz"
+        np.save(source, images)
         root = Path(__file__).parents[2]
         command = [str(python.absolute()), "-m", module, str(source), str(target)]
         finished = subprocess.run(command, cwd=root, check=False)
@@ -92,7 +115,7 @@ def run_labeller(
             raise LabellerError(
                 f"the labeller {module} ended with exit status {finished.returncode}; see its output above"
             )
-        return _agreed(module, target, pictures.shape[:3], classes)
+        return _agreed(module, target, images.shape[:3], classes)
 
 
 def _agreed(
@@ -124,7 +147,7 @@ def _agreed(
     return labels, detected
 
 
-def load_split(config: PackConfig, generator: Generator, split: str) -> LabelledSamples:
+def load_split(config: SampledPack, generator: Generator, split: str) -> LabelledSamples:
     """Read a split; samples in which the labeller found nothing are left out.
 
     Raises:
@@ -158,6 +181,6 @@ def load_split(config: PackConfig, generator: Generator, split: str) -> Labelled
     return LabelledSamples(np.array(kept, np.int64), latents, held(packed, side))
 
 
-def split_path(config: PackConfig, split: str) -> Path:
+def split_path(config: SampledPack, split: str) -> Path:
     """Where a split is stored."""
     return DATA / config.pack.name / split

@@ -1,4 +1,4 @@
-"""Samples of a generator by seed: the seed alone reproduces latent and picture."""
+"""Samples of a generator by seed: the seed alone reproduces latent and image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from training.generators.base import Generator
 
 CHUNK = 256
-"""Of 64 px pictures; fewer of larger ones."""
+"""Of 64 px images; fewer of larger ones."""
 
 
 def latents_of(seeds: Iterable[int], latent_dim: int, scale: float) -> Tensor:
@@ -26,35 +26,35 @@ def latents_of(seeds: Iterable[int], latent_dim: int, scale: float) -> Tensor:
 
 
 @torch.inference_mode()
-def pictures_of(generator: Generator, latents: Tensor) -> NDArray[np.uint8]:
-    """Pictures of latents `[N, latent_dim]`: uint8 `[N, H, W, 3]`."""
+def images_of(generator: Generator, latents: Tensor) -> NDArray[np.uint8]:
+    """Images of latents `[N, latent_dim]`: uint8 `[N, H, W, 3]`."""
     side = generator.image_size
-    pictures = np.empty((len(latents), side, side, 3), np.uint8)
+    images = np.empty((len(latents), side, side, 3), np.uint8)
     chunk = chunk_size(side)
     for first in range(0, len(latents), chunk):
         some = latents[first : first + chunk].to(generator.device)
-        pictures[first : first + chunk] = to_uint8(generator.pictures(some))
-    return pictures
+        images[first : first + chunk] = to_uint8(generator.images(some))
+    return images
 
 
 def chunk_size(image_size: int, at_64: int = CHUNK) -> int:
-    """How many pictures of a size take the memory of `at_64` pictures of 64 px."""
+    """How many images of a size take the memory of `at_64` images of 64 px."""
     return max(1, at_64 * 64**2 // max(64, image_size) ** 2)
 
 
-def to_uint8(pictures: Tensor) -> NDArray[np.uint8]:
-    """Pictures `[N, 3, H, W]` in [-1, 1] to uint8 `[N, H, W, 3]`."""
-    scaled = (pictures.float() * 127.5 + 127.5).round().clamp(0, 255)
+def to_uint8(images: Tensor) -> NDArray[np.uint8]:
+    """Images `[N, 3, H, W]` in [-1, 1] to uint8 `[N, H, W, 3]`."""
+    scaled = (images.float() * 127.5 + 127.5).round().clamp(0, 255)
     return scaled.permute(0, 2, 3, 1).byte().cpu().numpy()
 
 
-def from_uint8(pictures: NDArray[np.uint8]) -> Tensor:
-    """Uint8 `[N, H, W, 3]` to pictures `[N, 3, H, W]` in [-1, 1]."""
-    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
+def from_uint8(images: NDArray[np.uint8]) -> Tensor:
+    """Uint8 `[N, H, W, 3]` to images `[N, 3, H, W]` in [-1, 1]."""
+    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def in_chunks(pictures: NDArray[np.uint8], at_64: int) -> Iterator[Tensor]:
+def in_chunks(images: NDArray[np.uint8], at_64: int) -> Iterator[Tensor]:
     """Uint8 `[N, H, W, 3]` as images `[n, 3, H, W]` in [-1, 1], as many at once as `chunk_size` says."""
-    size = chunk_size(pictures.shape[1], at_64)
-    for first in range(0, len(pictures), size):
-        yield from_uint8(pictures[first : first + size])
+    size = chunk_size(images.shape[1], at_64)
+    for first in range(0, len(images), size):
+        yield from_uint8(images[first : first + size])

@@ -6,7 +6,7 @@ from itertools import combinations
 
 from pydantic import Field, model_validator
 
-from training.sections import Positive, Section
+from training.config.sections import Positive, Section
 
 
 class SeedsSection(Section):

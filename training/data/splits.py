@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from training.config import PackConfig
-from training.data.labelled import LabellerError, run_labeller, split_path
+from training.data.contact_sheets import contact_sheet, paint_labels
+from training.data.labelled import LabellerError, SampledPack, run_labeller, split_path
 from training.data.parts import Part, pack, part_path, part_seeds, read_part, write_part
-from training.data.samples import latents_of, pictures_of
+from training.data.samples import images_of, latents_of
 from training.generators.base import Generator
-from training.sheets import contact_sheet, paint_labels
 
 PROBED = 8
 """Images that the labeller is tried on before thousands."""
@@ -26,7 +25,7 @@ Labelled = tuple[NDArray[np.uint8], NDArray[np.bool_]]
 
 
 def make_split(
-    config: PackConfig,
+    config: SampledPack,
     generator: Generator,
     split: str,
     python: Path | None = None,
@@ -58,7 +57,7 @@ def make_split(
         )
 
     def images(seeds: range) -> NDArray[np.uint8]:
-        return pictures_of(generator, latents_of(seeds, generator.latent_dim, config.latent.scale))
+        return images_of(generator, latents_of(seeds, generator.latent_dim, config.latent.scale))
 
     def label(seeds: range) -> Labelled:
         return run_labeller(labeller, images(seeds), python, len(config.palette))
@@ -81,7 +80,7 @@ def make_split(
 
 
 def write_split(
-    config: PackConfig,
+    config: SampledPack,
     split: str,
     side: int,
     made_by: str,

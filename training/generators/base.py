@@ -1,14 +1,14 @@
 """What the rearranger needs of an unconditional generator, whatever its family.
 
 SIS-UG cuts a frozen generator in two: the *head* turns a latent into feature maps, the *tail* turns the
-(rearranged) feature maps at the cut into a picture. The head keeps features at several resolutions: the
+(rearranged) feature maps at the cut into an image. The head keeps features at several resolutions: the
 coarser ones are rearranged before the frozen blocks between them run again, and all of them feed the
 clustering.
 
 Two things differ between families. Some steer every block by *layer styles*, which are made of the latent
-once and handed to whatever runs blocks. And some add up the picture resolution by resolution beside the
+once and handed to whatever runs blocks. And some add up the image resolution by resolution beside the
 features: such a *skip* travels as the last channels of the feature maps, so that nothing that moves features
-can forget to move the picture that was begun with them.
+can forget to move the image that was begun with them.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class Generator(nn.Module, ABC):
 
     Attributes:
         latent_dim: length of a latent.
-        image_size: pixels per side of a picture.
+        image_size: pixels per side of an image.
         channels: channels of the feature map at each resolution from the head's coarsest on.
-        skip_channels: how many of them, the last, are the picture in the making (0: none).
+        skip_channels: how many of them, the last, are the image in the making (0: none).
         styles_shape: of the layer styles, without the batch; None if there are none.
     """
 
@@ -61,7 +61,7 @@ class Generator(nn.Module, ABC):
 
     @abstractmethod
     def tail(self, features: Tensor, resolution: int, styles: Tensor | None = None) -> Tensor:
-        """Features at `resolution` to pictures `[B, 3, image_size, image_size]` in [-1, 1].
+        """Features at `resolution` to images `[B, 3, image_size, image_size]` in [-1, 1].
 
         Raises:
             ValueError: if the family has layer styles and none are given.
@@ -72,19 +72,19 @@ class Generator(nn.Module, ABC):
         """The nearest to `features` that a block can put out."""
 
     def without_skip(self, pyramid: FeaturePyramid) -> FeaturePyramid:
-        """The feature maps alone, without the picture in the making."""
+        """The feature maps alone, without the image in the making."""
         return {r: features[:, : features.shape[1] - self.skip_channels] for r, features in pyramid.items()}
 
     def sample(self, latent: Tensor, styles: Tensor | None = None) -> tuple[FeaturePyramid, Tensor]:
-        """All feature maps of latents, and the generator's own pictures of them."""
+        """All feature maps of latents, and the generator's own images of them."""
         if styles is None:
             styles = self.styles(latent)
         top = max(self.channels)
         pyramid = self.head(latent, top, styles)
         return pyramid, self.tail(pyramid[top], top, styles)
 
-    def pictures(self, latent: Tensor) -> Tensor:
-        """The generator's own pictures of latents."""
+    def images(self, latent: Tensor) -> Tensor:
+        """The generator's own images of latents."""
         return self.sample(latent)[1]
 
     @property

@@ -28,7 +28,7 @@ CHANNELS = {4: 512, 8: 256, 16: 128, 32: 64}
 
 
 class DcganGenerator(Generator):
-    """The frozen DCGAN: 64 px pictures, 100-dimensional latents.
+    """The frozen DCGAN: 64 px images, 100-dimensional latents.
 
     Args:
         state: the checkpoint's `netG_state_dict` (keys `main.0.weight` ... `main.12.weight`).
@@ -79,7 +79,7 @@ class DcganGenerator(Generator):
         return F.relu(F.conv_transpose2d(features, weight, bias, stride=2, padding=1))
 
     def tail(self, features: Tensor, resolution: int, styles: Tensor | None = None) -> Tensor:
-        """Features at `resolution` to pictures `[B, 3, 64, 64]` in [-1, 1]."""
+        """Features at `resolution` to images `[B, 3, 64, 64]` in [-1, 1]."""
         for finer in self.channels:
             if finer > resolution:
                 features = self.block(features, finer)

@@ -8,9 +8,9 @@ import torch
 from torch.nn import functional as F
 
 from training.data.folders import HELDOUT, TRAIN, FoldersSection, find_pairs
-from training.groupdnet.account import fitting_chunk, settling_chunk, step_cost
-from training.groupdnet.pack_config import StylesConfig
-from training.updates import Precision
+from training.groupdnet.config import StylesConfig
+from training.groupdnet.cost import fitting_chunk, recalibration_chunk, step_cost
+from training.runs.updates import Precision
 
 GIB = 1 << 30
 USABLE = 0.85
@@ -25,7 +25,7 @@ def report(config: StylesConfig, accumulate: int, precision: Precision, memory: 
     """The account as text.
 
     Args:
-        config: of one shard, as `training.config.shared_out` gives it.
+        config: of one shard, as `training.config.batches.split_batches` gives it.
         accumulate: micro-batches of each device.
         precision: of the run; "auto" counts as "32".
         memory: of the device, in GiB.
@@ -61,7 +61,7 @@ def report(config: StylesConfig, accumulate: int, precision: Precision, memory: 
         ),
         (
             "fitted in chunks",
-            f"of {settling_chunk(network, cpu)} images (batch norms) and "
+            f"of {recalibration_chunk(network, cpu)} images (batch norms) and "
             f"{fitting_chunk(network, cpu)} (expectation, prior) on a CPU",
         ),
     ]

@@ -26,7 +26,7 @@ def hinge_generator(fake: Layers) -> Tensor:
 
 
 def feature_matching(real: Layers, fake: Layers) -> Tensor:
-    """L1 between the discriminator's features of pictures and of their reconstructions, summed over layers.
+    """L1 between the discriminator's features of images and of their reconstructions, summed over layers.
 
     No gradient flows into the real ones; judgements are left out.
     """
@@ -44,7 +44,7 @@ def perceptual_loss(real: list[Tensor], fake: list[Tensor]) -> Tensor:
 
 
 def pixel_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """L1 of pictures `[B, 3, H, W]` and of their gradients, at full, half and quarter resolution."""
+    """L1 of images `[B, 3, H, W]` and of their gradients, at full, half and quarter resolution."""
     terms = []
     for level in range(3):
         if level:
@@ -60,13 +60,13 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     return nats.flatten(1).sum(1).mean()
 
 
-def leak_loss(pictures: Tensor, mixed: Tensor, kept: Tensor) -> Tensor:
+def leak_loss(images: Tensor, mixed: Tensor, kept: Tensor) -> Tensor:
     """What new codes of some styles change where the codes are kept.
 
     Args:
-        pictures: with the codes as they were, `[B, 3, H, W]`; no gradient flows into them.
+        images: with the codes as they were, `[B, 3, H, W]`; no gradient flows into them.
         mixed: with some codes replaced.
         kept: where pixels take a kept code, `[B, 1, H, W]`.
     """
-    changed = (mixed - pictures.detach()).abs().mean(1, keepdim=True) * kept
+    changed = (mixed - images.detach()).abs().mean(1, keepdim=True) * kept
     return changed.sum() / kept.sum().clamp(min=1)

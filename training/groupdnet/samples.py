@@ -1,4 +1,4 @@
-"""Pictures with label maps, held in memory: what GroupDNet trains on."""
+"""Images with label maps, held in memory: what GroupDNet trains on."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from training.config import PackConfig
 from training.data.labelled import load_split
-from training.data.samples import CHUNK, pictures_of
+from training.data.samples import CHUNK, images_of
 from training.generators.base import Generator
-from training.unet import one_hot
+from training.networks.one_hot import one_hot
+from training.sis_ug.config import PackConfig
 
 
 @dataclass(frozen=True, slots=True)
-class PicturePairs:
-    """Pictures and their label maps.
+class ImagePairs:
+    """Images and their label maps.
 
     Attributes:
-        pictures: uint8 `[N, 3, H, W]`: a quarter of the memory that floats take.
+        images: uint8 `[N, 3, H, W]`: a quarter of the memory that floats take.
         labels: uint8 `[N, H, W]`, class ids or IGNORED.
         classes: number of classes.
         mirror: whether they may be mirrored in training.
     """
 
-    pictures: Tensor
+    images: Tensor
     labels: Tensor
     classes: int
     mirror: bool = True
@@ -34,15 +34,13 @@ class PicturePairs:
         return len(self.labels)
 
     def batch(self, chosen: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Pictures `[B, 3, H, W]` in [-1, 1] and one-hot maps `[B, classes, H, W]` of samples `[B]`."""
-        pictures = self.pictures[chosen].to(device).float() / 127.5 - 1
-        return pictures, one_hot(self.labels[chosen].to(device), self.classes)
+        """Images `[B, 3, H, W]` in [-1, 1] and one-hot maps `[B, classes, H, W]` of samples `[B]`."""
+        images = self.images[chosen].to(device).float() / 127.5 - 1
+        return images, one_hot(self.labels[chosen].to(device), self.classes)
 
 
-def load_pairs(
-    config: PackConfig, generator: Generator, split: str, limit: int | None = None
-) -> PicturePairs:
-    """The labelled samples of a pack with the generator's pictures of them, the first `limit` or all.
+def load_pairs(config: PackConfig, generator: Generator, split: str, limit: int | None = None) -> ImagePairs:
+    """The labelled samples of a pack with the generator's images of them, the first `limit` or all.
 
     Raises:
         FileNotFoundError: if the data has not been made.
@@ -50,8 +48,8 @@ def load_pairs(
     """
     samples = load_split(config, generator, split)
     latents, labels = samples.latents[:limit], samples.labels[:limit]
-    pictures = torch.empty(len(latents), 3, generator.image_size, generator.image_size, dtype=torch.uint8)
+    images = torch.empty(len(latents), 3, generator.image_size, generator.image_size, dtype=torch.uint8)
     for first in range(0, len(latents), CHUNK):
-        drawn = pictures_of(generator, latents[first : first + CHUNK])
-        pictures[first : first + CHUNK] = torch.from_numpy(drawn).permute(0, 3, 1, 2)
-    return PicturePairs(pictures, labels, len(config.palette))
+        drawn = images_of(generator, latents[first : first + CHUNK])
+        images[first : first + CHUNK] = torch.from_numpy(drawn).permute(0, 3, 1, 2)
+    return ImagePairs(images, labels, len(config.palette))

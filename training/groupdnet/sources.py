@@ -1,4 +1,4 @@
-"""What a pack of GroupDNet trains on and is measured by: samples of a SIS-UG pack, or folders of pictures.
+"""What a pack of GroupDNet trains on and is measured by: samples of a SIS-UG pack, or folders of images.
 
 The samples come with networks of their pack and an independent labeller. Folders have neither: the pack
 trains a label segmenter of its own first, which is the judge of the training, and without a labeller it must
@@ -14,23 +14,28 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from training.config import PackConfig, load_config, pack_folder
+from training.config.packs import pack_folder
+from training.config.weights import load_weights
 from training.data.folders import FoldersSection, load_folders
 from training.data.labelled import run_labeller
 from training.data.samples import from_uint8
-from training.distances import PROXY_SEGMENTER
-from training.groupdnet.pack_config import JudgeSection, SamplesSection, StylesConfig
-from training.groupdnet.samples import PicturePairs, load_pairs
-from training.networks import label_segmenter, pretrained_generator, proxy_segmenter
-from training.pack import load_weights
-from training.unet import UNet, frozen
+from training.groupdnet.config import JudgeSection, SamplesSection, StylesConfig
+from training.groupdnet.samples import ImagePairs, load_pairs
+from training.networks.unet import UNet, frozen
+from training.sis_ug.config import PackConfig, load_config
+from training.sis_ug.networks.build import (
+    PROXY_SEGMENTER,
+    label_segmenter,
+    pretrained_generator,
+    proxy_segmenter,
+)
 
 JUDGE = "label_segmenter"
 """Name of the judge's file, in either pack."""
 CHUNK = 50
 FACE_LABELLER = "training.data.face_labeller"
 
-Pictures = NDArray[np.uint8]
+Images = NDArray[np.uint8]
 Labels = NDArray[np.uint8]
 
 
@@ -38,7 +43,7 @@ class Source(ABC):
     """See the module's text.
 
     Attributes:
-        eyes_name: whose features pictures are compared by, in words.
+        eyes_name: whose features images are compared by, in words.
         note: what a reader of the evaluation must know of the labeller; "" if nothing.
         found: title of the share of images in which what reads label maps finds anything; None where it
             always does.
@@ -49,8 +54,8 @@ class Source(ABC):
     found: str | None = "found"
 
     @abstractmethod
-    def pairs(self, split: str, limit: int | None = None, device: str = "cpu") -> PicturePairs:
-        """Pictures and label maps of "train" or "heldout", the first `limit` or all.
+    def pairs(self, split: str, limit: int | None = None, device: str = "cpu") -> ImagePairs:
+        """Images and label maps of "train" or "heldout", the first `limit` or all.
 
         Raises:
             FileNotFoundError: if they are not there.
@@ -59,7 +64,7 @@ class Source(ABC):
 
     @abstractmethod
     def judge(self) -> UNet:
-        """The network that reads label maps off pictures while training.
+        """The network that reads label maps off images while training.
 
         Raises:
             FileNotFoundError: if it has not been trained.
@@ -67,18 +72,18 @@ class Source(ABC):
 
     @abstractmethod
     def eyes(self) -> UNet:
-        """The network whose features pictures are compared by.
+        """The network whose features images are compared by.
 
         Raises:
             FileNotFoundError: if it has not been trained.
         """
 
     @abstractmethod
-    def read(self, pictures: Pictures, python: Path | None) -> tuple[Labels, NDArray[np.bool_]]:
-        """Label maps as read off pictures, uint8 `[N, H, W]`, and where something was found, bool `[N]`.
+    def read(self, images: Images, python: Path | None) -> tuple[Labels, NDArray[np.bool_]]:
+        """Label maps as read off images, uint8 `[N, H, W]`, and where something was found, bool `[N]`.
 
         Args:
-            pictures: uint8 `[N, H, W, 3]`.
+            images: uint8 `[N, H, W, 3]`.
             python: as for `run_labeller`.
 
         Raises:
@@ -100,11 +105,11 @@ class PackSamples(Source):
             self.found = "faces found"
         self._pack, self._folder, self._size = pack, pack_folder(pack.pack.name), config.network.image_size
 
-    def pairs(self, split: str, limit: int | None = None, device: str = "cpu") -> PicturePairs:
+    def pairs(self, split: str, limit: int | None = None, device: str = "cpu") -> ImagePairs:
         """See `Source`."""
         generator = pretrained_generator(self._pack).to(torch.device(device))
         pairs = load_pairs(self._pack, generator, split, limit)
-        if (found := tuple(pairs.pictures.shape[2:])) != self._size:
+        if (found := tuple(pairs.images.shape[2:])) != self._size:
             raise ValueError(
                 f"network: makes images of {self._size[0]} x {self._size[1]} pixels, pack "
                 f"{self._pack.pack.name!r} has {found[0]} x {found[1]}; start_side, the number of blocks, "
@@ -120,13 +125,13 @@ class PackSamples(Source):
         """See `Source`."""
         return load_weights(proxy_segmenter(self._pack), self._folder, "proxy_segmenter")
 
-    def read(self, pictures: Pictures, python: Path | None) -> tuple[Labels, NDArray[np.bool_]]:
+    def read(self, images: Images, python: Path | None) -> tuple[Labels, NDArray[np.bool_]]:
         """See `Source`."""
-        return run_labeller(self._pack.data.labeller, pictures, python)
+        return run_labeller(self._pack.data.labeller, images, python)
 
 
 class Folders(Source):
-    """Pictures and label maps from folders; the judge is the pack's own."""
+    """Images and label maps from folders; the judge is the pack's own."""
 
     eyes_name = "the pack's own label segmenter, which is its judge in training"
 
@@ -139,12 +144,12 @@ class Folders(Source):
                 "that had a part in the training, so that accuracy and mIoU flatter."
             )
 
-    def pairs(self, split: str, limit: int | None = None, device: str = "cpu") -> PicturePairs:
+    def pairs(self, split: str, limit: int | None = None, device: str = "cpu") -> ImagePairs:
         """See `Source`."""
         palette, size = self._config.palette, self._config.network.image_size
-        pictures, labels = load_folders(self._data, palette, size, split, limit)
-        planes = torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous()
-        return PicturePairs(planes, torch.from_numpy(labels), len(palette), self._data.mirror)
+        images, labels = load_folders(self._data, palette, size, split, limit)
+        planes = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
+        return ImagePairs(planes, torch.from_numpy(labels), len(palette), self._data.mirror)
 
     def judge(self) -> UNet:
         """See `Source`."""
@@ -158,14 +163,14 @@ class Folders(Source):
         """See `Source`."""
         return self.judge()
 
-    def read(self, pictures: Pictures, python: Path | None) -> tuple[Labels, NDArray[np.bool_]]:
+    def read(self, images: Images, python: Path | None) -> tuple[Labels, NDArray[np.bool_]]:
         """See `Source`."""
         if self._data.labeller is not None:
-            return run_labeller(self._data.labeller, pictures, python)
+            return run_labeller(self._data.labeller, images, python)
         network = frozen(self.judge())
         with torch.inference_mode():
-            read = [network(chunk).argmax(1).byte() for chunk in from_uint8(pictures).split(CHUNK)]
-        return torch.cat(read).numpy(), np.ones(len(pictures), bool)
+            read = [network(chunk).argmax(1).byte() for chunk in from_uint8(images).split(CHUNK)]
+        return torch.cat(read).numpy(), np.ones(len(images), bool)
 
 
 def source_of(config: StylesConfig, folder: Path) -> Source:

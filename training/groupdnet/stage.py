@@ -16,23 +16,25 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from training.config import shared_out
-from training.groupdnet.account import fitting_chunk, settling_chunk
-from training.groupdnet.encoding import Pass
-from training.groupdnet.expectation import CodeExpectation, RelativeGroupDNet, fit_expectation
-from training.groupdnet.network import GroupDNet
-from training.groupdnet.pack_config import StylesConfig
-from training.groupdnet.prior_fit import fit_prior
-from training.groupdnet.samples import PicturePairs
-from training.groupdnet.settle import IMAGES, settle
+from training.config.batches import split_batches
+from training.config.weights import averaged_weights, load_weights, save_weights, weights_path
+from training.groupdnet.batch_norm_recalibration import IMAGES, recalibrate_batch_norms
+from training.groupdnet.codes.encoding import Pass
+from training.groupdnet.codes.expectation import CodeExpectation, RelativeGroupDNet, fit_expectation
+from training.groupdnet.codes.prior_fit import fit_prior
+from training.groupdnet.config import StylesConfig
+from training.groupdnet.cost import fitting_chunk, recalibration_chunk
+from training.groupdnet.loops.label_segmenter import PairSegmenterTrainer
+from training.groupdnet.loops.styles import SHEET_COLUMNS, StylesTrainer
+from training.groupdnet.networks.groupdnet import GroupDNet
+from training.groupdnet.samples import ImagePairs
 from training.groupdnet.sources import JUDGE, Folders, Source, source_of
-from training.loops.pair_segmenter import PairSegmenterTrainer
-from training.loops.styles import SHEET_COLUMNS, StylesTrainer
-from training.pack import averaged_weights, load_weights, save_weights, weights_path
-from training.runs import RunOptions, place, train
-from training.unet import UNet, frozen
+from training.networks.unet import UNet, frozen
+from training.runs.loop import train
+from training.runs.optimization import place
+from training.runs.options import RunOptions
 
-SETTLING_IMAGES = IMAGES
+RECALIBRATION_IMAGES = IMAGES
 MIN_PAIRS = 2
 NETWORK, EXPECTATION, PRIOR = "groupdnet", "expectation", "prior"
 """Names of the pack's files."""
@@ -50,7 +52,7 @@ def train_styles(config: StylesConfig, folder: Path, options: RunOptions) -> Non
         ValueError: if the configuration has no training, that pack's palette is another, or a file in a
             folder is not what is allowed.
     """
-    config = shared_out(config, "training", options.shards)
+    config = split_batches(config, "training", options.shards)
     device = torch.device(options.device)
     source = source_of(config, folder)
     pairs = source.pairs("train", device=options.device)
@@ -66,12 +68,12 @@ def train_styles(config: StylesConfig, folder: Path, options: RunOptions) -> Non
     trainer = StylesTrainer(config, place(frozen(judge), device), pairs, device, shown)
     run = options.folder / trainer.name
     train(trainer, dataclasses.replace(options, folder=run))
-    if options.team.leads:  # what follows is no work for many
+    if options.distributed.is_main:  # what follows is no work for many
         del trainer  # its optimisers take memory that chunks can have
         fit(config, pairs, folder, run, device, show_progress=options.show_progress)
 
 
-def held_out(source: Source, device: str) -> PicturePairs | None:
+def held_out(source: Source, device: str) -> ImagePairs | None:
     """A few held-out images for contact sheets; None where there are none."""
     try:
         return source.pairs("heldout", SHEET_COLUMNS, device)
@@ -82,10 +84,10 @@ def held_out(source: Source, device: str) -> PicturePairs | None:
 def train_judge(
     config: StylesConfig,
     network: UNet,
-    pairs: PicturePairs,
+    pairs: ImagePairs,
     folder: Path,
     options: RunOptions,
-    shown: PicturePairs | None = None,
+    shown: ImagePairs | None = None,
 ) -> None:
     """Train the label segmenter of a pack with folders; writes `label_segmenter`."""
     section = config.needed_training.judge
@@ -94,14 +96,14 @@ def train_judge(
     trainer = PairSegmenterTrainer(network, section, pairs, config.palette, device, shown)
     run = options.folder / trainer.name
     train(trainer, dataclasses.replace(options, folder=run))
-    if options.team.leads:
+    if options.distributed.is_main:
         save_weights(averaged_weights(network, run / "checkpoint.pt"), folder, JUDGE)
-    options.team.wait()
+    options.distributed.barrier()
 
 
 def fit(
     config: StylesConfig,
-    pairs: PicturePairs,
+    pairs: ImagePairs,
     folder: Path,
     run: Path,
     device: torch.device,
@@ -125,13 +127,15 @@ def fit(
 
     def make_network() -> nn.Module:
         network = place(averaged_weights(GroupDNet(section), checkpoint), device)
-        settle(network, pairs, pass_with(settling_chunk(section, device)), SETTLING_IMAGES)
+        recalibrate_batch_norms(
+            network, pairs, pass_with(recalibration_chunk(section, device)), RECALIBRATION_IMAGES
+        )
         return network
 
     def pass_with(chunk: int) -> Pass:
         return Pass(chunk, device, show_progress=show_progress)
 
-    notes.once(NETWORK, f"{trained} {SETTLING_IMAGES}", make_network)
+    notes.once(NETWORK, f"{trained} {RECALIBRATION_IMAGES}", make_network)
     network = place(load_weights(GroupDNet(section), folder, NETWORK), device)
     how = pass_with(fitting_chunk(section, device))
     expectation = None
@@ -171,9 +175,9 @@ class Notes:
         self._file.write_text(json.dumps(self._known, indent=2) + "\n")
 
 
-def _digest(pairs: PicturePairs) -> str:
+def _digest(pairs: ImagePairs) -> str:
     found = hashlib.sha256()
-    for tensor in (pairs.labels, pairs.pictures):
+    for tensor in (pairs.labels, pairs.images):
         found.update(tensor.contiguous().numpy().data)
     return found.hexdigest()
 

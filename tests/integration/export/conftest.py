@@ -19,13 +19,14 @@ from export.stages import Stage
 from export.targets import TARGETS
 from tests.support.made_once import made_once
 from tests.support.tiny_pack import tiny_config, tiny_styles_config
-from training.config import PackConfig
-from training.groupdnet.evaluate import TrainedStyles
-from training.groupdnet.expectation import CodeExpectation, RelativeGroupDNet
-from training.groupdnet.network import GroupDNet
-from training.groupdnet.pack_config import StylesConfig
-from training.groupdnet.prior import StylePrior
-from training.networks import (
+from training.config.weights import save_weights
+from training.groupdnet.codes.expectation import CodeExpectation, RelativeGroupDNet
+from training.groupdnet.codes.prior import StylePrior
+from training.groupdnet.config import StylesConfig
+from training.groupdnet.networks.groupdnet import GroupDNet
+from training.groupdnet.trained import TrainedStyles
+from training.sis_ug.config import PackConfig
+from training.sis_ug.networks.build import (
     inverter,
     label_map_mapper,
     pretrained_generator,
@@ -34,8 +35,7 @@ from training.networks import (
     scribble_completer,
     sketch_reader,
 )
-from training.pack import save_weights
-from training.pipeline import SynthesisPipeline, load_pipeline
+from training.sis_ug.pipeline import SynthesisPipeline, load_pipeline
 
 
 @pytest.fixture(scope="session")

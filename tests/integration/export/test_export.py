@@ -1,4 +1,4 @@
-"""A pack becomes a model repository: same graphs, complete configs, same pictures end to end."""
+"""A pack becomes a model repository: same graphs, complete configs, same images end to end."""
 
 import shutil
 from pathlib import Path
@@ -16,9 +16,9 @@ from export.sis_ug import sis_ug_pack
 from export.stages import Stage, example_inputs
 from service.engine.embedded.engine import EmbeddedEngine
 from tests.support.inference import infer
-from training.config import PackConfig
 from training.data.samples import from_uint8, to_uint8
-from training.pipeline import SynthesisPipeline, load_pipeline
+from training.sis_ug.config import PackConfig
+from training.sis_ug.pipeline import SynthesisPipeline, load_pipeline
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 BEFORE_THE_REARRANGER = {
@@ -113,7 +113,7 @@ def test_config_is_complete(name: str, repository: Path) -> None:
 
 @pytest.mark.parametrize("layout", ["", "_fused"])
 @pytest.mark.parametrize("kind", list(BEFORE_THE_REARRANGER))
-async def test_model_gives_the_pictures_pytorch_gives(
+async def test_model_gives_the_images_pytorch_gives(
     kind: str, layout: str, repository: Path, pipeline: SynthesisPipeline, config: PackConfig
 ) -> None:
     generator = torch.Generator().manual_seed(1)
@@ -158,21 +158,21 @@ async def test_model_gives_the_pictures_pytorch_gives(
 
 
 @pytest.mark.parametrize("layout", ["", "_fused"])
-async def test_edits_give_the_pictures_pytorch_gives(
+async def test_edits_give_the_images_pytorch_gives(
     layout: str, repository: Path, pipeline: SynthesisPipeline, config: PackConfig
 ) -> None:
     generator = torch.Generator().manual_seed(2)
-    pictures = torch.randint(256, (3, 64, 64, 3), generator=generator).to(torch.uint8)
+    images = torch.randint(256, (3, 64, 64, 3), generator=generator).to(torch.uint8)
     labels = torch.randint(len(config.palette), (3, 64, 64), generator=generator).to(torch.uint8)
     strength = torch.tensor([[0.0], [0.5], [1.0]])
     with torch.inference_mode():
-        source = pipeline.source_of(from_uint8(pictures.numpy()))
+        source = pipeline.source_of(from_uint8(images.numpy()))
         expected = to_uint8(pipeline.shape(source, pipeline.map_labels(labels, source.histogram, strength)))
 
     engine = EmbeddedEngine(repository, threads=2, cache_bytes=1 << 20)
     await engine.start()
     try:
-        inputs = {"PICTURE": pictures, "LABEL_MAP": labels, "STYLE_STRENGTH": strength}
+        inputs = {"PICTURE": images, "LABEL_MAP": labels, "STYLE_STRENGTH": strength}
         result = await infer(
             engine, f"faces64_edit{layout}", {key: each.numpy() for key, each in inputs.items()}
         )
@@ -183,7 +183,7 @@ async def test_edits_give_the_pictures_pytorch_gives(
     assert (difference > 0).mean() < 1e-3
 
 
-def test_what_edits_pictures_is_no_condition(repository: Path) -> None:
+def test_what_edits_images_is_no_condition(repository: Path) -> None:
     text = (repository / "faces64_edit" / "config.pbtxt").read_text()
     parameters = text_format.Parse(text, model_config_pb2.ModelConfig()).parameters
     assert parameters["maskweave.edits"].string_value == "faces64"

@@ -5,8 +5,8 @@ import pytest
 
 from service.synthesis.registry.models import Model
 from service.synthesis.validation.latents import latent_from_seed
-from training.config import load_config
 from training.data.samples import latents_of
+from training.sis_ug.config import load_config
 
 
 @pytest.mark.parametrize("seed", [0, 1, 123456789, 2**32 - 1])

@@ -1,4 +1,4 @@
-"""Ensemble and fused graph, as exported, behind real gateways on both engines: the picture is the same."""
+"""Ensemble and fused graph, as exported, behind real gateways on both engines: the image is the same."""
 
 from __future__ import annotations
 
@@ -37,14 +37,12 @@ def clients(repository: Path) -> Iterator[dict[tuple[str, str], Client]]:
 
 
 @pytest.mark.parametrize("engine", ["embedded", "triton"])
-def test_the_picture_does_not_depend_on_the_layout(
-    clients: dict[tuple[str, str], Client], engine: str
-) -> None:
+def test_the_image_does_not_depend_on_the_layout(clients: dict[tuple[str, str], Client], engine: str) -> None:
     ensemble, fused = (
         np.stack(
             [
-                picture.to_numpy().astype(int)
-                for picture in clients[engine, layout].synthesize("faces64", LABEL_MAP, seeds=SEEDS).images
+                image.to_numpy().astype(int)
+                for image in clients[engine, layout].synthesize("faces64", LABEL_MAP, seeds=SEEDS).images
             ]
         )
         for layout in ("ensemble", "fused")

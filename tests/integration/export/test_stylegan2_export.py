@@ -14,11 +14,11 @@ from export.sis_ug import sis_ug_pack
 from export.stages import Stage, TensorSpec, example_inputs, normal
 from export.uint8_edges import with_uint8_at_edges
 from tests.support.tiny_stylegan2 import CONFIG, tiny_generator
-from training.config import read_config
 from training.generators.stylegan2.architecture import convolutions
-from training.networks import label_map_mapper, proxy_segmenter, rearranger
-from training.pipeline import SynthesisPipeline
-from training.unet import frozen
+from training.networks.unet import frozen
+from training.sis_ug.config import read_config
+from training.sis_ug.networks.build import label_map_mapper, proxy_segmenter, rearranger
+from training.sis_ug.pipeline import SynthesisPipeline
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -33,25 +33,25 @@ NOISE = tuple(
 
 
 class Whole(nn.Module):
-    """Latents to pictures."""
+    """Latents to images."""
 
     def __init__(self) -> None:
         super().__init__()
         self.generator = tiny_generator()
 
     def forward(self, latent: Tensor) -> Tensor:
-        return self.generator.pictures(latent)
+        return self.generator.images(latent)
 
 
 class WithNoise(Whole):
-    """Layer styles and noise to pictures."""
+    """Layer styles and noise to images."""
 
     def forward(self, *tensors: Tensor) -> Tensor:
         styles, *noise = tensors
         maps = iter(noise)
         given = {r: tuple(next(maps) for _ in convolutions(r)) for r in (4, 8, 16, 32)}
-        pictures: Tensor = self.generator.synthesis(styles, given)
-        return pictures
+        images: Tensor = self.generator.synthesis(styles, given)
+        return images
 
 
 def stages_of_a_pack() -> list[Stage]:

@@ -14,14 +14,14 @@ from onnx import helper
 from tritonclient.grpc import model_config_pb2 as triton
 
 import maskweave_cli
+from export.images import LABEL_MAPS
 from export.mixed_precision import precision_of
 from export.operators import operator_findings
-from export.pictures import LABEL_MAPS
 from export.plans.check import refusals
 from export.plans.machine import Machine
 from export.plans.manifest import read_manifest, sha256_of
 from tests.support.tensorrt_double import TensorRTDouble, fake_nvidia_smi
-from tests.support.wrong_graphs import put_nan, shift_picture
+from tests.support.wrong_graphs import put_nan, shift_image
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 GRAPHS = {f"faces64_styles_{name}" for name in ("encoder", "prior", "decoder", "label_map_fused")}
@@ -81,7 +81,7 @@ def test_verify_compares_both_layouts_with_and_without_given_styles(
     options = ("--precision", "fp32", "--precision", "fp16", "--sheet", str(sheet))
     result = verify(styles_repository, one_map, *options)
     assert result.exit_code == 0, result.output
-    assert "16 pictures, 1 label maps by 8 seeds, against PyTorch in FP32" in result.output
+    assert "16 images, 1 label maps by 8 seeds, against PyTorch in FP32" in result.output
     assert verdicts(result) == [
         (f"faces64_styles_{model}", precision, "passed")
         for model in ("label_map", "label_map_fused")
@@ -94,7 +94,7 @@ def test_committed_pack_passes_in_every_precision() -> None:
     precisions = ("fp32", "fp16", "bf16")
     result = verify(COMMITTED, LABEL_MAPS, *(word for one in precisions for word in ("--precision", one)))
     assert result.exit_code == 0, result.output
-    assert "128 pictures, 8 label maps by 8 seeds" in result.output
+    assert "128 images, 8 label maps by 8 seeds" in result.output
     assert verdicts(result) == [("faces64_styles_label_map", one, "passed") for one in precisions]
 
 
@@ -118,7 +118,7 @@ def negate(output: str) -> Callable[[Path], None]:
         ("encoder", negate("STYLE_MEAN")),
         ("prior", put_nan),
         ("prior", negate("SINGLE_STYLES")),
-        ("decoder", shift_picture),
+        ("decoder", shift_image),
     ],
     ids=["encoder", "prior", "single styles", "decoder"],
 )

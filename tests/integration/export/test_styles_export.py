@@ -18,10 +18,10 @@ from tritonclient.grpc import InferenceServerClient, InferInput, model_config_pb
 from export.emulation import emulated
 from export.exported import ExportedPack
 from export.groupdnet import groupdnet_pack
+from export.images import load_samples
 from export.mixed_precision import in_precision
 from export.operators import operator_findings
 from export.parity import parity_errors
-from export.pictures import load_samples
 from export.repository import write_repository
 from export.stages import Stage, example_inputs
 from export.uint8_edges import with_uint8_at_edges
@@ -29,8 +29,8 @@ from service.engine.embedded.engine import EmbeddedEngine
 from tests.support.inference import infer
 from tests.support.triton_process import triton_process
 from training.data.samples import to_uint8
-from training.groupdnet.evaluate import TrainedStyles
-from training.groupdnet.pack_config import StylesConfig
+from training.groupdnet.config import StylesConfig
+from training.groupdnet.trained import TrainedStyles
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 Arrays = dict[str, NDArray[Any]]
@@ -140,14 +140,14 @@ def test_batches_are_what_single_runs_give(
                 np.testing.assert_allclose(value, expected, rtol=0, atol=1e-4 * np.ptp(expected))
 
 
-def test_encoder_reads_each_style_of_a_picture(styles_repository: Path, trained: TrainedStyles) -> None:
+def test_encoder_reads_each_style_of_a_image(styles_repository: Path, trained: TrainedStyles) -> None:
     """Maps of real faces, which lack classes; expected values by ways that share nothing with the stage."""
     labels = load_samples(groupdnet_pack(trained)).labels[::8]
     present = np.array([np.bincount(one.ravel(), minlength=8) > 0 for one in labels])
-    pictures = np.random.default_rng(0).integers(0, 256, (len(labels), SIDE, SIDE, 3)).astype(np.uint8)
-    pictures[0, :32] = 255
-    found = run(graph_of(styles_repository, "encoder"), {"PICTURE": pictures, "LABEL_MAP": labels})
-    scaled = torch.from_numpy(pictures).permute(0, 3, 1, 2).float().div(127.5).sub(1)
+    images = np.random.default_rng(0).integers(0, 256, (len(labels), SIDE, SIDE, 3)).astype(np.uint8)
+    images[0, :32] = 255
+    found = run(graph_of(styles_repository, "encoder"), {"PICTURE": images, "LABEL_MAP": labels})
+    scaled = torch.from_numpy(images).permute(0, 3, 1, 2).float().div(127.5).sub(1)
     with torch.inference_mode():
         mean, log_variance = trained.network.encode(scaled, one_hot(labels))
     for name, expected in (("STYLE_MEAN", mean), ("STYLE_LOG_VARIANCE", log_variance)):
@@ -160,11 +160,11 @@ def test_encoder_reads_each_style_of_a_picture(styles_repository: Path, trained:
 
 def test_encoder_gives_a_style_no_other_class(styles_repository: Path) -> None:
     labels = np.kron(np.arange(4, dtype=np.uint8).reshape(1, 2, 2), np.ones((1, 32, 32), np.uint8))
-    pictures = np.random.default_rng(0).integers(0, 256, (1, SIDE, SIDE, 3)).astype(np.uint8)
-    changed = np.where(labels[..., None] == 1, 255 - pictures, pictures)
+    images = np.random.default_rng(0).integers(0, 256, (1, SIDE, SIDE, 3)).astype(np.uint8)
+    changed = np.where(labels[..., None] == 1, 255 - images, images)
     graph = graph_of(styles_repository, "encoder")
     before, after = (
-        run(graph, {"PICTURE": one, "LABEL_MAP": labels})["STYLE_MEAN"][0] for one in (pictures, changed)
+        run(graph, {"PICTURE": one, "LABEL_MAP": labels})["STYLE_MEAN"][0] for one in (images, changed)
     )
     differs = np.abs(before - after).max(1)
     assert differs[1] > 1e-3
@@ -189,7 +189,7 @@ def test_given_styles_take_the_place_of_the_latents(
     joint, other = (torch.randn(2, *CODES, generator=random) for _ in range(2))
     labels = np.random.default_rng(0).integers(0, 8, (2, SIDE, SIDE)).astype(np.uint8)
     flags = np.zeros((2, STYLES), np.uint8)
-    flags[0, given] = flag  # the second picture's styles are all the latent's
+    flags[0, given] = flag  # the second image's styles are all the latent's
     codes = joint.clone()
     codes[0, given] = other[0, given]
     with torch.inference_mode():
@@ -291,7 +291,7 @@ def question(stages: dict[str, Stage]) -> Arrays:
 
 @pytest.fixture(scope="module")
 def answer(question: Arrays, trained: TrainedStyles) -> NDArray[np.uint8]:
-    """PyTorch's pictures."""
+    """PyTorch's images."""
     joint = trained.prior.joint(torch.from_numpy(question["LATENT"]))
     is_given = torch.from_numpy(question["STYLE_GIVEN"]).bool()[..., None]
     assert 0 < float(is_given.float().mean()) < 1
@@ -301,7 +301,7 @@ def answer(question: Arrays, trained: TrainedStyles) -> NDArray[np.uint8]:
 
 
 @pytest.mark.parametrize("name", ["label_map", "label_map_fused"])
-async def test_embedded_engine_gives_the_pictures_pytorch_gives(
+async def test_embedded_engine_gives_the_images_pytorch_gives(
     name: str, styles_repository: Path, question: Arrays, answer: NDArray[np.uint8]
 ) -> None:
     engine = EmbeddedEngine(styles_repository, threads=2, cache_bytes=0)
@@ -320,7 +320,7 @@ def triton(styles_repository: Path) -> Iterator[InferenceServerClient]:
 
 
 @pytest.mark.parametrize("name", ["label_map", "label_map_fused"])
-def test_triton_loads_the_configs_and_gives_the_same_pictures(
+def test_triton_loads_the_configs_and_gives_the_same_images(
     name: str, triton: InferenceServerClient, question: Arrays, answer: NDArray[np.uint8]
 ) -> None:
     inputs = []

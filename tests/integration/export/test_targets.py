@@ -30,7 +30,7 @@ STAGES = [
 ]
 GPU_TARGETS = ["gpu-onnx", "gpu-plan"]
 CACHED = {"faces64_generator_head", "faces64_inverter"}
-"""What depends on the seed or the picture alone, asked again and again while a mask is drawn."""
+"""What depends on the seed or the image alone, asked again and again while a mask is drawn."""
 CPU_ONLY = {"intra_op_thread_count", "inter_op_thread_count", "execution_mode"}
 
 

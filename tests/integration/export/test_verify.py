@@ -1,4 +1,4 @@
-"""The gate on pictures: what passes, what does not, and what is printed."""
+"""The gate on images: what passes, what does not, and what is printed."""
 
 import shutil
 from collections.abc import Callable
@@ -11,9 +11,9 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 import maskweave_cli
+from export.images import GATES, LABEL_MAPS, Verdict, load_samples
 from export.methods import load_pack
-from export.pictures import GATES, LABEL_MAPS, Verdict, load_samples
-from tests.support.wrong_graphs import put_nan, shift_picture
+from tests.support.wrong_graphs import put_nan, shift_image
 
 ROOT = Path(__file__).parents[3]
 COMMITTED = ROOT / "model_repository"
@@ -32,7 +32,7 @@ def rows(result: Result) -> list[list[str]]:
 
 @pytest.fixture
 def one_map(tmp_path: Path) -> Path:
-    """A folder with one label map, where eight pictures are enough."""
+    """A folder with one label map, where eight images are enough."""
     return maps(tmp_path / "maps", "heldout_fringe")
 
 
@@ -53,7 +53,7 @@ def test_committed_pack_passes_in_every_precision(tmp_path: Path) -> None:
     result = verify(COMMITTED, "--label-maps", str(two), *options)
     assert result.exit_code == 0, result.output
     models = [f"faces64_{kind}" for kind in CONDITIONS]
-    assert f"{16 * len(models)} pictures, 2 label maps by 8 seeds" in result.output
+    assert f"{16 * len(models)} images, 2 label maps by 8 seeds" in result.output
     assert [row[0] for row in rows(result)] == [model for model in models for _ in range(3)]
     assert {row[-1] for row in rows(result)} == {"passed"}
     for start, model in zip(range(0, 3 * len(models), 3), models, strict=True):
@@ -69,16 +69,14 @@ def test_committed_pack_passes_in_every_precision(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("spoil", [shift_picture, put_nan], ids=["a pixel to the left", "not a number"])
-def test_wrong_pictures_fail_the_command(
-    spoil: Callable[[Path], None], one_map: Path, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("spoil", [shift_image, put_nan], ids=["a pixel to the left", "not a number"])
+def test_wrong_images_fail_the_command(spoil: Callable[[Path], None], one_map: Path, tmp_path: Path) -> None:
     repository = Path(shutil.copytree(COMMITTED, tmp_path / "models"))
     spoil(repository / "faces64_generator_tail" / "1" / "model.onnx")
     result = verify(repository, "--precision", "bf16", "--label-maps", str(one_map))
     assert result.exit_code == 1
     assert [row[-1] for row in rows(result)] == ["FAILED"] * len(CONDITIONS)
-    assert result.output.endswith("Error: pictures differ by more than their precision's gate allows\n")
+    assert result.output.endswith("Error: images differ by more than their precision's gate allows\n")
 
 
 @pytest.mark.slow
@@ -143,7 +141,7 @@ def test_label_map_that_is_none_is_named(image: Image.Image, said: str, tmp_path
 PERFECT = Verdict("model", "fp16", "engine", np.full(1000, 100.0), np.ones(1000))
 
 
-def test_identical_pictures_pass() -> None:
+def test_identical_images_pass() -> None:
     assert PERFECT.passed
 
 

@@ -6,9 +6,9 @@ import torch
 
 from tests.support.made_once import made_once
 from tests.support.tiny_pack import make_labels, tiny_config
-from training import stages
-from training.config import PackConfig
-from training.runs import RunOptions
+from training.runs.options import RunOptions
+from training.sis_ug import stages
+from training.sis_ug.config import PackConfig
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -10,21 +10,21 @@ from click.testing import CliRunner
 from torch import nn
 
 import maskweave_cli
-import training.cli
+import training.cli.train
 from tests.support.published_shapes import small_shape
 from tests.support.tiny_groupdnet import quarters, tiny
 from tests.support.tiny_pack import tiny_styles_config
-from training.accounting import LiveBytes, cost_of
-from training.groupdnet.account import BUDGET, fitting_chunk, image_bytes, step_cost
-from training.groupdnet.config import NetworkSection
-from training.groupdnet.encoding import CHUNK
-from training.groupdnet.network import GroupDNet
-from training.groupdnet.pack_config import StylesConfig, load_styles_config
-from training.groupdnet.samples import PicturePairs
-from training.groupdnet.settle import KINDS
-from training.loops.styles import StylesTrainer
-from training.unet import UNet, frozen
-from training.updates import Shard
+from training.groupdnet.batch_norm_recalibration import KINDS
+from training.groupdnet.codes.encoding import CHUNK
+from training.groupdnet.config import StylesConfig, load_styles_config
+from training.groupdnet.cost import BUDGET, fitting_chunk, image_bytes, step_cost
+from training.groupdnet.loops.styles import StylesTrainer
+from training.groupdnet.network_config import NetworkSection
+from training.groupdnet.networks.groupdnet import GroupDNet
+from training.groupdnet.samples import ImagePairs
+from training.networks.unet import UNet, frozen
+from training.runs.cost_account import LiveBytes, cost_of
+from training.runs.updates import Shard
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 CPU = torch.device("cpu")
@@ -49,7 +49,7 @@ def test_account_of_a_step_is_what_a_real_one_holds(accumulate: int) -> None:
     told = step_cost(config, accumulate=accumulate)
     training, side = config.needed_training, config.network.image_side
     with LiveBytes() as live:
-        pairs = PicturePairs(
+        pairs = ImagePairs(
             torch.zeros(training.batch, 3, side, side, dtype=torch.uint8),
             torch.zeros(training.batch, side, side, dtype=torch.uint8),
             8,
@@ -122,7 +122,7 @@ def test_dry_run_tells_memory_and_time_and_trains_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(training.cli, "load_styles_config", lambda name: tiny_styles_config())
+    monkeypatch.setattr(training.cli.train, "load_styles_config", lambda name: tiny_styles_config())
     command = ["train", "styles", "--pack", "faces64_styles", "--dry-run", "--memory", "0.5"]
     result = CliRunner().invoke(maskweave_cli.main, command)
     assert result.exit_code == 0, result.output

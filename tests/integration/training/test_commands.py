@@ -11,11 +11,13 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 import maskweave_cli
-import training.cli
+import training.cli.data
+import training.cli.evaluate
+import training.cli.train
 from tests.support.tiny_pack import checkpoint_step
-from training import stages
-from training.config import PackConfig
 from training.data.labelled import LABELLER_PYTHON_VARIABLE
+from training.sis_ug import stages
+from training.sis_ug.config import PackConfig
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 PACK = "faces64"
@@ -30,8 +32,10 @@ def use(patch: pytest.MonkeyPatch, root: Path, config: PackConfig) -> None:
     (root / "pack").mkdir(exist_ok=True)
     patch.chdir(root)
     patch.setenv(LABELLER_PYTHON_VARIABLE, sys.executable)
-    patch.setattr(training.cli, "load_config", lambda name: config)
-    patch.setattr(training.cli, "pack_folder", lambda name: root / "pack")
+    for command in (training.cli.data, training.cli.train, training.cli.evaluate):
+        patch.setattr(command, "load_config", lambda name: config)
+    for command in (training.cli.train, training.cli.evaluate):
+        patch.setattr(command, "pack_folder", lambda name: root / "pack")
 
 
 @pytest.fixture
@@ -171,8 +175,8 @@ def test_evaluate_writes_table_figures_and_sheets(complete: Path, config: PackCo
     assert len(figures["rows"]["chance"]["agreement"]["iou"]) == len(config.palette)
     assert list(figures["distances"]["the proxy segmenter"]) == ["real, other half", *rows[2:]]
     reconstructions = figures["reconstructions"]
-    assert {name: row["pictures"] for name, row in reconstructions.items()} == {
-        "held-out pictures of the generator": 12,
+    assert {name: row["images"] for name, row in reconstructions.items()} == {
+        "held-out images of the generator": 12,
         "photographs": 2,
     }
     assert all(row["tail"] > 0 and row["rearranged"] > 0 for row in reconstructions.values())

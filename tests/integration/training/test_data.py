@@ -11,14 +11,14 @@ import torch
 
 from benchmarks.edits import _heldout
 from tests.support.tiny_pack import tiny_config
-from training.config import PackConfig
 from training.data import parts, splits
 from training.data.labelled import LabellerError, load_split, run_labeller
 from training.data.parts import PackedLabels, read_parts
-from training.data.samples import pictures_of
+from training.data.samples import images_of
 from training.data.splits import make_split
 from training.generators.base import Generator
-from training.networks import pretrained_generator
+from training.sis_ug.config import PackConfig
+from training.sis_ug.networks.build import pretrained_generator
 
 HELDOUT = "heldout"
 
@@ -51,7 +51,7 @@ def test_split_comes_back_without_the_images_that_show_nothing(generator: Genera
     assert samples.seeds.tolist() == part.seeds[part.detected].tolist()
     assert len(samples) == len(samples.latents) == len(samples.labels) > 0
     # Seeds give back the very images that were labelled: here by their brightness.
-    brightness = pictures_of(generator, samples.latents).mean(-1)
+    brightness = images_of(generator, samples.latents).mean(-1)
     np.testing.assert_array_equal(samples.labels[:].numpy(), (brightness * 8 / 256).astype(np.uint8))
 
 
@@ -59,11 +59,11 @@ def counted(monkeypatch: pytest.MonkeyPatch, fail_at: int | None = None) -> list
     """Images that the labeller is given at each call; at one of them the run is killed."""
     calls: list[int] = []
 
-    def labelling(module: str, pictures: np.ndarray, *others: Any) -> Any:
+    def labelling(module: str, images: np.ndarray, *others: Any) -> Any:
         if len(calls) == fail_at:
             raise KeyboardInterrupt
-        calls.append(len(pictures))
-        return run_labeller(module, pictures, *others)
+        calls.append(len(images))
+        return run_labeller(module, images, *others)
 
     monkeypatch.setattr(splits, "run_labeller", labelling)
     return calls

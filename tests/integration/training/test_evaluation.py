@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.config import PackConfig
+from training.conditions.drawn_by_hand import hand_scribbles, hand_sketches
 from training.data.labelled import LabellerError, load_split, run_labeller
-from training.drawn_by_hand import hand_scribbles, hand_sketches
-from training.evaluate import Evaluator
-from training.evaluation_table import as_markdown
-from training.pipeline import load_judge, load_pipeline
+from training.evaluation.sis_ug import Evaluator
+from training.evaluation.tables import as_markdown
+from training.sis_ug.config import PackConfig
+from training.sis_ug.pipeline import load_judge, load_pipeline
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 PAIRS = 12
@@ -28,7 +28,7 @@ def test_bounds_enclose_what_is_measured(evaluator: Evaluator, config: PackConfi
     result = evaluator.evaluate([0.5, 1.0])
     assert list(result.rows) == ["chance", "upper bound", "style strength 0.5", "style strength 1"]
     chance, upper = result.rows["chance"].agreement, result.rows["upper bound"].agreement
-    assert upper.accuracy > 0.8 > chance.accuracy  # the labeller agrees with itself on noised pictures
+    assert upper.accuracy > 0.8 > chance.accuracy  # the labeller agrees with itself on noised images
     assert all(len(row.agreement.iou) == len(config.palette) for row in result.rows.values())
     assert all(0 <= row.detected <= 1 and row.style_error >= 0 for row in result.rows.values())
 
@@ -91,11 +91,11 @@ def test_as_many_pairs_as_there_are_without_a_number(
     )
 
 
-def test_strength_changes_the_pictures(evaluator: Evaluator) -> None:
+def test_strength_changes_the_images(evaluator: Evaluator) -> None:
     assert not np.array_equal(evaluator.synthesize(0.0), evaluator.synthesize(1.0))
 
 
-def test_same_inputs_give_the_same_pictures(evaluator: Evaluator) -> None:
+def test_same_inputs_give_the_same_images(evaluator: Evaluator) -> None:
     assert np.array_equal(evaluator.synthesize(0.5), evaluator.synthesize(0.5))
 
 

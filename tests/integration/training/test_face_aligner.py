@@ -14,9 +14,9 @@ ROOT = Path(__file__).parents[3]
 FACE = ROOT / "client" / "examples" / "photographs" / "astronaut.png"
 
 
-def aligned(tmp_path: Path, *pictures: Path) -> subprocess.CompletedProcess[str]:
+def aligned(tmp_path: Path, *images: Path) -> subprocess.CompletedProcess[str]:
     command: list[str | Path] = [ROOT / LABELLER_PYTHON, "-m", "training.data.face_aligner"]
-    command += ["--output", tmp_path / "aligned", *pictures]
+    command += ["--output", tmp_path / "aligned", *images]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
@@ -36,8 +36,8 @@ def test_a_face_that_was_turned_and_moved_comes_back(tmp_path: Path) -> None:
     assert apart < 8
 
 
-def test_what_is_no_picture_is_named(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("no picture")
+def test_what_is_no_image_is_named(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no image")
     done = aligned(tmp_path, tmp_path / "notes.txt")
     assert done.returncode == 2
-    assert "notes.txt: expected a picture file that can be read" in done.stderr
+    assert "notes.txt: expected an image file that can be read" in done.stderr

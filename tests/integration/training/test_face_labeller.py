@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from training.config import load_config
 from training.data.labelled import LABELLER_PYTHON, run_labeller
-from training.data.samples import latents_of, pictures_of
+from training.data.samples import images_of, latents_of
 from training.generators.dcgan import load_generator
+from training.sis_ug.config import load_config
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]
@@ -21,9 +21,9 @@ FACES = 24
 def labelled() -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     config = load_config("faces64")
     generator = load_generator()
-    pictures = pictures_of(generator, latents_of(range(FACES), generator.latent_dim, config.latent.scale))
+    images = images_of(generator, latents_of(range(FACES), generator.latent_dim, config.latent.scale))
     grey = np.full((1, 64, 64, 3), 127, np.uint8)
-    return run_labeller(config.data.labeller, np.concatenate([pictures, grey]), ROOT / LABELLER_PYTHON)
+    return run_labeller(config.data.labeller, np.concatenate([images, grey]), ROOT / LABELLER_PYTHON)
 
 
 def centre(labels: NDArray[np.uint8], class_id: int) -> float:
@@ -51,14 +51,14 @@ def test_parts_of_a_face_are_where_they_belong(labelled: tuple[NDArray[np.uint8]
     assert np.mean([(face == nose).any() and (face == mouth).any() for face in labels[detected]]) > 0.9
 
 
-def test_pictures_of_another_kind_are_refused(tmp_path: Path) -> None:
-    np.save(tmp_path / "pictures.npy", np.zeros((2, 64, 64), np.float32))
+def test_images_of_another_kind_are_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "images.npy", np.zeros((2, 64, 64), np.float32))
     finished = subprocess.run(
         [
             ROOT / LABELLER_PYTHON,
             "-m",
             "training.data.face_labeller",
-            tmp_path / "pictures.npy",
+            tmp_path / "images.npy",
             tmp_path / "labels.npz",
         ],
         cwd=ROOT,

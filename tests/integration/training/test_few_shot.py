@@ -10,12 +10,12 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-import training.few_shot.cli
-from training.config import PackConfig, few_shot_section
+import training.cli.few_shot
+from training.cli.few_shot import few_shot
 from training.data.labelled import LABELLER_PYTHON_VARIABLE, load_split
-from training.data.samples import latents_of, pictures_of
-from training.few_shot.cli import few_shot
-from training.networks import pretrained_generator
+from training.data.samples import images_of, latents_of
+from training.sis_ug.config import PackConfig, few_shot_section
+from training.sis_ug.networks.build import pretrained_generator
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 PACK = "faces64"
@@ -37,31 +37,31 @@ def place(trained: Path, config: PackConfig, tmp_path: Path, monkeypatch: pytest
     shutil.copytree(trained / "data", tmp_path / "data")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(LABELLER_PYTHON_VARIABLE, sys.executable)
-    monkeypatch.setattr(training.few_shot.cli, "load_config", lambda name: config)
-    monkeypatch.setattr(training.few_shot.cli, "pack_folder", lambda name: trained / "pack")
+    monkeypatch.setattr(training.cli.few_shot, "load_config", lambda name: config)
+    monkeypatch.setattr(training.cli.few_shot, "pack_folder", lambda name: trained / "pack")
     return tmp_path
 
 
-def brightness(picture: np.ndarray) -> np.ndarray:
+def brightness(image: np.ndarray) -> np.ndarray:
     """What the tiny pack's labeller would say."""
-    labels: np.ndarray = (picture.mean(-1) * 8 / 256).astype(np.uint8)
+    labels: np.ndarray = (image.mean(-1) * 8 / 256).astype(np.uint8)
     return labels
 
 
 def test_samples_chosen_and_painted_label_all_the_others(place: Path, config: PackConfig) -> None:
     result = run("choose", PACK, "--count", "6", "--output", place / "chosen")
     assert result.exit_code == 0, result.output
-    pictures = sorted((place / "chosen").iterdir())
-    assert [str(path) for path in pictures] == sorted(str(place / line) for line in result.output.split())
+    images = sorted((place / "chosen").iterdir())
+    assert [str(path) for path in images] == sorted(str(place / line) for line in result.output.split())
     candidates = config.data.seeds("train")[: few_shot_section(config).candidates]
-    assert len(pictures) == 6
-    assert all(int(path.stem) in candidates for path in pictures)
+    assert len(images) == 6
+    assert all(int(path.stem) in candidates for path in images)
 
     (place / "painted").mkdir()
-    for path in pictures:
-        with Image.open(path) as picture:
-            assert picture.size == (64, 64)
-            Image.fromarray(brightness(np.asarray(picture))).save(place / "painted" / path.name)
+    for path in images:
+        with Image.open(path) as image:
+            assert image.size == (64, 64)
+            Image.fromarray(brightness(np.asarray(image))).save(place / "painted" / path.name)
 
     labels = place / "data" / PACK / "train" / "00000.npz"
     before = labels.read_bytes()
@@ -71,7 +71,7 @@ def test_samples_chosen_and_painted_label_all_the_others(place: Path, config: Pa
     assert labels.read_bytes() == before
     generator = pretrained_generator(config)
     seeds = config.data.seeds("train")
-    right = brightness(pictures_of(generator, latents_of(seeds, 100, config.latent.scale)))
+    right = brightness(images_of(generator, latents_of(seeds, 100, config.latent.scale)))
 
     result = run("label", PACK, "painted", "--replace")
     assert result.exit_code == 0, result.output
@@ -94,13 +94,13 @@ def test_handful_can_be_chosen_and_labels_all_before_any_label_was_seen(
         shutil.copy(trained / "pack" / f"{name}.safetensors", place / "pack")
     shutil.rmtree(place / "data")
     own = config.model_copy(update={"data": config.data.model_copy(update={"labeller": None})})
-    monkeypatch.setattr(training.few_shot.cli, "load_config", lambda name: own)
-    monkeypatch.setattr(training.few_shot.cli, "pack_folder", lambda name: place / "pack")
+    monkeypatch.setattr(training.cli.few_shot, "load_config", lambda name: own)
+    monkeypatch.setattr(training.cli.few_shot, "pack_folder", lambda name: place / "pack")
     result = run("choose", PACK, "--count", "3", "--output", place / "painted")
     assert result.exit_code == 0, result.output
     for path in (place / "painted").iterdir():
-        with Image.open(path) as picture:
-            Image.fromarray(brightness(np.asarray(picture))).save(path)
+        with Image.open(path) as image:
+            Image.fromarray(brightness(np.asarray(image))).save(path)
     result = run("label", PACK, "painted")
     assert result.exit_code == 0, result.output
     for split in ("train", "heldout"):
@@ -119,7 +119,7 @@ def test_handful_can_be_chosen_and_labels_all_before_any_label_was_seen(
         (
             "7.png",
             Image.new("RGBA", (64, 64)),
-            "got a picture of mode RGBA with transparent pixels",
+            "got an image of mode RGBA with transparent pixels",
         ),
     ],
 )
@@ -145,13 +145,13 @@ def test_a_pack_without_the_section_is_refused(
     place: Path, config: PackConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without = config.model_copy(update={"few_shot": None})
-    monkeypatch.setattr(training.few_shot.cli, "load_config", lambda name: without)
+    monkeypatch.setattr(training.cli.few_shot, "load_config", lambda name: without)
     message = error(run("evaluate", PACK, "--pairs", "8"))
     assert message == "pack 'faces64': its configuration has no section [few_shot]"
 
 
 def test_the_experiment_scores_every_draw_once(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.few_shot.experiment.SEARCH_STEPS", 8)
+    monkeypatch.setattr("training.evaluation.few_shot.SEARCH_STEPS", 8)
     result = run("evaluate", PACK, *SHOTS, "--draws", "2", "--pairs", "8")
     assert result.exit_code == 0, result.output
     folder = place / "runs" / PACK / "few_shot" / "8-pairs"
@@ -181,7 +181,7 @@ def test_the_experiment_scores_every_draw_once(place: Path, monkeypatch: pytest.
     def nothing_left_to_do(*arguments: object, **more: object) -> None:
         raise AssertionError("a draw was run again")
 
-    monkeypatch.setattr("training.few_shot.experiment.train", nothing_left_to_do)
+    monkeypatch.setattr("training.evaluation.few_shot.train", nothing_left_to_do)
     again = run("evaluate", PACK, *SHOTS, "--draws", "2", "--pairs", "8")
     assert again.exit_code == 0, again.output
     assert (folder / "table.md").read_text() == table

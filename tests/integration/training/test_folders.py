@@ -1,4 +1,4 @@
-"""Folders of pictures and label maps: what is read, and what is refused by the name of its file."""
+"""Folders of images and label maps: what is read, and what is refused by the name of its file."""
 
 from pathlib import Path
 from typing import Any
@@ -9,9 +9,9 @@ from PIL import Image
 
 from tests.support.shapes import BALL, BOX, COLORS, GROUND, NAMES, config_text, write_shapes
 from tests.support.turned import ORIENTATIONS, turned_file
+from training.config.palette import IGNORED, ClassEntry, Palette
 from training.data.folders import FoldersSection, find_pairs, load_folders, place_of
-from training.groupdnet.pack_config import StylesConfig, load_styles_config
-from training.palette import IGNORED, ClassEntry, Palette
+from training.groupdnet.config import StylesConfig, load_styles_config
 
 PALETTE = Palette(
     classes=tuple(
@@ -21,7 +21,7 @@ PALETTE = Palette(
 )
 RED, GREEN = (208, 48, 48), (0, 255, 0)
 JUDGE = config_text(Path(), Path()).partition("[training.judge]")[2].partition("\n[")[0]
-PICTURE = np.full((20, 30, 3), 200, np.uint8)
+IMAGE = np.full((20, 30, 3), 200, np.uint8)
 
 
 class Folder:
@@ -32,9 +32,9 @@ class Folder:
         self.images.mkdir()
         self.label_maps.mkdir()
 
-    def add(self, stem: str, picture: Any, label_map: Any, suffix: str = ".png") -> None:
-        for folder, pixels, ending in ((self.images, picture, suffix), (self.label_maps, label_map, ".png")):
-            image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
+    def add(self, stem: str, pixels: Any, label_map: Any, suffix: str = ".png") -> None:
+        for folder, values, ending in ((self.images, pixels, suffix), (self.label_maps, label_map, ".png")):
+            image = values if isinstance(values, Image.Image) else Image.fromarray(values)
             image.save(folder / f"{stem}{ending}")
 
     def section(self, **more: Any) -> FoldersSection:
@@ -59,15 +59,15 @@ def ids(value: int = GROUND, size: tuple[int, int] = (20, 30)) -> np.ndarray:
     return np.full(size, value, np.uint8)
 
 
-def test_pictures_are_cut_to_the_middle_square_and_maps_with_them(folder: Folder) -> None:
-    picture, labels = PICTURE.copy(), ids()
-    picture[:, :5], labels[:, :5] = 0, BOX  # outside of the square
-    picture[:, 5:15], labels[:, 5:15] = (10, 20, 30), BALL  # its left half
-    folder.add("one", picture, labels)
-    pictures, maps = folder.load()
-    assert pictures.shape == (1, 10, 10, 3)
+def test_images_are_cut_to_the_middle_square_and_maps_with_them(folder: Folder) -> None:
+    image, labels = IMAGE.copy(), ids()
+    image[:, :5], labels[:, :5] = 0, BOX  # outside of the square
+    image[:, 5:15], labels[:, 5:15] = (10, 20, 30), BALL  # its left half
+    folder.add("one", image, labels)
+    images, maps = folder.load()
+    assert images.shape == (1, 10, 10, 3)
     assert maps[0].tolist() == [[BALL] * 5 + [GROUND] * 5] * 10
-    left, right = pictures[0, :, :3].astype(int), pictures[0, :, -3:].astype(int)
+    left, right = images[0, :, :3].astype(int), images[0, :, -3:].astype(int)
     assert np.abs(left - (10, 20, 30)).max() <= 6  # the filter swings at edges
     assert np.abs(right - 200).max() <= 6
 
@@ -80,7 +80,7 @@ def test_greys_palettes_and_colours_are_read_alike(folder: Folder) -> None:
     indexed.putpalette([9, 9, 9] * 256)
     colors = np.array([tuple(bytes.fromhex(color[1:])) for color in COLORS], np.uint8)
     for stem, label_map in {"a": labels, "b": indexed, "c": colors[labels]}.items():
-        folder.add(stem, PICTURE, label_map, ".jpg")
+        folder.add(stem, IMAGE, label_map, ".jpg")
     _, maps = folder.load()
     assert len(maps) == 3
     assert (maps == maps[0]).all()
@@ -89,38 +89,38 @@ def test_greys_palettes_and_colours_are_read_alike(folder: Folder) -> None:
 
 @pytest.mark.parametrize("size", [(20, 30), (10, 15), (40, 60), (7, 10), (7, 11)])
 def test_maps_may_have_another_size_of_the_same_shape(folder: Folder, size: tuple[int, int]) -> None:
-    folder.add("one", PICTURE, ids(BALL, size))
+    folder.add("one", IMAGE, ids(BALL, size))
     assert (folder.load()[1] == BALL).all()
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 def test_both_are_turned_as_their_orientation_says(folder: Folder, orientation: int) -> None:
-    picture, labels = PICTURE.copy(), ids()
-    picture[:10, 5:15], labels[:10, 5:15] = 0, BALL
-    (folder.images / "one.png").write_bytes(turned_file(picture, orientation))
+    image, labels = IMAGE.copy(), ids()
+    image[:10, 5:15], labels[:10, 5:15] = 0, BALL
+    (folder.images / "one.png").write_bytes(turned_file(image, orientation))
     (folder.label_maps / "one.png").write_bytes(turned_file(labels, orientation))
-    pictures, maps = folder.load()
+    images, maps = folder.load()
     corner = np.zeros((10, 10), bool)
     corner[:5, :5] = True
     assert ((maps[0] == BALL) == corner).all()
-    assert ((pictures[0, ..., 0] < 100) == corner).all()
+    assert ((images[0, ..., 0] < 100) == corner).all()
 
 
 def test_ignored_ids_and_colours_are_of_no_class(folder: Folder) -> None:
     labels = ids(BALL)
     labels[:10] = 255
-    folder.add("one", PICTURE, labels)
+    folder.add("one", IMAGE, labels)
     half = [IGNORED] * 5 + [BALL] * 5
     assert folder.load(ignore=255)[1][0, :, 0].tolist() == half
     colors = np.full((20, 30, 3), RED, np.uint8)
     colors[:10] = GREEN
-    folder.add("one", PICTURE, colors)
+    folder.add("one", IMAGE, colors)
     assert folder.load(ignore="#00ff00")[1][0, :, 0].tolist() == half
 
 
 def test_refusals_of_label_maps_name_file_value_and_what_is_allowed(folder: Folder) -> None:
     def told(label_map: Any, **more: Any) -> str:
-        folder.add("one", PICTURE, label_map)
+        folder.add("one", IMAGE, label_map)
         return folder.refusal(**more)
 
     assert told(ids(3)) == "maps/one.png: got class id 3; allowed: class ids 0 to 2"
@@ -139,7 +139,7 @@ def test_refusals_of_label_maps_name_file_value_and_what_is_allowed(folder: Fold
         "maps/one.png: got nothing but what data.ignore names, 255; allowed: a pixel of a class at least"
     )
     assert told(Image.new("RGBA", (30, 20))) == (
-        "maps/one.png: got a picture of mode RGBA with transparent pixels; allowed: opaque ones"
+        "maps/one.png: got an image of mode RGBA with transparent pixels; allowed: opaque ones"
     )
     assert "maps/one.png: got a PNG of mode I;16; allowed: L or P" in told(Image.new("I;16", (30, 20)))
 
@@ -147,7 +147,7 @@ def test_refusals_of_label_maps_name_file_value_and_what_is_allowed(folder: Fold
 def test_other_channels_are_refused(folder: Folder) -> None:
     folder.add("one", Image.new("I;16", (30, 20)), ids())
     assert folder.refusal() == (
-        "images/one.png: got a picture of mode I;16; allowed: 8 bits per channel, nothing transparent"
+        "images/one.png: got an image of mode I;16; allowed: 8 bits per channel, nothing transparent"
     )
 
 
@@ -157,25 +157,25 @@ def test_transparent_pixels_are_refused(folder: Folder, mode: str) -> None:
     image.putpixel((3, 4), (9, 9, 9, 254) if mode == "RGBA" else (9, 254))
     folder.add("one", image, ids())
     assert folder.refusal() == (
-        f"images/one.png: got a picture of mode {mode} with transparent pixels; allowed: opaque ones"
+        f"images/one.png: got an image of mode {mode} with transparent pixels; allowed: opaque ones"
     )
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
 def test_alpha_that_hides_nothing_is_left_out(folder: Folder, mode: str) -> None:
-    image, label_map = Image.fromarray(PICTURE), Image.fromarray(ids(2))
+    image, label_map = Image.fromarray(IMAGE), Image.fromarray(ids(2))
     folder.add("one", image.convert(mode), label_map.convert("LA") if mode == "LA" else label_map)
-    pictures, labels = folder.load()
+    images, labels = folder.load()
     folder.add("two", image.convert("L" if mode == "LA" else "RGB"), ids(2))
     expected, _ = folder.load()
-    assert (pictures[0] == expected[1]).all()
+    assert (images[0] == expected[1]).all()
     assert (labels == 2).all()
 
 
 def test_files_that_cannot_be_read_are_named(folder: Folder) -> None:
-    folder.add("one", PICTURE, ids())
+    folder.add("one", IMAGE, ids())
     whole = (folder.images / "one.png").read_bytes()
-    for content in (b"", b"no picture", whole[:-30]):
+    for content in (b"", b"no image", whole[:-30]):
         (folder.images / "one.png").write_bytes(content)
         told = folder.refusal()
         assert told.startswith("images/one.png: got a file that cannot be read (")
@@ -186,39 +186,39 @@ def test_files_that_cannot_be_read_are_named(folder: Folder) -> None:
 
 
 def test_partners_must_be_there_once(folder: Folder) -> None:
-    folder.add("a", PICTURE, ids())
-    folder.add("b", PICTURE, ids())
-    folder.add("c", PICTURE, ids())
+    folder.add("a", IMAGE, ids())
+    folder.add("b", IMAGE, ids())
+    folder.add("c", IMAGE, ids())
     (folder.label_maps / "a.png").unlink()
     (folder.label_maps / "b.png").unlink()
     assert folder.refusal() == ("images/a.png: has no label map; needed is maps/a.png (and 1 more have none)")
     (folder.images / "a.png").unlink()
     (folder.images / "b.png").unlink()
     (folder.label_maps / "d.png").write_bytes((folder.label_maps / "c.png").read_bytes())
-    assert folder.refusal() == "maps/d.png: has no picture; needed is images/d.png or .jpg or .jpeg"
+    assert folder.refusal() == "maps/d.png: has no image; needed is images/d.png or .jpg or .jpeg"
     (folder.label_maps / "d.png").unlink()
-    Image.fromarray(PICTURE).save(folder.images / "c.JPG")
+    Image.fromarray(IMAGE).save(folder.images / "c.JPG")
     assert folder.refusal() == "images/c.png: c.JPG has the same name; allowed is one of them"
 
 
 def test_empty_and_missing_folders_are_named(folder: Folder) -> None:
-    (folder.images / "notes.txt").write_text("no picture")
+    (folder.images / "notes.txt").write_text("no image")
     assert folder.refusal() == "images: no file that ends in .png or .jpg or .jpeg"
-    folder.add("one", PICTURE, ids())
+    folder.add("one", IMAGE, ids())
     assert folder.refusal(label_maps=folder.images.parent / "nowhere") == "nowhere: no such folder"
-    assert "none of 1 pictures is in the split 'train'" in folder.refusal(heldout=1 - 1e-9)
+    assert "none of 1 images is in the split 'train'" in folder.refusal(heldout=1 - 1e-9)
 
 
 def test_places_of_names_are_spread_evenly() -> None:
-    places = np.array([place_of(f"picture_{number}") for number in range(2000)])
+    places = np.array([place_of(f"image_{number}") for number in range(2000)])
     assert np.histogram(places, 10, (0, 1))[0].min() > 150
 
 
-def test_splits_share_the_pictures_out(tmp_path: Path) -> None:
+def test_splits_share_the_images_out(tmp_path: Path) -> None:
     write_shapes(tmp_path / "images", tmp_path / "maps", 40)
     section = FoldersSection(images=tmp_path / "images", label_maps=tmp_path / "maps", heldout=0.3)
     train, heldout = (
-        {pair.picture.stem for pair in find_pairs(section, split)} for split in ("train", "heldout")
+        {pair.image.stem for pair in find_pairs(section, split)} for split in ("train", "heldout")
     )
     assert not train & heldout
     assert len(train | heldout) == 40
@@ -226,18 +226,18 @@ def test_splits_share_the_pictures_out(tmp_path: Path) -> None:
     removed = min(train)
     (next((tmp_path / "images").glob(f"{removed}.*"))).unlink()
     (tmp_path / "maps" / f"{removed}.png").unlink()
-    assert {pair.picture.stem for pair in find_pairs(section, "heldout")} == heldout
-    pictures, maps = load_folders(section, PALETTE, (32, 32), "heldout", 3)
-    assert (pictures.shape, maps.shape) == ((3, 32, 32, 3), (3, 32, 32))
+    assert {pair.image.stem for pair in find_pairs(section, "heldout")} == heldout
+    images, maps = load_folders(section, PALETTE, (32, 32), "heldout", 3)
+    assert (images.shape, maps.shape) == ((3, 32, 32, 3), (3, 32, 32))
 
 
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ('images = "pictures"', "", "data.folders.images: Field required"),
+        ('images = "images"', "", "data.folders.images: Field required"),
         ("heldout = 0.3", "heldout = 1.0", "data.folders.heldout: Input should be less than 1"),
         ("heldout = 0.3", "colour = 1", "data.folders.colour: Extra inputs are not permitted"),
-        ('images = "pictures"', 'pack = "faces64"', "data.pack.label_maps: Extra inputs are not permitted"),
+        ('images = "images"', 'pack = "faces64"', "data.pack.label_maps: Extra inputs are not permitted"),
         ("[training.judge]" + JUDGE, "", "training.judge: needed for folders"),
         ("widths = [8, 12]", "widths = [8, 8, 8, 8, 8, 8]", "6 levels do not halve 32 pixels"),
     ],
@@ -245,11 +245,11 @@ def test_splits_share_the_pictures_out(tmp_path: Path) -> None:
 def test_configurations_that_do_not_fit_say_where(
     old: str, new: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = config_text(Path("pictures"), Path("maps"))
+    text = config_text(Path("images"), Path("maps"))
     assert old in text
     (tmp_path / "shapes").mkdir()
     (tmp_path / "shapes" / "config.toml").write_text(text.replace(old, new))
-    monkeypatch.setattr("training.config.PACKS", tmp_path)
+    monkeypatch.setattr("training.config.packs.PACKS", tmp_path)
     with pytest.raises(ValueError, match=f"{tmp_path}/shapes/config.toml: .*{told}"):
         load_styles_config("shapes")
 

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from safetensors.numpy import load_file
 
-import training.invert_cli
+import training.cli.invert
 from service.codecs.blending import blend
 from service.synthesis.validation.edits import DEFAULT_BLEND_WIDTH
-from training.config import load_config
-from training.data.samples import latents_of, pictures_of
-from training.edits import BLEND_WIDTH, blended
+from training.cli.invert import invert
+from training.data.samples import images_of, latents_of
 from training.generators.dcgan import load_generator
-from training.invert_cli import invert
+from training.sis_ug.config import load_config
+from training.sis_ug.inversion.edits import BLEND_WIDTH, blended
 
 PHOTOGRAPHS = Path(__file__).parents[3] / "client" / "examples" / "photographs"
 PHOTOGRAPH, LABEL_MAP = PHOTOGRAPHS / "astronaut.png", PHOTOGRAPHS / "label_maps" / "astronaut.png"
@@ -45,7 +45,7 @@ def refused(*arguments: str | Path, output: Path) -> str:
 
 def test_held_out_faces_come_back_better_and_always_the_same(tmp_path: Path) -> None:
     config, generator = load_config("faces64"), load_generator()
-    faces = pictures_of(generator, latents_of(range(3), generator.latent_dim, config.latent.scale))
+    faces = images_of(generator, latents_of(range(3), generator.latent_dim, config.latent.scale))
     files = [tmp_path / f"seed_{seed}.png" for seed in range(3)]
     for file, face in zip(files, faces, strict=True):
         Image.fromarray(face).save(file)
@@ -55,9 +55,9 @@ def test_held_out_faces_come_back_better_and_always_the_same(tmp_path: Path) -> 
         assert [line.split(":")[0] for line in result.output.splitlines()] == [*map(str, files), "mean of 3"]
     figures = json.loads((tmp_path / "one" / "inversion.json").read_text())
     assert figures["steps"] == 20
-    assert [each["picture"] for each in figures["pictures"]] == [str(file) for file in files]
-    assert all(each["after"] > each["before"] + 2 for each in figures["pictures"])
-    for file, face, each in zip(files, faces, figures["pictures"], strict=True):
+    assert [each["image"] for each in figures["images"]] == [str(file) for file in files]
+    assert all(each["after"] > each["before"] + 2 for each in figures["images"])
+    for file, face, each in zip(files, faces, figures["images"], strict=True):
         one, other = (tmp_path / output / f"{file.stem}_inverted.png" for output in ("one", "other"))
         assert one.read_bytes() == other.read_bytes()
         error = np.square(pixels(one).astype(float) - face).mean()
@@ -71,7 +71,7 @@ def test_held_out_faces_come_back_better_and_always_the_same(tmp_path: Path) -> 
 
 def test_without_steps_it_is_what_the_inverter_reads(tmp_path: Path) -> None:
     assert run("faces64", PHOTOGRAPH, "--steps", "0", "--output", tmp_path).exit_code == 0
-    (figures,) = json.loads((tmp_path / "inversion.json").read_text())["pictures"]
+    (figures,) = json.loads((tmp_path / "inversion.json").read_text())["images"]
     assert figures["after"] == figures["before"]
 
 
@@ -103,7 +103,7 @@ def test_blending_is_the_gateways() -> None:
 
 def test_what_cannot_be_inverted_is_named(tmp_path: Path) -> None:
     output = tmp_path / "out"
-    (tmp_path / "notes.png").write_text("no picture")
+    (tmp_path / "notes.png").write_text("no image")
     Image.new("RGB", (64, 80)).save(tmp_path / "long.png")
     Image.new("RGBA", (64, 64)).save(tmp_path / "clear.png")
     Image.new("L", (64, 64), 9).save(tmp_path / "nine.png")
@@ -115,7 +115,7 @@ def test_what_cannot_be_inverted_is_named(tmp_path: Path) -> None:
     assert "long.png: got 64 x 80 pixels; allowed: a square" in refused(
         "faces64", tmp_path / "long.png", output=output
     )
-    assert "clear.png: got a picture of mode RGBA with transparent pixels" in refused(
+    assert "clear.png: got an image of mode RGBA with transparent pixels" in refused(
         "faces64", tmp_path / "clear.png", output=output
     )
     assert "nine.png: got class id 9; allowed: class ids 0 to 7" in refused(
@@ -125,14 +125,14 @@ def test_what_cannot_be_inverted_is_named(tmp_path: Path) -> None:
     assert f"{PHOTOGRAPH} has the same name" in refused("faces64", PHOTOGRAPH, copy, output=output)
 
 
-def test_label_maps_go_together_and_with_one_picture(tmp_path: Path) -> None:
+def test_label_maps_go_together_and_with_one_image(tmp_path: Path) -> None:
     output, source = tmp_path / "out", ("--source-label-map", LABEL_MAP)
     assert "--source-label-map needs --target-label-map" in refused(
         "faces64", PHOTOGRAPH, *source, output=output
     )
     other = tmp_path / "other.png"
     Image.open(PHOTOGRAPH).save(other)
-    assert "--source-label-map is of one picture; got 2 pictures" in refused(
+    assert "--source-label-map is of one image; got 2 images" in refused(
         "faces64", PHOTOGRAPH, other, *source, "--target-label-map", LABEL_MAP, output=output
     )
 
@@ -144,9 +144,9 @@ def test_packs_without_an_inverter_say_so(tmp_path: Path, monkeypatch: pytest.Mo
     )
     imported = load_config("faces64").model_copy(update={"stylegan2": object()})
     with monkeypatch.context() as patch:
-        patch.setattr(training.invert_cli, "load_config", lambda name: imported)
+        patch.setattr(training.cli.invert, "load_config", lambda name: imported)
         assert "its generator, StyleGAN2, needs layer styles" in refused("faces64", PHOTOGRAPH, output=output)
-    monkeypatch.setattr(training.invert_cli, "load_pipeline", lambda config, folder: _NoInverter)
+    monkeypatch.setattr(training.cli.invert, "load_pipeline", lambda config, folder: _NoInverter)
     assert "pack 'faces64': has no inverter; train it with `maskweave train inversion`" in refused(
         "faces64", PHOTOGRAPH, output=output
     )

@@ -10,8 +10,9 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import maskweave_cli
-import training.cli
-import training.config
+import training.cli.evaluate
+import training.cli.train
+import training.config.packs
 from export.commands.repository import command
 from maskweave_client import Client, Seed, Style
 from tests.support.gateway_process import gateway_process
@@ -46,9 +47,13 @@ def name(request: pytest.FixtureRequest, tmp_path: Path, make_known: Callable[[P
 def make_known(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path, str], None]:
     def make(folder: Path, name: str) -> None:
         monkeypatch.chdir(folder)
-        monkeypatch.setattr(training.config, "PACKS", folder / "packs")
-        monkeypatch.setattr(stage, "SETTLING_IMAGES", 8)
-        for option in (*training.cli.train.params, *training.cli.evaluate.params, *command.params):
+        monkeypatch.setattr(training.config.packs, "PACKS", folder / "packs")
+        monkeypatch.setattr(stage, "RECALIBRATION_IMAGES", 8)
+        for option in (
+            *training.cli.train.train.params,
+            *training.cli.evaluate.evaluate.params,
+            *command.params,
+        ):
             if option.name == "pack":
                 monkeypatch.setattr(option.type, "choices", (name,))
 

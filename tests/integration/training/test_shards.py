@@ -15,17 +15,18 @@ from torch import nn
 
 from tests.support.tiny_groupdnet import tiny
 from tests.support.tiny_pack import tiny_styles_config
-from training import stages
-from training.config import PackConfig
-from training.groupdnet.pack_config import StylesConfig
-from training.groupdnet.samples import PicturePairs
-from training.loops.pair_segmenter import PairSegmenterTrainer
-from training.loops.styles import StylesTrainer
-from training.runs import RunOptions, Trainer, train
-from training.sections import ClassifierSection
-from training.team import alone
-from training.unet import UNet, frozen
-from training.updates import Metrics, Shard, shard_generator, work
+from training.config.sections import ClassifierSection
+from training.groupdnet.config import StylesConfig
+from training.groupdnet.loops.label_segmenter import PairSegmenterTrainer
+from training.groupdnet.loops.styles import StylesTrainer
+from training.groupdnet.samples import ImagePairs
+from training.networks.unet import UNet, frozen
+from training.runs.distributed import single_process
+from training.runs.loop import Trainer, train
+from training.runs.options import RunOptions
+from training.runs.updates import Metrics, Shard, run_step, shard_generator
+from training.sis_ug import stages
+from training.sis_ug.config import PackConfig
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 STEPS = 2
@@ -37,7 +38,7 @@ def run(trainer: Trainer, shards: int) -> Metrics:
     networks = [part for part in trainer.parts.values() if isinstance(part, nn.Module)]
     for step in range(STEPS):
         drawn = [Shard(shard_generator(0, step, 0), "32") for _ in range(shards)]
-        metrics = work([trainer.step(step, shard) for shard in drawn], networks, alone())
+        metrics = run_step([trainer.step(step, shard) for shard in drawn], networks, single_process())
     return metrics
 
 
@@ -91,11 +92,11 @@ def test_sis_ug(
     assert seen == STAGES[stage]
 
 
-def pairs() -> PicturePairs:
+def pairs() -> ImagePairs:
     random = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (6, 3, 32, 32), generator=random).byte()
     labels = torch.randint(0, 4, (6, 4, 4), generator=random).byte()
-    return PicturePairs(images, labels.repeat_interleave(8, 1).repeat_interleave(8, 2), 4)
+    return ImagePairs(images, labels.repeat_interleave(8, 1).repeat_interleave(8, 2), 4)
 
 
 def styles_trainer() -> StylesTrainer:
@@ -124,8 +125,10 @@ def test_groupdnet(make: Callable[[], Trainer]) -> None:
 
 
 def test_every_trainer_is_tested() -> None:
-    loops = {path.stem for path in (Path(stages.__file__).parent / "loops").glob("*.py")}
-    assert loops - {"__init__", "classifier"} == {
-        *("proxy_segmenter", "rearranger", "label_segmenter", "mapper", "cycle", "sketch", "scribble"),
-        *("inversion", "pair_segmenter", "styles", "judge"),
+    training = Path(stages.__file__).parents[1]
+    loops = {str(path.relative_to(training).with_suffix("")) for path in training.glob("*/loops/[!_]*.py")}
+    sis_ug = ("proxy_segmenter", "rearranger", "label_segmenter", "mapper", "cycle", "sketch", "scribble")
+    assert loops == {
+        *(f"sis_ug/loops/{name}" for name in (*sis_ug, "inversion", "judge")),
+        *(f"groupdnet/loops/{name}" for name in ("label_segmenter", "styles")),
     }

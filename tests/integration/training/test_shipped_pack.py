@@ -2,13 +2,14 @@
 
 import torch
 
-from training.clustering import ProxyClusters
-from training.config import load_config, pack_folder
+from training.config.packs import pack_folder
+from training.config.weights import load_weights
 from training.data.samples import latents_of, to_uint8
-from training.networks import pretrained_generator
-from training.pack import load_weights
-from training.pipeline import load_pipeline
-from training.reconstruction import reconstruction
+from training.sis_ug.clustering import ProxyClusters
+from training.sis_ug.config import load_config
+from training.sis_ug.inversion.reconstruction import reconstruction
+from training.sis_ug.networks.build import pretrained_generator
+from training.sis_ug.pipeline import load_pipeline
 
 SAMPLES = 32
 
@@ -43,16 +44,16 @@ def test_segmenter_reads_clusters_and_the_rearranger_obeys_masks() -> None:
         assert before < 0.4
 
         itself = pipeline.tail(pipeline.rearrange(source.pyramid, source.mask, source.mask))
-        assert (itself - source.pictures).abs().mean() < 0.05
+        assert (itself - source.images).abs().mean() < 0.05
 
 
-def test_the_inverter_gives_pictures_back() -> None:
+def test_the_inverter_gives_images_back() -> None:
     config = load_config("faces64")
     pipeline = load_pipeline(config, pack_folder("faces64"))
     latents = latents_of(range(SAMPLES), pipeline.generator.latent_dim, config.latent.scale)
     with torch.inference_mode():
-        pictures = to_uint8(pipeline.generator.pictures(latents))
-    found = reconstruction(pipeline, pictures)
-    assert found.pictures == SAMPLES
+        images = to_uint8(pipeline.generator.images(latents))
+    found = reconstruction(pipeline, images)
+    assert found.images == SAMPLES
     assert found.tail > 29
     assert found.rearranged > 25

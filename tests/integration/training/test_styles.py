@@ -11,15 +11,16 @@ from click.testing import CliRunner
 from safetensors.torch import load_file
 
 import maskweave_cli
-import training.cli
+import training.cli.evaluate
+import training.cli.train
 from tests.support.tiny_pack import checkpoint_step, make_labels, tiny_data_config, tiny_styles_config
 from training.data.labelled import LABELLER_PYTHON_VARIABLE
 from training.groupdnet import sources, stage
-from training.groupdnet.evaluate import load_styles
-from training.groupdnet.pack_config import StylesConfig
-from training.loops.styles import StylesTrainer
-from training.runs import RunOptions
-from training.updates import Shard, Step
+from training.groupdnet.config import StylesConfig
+from training.groupdnet.loops.styles import StylesTrainer
+from training.groupdnet.trained import load_styles
+from training.runs.options import RunOptions
+from training.runs.updates import Shard, Step
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 PACK = "faces64_styles"
@@ -45,10 +46,11 @@ def folder(styles: StylesConfig, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def use(patch: pytest.MonkeyPatch, root: Path) -> None:
     patch.chdir(root)
     patch.setenv(LABELLER_PYTHON_VARIABLE, sys.executable)
-    patch.setattr(stage, "SETTLING_IMAGES", 96)
+    patch.setattr(stage, "RECALIBRATION_IMAGES", 96)
     patch.setattr(sources, "load_config", lambda name: tiny_data_config())
-    patch.setattr(training.cli, "load_styles_config", lambda name: tiny_styles_config())
-    patch.setattr(training.cli, "pack_folder", lambda name: root / "pack")
+    for command in (training.cli.train, training.cli.evaluate):
+        patch.setattr(command, "load_styles_config", lambda name: tiny_styles_config())
+        patch.setattr(command, "pack_folder", lambda name: root / "pack")
 
 
 def options(root: Path) -> RunOptions:
@@ -71,14 +73,14 @@ def test_run_leaves_metrics_sheet_and_weights(folder: Path, styles: StylesConfig
     }
 
 
-def test_trained_pack_makes_pictures(folder: Path, styles: StylesConfig) -> None:
+def test_trained_pack_makes_images(folder: Path, styles: StylesConfig) -> None:
     trained = load_styles(styles, folder / "pack")
     maps = torch.zeros(2, 8, 64, 64)
     maps[:, 0] = 1
     for codes in trained.prior(trained.noise(2, 0)):
-        pictures = trained.network(codes, maps)
-        assert pictures.shape == (2, 3, 64, 64)
-        assert pictures.abs().max() <= 1
+        images = trained.network(codes, maps)
+        assert images.shape == (2, 3, 64, 64)
+        assert images.abs().max() <= 1
 
 
 def test_stopped_run_goes_on_as_if_never_stopped(
@@ -125,7 +127,7 @@ def test_evaluate_writes_tables_figures_and_sheets(folder: Path, monkeypatch: py
     assert list(figures["rows"]) == [
         "upper bound",
         "reconstruction",
-        "codes of another picture",
+        "codes of another image",
         "joint prior",
         "prior of each style",
         "N(0, 1), unfitted",

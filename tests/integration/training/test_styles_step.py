@@ -5,13 +5,13 @@ import torch
 
 from tests.support.tiny_groupdnet import quarters, tiny
 from tests.support.tiny_pack import tiny_styles_config
+from training.groupdnet.loops import styles
+from training.groupdnet.loops.styles import StylesTrainer
 from training.groupdnet.losses import Layers
-from training.groupdnet.samples import PicturePairs
-from training.loops import styles
-from training.loops.styles import StylesTrainer
-from training.team import alone
-from training.unet import UNet, frozen
-from training.updates import Shard
+from training.groupdnet.samples import ImagePairs
+from training.networks.unet import UNet, frozen
+from training.runs.distributed import single_process
+from training.runs.updates import Shard
 
 CPU = torch.device("cpu")
 
@@ -24,7 +24,7 @@ def test_features_that_are_matched_are_of_one_discriminator(monkeypatch: pytest.
     config = config.model_copy(update={"network": tiny(), "palette": palette})
     image = torch.randint(0, 256, (1, 3, 32, 32)).byte()
     labels = quarters(1).argmax(1).byte()
-    pairs = PicturePairs(image.expand(4, -1, -1, -1), labels.expand(4, -1, -1), 4, mirror=False)
+    pairs = ImagePairs(image.expand(4, -1, -1, -1), labels.expand(4, -1, -1), 4, mirror=False)
     trainer = StylesTrainer(config, frozen(UNet(3, 4, (8, 12), unfold=True)), pairs, CPU)
     seen: list[Layers] = []
 
@@ -36,10 +36,10 @@ def test_features_that_are_matched_are_of_one_discriminator(monkeypatch: pytest.
     step = trainer.step(0, Shard(torch.Generator().manual_seed(0), "32"))
     update = next(step)
     for learner in update.learners:
-        learner.forget()
+        learner.zero_grad()
     update.loss.backward()
     for learner in update.learners:
-        learner.apply(alone())
+        learner.step(single_process())
     next(step)
     assert trainer.discriminator.training
     with torch.no_grad():

@@ -12,14 +12,14 @@ import torch
 from PIL import Image
 
 from tests.support.tiny_pack import checkpoint_step
-from training import stages
-from training.config import PackConfig, inversion_section, judge_section, reader_section
+from training.config.weights import load_weights
 from training.data.splits import write_split
-from training.networks import pretrained_generator, rearranger
-from training.pack import load_weights
-from training.pipeline import load_pipeline
-from training.runs import RunOptions
-from training.updates import Shard, Step
+from training.runs.options import RunOptions
+from training.runs.updates import Shard, Step
+from training.sis_ug import stages
+from training.sis_ug.config import PackConfig, inversion_section, judge_section, reader_section
+from training.sis_ug.networks.build import pretrained_generator, rearranger
+from training.sis_ug.pipeline import load_pipeline
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -87,9 +87,9 @@ def test_every_run_leaves_its_last_sheet_and_checkpoint(trained: Path, config: P
 def test_pack_holds_every_network_that_serves(trained: Path, config: PackConfig) -> None:
     pipeline = load_pipeline(config, trained / "pack")
     labels = torch.zeros(2, 64, 64, dtype=torch.uint8)
-    pictures = pipeline(labels, torch.randn(2, 100), torch.full((2, 1), 0.5))
-    assert pictures.shape == (2, 3, 64, 64)
-    assert pictures.abs().max() <= 1
+    images = pipeline(labels, torch.randn(2, 100), torch.full((2, 1), 0.5))
+    assert images.shape == (2, 3, 64, 64)
+    assert images.abs().max() <= 1
 
 
 def test_pack_without_readers_of_drawings_says_so(
@@ -191,7 +191,7 @@ def test_stopped_run_goes_on_as_if_never_stopped(trained: Path, config: PackConf
 
     stopped = replace(options, folder=tmp_path / "stopped")
     with pytest.MonkeyPatch.context() as patch:
-        from training.loops.rearranger import RearrangerTrainer  # noqa: PLC0415
+        from training.sis_ug.loops.rearranger import RearrangerTrainer  # noqa: PLC0415
 
         original = RearrangerTrainer.step
 
@@ -217,14 +217,14 @@ def test_stopped_run_goes_on_as_if_never_stopped(trained: Path, config: PackConf
         assert torch.equal(second[name], tensor), name
 
 
-def test_the_inverter_gives_back_more_of_a_picture_than_its_mean(trained: Path, config: PackConfig) -> None:
+def test_the_inverter_gives_back_more_of_a_image_than_its_mean(trained: Path, config: PackConfig) -> None:
     pipeline = load_pipeline(config, trained / "pack")
     with torch.inference_mode():
         source = pipeline.head(torch.randn(16, 100, generator=torch.Generator().manual_seed(3)) * 0.9)
-        found = pipeline.source_of(source.pictures)
+        found = pipeline.source_of(source.images)
         again = pipeline.generator.tail(found.pyramid[16], 16)
     assert {r: f.shape for r, f in found.pyramid.items()} == {r: f.shape for r, f in source.pyramid.items()}
     assert torch.equal(found.mask, source.mask)
     assert torch.equal(found.histogram, source.histogram)
-    error = (again - source.pictures).square().mean()
-    assert error < (source.pictures - source.pictures.mean((2, 3), keepdim=True)).square().mean()
+    error = (again - source.images).square().mean()
+    assert error < (source.images - source.images.mean((2, 3), keepdim=True)).square().mean()

@@ -19,12 +19,7 @@ from torch import Tensor
 from training.generators.importers.opcodes import Budget, PickleRefusedError
 from training.generators.importers.pickled import Table, read_pickle, shown
 from training.generators.importers.torch_storages import LegacyStorages
-from training.generators.importers.torch_values import (
-    VALUES,
-    PickledTensor,
-    taken,
-    value_calls,
-)
+from training.generators.importers.torch_values import VALUES, PickledTensor, taken, value_calls
 from training.generators.stylegan2.architecture import (
     COLORS,
     START,
@@ -145,7 +140,7 @@ def _sizes(states: States) -> dict[str, Any]:
     """Sizes, as modules' attributes say; every setting that our network does not have is refused."""
     top = states[""]
     _require(top, "G_ema", "c_dim", 0, "unconditional generators, c_dim = 0")
-    _require(top, "G_ema", "img_channels", COLORS, "pictures of 3 colours")
+    _require(top, "G_ema", "img_channels", COLORS, "images of 3 colours")
     blocks = sorted(
         int(found[1]) for name in states if (found := re.fullmatch(r"synthesis\.b([1-9][0-9]{0,4})", name))
     )

@@ -13,7 +13,7 @@ from typing import Annotated
 from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
-from training.sections import Section
+from training.config.sections import Section
 
 RESOLUTIONS = (32, 64, 128, 256, 512, 1024)
 COLORS = 3
@@ -31,7 +31,7 @@ class Architecture(Section):
     """Sizes of a generator.
 
     Attributes:
-        resolution: pixels per side of a picture.
+        resolution: pixels per side of an image.
         latent_size: numbers of a latent z.
         style_size: numbers of a style w.
         mapping_layers: fully connected layers from z to w.

@@ -12,16 +12,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from training.generators.base import FeaturePyramid, Generator
+from training.generators.sections import StyleGan2Section
 from training.generators.stylegan2.architecture import COLORS, Architecture, State, checked_state
 from training.generators.stylegan2.network import build
-from training.sections import StyleGan2Section
 
 
 class StyleGan2Generator(Generator):
     """StyleGAN2 with output skips.
 
-    The picture in the making is the last three channels of every feature map: rearranged features whose
-    picture stayed behind would give ghosts of the old layout.
+    The image in the making is the last three channels of every feature map: rearranged features whose
+    image stayed behind would give ghosts of the old layout.
 
     Args:
         architecture: sizes.
@@ -89,11 +89,11 @@ class StyleGan2Generator(Generator):
         return self.synthesis.block(features, resolution, _given(styles), self.noise)
 
     def tail(self, features: Tensor, resolution: int, styles: Tensor | None = None) -> Tensor:
-        """Features at `resolution` to pictures in [-1, 1]; the few values beyond are clamped."""
+        """Features at `resolution` to images in [-1, 1]; the few values beyond are clamped."""
         for finer in self.synthesis.resolutions:
             if finer > resolution:
                 features = self.block(features, finer, styles)
-        return self.synthesis.picture(features).clamp(-1, 1)
+        return self.synthesis.image(features).clamp(-1, 1)
 
     def in_range(self, features: Tensor) -> Tensor:
         """Unchanged: behind a leaky ReLU every number is possible."""

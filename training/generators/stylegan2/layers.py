@@ -60,17 +60,17 @@ class Dense(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Twice the resolution of the picture in the making: zeros put in, then the low-pass filter."""
+    """Twice the resolution of the image in the making: zeros put in, then the low-pass filter."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.channels = channels
         self.register_buffer("kernel", low_pass(channels), persistent=False)
 
-    def forward(self, picture: Tensor) -> Tensor:
+    def forward(self, image: Tensor) -> Tensor:
         """`[B, channels, r, r]` to `[B, channels, 2r, 2r]`."""
         kernel = self.get_buffer("kernel")
-        return F.conv_transpose2d(picture, kernel, stride=2, padding=1, groups=self.channels)
+        return F.conv_transpose2d(image, kernel, stride=2, padding=1, groups=self.channels)
 
 
 class StyledConvolution(nn.Module):

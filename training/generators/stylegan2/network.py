@@ -1,4 +1,4 @@
-"""StyleGAN2's two networks: mapping, from latents to styles, and synthesis, from styles to pictures."""
+"""StyleGAN2's two networks: mapping, from latents to styles, and synthesis, from styles to images."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ class MappingNetwork(nn.Module):
 
 
 class SynthesisNetwork(nn.Module):
-    """Layer styles to pictures, block by block.
+    """Layer styles to images, block by block.
 
-    Between blocks travel the features with the picture in the making behind them: `[B, C_r + 3, r, r]`.
+    Between blocks travel the features with the image in the making behind them: `[B, C_r + 3, r, r]`.
 
     Args:
         architecture: sizes.
@@ -96,30 +96,30 @@ class SynthesisNetwork(nn.Module):
         self.upsample = Upsample(COLORS)
 
     def forward(self, styles: Tensor, noise: Noise = "const") -> Tensor:
-        """Layer styles `[B, layers, style_size]` to pictures `[B, 3, H, W]`, mostly within [-1, 1]."""
+        """Layer styles `[B, layers, style_size]` to images `[B, 3, H, W]`, mostly within [-1, 1]."""
         features = self.start(styles, noise)
         for r in self.resolutions[1:]:
             features = self.block(features, r, styles, noise)
-        return self.picture(features)
+        return self.image(features)
 
     def start(self, styles: Tensor, noise: Noise = "const") -> Tensor:
-        """The coarsest block: features and picture at 4x4, from the learned constant."""
+        """The coarsest block: features and image at 4x4, from the learned constant."""
         (given,) = self._noise(START, noise)
         features = self.convolutions[f"{START}_conv1"](self.get_buffer("const"), styles[:, 0], given)
-        picture = self.colors[str(START)](features, styles[:, 1])
-        return torch.cat([features, picture], dim=1)
+        image = self.colors[str(START)](features, styles[:, 1])
+        return torch.cat([features, image], dim=1)
 
     def block(self, features: Tensor, resolution: int, styles: Tensor, noise: Noise = "const") -> Tensor:
         """The block from half of `resolution` to `resolution`; it shares a style with each neighbour."""
         first = 2 * self.resolutions.index(resolution) - 1
         noises = self._noise(resolution, noise)
-        values, picture = features[:, :-COLORS], features[:, -COLORS:]
+        values, image = features[:, :-COLORS], features[:, -COLORS:]
         values = self.convolutions[f"{resolution}_conv0"](values, styles[:, first], noises[0])
         values = self.convolutions[f"{resolution}_conv1"](values, styles[:, first + 1], noises[1])
-        picture = self.upsample(picture) + self.colors[str(resolution)](values, styles[:, first + 2])
-        return torch.cat([values, picture], dim=1)
+        image = self.upsample(image) + self.colors[str(resolution)](values, styles[:, first + 2])
+        return torch.cat([values, image], dim=1)
 
-    def picture(self, features: Tensor) -> Tensor:
+    def image(self, features: Tensor) -> Tensor:
         """What was added up so far, `[B, 3, r, r]`."""
         return features[:, -COLORS:]
 

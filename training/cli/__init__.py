@@ -1,0 +1,1 @@
+"""Commands of `maskweave` that prepare data, train, evaluate, invert and import."""

@@ -1,0 +1,139 @@
+"""Verb `evaluate` of the command `maskweave`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+from PIL import Image
+
+from training.cli.options import EXPECTED, RUNS, pack_choice
+from training.config.packs import pack_folder, pack_method
+from training.data.image_files import square_images
+from training.evaluation.distances import INCEPTION, Features, inception_features
+from training.evaluation.groupdnet import StylesEvaluator
+from training.evaluation.groupdnet import as_markdown as styles_as_markdown
+from training.evaluation.showcase import Showcase
+from training.evaluation.sis_ug import HELDOUT, MIN_PAIRS, Evaluator
+from training.evaluation.tables import as_markdown
+from training.groupdnet.config import METHOD, load_styles_config
+from training.groupdnet.sources import source_of
+from training.groupdnet.trained import load_styles
+from training.sis_ug.config import load_config
+from training.sis_ug.pipeline import load_judge, load_pipeline
+
+Findings = tuple[str, dict[str, object], dict[str, Image.Image]]
+"""Of an evaluation: tables, figures, contact sheets by name."""
+
+
+@click.command()
+@click.argument("pack", type=pack_choice)
+@click.option(
+    "--pairs", type=click.IntRange(min=MIN_PAIRS), help="By default 500, or as many as the split has."
+)
+@click.option(
+    "--split",
+    type=click.Choice([HELDOUT, "validation"]),
+    default=HELDOUT,
+    show_default=True,
+    help="validation is for looking at while a pack is made. Not for packs of GroupDNet.",
+)
+@click.option(
+    "--strength",
+    "strengths",
+    type=click.FloatRange(0, 1),
+    multiple=True,
+    help="Repeatable; the default dial if left out. Not for packs of GroupDNet, which have no dial.",
+)
+@click.option(
+    "--inception",
+    is_flag=True,
+    help="Distances in Inception's features too (FID, KID), if torch-fidelity and its weights can be had.",
+)
+@click.option(
+    "--photographs",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Folder of square PNG or JPEG, faces in the generator's place: gives the inverter a second row.",
+)
+def evaluate(
+    *,
+    pack: str,
+    pairs: int | None,
+    split: str,
+    strengths: tuple[float, ...],
+    inception: bool,
+    photographs: Path | None,
+) -> None:
+    """Measure a PACK on held-out pairs and draw its contact sheets (runs/PACK/evaluation/)."""
+    features = _inception() if inception else {}
+    try:
+        if pack_method(pack) == METHOD:
+            if strengths:
+                raise click.BadParameter(f"{pack} has no style strength", param_hint="'--strength'")
+            if photographs is not None:
+                raise click.BadParameter(f"{pack} has no inverter", param_hint="'--photographs'")
+            if split != HELDOUT:
+                raise click.BadParameter(f"{pack} has no split {split}", param_hint="'--split'")
+            table, figures, sheets = _evaluate_styles(pack, pairs, features)
+        else:
+            table, figures, sheets = _evaluate(pack, pairs, split, strengths, features, photographs)
+    except EXPECTED as error:
+        raise click.ClickException(str(error)) from None
+    folder = RUNS / pack / "evaluation"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "metrics.json").write_text(json.dumps(figures, indent=2) + "\n")
+    for name, sheet in sheets.items():
+        sheet.save(folder / f"{name}.png")
+    click.echo(table)
+    click.echo(f"\nMore in {folder}: metrics.json, {', '.join(f'{name}.png' for name in sheets)}")
+
+
+def _inception() -> dict[str, Features]:
+    try:
+        return {INCEPTION: inception_features()}
+    except FileNotFoundError as error:
+        click.echo(f"Inception's features are left out: {error}.", err=True)
+        return {}
+
+
+def _evaluate(
+    pack: str,
+    pairs: int | None,
+    split: str,
+    strengths: tuple[float, ...],
+    features: dict[str, Features],
+    photographs: Path | None,
+) -> Findings:
+    config = load_config(pack)
+    default = config.mapper.style_strength.default
+    pipeline = load_pipeline(config, pack_folder(pack))
+    if photographs is not None and pipeline.inverter is None:
+        raise ValueError(f"--photographs: {pack} has no inverter: run `maskweave train inversion` first")
+    given = None if photographs is None else square_images(photographs, pipeline.generator.image_size)
+    judge = load_judge(config, pack_folder(pack))
+    if judge is None:
+        click.echo("No judge reads the results: `maskweave train judge` makes one.", err=True)
+    evaluator = Evaluator(
+        config,
+        pipeline,
+        pairs,
+        features=features,
+        judge=judge,
+        split=split,
+        tell=lambda text: click.echo(f"{text} ...", err=True),
+    )
+    result = evaluator.evaluate(list(strengths) or [default])
+    others, sheets = evaluator.evaluate_conditions(default)
+    result.rows.update(others.rows)
+    result.reconstructions.update(evaluator.evaluate_inverter(given))
+    sheets |= {"sheet": evaluator.sheet(default), "worst": evaluator.worst(default), "dial": evaluator.dial()}
+    return as_markdown(result, config), result.as_dict(), sheets
+
+
+def _evaluate_styles(pack: str, pairs: int | None, features: dict[str, Features]) -> Findings:
+    config, folder = load_styles_config(pack), pack_folder(pack)
+    trained = load_styles(config, folder)
+    evaluator = StylesEvaluator(trained, source_of(config, folder), pairs, features=features)
+    result = evaluator.evaluate()
+    return styles_as_markdown(result), result.as_dict(), Showcase(trained, evaluator.pairs).sheets()

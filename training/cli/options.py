@@ -1,0 +1,25 @@
+"""What the commands share: options, and which errors are the user's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import torch
+
+from training.config.packs import available_packs
+from training.data.labelled import LabellerError
+
+RUNS = Path("runs")
+EXPECTED = (FileNotFoundError, LabellerError, ValueError)
+
+pack_choice = click.Choice(available_packs())
+device_choice = click.Choice(["auto", "cpu", "cuda"])
+positive = click.IntRange(min=1)
+
+
+def chosen_device(asked: str) -> str:
+    """The device that --device asks for; "auto" is CUDA where there is one."""
+    if asked == "cuda" and not torch.cuda.is_available():
+        raise click.BadParameter("PyTorch finds no CUDA device", param_hint="'--device'")
+    return ("cuda" if torch.cuda.is_available() else "cpu") if asked == "auto" else asked

@@ -1,0 +1,1 @@
+"""What packs of both methods are made of: sections of their configuration, palettes, weights."""

@@ -1,0 +1,66 @@
+"""Packs on disk: `training/packs/<pack>/config.toml`, read and checked against the schema of its method."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from training.config.sections import Section, validation_reasons
+
+PACKS = Path(__file__).parents[1] / "packs"
+
+Config = TypeVar("Config", bound=Section)
+
+
+def available_packs() -> tuple[str, ...]:
+    """Names of the packs that have a configuration."""
+    return tuple(sorted(path.parent.name for path in PACKS.glob("*/config.toml")))
+
+
+def pack_folder(name: str) -> Path:
+    """Folder of a pack.
+
+    Raises:
+        ValueError: if there is no such pack; the message names those there are.
+    """
+    if name not in available_packs():
+        raise ValueError(f"pack {name!r} is unknown; available: {', '.join(available_packs())}")
+    return PACKS / name
+
+
+def pack_method(name: str) -> str:
+    """The method a pack's configuration names, before anything else of it is checked; "" if none."""
+    return str(_read_toml(pack_folder(name) / "config.toml").get("pack", {}).get("method", ""))
+
+
+def load_method_config(name: str, schema: type[Config], method: str) -> Config:
+    """Read and check the configuration of a pack, which must be of the method given.
+
+    Raises:
+        ValueError: if the pack is unknown or of another method, or as `read_method_config`.
+    """
+    if (found := pack_method(name)) != method:
+        raise ValueError(f"pack {name!r} is of the method {found!r}; this is for packs of {method!r}")
+    return read_method_config(pack_folder(name) / "config.toml", schema)
+
+
+def read_method_config(path: Path, schema: type[Config]) -> Config:
+    """Read and check a configuration file.
+
+    Raises:
+        ValueError: if the file is no TOML or does not fit the schema; one line with file, fields and reasons.
+    """
+    try:
+        return schema.model_validate(_read_toml(path))
+    except ValidationError as error:
+        raise ValueError(f"{path}: {validation_reasons(error)}") from None
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path}: {error}") from None

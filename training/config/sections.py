@@ -1,0 +1,43 @@
+"""Sections of a pack's configuration: what each may hold, and what within it must fit together."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+Positive = Annotated[int, Field(gt=0)]
+Weight = Annotated[float, Field(ge=0)]
+Rate = Annotated[float, Field(gt=0)]
+Widths = Annotated[tuple[Positive, ...], Field(min_length=1)]
+"""Channels of a U-Net's levels."""
+
+
+class Section(BaseModel):
+    """A frozen part of the configuration; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PackSection(Section):
+    """What the pack is, as callers see it."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    version: str = Field(pattern=r"^\d+\.\d+\.\d+$")
+    method: str
+    title: str
+    description: str
+    generator: str
+
+
+class ClassifierSection(Section):
+    """Training of a network that gives every cell a class."""
+
+    steps: Positive
+    batch: Positive
+    learning_rate: Rate
+
+
+def validation_reasons(error: ValidationError) -> str:
+    """What pydantic found wrong, as one line: fields and reasons."""
+    return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())

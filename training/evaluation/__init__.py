@@ -1,0 +1,1 @@
+"""Evaluation of packs on held-out samples: metrics, distances, tables, contact sheets."""

@@ -1,0 +1,1 @@
+"""GroupDNet's training loops; run by `training.runs.loop.loop.train`."""

@@ -1,0 +1,1 @@
+"""GroupDNet's networks: encoder, decoder, discriminator."""

@@ -1,0 +1,1 @@
+"""The published shapes and checkpoints (SMIS)."""

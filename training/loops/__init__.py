@@ -1,1 +1,0 @@
-"""Training loops, one module a stage; all run by `training.runs.train`."""

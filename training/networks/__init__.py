@@ -1,0 +1,1 @@
+"""What the networks of both methods are built from."""

@@ -1,0 +1,1 @@
+"""Photographs in place of samples: the inverter, its refinement, and edits."""

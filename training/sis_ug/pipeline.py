@@ -1,0 +1,215 @@
+"""SIS-UG in one piece, as it will be served: the reference for evaluation and for the exported graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from training.conditions.readers import ScribbleCompleter, SketchReader
+from training.config.weights import load_weights, weights_path
+from training.generators.base import FeaturePyramid, Generator
+from training.networks.one_hot import one_hot
+from training.networks.unet import UNet, frozen
+from training.sis_ug.config import PackConfig
+from training.sis_ug.inversion.inverter import Inverter
+from training.sis_ug.networks.build import (
+    inverter,
+    judge,
+    label_map_mapper,
+    pretrained_generator,
+    proxy_segmenter,
+    rearranger,
+    scribble_completer,
+    sketch_reader,
+)
+from training.sis_ug.networks.judge import Judge
+from training.sis_ug.networks.mapper import LabelMapMapper, proxy_histogram
+from training.sis_ug.networks.rearranger import Rearranger
+
+INVERTER = "inverter"
+JUDGE = "judge"
+"""Of a stage, its split, its run and its file."""
+UNTUNED_REARRANGER = "rearranger"
+TUNED_REARRANGER = "rearranger_tuned"
+_Network = TypeVar("_Network", bound=nn.Module)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a latent brings: features, proxy mask, histogram.
+
+    Attributes:
+        pyramid: features at the attended resolutions.
+        mask: int64 `[B, m, m]`.
+        histogram: float `[B, K]`.
+        images: the generator's own images, float `[B, 3, H, W]` in [-1, 1].
+        styles: its layer styles, if the generator has such.
+    """
+
+    pyramid: FeaturePyramid
+    mask: Tensor
+    histogram: Tensor
+    images: Tensor
+    styles: Tensor | None = None
+
+
+class SynthesisPipeline(nn.Module):
+    """Condition and latent to image, through all stages.
+
+    Args:
+        config: of the pack.
+        generator: frozen.
+        segmenter: images to proxy masks.
+        arranger: the rearranger.
+        mapper: for label maps.
+        reader: of sketches; None while it is not trained.
+        completer: of scribbles; None while it is not trained.
+        inverter: for edits of images; None while it is not trained.
+    """
+
+    def __init__(
+        self,
+        config: PackConfig,
+        generator: Generator,
+        segmenter: UNet,
+        arranger: Rearranger,
+        mapper: LabelMapMapper,
+        reader: SketchReader | None = None,
+        completer: ScribbleCompleter | None = None,
+        inverter: Inverter | None = None,
+    ) -> None:
+        super().__init__()
+        self.generator, self.segmenter, self.rearranger = generator, segmenter, arranger
+        self.mapper, self.reader, self.completer = mapper, reader, completer
+        self.inverter = inverter
+        self.clusters = config.proxies.clusters
+        self.cut = config.rearranger.cut
+        self.attended = tuple(level.resolution for level in config.rearranger.levels)
+
+    def head(self, latents: Tensor) -> Source:
+        """Stage generator head: latents `[B, latent_dim]`."""
+        styles = self.generator.styles(latents)
+        pyramid, images = self.generator.sample(latents, styles)
+        mask = self.segment(images)
+        return Source(
+            {r: pyramid[r] for r in self.attended},
+            mask,
+            proxy_histogram(mask, self.clusters),
+            images,
+            styles,
+        )
+
+    def invert(self, images: Tensor) -> FeaturePyramid:
+        """Stage inverter: features at the attended resolutions, of images `[B, 3, H, W]` in [-1, 1]."""
+        assert self.inverter is not None, "the inverter is not trained"
+        pyramid: FeaturePyramid = self.inverter(images)
+        return pyramid
+
+    def source_of(self, images: Tensor) -> Source:
+        """What images `[B, 3, H, W]` in [-1, 1] bring, in place of a latent."""
+        mask = self.segment(images)
+        return Source(self.invert(images), mask, proxy_histogram(mask, self.clusters), images)
+
+    def map_labels(self, labels: Tensor, histogram: Tensor, strength: Tensor) -> Tensor:
+        """Stage mapper: target proxy masks, int64 `[B, m, m]`; see `LabelMapMapper`."""
+        return _likeliest(self.mapper(labels, histogram, strength))
+
+    def read_sketches(self, sketches: Tensor) -> Tensor:
+        """Stage sketch reader: label maps, int64 `[B, H, W]`; see `SketchReader`."""
+        assert self.reader is not None, "the reader of sketches is not trained"
+        return _likeliest(self.reader(sketches))
+
+    def complete(self, scribbles: Tensor) -> Tensor:
+        """Stage scribble completer: label maps, int64 `[B, H, W]`; see `ScribbleCompleter`."""
+        assert self.completer is not None, "the completer of scribbles is not trained"
+        return _likeliest(self.completer(scribbles))
+
+    def segment(self, images: Tensor) -> Tensor:
+        """Stage proxy segmenter: proxy masks, int64 `[B, m, m]`, of images `[B, 3, H, W]` in [-1, 1]."""
+        return _likeliest(self.segmenter(images))
+
+    def rearrange(
+        self,
+        pyramid: FeaturePyramid,
+        source_mask: Tensor,
+        target_mask: Tensor,
+        styles: Tensor | None = None,
+    ) -> Tensor:
+        """Stage rearranger: features at the cut, of the source's pyramid and both proxy masks `[B, m, m]`."""
+        arranged = self.rearranger(
+            self.generator,
+            pyramid,
+            one_hot(source_mask, self.clusters),
+            one_hot(target_mask, self.clusters),
+            styles,
+        )
+        features: Tensor = arranged[self.cut]
+        return features
+
+    def tail(self, features: Tensor, styles: Tensor | None = None) -> Tensor:
+        """Stage generator tail: images `[B, 3, H, W]` in [-1, 1]."""
+        return self.generator.tail(features, self.cut, styles)
+
+    @torch.inference_mode()
+    def forward(self, labels: Tensor, latents: Tensor, strength: Tensor) -> Tensor:
+        """Images `[B, 3, H, W]` in [-1, 1] of label maps `[B, H, W]`, latents, style strengths `[B, 1]`."""
+        source = self.head(latents)
+        return self.shape(source, self.map_labels(labels, source.histogram, strength))
+
+    def shape(self, source: Source, target_mask: Tensor) -> Tensor:
+        """Images `[B, 3, H, W]` in [-1, 1] of a source in the shape of proxy masks `[B, m, m]`."""
+        features = self.rearrange(source.pyramid, source.mask, target_mask, source.styles)
+        return self.tail(features, source.styles)
+
+
+def load_pipeline(config: PackConfig, folder: Path) -> SynthesisPipeline:
+    """The pipeline of a trained pack, on the CPU.
+
+    What sketches, scribbles and edits of images need is there once it is trained.
+
+    Raises:
+        FileNotFoundError: if another network has not been trained or the generator is not installed.
+    """
+    generator = pretrained_generator(config)
+    inverting = _if_trained(lambda: inverter(config, generator), folder, INVERTER)
+    if inverting is not None:
+        inverting = inverting.half().float()  # exported graphs then hold it in half the space
+    return SynthesisPipeline(
+        config,
+        generator,
+        frozen(load_weights(proxy_segmenter(config), folder, "proxy_segmenter")),
+        load_weights(rearranger(config, generator), folder, served_rearranger(folder)),
+        frozen(load_weights(label_map_mapper(config), folder, "mapper_label_map")),
+        _if_trained(lambda: sketch_reader(config), folder, "sketch_reader"),
+        _if_trained(lambda: scribble_completer(config), folder, "scribble_completer"),
+        inverting,
+    ).eval()
+
+
+def load_judge(config: PackConfig, folder: Path) -> Judge | None:
+    """What a pack's evaluation reads label maps with; None while it is not trained."""
+    if config.judge is None or not weights_path(folder, JUDGE).exists():
+        return None
+    return load_weights(judge(config), folder, JUDGE)
+
+
+def served_rearranger(folder: Path) -> str:
+    """Name of the rearranger that a pack serves: the one a cycle tuned, or as it was before any label."""
+    tuned = weights_path(folder, TUNED_REARRANGER).exists()
+    return TUNED_REARRANGER if tuned else UNTUNED_REARRANGER
+
+
+def _if_trained(build: Callable[[], _Network], folder: Path, name: str) -> _Network | None:
+    """What `build` makes, with the weights of that name in a pack's folder; None while there are none."""
+    if not weights_path(folder, name).exists():
+        return None
+    return frozen(load_weights(build(), folder, name))
+
+
+def _likeliest(logits: Tensor) -> Tensor:
+    return logits.argmax(1)
