@@ -187,7 +187,8 @@ $(HELM): requirements/helm.txt requirements/helm-nodeps.txt tests/helm/tools.py 
 
 $(FUZZ): requirements/serve.txt $(PROJECTS) | .venv/fuzz/bin/python
 	@echo "installing .venv/fuzz"
-	@.venv/fuzz/bin/python $(PIP_INSTALL) -r requirements/serve.txt $(ATHERIS)
+	@.venv/fuzz/bin/python $(PIP_INSTALL) -r requirements/serve.txt
+	@.venv/fuzz/bin/python $(PIP_INSTALL) --no-deps $(ATHERIS)
 	@.venv/fuzz/bin/python $(PIP_INSTALL) --no-deps -e .
 	@touch $@
 

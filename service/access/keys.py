@@ -24,7 +24,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from service.core.errors import ConfigurationError
-from service.core.redaction import KEY_PREFIX
+from service.core.logging import KEY_PREFIX
 
 _HASH_BYTES = 32
 _KEY_BYTES = 32

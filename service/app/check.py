@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from service.app.certificates import read_pair
-from service.app.keys_file import read_keys
+from service.app.credentials import read_keys, tls_files
 from service.app.settings import Settings
-from service.app.tls import tls_files
-from service.core.errors import ConfigurationError, RepositoryError
+from service.core.diagnostics import RepositoryError
+from service.core.errors import ConfigurationError
 from service.engine.embedded.loading import check_configs
 
 

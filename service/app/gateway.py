@@ -11,18 +11,17 @@ from functools import partial
 from importlib.metadata import version
 
 from service.access.callers import caller_address
+from service.app.credentials import Certificates, followed_keys
 from service.app.health import GatewayHealth
 from service.app.http import http_server
-from service.app.keys_file import followed_keys
 from service.app.listening import address_text
 from service.app.server import build_server, listen, stop_server
 from service.app.settings import Settings
-from service.app.tls import Certificates
 from service.core.metrics import Metrics
 from service.engine.base import Engine
 from service.engine.embedded.engine import EmbeddedEngine
 from service.engine.triton.engine import TritonEngine
-from service.rpc.calls import CallLimits, Calls
+from service.rpc.calls import Calls
 from service.rpc.interceptors import SERVICE_NAME
 from service.rpc.paint import PaintSessions
 from service.rpc.service import SynthesisService
@@ -114,7 +113,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         )
         service = SynthesisService(runner, registry, sessions, max_message_bytes=settings.max_message_bytes)
         address = partial(caller_address, header=settings.forwarded_for_header, proxies=settings.proxies)
-        calls = Calls(metrics, _call_limits(settings), access, address=address)
+        calls = Calls(metrics, settings.call_limits, access, address=address)
         metrics.watch_sessions(lambda: calls.open_sessions)
         server = build_server(settings, service, calls, health, access)
         grpc_port = listen(server, settings.grpc_host, settings.grpc_port, certificates)
@@ -129,18 +128,6 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             address_text(settings.http_host, http_port),
             registry,
         )
-
-
-def _call_limits(settings: Settings) -> CallLimits:
-    return CallLimits(
-        concurrent_rpcs=settings.max_concurrent_rpcs,
-        sessions=settings.max_sessions,
-        sessions_per_caller=settings.max_sessions_per_caller,
-        pending_messages=settings.max_pending_messages,
-        pending_messages_per_caller=settings.max_pending_messages_per_caller,
-        timeout_seconds=settings.default_timeout_seconds,
-        message_seconds=settings.message_timeout_seconds,
-    )
 
 
 def _engine(settings: Settings) -> Engine:

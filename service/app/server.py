@@ -9,10 +9,10 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from service.app.credentials import Certificates
 from service.app.health import GatewayHealth
 from service.app.listening import ListenError, address_text, check_socket
 from service.app.settings import Settings
-from service.app.tls import Certificates
 from service.rpc.access import Access
 from service.rpc.calls import Calls
 from service.rpc.interceptors import SERVICE_NAME, Authentication, RequestIds

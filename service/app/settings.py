@@ -13,9 +13,12 @@ from service.access.callers import TrustedProxies
 from service.app.consistency import contradictions, warnings
 from service.app.cpus import available_cpus
 from service.app.listening import checked_host, is_local
-from service.core.redaction import redacted
+from service.core.limits import CallLimits
+from service.core.logging import redacted
 
 _MIB = 2**20
+
+_CALLS = CallLimits()
 
 # Far beyond use, and within what gRPC takes: milliseconds and counts in 32 bits.
 _DAY = 86_400.0
@@ -127,19 +130,22 @@ class Settings(BaseSettings):
         default=16 * _MIB, ge=64 * 1024, le=2**31 - 1, description="Largest gRPC message, received or sent."
     )
     max_concurrent_rpcs: int = Field(
-        default=256,
+        default=_CALLS.concurrent_rpcs,
         ge=1,
         le=_MANY,
         description="RPCs in progress at the same time; more are refused as overload.",
     )
     max_sessions: int = Field(
-        default=64,
+        default=_CALLS.sessions,
         ge=1,
         le=_MANY,
         description="Paint sessions at the same time; more are refused as overload.",
     )
     max_sessions_per_caller: int = Field(
-        default=32, ge=1, le=_MANY, description="Paint sessions of one caller at the same time."
+        default=_CALLS.sessions_per_caller,
+        ge=1,
+        le=_MANY,
+        description="Paint sessions of one caller at the same time.",
     )
     max_streams_per_connection: int = Field(
         default=128,
@@ -148,20 +154,20 @@ class Settings(BaseSettings):
         description="RPCs of one connection at the same time; clients hold further ones back by themselves.",
     )
     max_pending_messages: int = Field(
-        default=32,
+        default=_CALLS.pending_messages,
         ge=1,
         le=_MANY,
         description="Requests whose message may be arriving at the same time. Together with max_sessions, "
         "times max_message_bytes, this bounds the memory for messages on their way.",
     )
     max_pending_messages_per_caller: int = Field(
-        default=8,
+        default=_CALLS.pending_messages_per_caller,
         ge=1,
         le=_MANY,
         description="Requests of one caller whose message may be arriving at the same time.",
     )
     message_timeout_seconds: float = Field(
-        default=10.0,
+        default=_CALLS.message_seconds,
         gt=0,
         le=_DAY,
         description="Time within which the message of a request must have arrived.",
@@ -181,7 +187,10 @@ class Settings(BaseSettings):
         "request queues all its images at once: a morph its frames, a stream its images.",
     )
     default_timeout_seconds: float = Field(
-        default=30.0, gt=0, le=_DAY, description="Deadline of requests that come without one."
+        default=_CALLS.timeout_seconds,
+        gt=0,
+        le=_DAY,
+        description="Deadline of requests that come without one.",
     )
     paint_idle_timeout_seconds: float = Field(
         default=300.0,
@@ -232,6 +241,19 @@ class Settings(BaseSettings):
     def warnings(self) -> tuple[str, ...]:
         """What a gateway starts with, but should be looked at, one line each."""
         return tuple(warnings(self))
+
+    @property
+    def call_limits(self) -> CallLimits:
+        """The bounds of calls."""
+        return CallLimits(
+            concurrent_rpcs=self.max_concurrent_rpcs,
+            sessions=self.max_sessions,
+            sessions_per_caller=self.max_sessions_per_caller,
+            pending_messages=self.max_pending_messages,
+            pending_messages_per_caller=self.max_pending_messages_per_caller,
+            timeout_seconds=self.default_timeout_seconds,
+            message_seconds=self.message_timeout_seconds,
+        )
 
     @property
     def proxies(self) -> TrustedProxies:

@@ -16,7 +16,7 @@ from pydantic_settings import EnvSettingsSource, TomlConfigSettingsSource
 
 from service.app.settings import Settings
 from service.core.errors import ConfigurationError
-from service.core.redaction import redacted
+from service.core.logging import redacted
 
 ENVIRONMENT_PREFIX = str(Settings.model_config["env_prefix"])
 

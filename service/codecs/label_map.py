@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from service.codecs.sizes import check_size
+from service.codecs.files import check_size
 from service.core.errors import InvalidArgument
 from service.core.limits import LIMITS, Limits
 

@@ -15,7 +15,7 @@ import zlib
 from dataclasses import dataclass
 from typing import NoReturn
 
-from service.codecs.sizes import check_size
+from service.codecs.files import check_size
 from service.core.errors import InvalidArgument
 from service.core.limits import Limits
 

@@ -9,8 +9,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from service.codecs.files import cell_of_pixels, check_size, first_of_cells
 from service.codecs.label_map import check_ids, listed, resize_nearest
-from service.codecs.sizes import cell_of_pixels, check_size, first_of_cells
 from service.codecs.strokes import Stroke, check_stroke_pixels, check_strokes, draw_strokes
 from service.core.errors import InvalidArgument
 from service.core.limits import LIMITS, Limits

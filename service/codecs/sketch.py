@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from service.codecs.sizes import first_of_cells
+from service.codecs.files import first_of_cells
 from service.core.errors import InvalidArgument
 from service.core.limits import LIMITS, Limits
 

@@ -12,11 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from service.codecs.files import check_size, described, upright
 from service.codecs.jpeg_file import check_scans, read_jpeg
-from service.codecs.orientation import upright
 from service.codecs.png_file import COLOUR_TYPES, GREY_ALPHA, RGBA, SIGNATURE, read_header, read_png
-from service.codecs.signatures import described
-from service.codecs.sizes import check_size
 from service.core.errors import InvalidArgument
 from service.core.limits import LIMITS, Limits
 

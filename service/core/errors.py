@@ -23,12 +23,11 @@ ConfigurationError    settings, or a file that they name, cannot be used; stops 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import ClassVar
 
-from service.core.redaction import redacted
+from service.core.logging import redacted
 
 # Failures travel in trailers; when these are over 8 KiB, gRPC puts a failure of its own in their place.
 _MAX_VALUE_CHARS = 100
@@ -240,40 +239,6 @@ class EngineFailure(MaskweaveError):
     """A model that loaded could not be run. The message is for the log only."""
 
     reason = "ENGINE_FAILURE"
-
-
-@dataclass(frozen=True, slots=True)
-class RepositoryProblem:
-    """One thing wrong with a model repository.
-
-    Attributes:
-        file: The file at fault.
-        field: The field in that file, or an empty string when the whole file is at fault.
-        problem: What is wrong with it, with the value found.
-        allowed: What would have been accepted.
-    """
-
-    file: str
-    field: str
-    problem: str
-    allowed: str
-
-    def __str__(self) -> str:
-        """Read as one line: file, field, problem, what is allowed."""
-        where = f"{self.file}: {self.field}" if self.field else self.file
-        return f"{where}: {self.problem}; allowed: {self.allowed}"
-
-
-class RepositoryError(MaskweaveError):
-    """The model repository cannot be served; carries every problem found, not just the first."""
-
-    reason = "REPOSITORY_INVALID"
-
-    def __init__(self, problems: Sequence[RepositoryProblem]) -> None:
-        self.problems = tuple(problems)
-        count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
-        lines = "".join(f"\n  {problem}" for problem in self.problems)
-        super().__init__(f"The model repository cannot be served, {count}:{lines}")
 
 
 class ConfigurationError(ValueError):

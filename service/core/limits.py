@@ -1,4 +1,7 @@
-"""How much one request may ask for. The one table: checks read it and `GetModel` reports it."""
+"""How much one request may ask for, and how many calls there may be: the one place of either.
+
+Checks read them, `GetModel` reports the first, and the settings have the second as their defaults.
+"""
 
 from __future__ import annotations
 
@@ -86,3 +89,26 @@ _AT_MOST = (
 
 LIMITS = Limits()
 """The limits of this service."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallLimits:
+    """Bounds of the calls of one gateway.
+
+    Attributes:
+        concurrent_rpcs: Calls of the kind `WORK` in progress; beyond it new ones are refused.
+        sessions: Sessions in progress.
+        sessions_per_caller: Sessions in progress of one caller.
+        pending_messages: Requests that may be on their way.
+        pending_messages_per_caller: Requests of one caller that may be on their way.
+        timeout_seconds: Deadline of calls that come without one.
+        message_seconds: Time within which a request must have arrived.
+    """
+
+    concurrent_rpcs: int = 256
+    sessions: int = 64
+    sessions_per_caller: int = 32
+    pending_messages: int = 32
+    pending_messages_per_caller: int = 8
+    timeout_seconds: float = 30.0
+    message_seconds: float = 10.0

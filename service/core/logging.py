@@ -1,14 +1,18 @@
-"""Structured logging on the standard library: text for people, JSON for machines.
+"""Structured logging on the standard library, and what is kept out of everything that is written.
 
-Facts go into `extra=`, never into the message; the request id is added by itself inside
-`request_context`. Contents of requests do not belong into a log: binary values are written as
-their size, and what looks like a key is masked.
+Text for people, JSON for machines. Facts go into `extra=`, never into the message; the request id is added by
+itself inside `request_context`. Contents of requests do not belong into a log: binary values are written as
+their size.
+
+No code here prints a key on purpose. But callers put keys into the wrong field and operators into the wrong
+setting, and error messages repeat what was sent; so all text that leaves passes through `redacted`.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +20,19 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import IO, Any, Literal
 
-from service.core.redaction import redacted
+KEY_PREFIX = "mwk_"
+"""How every API key starts, so that people and secret scanners recognise one."""
+
+_SECRETS = re.compile(
+    rf"(?P<key>{KEY_PREFIX})[A-Za-z0-9._-]{{16,}}"
+    r"|(?P<pem>-----BEGIN [A-Z ]*PRIVATE KEY-----)(?s:.*?)(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
+)
+
+
+def redacted(text: str) -> str:
+    """The text with API keys and private keys in PEM form replaced by asterisks."""
+    return _SECRETS.sub(lambda found: f"{found['key'] or found['pem']}***", text)
+
 
 _request_id: ContextVar[str] = ContextVar("request_id", default="")
 _STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}

@@ -1,4 +1,4 @@
-"""What an engine is: it runs a named model on arrays.
+"""What an engine is: it runs a named model on arrays, and tasks that ask for such runs.
 
 The gateway is written against this interface only, so that the embedded engine and a remote
 inference server are interchangeable.
@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from types import MappingProxyType
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -200,3 +200,30 @@ class Engine(Protocol):
             EngineFailure: A model failed, does not exist, or was given inputs that it does not take.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Finished(Generic[T]):
+    """The end of a task, with what it returned."""
+
+    value: T
+
+
+def advance(task: Task[T], outcome: InferenceResult | Exception | None = None) -> Inference | Finished[T]:
+    """Run a task until it asks for an inference or ends.
+
+    Args:
+        task: At its beginning, or at the `yield` of an inference.
+        outcome: What came of that inference: its result, or what it raised; None at the beginning.
+
+    Raises:
+        Exception: Whatever the task raises.
+    """
+    try:
+        if outcome is None:
+            return next(task)
+        if isinstance(outcome, Exception):
+            return task.throw(outcome)
+        return task.send(outcome)
+    except StopIteration as end:
+        return Finished(end.value)

@@ -5,20 +5,19 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
-from google.protobuf.message import DecodeError, Message
 
 from service.core.errors import DeadlineExceeded, InvalidArgument
-from service.rpc.receiving import SMALL_BYTES, PendingMessages, check_fields
+from service.rpc.admission import PendingMessages
+from service.rpc.parsing import Request, parsed
 from service.synthesis.requests import CallContext
 
 Context = grpc.aio.ServicerContext[Any, Any]
-Request = TypeVar("Request", bound=Message)
 
 
 @dataclass(slots=True)
@@ -59,10 +58,7 @@ class Call(CallContext):
             data = await self.channel.read()
         if data is grpc.aio.EOF:
             return None
-        if len(data) <= SMALL_BYTES:
-            return parse(request_type, data)
-        # Counting the fields of a large message takes milliseconds, in which others are served.
-        return await asyncio.get_running_loop().run_in_executor(None, parse, request_type, data)
+        return await parsed(request_type, data)
 
     async def request(self, request_type: type[Request]) -> Request:
         """The request of a method that takes one.
@@ -98,15 +94,14 @@ class Call(CallContext):
             raise asyncio.CancelledError from None
 
 
-def parse(request_type: type[Request], data: bytes) -> Request:
-    """Read a message.
+Behaviour = Callable[[Call], Awaitable[None]]
+"""Answers a call: receives, sends, and raises what it fails with."""
 
-    Raises:
-        InvalidArgument: It is not one of this type, or has too many fields.
-    """
-    check_fields(data, request_type)
-    try:
-        return request_type.FromString(data)
-    except DecodeError:
-        name = request_type.DESCRIPTOR.full_name
-        raise InvalidArgument("(message)", f"{len(data)} bytes that are not one", f"a {name}") from None
+
+def taking(request_type: type[Request], method: Callable[[Call, Request], Awaitable[None]]) -> Behaviour:
+    """What answers a call, of a method that takes one request: receives it, and hands it to the method."""
+
+    async def behaviour(call: Call) -> None:
+        await method(call, await call.request(request_type))
+
+    return behaviour

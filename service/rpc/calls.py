@@ -10,11 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from enum import Enum
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, Literal, NoReturn
 
@@ -22,13 +19,14 @@ import grpc
 
 from service.access.callers import TrustedProxies, caller_address
 from service.access.keys import KeyEntry
-from service.core.errors import DeadlineExceeded, Overloaded, Unavailable
+from service.core.errors import DeadlineExceeded, Unavailable
+from service.core.limits import CallLimits
 from service.core.metrics import Metrics, Rpc
 from service.rpc.access import Access, Metadata
-from service.rpc.call import Call, Context
+from service.rpc.admission import Admission, Kind
+from service.rpc.call import Behaviour, Call, Context
 from service.rpc.interceptors import REQUEST_ID, current_key, current_request
 from service.rpc.messages.replies import server_timing
-from service.rpc.receiving import PendingMessages
 from service.rpc.status import DETAILS_TRAILER, Failure, code_label, describe, rich_status
 
 SERVER_TIMING = "server-timing"
@@ -41,49 +39,7 @@ _CUT_OFF = "This gateway is stopping, and the request was not done within the gr
 # Kept back from the caller's deadline, so that a late answer still reaches them as ours.
 _DEADLINE_MARGIN_SECONDS = 0.005
 
-# The soonest that a refused caller is asked to come back: an answer of ListModels says little of images.
-_MIN_RETRY_SECONDS = 0.05
-
-# A session ends when its caller likes: there is no telling, but trying again at once is no use.
-_SESSION_RETRY_SECONDS = 1.0
-
 _logger = logging.getLogger(__name__)
-
-
-class Kind(Enum):
-    """What a call takes up.
-
-    `LOOKUP` costs next to nothing and is never refused for lack of room. `WORK` makes images. `SESSION` stays
-    open for as long as its caller likes, has no deadline but its caller's, and each of its
-    images is admitted by itself.
-    """
-
-    LOOKUP = "lookup"
-    WORK = "work"
-    SESSION = "session"
-
-
-@dataclass(frozen=True, slots=True)
-class CallLimits:
-    """Bounds of the calls of one gateway.
-
-    Attributes:
-        concurrent_rpcs: Calls of the kind `WORK` in progress; beyond it new ones are refused.
-        sessions: Sessions in progress.
-        sessions_per_caller: Sessions in progress of one caller.
-        pending_messages: Requests that may be on their way.
-        pending_messages_per_caller: Requests of one caller that may be on their way.
-        timeout_seconds: Deadline of calls that come without one.
-        message_seconds: Time within which a request must have arrived.
-    """
-
-    concurrent_rpcs: int = 256
-    sessions: int = 64
-    sessions_per_caller: int = 32
-    pending_messages: int = 32
-    pending_messages_per_caller: int = 8
-    timeout_seconds: float = 30.0
-    message_seconds: float = 10.0
 
 
 METHOD_TYPES: Mapping[str, Literal["unary", "server_stream", "bidi_stream"]] = {
@@ -92,9 +48,6 @@ METHOD_TYPES: Mapping[str, Literal["unary", "server_stream", "bidi_stream"]] = {
     "Paint": "bidi_stream",
 }
 """What methods are in the metrics that are not unary."""
-
-Behaviour = Callable[[Call], Awaitable[None]]
-"""Answers a call: receives, sends, and raises what it fails with."""
 
 
 def direct_address(peer: str, metadata: Metadata) -> str:
@@ -124,19 +77,14 @@ class Calls:
         self._limits = limits
         self._access = access
         self._address = address
-        self._pending = PendingMessages(
-            in_all=limits.pending_messages, per_caller=limits.pending_messages_per_caller
-        )
-        self._in_progress = dict.fromkeys(Kind, 0)
-        self._sessions_by_caller: Counter[str] = Counter()
-        self._latest_answer_seconds = 0.0
+        self._admission = Admission(limits, access)
         self._timeouts: set[asyncio.Timeout] = set()
         self._closed: asyncio.Event | None = None
 
     @property
     def open_sessions(self) -> int:
         """Sessions in progress."""
-        return self._in_progress[Kind.SESSION]
+        return self._admission.open_sessions
 
     def handler(self, rpc: Rpc, kind: Kind, behaviour: Behaviour) -> grpc.RpcMethodHandler[Any, Any]:
         """The handler of a method, of bytes."""
@@ -184,16 +132,12 @@ class Calls:
         call = self._begin(rpc, kind, context)
         code = grpc.StatusCode.OK
         self._metrics.rpc_started(rpc)
-        self._in_progress[kind] += 1
         try:
-            await self._refuse_when_stopping(call)
-            with self._admitted(kind, call):
-                await self._until(call.deadline, behaviour(call))
-            trailer = [(REQUEST_ID, call.request_id)]
-            if kind is Kind.WORK:
-                self._latest_answer_seconds = call.elapsed_seconds
-                trailer.append((SERVER_TIMING, server_timing(call.timings, call.elapsed_seconds)))
-            context.set_trailing_metadata(tuple(trailer))
+            with self._admission.counted(kind):
+                await self._refuse_when_stopping(call)
+                with self._admission.admitted(kind, call.caller, current_key()):
+                    await self._until(call.deadline, behaviour(call))
+            context.set_trailing_metadata(self._last_words(kind, call))
         except asyncio.CancelledError as error:
             # gRPC cancels a call at its deadline too, and a busy event loop may hear of that first.
             passed = asyncio.get_running_loop().time() >= call.deadline
@@ -205,7 +149,6 @@ class Calls:
             code = failure.code
             await _abort(failure, error, call)
         finally:
-            self._in_progress[kind] -= 1
             self._metrics.rpc_handled(rpc, code_label(code), call.elapsed_seconds)
 
     def _begin(self, rpc: Rpc, kind: Kind, context: Context) -> Call:
@@ -225,7 +168,7 @@ class Calls:
             trace=arrived.trace,
             started=arrived.started,
             channel=context,
-            pending=self._pending,
+            pending=self._admission.pending,
             message_seconds=self._limits.message_seconds,
             permit=self._permit_of(key, rpc),
         )
@@ -238,58 +181,19 @@ class Calls:
     async def _refuse_when_stopping(self, call: Call) -> None:
         if self._closed is None:
             return
-        if sum(self._in_progress.values()) <= self._limits.concurrent_rpcs:
+        if self._admission.can_hold:
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(call.deadline):
                     await self._closed.wait()
         raise Unavailable(_STOPPING)
 
-    @contextmanager
-    def _admitted(self, kind: Kind, call: Call) -> Iterator[None]:
-        """Hold the call to the bounds of its kind and of its key inside this context."""
-        if kind is Kind.WORK and self._in_progress[kind] > self._limits.concurrent_rpcs:
-            # Those in progress take about as long as the latest that was answered. Refused ones take no
-            # time, and calling back after that would only add to the load.
-            raise Overloaded(
-                f"{self._limits.concurrent_rpcs} requests are in progress, "
-                "the most this service takes at once.",
-                retry_after_seconds=max(_MIN_RETRY_SECONDS, self._latest_answer_seconds),
-            )
-        if kind is Kind.SESSION:
-            with self._session(call.caller), self._quota():
-                yield
-        else:
-            with self._quota():
-                yield
-
-    @contextmanager
-    def _session(self, caller: str) -> Iterator[None]:
-        limits = self._limits
-        for used, most, whose in (
-            (self._in_progress[Kind.SESSION] - 1, limits.sessions, "in all"),
-            (self._sessions_by_caller[caller], limits.sessions_per_caller, "of one caller"),
-        ):
-            if used >= most:
-                raise Overloaded(
-                    f"{most} sessions are open, the most this service takes {whose}.",
-                    retry_after_seconds=_SESSION_RETRY_SECONDS,
-                )
-        self._sessions_by_caller[caller] += 1
-        try:
-            yield
-        finally:
-            self._sessions_by_caller[caller] -= 1
-            if not self._sessions_by_caller[caller]:
-                del self._sessions_by_caller[caller]
-
-    @contextmanager
-    def _quota(self) -> Iterator[None]:
-        key = current_key()
-        if self._access is None or key is None:
-            yield
-            return
-        with self._access.use(key):
-            yield
+    def _last_words(self, kind: Kind, call: Call) -> tuple[tuple[str, str], ...]:
+        """The trailing metadata of a call that went well."""
+        request_id = (REQUEST_ID, call.request_id)
+        if kind is not Kind.WORK:
+            return (request_id,)
+        self._admission.answered(call.elapsed_seconds)
+        return request_id, (SERVER_TIMING, server_timing(call.timings, call.elapsed_seconds))
 
     async def _until(self, deadline: float, work: Awaitable[None]) -> None:
         if deadline <= asyncio.get_running_loop().time():

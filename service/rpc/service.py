@@ -15,8 +15,9 @@ from service.codecs.image import ImageFormat
 from service.core.errors import InvalidArgument
 from service.core.limits import LIMITS, Limits
 from service.core.metrics import Rpc
-from service.rpc.call import Call
-from service.rpc.calls import METHOD_TYPES, Calls, Kind
+from service.rpc.admission import Kind
+from service.rpc.call import Behaviour, Call, taking
+from service.rpc.calls import METHOD_TYPES, Calls
 from service.rpc.interceptors import SERVICE_NAME
 from service.rpc.messages import replies
 from service.rpc.messages.models import model_to_proto
@@ -70,31 +71,37 @@ class SynthesisService:
         self._max_message_bytes = max_message_bytes
         self._limits = limits
 
+    @property
+    def behaviours(self) -> Mapping[str, tuple[Kind, Behaviour]]:
+        """What each method takes up, and what answers its calls."""
+        return {
+            "ListModels": (Kind.LOOKUP, taking(pb.ListModelsRequest, self.list_models)),
+            "GetModel": (Kind.LOOKUP, taking(pb.GetModelRequest, self.get_model)),
+            "Synthesize": (Kind.WORK, taking(pb.SynthesizeRequest, self.synthesize)),
+            "SynthesizeStream": (Kind.WORK, taking(pb.SynthesizeRequest, self.synthesize_stream)),
+            "Morph": (Kind.WORK, taking(pb.MorphRequest, self.morph)),
+            "Edit": (Kind.WORK, taking(pb.EditRequest, self.edit)),
+            "EncodeStyles": (Kind.WORK, taking(pb.EncodeStylesRequest, self.encode_styles)),
+            "Paint": (Kind.SESSION, self._sessions.paint),
+        }
+
     def add_to(self, server: grpc.aio.Server, calls: Calls) -> None:
         """Serve every method, as calls of a gateway."""
         handlers = {
-            rpc.method: calls.handler(rpc, kind, behaviour)
-            for rpc, kind, behaviour in (
-                (_rpc("ListModels"), Kind.LOOKUP, self.list_models),
-                (_rpc("GetModel"), Kind.LOOKUP, self.get_model),
-                (_rpc("Synthesize"), Kind.WORK, self.synthesize),
-                (_rpc("SynthesizeStream"), Kind.WORK, self.synthesize_stream),
-                (_rpc("Morph"), Kind.WORK, self.morph),
-                (_rpc("Edit"), Kind.WORK, self.edit),
-                (_rpc("EncodeStyles"), Kind.WORK, self.encode_styles),
-                (_rpc("Paint"), Kind.SESSION, self.paint),
+            method: calls.handler(
+                Rpc(SERVICE_NAME, method, METHOD_TYPES.get(method, "unary")), kind, behaviour
             )
+            for method, (kind, behaviour) in self.behaviours.items()
         }
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE_NAME, handlers),))
 
-    async def list_models(self, call: Call) -> None:
+    async def list_models(self, call: Call, message: pb.ListModelsRequest) -> None:
         """Answer `ListModels`: a page of the models, which starts after the name in the token."""
-        request = await call.request(pb.ListModelsRequest)
-        if request.page_size < 0:
-            raise InvalidArgument("page_size", request.page_size, f"0 to {_MAX_PAGE_SIZE}")
-        size = min(request.page_size or _DEFAULT_PAGE_SIZE, _MAX_PAGE_SIZE)
+        if message.page_size < 0:
+            raise InvalidArgument("page_size", message.page_size, f"0 to {_MAX_PAGE_SIZE}")
+        size = min(message.page_size or _DEFAULT_PAGE_SIZE, _MAX_PAGE_SIZE)
         models = tuple(self._registry.values())
-        first = bisect.bisect_right(models, _read_token(request.page_token), key=lambda model: model.name)
+        first = bisect.bisect_right(models, _read_token(message.page_token), key=lambda model: model.name)
         page = models[first : first + size]
         more = first + size < len(models)
         response = pb.ListModelsResponse(
@@ -103,15 +110,14 @@ class SynthesisService:
         )
         await call.send(response.SerializeToString())
 
-    async def get_model(self, call: Call) -> None:
+    async def get_model(self, call: Call, message: pb.GetModelRequest) -> None:
         """Answer `GetModel`."""
-        request = await call.request(pb.GetModelRequest)
-        model = find_model(request.name, self._registry, field="name")
+        model = find_model(message.name, self._registry, field="name")
         await call.send(pb.GetModelResponse(model=self._describe(model)).SerializeToString())
 
-    async def synthesize(self, call: Call) -> None:
+    async def synthesize(self, call: Call, message: pb.SynthesizeRequest) -> None:
         """Answer `Synthesize`."""
-        request = synthesis_from_proto(await call.request(pb.SynthesizeRequest))
+        request = synthesis_from_proto(message)
         work = ImageWork(check_request(request, self._registry, self._limits), self._limits)
         self._check_reply(work)
         version = work.request.model.version
@@ -123,9 +129,9 @@ class SynthesisService:
         )
         await call.send(reply)
 
-    async def synthesize_stream(self, call: Call) -> None:
+    async def synthesize_stream(self, call: Call, message: pb.SynthesizeRequest) -> None:
         """Answer `SynthesizeStream`."""
-        request = synthesis_from_proto(await call.request(pb.SynthesizeRequest))
+        request = synthesis_from_proto(message)
         work = ImageWork(check_request(request, self._registry, self._limits), self._limits)
         version = work.request.model.version
         images = self._runner.several(
@@ -138,9 +144,9 @@ class SynthesisService:
             async for image in images:
                 await call.send(image.message)
 
-    async def morph(self, call: Call) -> None:
+    async def morph(self, call: Call, message: pb.MorphRequest) -> None:
         """Answer `Morph`."""
-        request = morph_from_proto(await call.request(pb.MorphRequest))
+        request = morph_from_proto(message)
         work = ImageWork(check_request(request, self._registry, self._limits), self._limits)
         frames = self._runner.several(
             work,
@@ -152,18 +158,18 @@ class SynthesisService:
             async for frame in frames:
                 await call.send(frame.message)
 
-    async def edit(self, call: Call) -> None:
+    async def edit(self, call: Call, message: pb.EditRequest) -> None:
         """Answer `Edit`."""
-        request = edit_from_proto(await call.request(pb.EditRequest))
+        request = edit_from_proto(message)
         work = EditWork(check_edit(request, self._registry, self._limits), self._limits)
         reply = await self._runner.single(
             work, call, lambda image: replies.edit_message(image, work, call.elapsed_seconds)
         )
         await call.send(reply)
 
-    async def encode_styles(self, call: Call) -> None:
+    async def encode_styles(self, call: Call, message: pb.EncodeStylesRequest) -> None:
         """Answer `EncodeStyles`."""
-        request = encode_styles_from_proto(await call.request(pb.EncodeStylesRequest))
+        request = encode_styles_from_proto(message)
         model = find_model(request.model, self._registry, field="model")
         work = EncodeStylesWork(request, model, self._limits)
         reply = await self._runner.single(
@@ -172,10 +178,6 @@ class SynthesisService:
             lambda encoded: replies.encode_styles_message(encoded, model.version, call.elapsed_seconds),
         )
         await call.send(reply)
-
-    async def paint(self, call: Call) -> None:
-        """Answer `Paint`."""
-        await self._sessions.paint(call)
 
     def _check_reply(self, work: ImageWork) -> None:
         """Refuse before anything is made what would not fit into a reply.
@@ -195,10 +197,6 @@ class SynthesisService:
 
     def _describe(self, model: Model) -> pb.Model:
         return model_to_proto(model, self._limits, self._max_message_bytes)
-
-
-def _rpc(method: str) -> Rpc:
-    return Rpc(SERVICE_NAME, method, METHOD_TYPES.get(method, "unary"))
 
 
 def _make_token(name: str) -> str:

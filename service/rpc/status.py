@@ -14,6 +14,7 @@ from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 
+from service.core.diagnostics import RepositoryError
 from service.core.errors import (
     DeadlineExceeded,
     EngineFailure,
@@ -25,7 +26,6 @@ from service.core.errors import (
     Overloaded,
     PermissionDenied,
     QuotaExceeded,
-    RepositoryError,
     SessionIdle,
     Unauthenticated,
     Unavailable,

@@ -4,8 +4,6 @@ A request gets a ticket for all its images or for none; each image then waits fo
 priority, and within one by start-time fair queueing between callers, charged in seconds of work: one caller
 with a thousand images waiting does not delay another who has one. When the queue is full, requests of the
 caller who takes most of it are evicted for those of callers who take less, and batches for interactive ones.
-
-Source: P. Goyal, H. Vin, H. Cheng, Start-time fair queueing, SIGCOMM 1996.
 """
 
 from __future__ import annotations
@@ -20,17 +18,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from service.core.errors import Overloaded
-
-_SMOOTHING = 0.2
-"""Weight of the latest image in the mean duration of a model's images."""
+from service.scheduling.fairness import Durations, FairShares
 
 _CAUTION = 1.25
 """By how much the wait may be longer than expected: work that ends too late is worse than a refusal."""
 
 _MIN_RETRY_SECONDS = 0.05
-
-_MAX_TAGS = 1024
-"""Callers remembered before those are forgotten to whom nothing is charged any more."""
 
 _MIN_STALE = 64
 """Cancelled entries below which the queue is not rebuilt."""
@@ -89,9 +82,8 @@ class RequestQueue:
         self._waiting_by_caller: Counter[str] = Counter()
         self._queue: list[_Waiter] = []
         self._stale = 0
-        self._virtual_time = 0.0
-        self._latest_tags: dict[str, float] = {}
-        self._mean_seconds: dict[str, float] = {}
+        self._shares = FairShares()
+        self._durations = Durations()
 
     @property
     def depth(self) -> int:
@@ -111,9 +103,7 @@ class RequestQueue:
     @property
     def work_waiting_seconds(self) -> float:
         """Seconds of work that wait: each image counts as long as its model's images take on average."""
-        return sum(
-            ticket.waiting * self._mean_seconds.get(ticket.model, 0.0) for ticket in self._tickets.values()
-        )
+        return sum(ticket.waiting * self._durations.mean(ticket.model) for ticket in self._tickets.values())
 
     def enter(
         self, model: str, images: int, *, caller: str, priority: int, seconds_left: float = math.inf
@@ -133,7 +123,7 @@ class RequestQueue:
         wait = self._wait_seconds(priority)
         # A request for which nothing waits is admitted whatever its deadline: its own duration is a guess.
         if wait:
-            ready = _CAUTION * wait + self._mean_seconds.get(model, 0.0)
+            ready = _CAUTION * wait + self._durations.mean(model)
             if ready >= seconds_left:
                 raise Overloaded(
                     f"It would be ready in about {ready:.2f} s, after its deadline in {seconds_left:.2f} s.",
@@ -152,9 +142,7 @@ class RequestQueue:
         self._count_out(ticket.caller, ticket.waiting)
         ticket.waiting = 0
         if not self._tickets:
-            # Nobody is here to whom fairness is owed.
-            self._latest_tags.clear()
-            self._virtual_time = 0.0
+            self._shares.clear()
 
     async def acquire(self, ticket: Ticket) -> float:
         """Wait for the turn of one of the ticket's images; every turn is ended with `release`.
@@ -182,11 +170,9 @@ class RequestQueue:
             learn: Whether it tells how long the model's images take: not when it failed.
         """
         if learn:
-            known = self._mean_seconds.get(ticket.model, seconds)
-            self._mean_seconds[ticket.model] = known + _SMOOTHING * (seconds - known)
-        if ticket.caller in self._latest_tags:
-            # It was charged what its model usually takes; in the end, what it did take, whatever came of it.
-            self._latest_tags[ticket.caller] += seconds - charged
+            self._durations.learn(ticket.model, seconds)
+        # It was charged what its model usually takes; in the end, what it did take, whatever came of it.
+        self._shares.correct(ticket.caller, seconds - charged)
         self._free += 1
         self._hand_out()
 
@@ -197,13 +183,8 @@ class RequestQueue:
         self._count_out(ticket.caller, 1)
 
     async def _wait(self, ticket: Ticket) -> float:
-        charge = self._charge(ticket.model)
-        tag = max(self._virtual_time, self._latest_tags.get(ticket.caller, 0.0)) + charge
-        self._latest_tags[ticket.caller] = tag
-        if len(self._latest_tags) > _MAX_TAGS:
-            self._latest_tags = {
-                caller: latest for caller, latest in self._latest_tags.items() if latest > self._virtual_time
-            }
+        charge = self._durations.charge(ticket.model)
+        tag = self._shares.charge(ticket.caller, charge)
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         waiter = _Waiter(ticket.priority, tag, next(self._numbers), ticket, turn, charge)
         heapq.heappush(self._queue, waiter)
@@ -211,8 +192,7 @@ class RequestQueue:
             await turn
         except BaseException:
             # Nothing was done for it, so nothing is owed for it.
-            if ticket.caller in self._latest_tags:
-                self._latest_tags[ticket.caller] -= charge
+            self._shares.correct(ticket.caller, -charge)
             if turn.done() and not turn.cancelled() and turn.exception() is None:
                 self._free += 1  # it had just been given the turn
                 self._hand_out()
@@ -229,7 +209,7 @@ class RequestQueue:
                 continue
             # Now and not when it wakes up: until then it could be evicted.
             self._start(waiter.ticket)
-            self._virtual_time = max(self._virtual_time, waiter.tag - waiter.charge)
+            self._shares.begun(waiter.tag - waiter.charge)
             waiter.turn.set_result(None)
 
     def _drop_stale(self) -> None:
@@ -239,11 +219,6 @@ class RequestQueue:
             self._queue = [waiter for waiter in self._queue if not waiter.turn.done()]
             heapq.heapify(self._queue)
             self._stale = 0
-
-    def _charge(self, model: str) -> float:
-        """Seconds that an image of a model is charged: its mean, or any model's as long as it is unknown."""
-        known = self._mean_seconds.get(model)
-        return known if known else max(self._mean_seconds.values(), default=1.0) or 1.0
 
     def _evict_for(self, images: int, caller: str, priority: int) -> None:
         evicted: list[Ticket] = []
@@ -293,7 +268,7 @@ class RequestQueue:
         if self.depth < self._free:
             return 0.0  # each of those admitted finds a free place, and so does this one
         ahead = sum(
-            ticket.waiting * self._mean_seconds.get(ticket.model, 0.0)
+            ticket.waiting * self._durations.mean(ticket.model)
             for ticket in self._tickets.values()
             if ticket.priority <= priority
         )
@@ -301,5 +276,4 @@ class RequestQueue:
 
     def _drain_seconds(self, images: int) -> float:
         """How long it takes until so many images have left the queue."""
-        mean = max(self._mean_seconds.values(), default=0.0)
-        return images * mean / self._limit
+        return images * self._durations.longest_mean / self._limit

@@ -16,8 +16,8 @@ from service.synthesis.conditions.decoding import decode_label_map, decode_sourc
 from service.synthesis.conditions.types import EncodedImage, LabelMap
 from service.synthesis.images import Image
 from service.synthesis.registry import tensors
-from service.synthesis.timings import Timings
 from service.synthesis.validation.edits import ValidatedEdit
+from service.synthesis.work import Timings
 
 EDIT = "edit"
 """What images are counted as that an edit made, where others have their kind of condition."""

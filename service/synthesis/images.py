@@ -15,8 +15,8 @@ from service.engine.base import Array, Inference, Priority, Task
 from service.synthesis.conditions.decoding import decode_condition
 from service.synthesis.registry import tensors
 from service.synthesis.styles.mixing import StyleMixer
-from service.synthesis.timings import Timings
 from service.synthesis.validation.images import ValidatedRequest
+from service.synthesis.work import Timings
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from service.codecs.image import ImageFormat
 from service.engine.base import Priority
 from service.synthesis.conditions.types import Condition, EncodedImage, LabelMap
 from service.synthesis.styles.types import MorphStyles, Styles
-from service.synthesis.timings import CallTimings
+from service.synthesis.work import CallTimings
 
 
 @dataclass(frozen=True, slots=True)

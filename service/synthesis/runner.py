@@ -11,51 +11,16 @@ import math
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from functools import partial
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from service.core.errors import InvalidArgument
 from service.core.metrics import Metrics
-from service.engine.base import Engine, InferenceContext, Priority, Task
+from service.engine.base import Engine, InferenceContext, Task
 from service.scheduling.queue import RequestQueue, Ticket
 from service.synthesis.requests import CallContext
-from service.synthesis.timings import Timings
+from service.synthesis.work import Timings, Work
 
 R = TypeVar("R")
-R_co = TypeVar("R_co", covariant=True)
-
-
-class Work(Protocol[R_co]):
-    """A validated request as work: something to do once, and a result for each image."""
-
-    @property
-    def model(self) -> str:
-        """The model, by the name that callers use."""
-
-    @property
-    def served_by(self) -> str:
-        """The model of the repository whose durations tell how long an image takes."""
-
-    @property
-    def priority(self) -> Priority:
-        """Whether somebody waits."""
-
-    @property
-    def images(self) -> int:
-        """How many results there are."""
-
-    @property
-    def images_field(self) -> str:
-        """The field of the request that says how many."""
-
-    @property
-    def labels(self) -> tuple[str, str] | None:
-        """What its images are counted as: kind of condition and file format; None if it makes none."""
-
-    def prepare(self, timings: Timings) -> Task[None]:
-        """Do what all images need: decoding, checking. Runs before the first image, on its worker."""
-
-    def produce(self, index: int, timings: Timings) -> Task[R_co]:
-        """Make one image, of which `timings` are then told."""
 
 
 class Produced(NamedTuple, Generic[R]):

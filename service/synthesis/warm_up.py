@@ -26,10 +26,11 @@ from service.synthesis.requests import (
     Latent,
     SynthesisRequest,
 )
-from service.synthesis.runner import Runner, Work
+from service.synthesis.runner import Runner
 from service.synthesis.styles.encoding import EncodeStylesWork
 from service.synthesis.validation.edits import check_edit
 from service.synthesis.validation.images import check_request
+from service.synthesis.work import Work
 
 _GREY = 128
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import struct
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from types import MappingProxyType
 from typing import TypeVar
@@ -24,7 +24,6 @@ from service.codecs.label_map import decode_raw, decode_run_length
 from service.codecs.png import decode_png
 from service.core.errors import InvalidArgument
 from service.core.limits import LIMITS, Limits
-from service.rpc.call import Call
 from service.rpc.service import SynthesisService
 from service.rpc.status import describe, rich_status
 from tests.support.fake_engine import EDITOR, ENSEMBLE, OTHER_CONDITIONS, WITH_STYLES, FakeEngine
@@ -32,7 +31,6 @@ from tests.support.service_stack import call_with, service_on
 
 Parsed = TypeVar("Parsed", bound=Message)
 Target = Callable[[bytes], None]
-Method = Callable[[Call], Awaitable[None]]
 
 REFUSALS = frozenset({grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND})
 _SIGNATURE = 8
@@ -105,14 +103,14 @@ def exemplar_repaired(data: bytes) -> None:
 
 def synthesize(data: bytes) -> None:
     """The bytes of a `SynthesizeRequest` for one answer."""
-    for reply in _answers(_service().synthesize, pb.SynthesizeResponse, data) or ():
+    for reply in _answers("Synthesize", pb.SynthesizeResponse, data) or ():
         assert 1 <= len(reply.images) <= LIMITS.max_images
         assert all(image.data for image in reply.images)
 
 
 def synthesize_stream(data: bytes) -> None:
     """The bytes of a `SynthesizeRequest` for a stream."""
-    if (replies := _answers(_service().synthesize_stream, pb.SynthesizeStreamResponse, data)) is not None:
+    if (replies := _answers("SynthesizeStream", pb.SynthesizeStreamResponse, data)) is not None:
         assert sorted(reply.index for reply in replies) == list(range(len(replies)))
 
 
@@ -125,7 +123,7 @@ def paint(data: bytes) -> None:
         requests.append(request)
     sent: list[bytes] = []
     messages = [request.SerializeToString() for request in requests]
-    finished = _answer(_service().paint, messages, sent)
+    finished = _answer("Paint", messages, sent)
     frames = [pb.PaintResponse.FromString(each) for each in sent]
     sequences = [frame.sequence for frame in frames]
     assert sequences == sorted(set(sequences))
@@ -138,7 +136,7 @@ def paint(data: bytes) -> None:
 
 def encode_styles(data: bytes) -> None:
     """The bytes of an `EncodeStylesRequest`."""
-    for reply in _answers(_service().encode_styles, pb.EncodeStylesResponse, data) or ():
+    for reply in _answers("EncodeStyles", pb.EncodeStylesResponse, data) or ():
         assert reply.codes
         assert all(np.abs(code.values).max() <= LIMITS.max_style_value for code in reply.codes)
 
@@ -146,7 +144,7 @@ def encode_styles(data: bytes) -> None:
 def morph(data: bytes) -> None:
     """The bytes of a `MorphRequest`."""
     request = _parsed(pb.MorphRequest, data)
-    replies = _answers(_service().morph, pb.MorphResponse, data)
+    replies = _answers("Morph", pb.MorphResponse, data)
     if replies is not None:
         assert request is not None
         assert [reply.index for reply in replies] == list(range(request.number_of_frames))
@@ -154,18 +152,18 @@ def morph(data: bytes) -> None:
 
 def edit(data: bytes) -> None:
     """The bytes of an `EditRequest`."""
-    for reply in _answers(_service().edit, pb.EditResponse, data) or ():
+    for reply in _answers("Edit", pb.EditResponse, data) or ():
         assert reply.image.data
 
 
 def list_models(data: bytes) -> None:
     """The bytes of a `ListModelsRequest`."""
-    _answers(_service().list_models, pb.ListModelsResponse, data)
+    _answers("ListModels", pb.ListModelsResponse, data)
 
 
 def get_model(data: bytes) -> None:
     """The bytes of a `GetModelRequest`."""
-    _answers(_service().get_model, pb.GetModelResponse, data)
+    _answers("GetModel", pb.GetModelResponse, data)
 
 
 TARGETS: Mapping[str, Target] = MappingProxyType(
@@ -253,27 +251,28 @@ def _parsed(kind: type[Parsed], data: bytes) -> Parsed | None:
 def _answered(request: pb.SynthesizeRequest) -> None:
     """What the engine is given is of the tensors' shapes and types: the fake one checks."""
     data = request.SerializeToString()
-    for reply in _answers(_service().synthesize, pb.SynthesizeResponse, data) or ():
+    for reply in _answers("Synthesize", pb.SynthesizeResponse, data) or ():
         assert 1 <= len(reply.images) <= LIMITS.max_images
         assert all(image.data for image in reply.images)
 
 
-def _answers(method: Method, kind: type[Parsed], data: bytes) -> list[Parsed] | None:
+def _answers(method: str, kind: type[Parsed], data: bytes) -> list[Parsed] | None:
     """What a method answers to one message; None if it refuses."""
     sent: list[bytes] = []
     return [kind.FromString(each) for each in sent] if _answer(method, [data], sent) else None
 
 
-def _answer(method: Method, messages: Sequence[bytes], sent: list[bytes]) -> bool:
+def _answer(method: str, messages: Sequence[bytes], sent: list[bytes]) -> bool:
     """Call a method; whether it ended well. `sent` gets what it answered."""
 
     async def ask() -> None:
         call, answers = call_with(*messages)
         try:
-            await method(call)
+            await behaviour(call)
         finally:
             sent.extend(answers)
 
+    _, behaviour = _service().behaviours[method]
     _engine().contexts.clear()  # it remembers every request, and a fuzzer makes millions
     try:
         _loop().run_until_complete(ask())

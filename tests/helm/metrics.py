@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service.core.metrics import METRICS
+from service.core.metric_table import METRICS
 
 # Of Prometheus itself, of its client library, of Triton (docs/triton.md) and of kube-state-metrics.
 OTHERS = frozenset(

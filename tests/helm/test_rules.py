@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from service.core.errors import MaskweaveError
-from service.core.metrics import BUCKETS_SECONDS
+from service.core.metric_table import BUCKETS_SECONDS
 from service.rpc.status import STATUS_CODES
 from tests.support.chart import SCENARIOS, rendered, rule_groups
 from tests.support.promtool import promtool, tried_rules, write_rules

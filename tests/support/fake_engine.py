@@ -14,6 +14,7 @@ import numpy as np
 from service.core.errors import DeadlineExceeded
 from service.engine.base import (
     Array,
+    Finished,
     Inference,
     InferenceContext,
     InferenceResult,
@@ -22,8 +23,8 @@ from service.engine.base import (
     StageTiming,
     Task,
     TensorSpec,
+    advance,
 )
-from service.engine.tasks import Finished, advance
 from service.engine.tensors import check_inputs
 
 T = TypeVar("T")

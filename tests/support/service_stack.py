@@ -10,10 +10,10 @@ from typing import Any
 
 import grpc
 
-from service.core.limits import LIMITS, Limits
+from service.core.limits import LIMITS, CallLimits, Limits
 from service.core.metrics import Metrics
 from service.rpc.call import Call
-from service.rpc.calls import CallLimits, Calls
+from service.rpc.calls import Calls
 from service.rpc.paint import PaintSessions
 from service.rpc.service import SynthesisService
 from service.scheduling.queue import RequestQueue

@@ -24,7 +24,8 @@ def test_the_tests_that_prove_a_guarantee_exist(guarantee: str, proof: str) -> N
     for match in NAMED.finditer(proof):
         file = match[1] or file
         source = (ROOT / file).read_text(encoding="utf-8")
-        assert re.search(rf"^(?:async )?def {match[2] or 'test_'}", source, re.M), f"{guarantee}: {match[0]}"
+        name = rf"{match[2]}\(" if match[2] else "test_"
+        assert re.search(rf"^(?:async )?def {name}", source, re.M), f"{guarantee}: {match[0]}"
         found += 1
     assert found, guarantee
 

@@ -10,8 +10,8 @@ from google.protobuf import text_format
 from google.protobuf.message import Message
 from tritonclient.grpc import model_config_pb2
 
+from service.core.diagnostics import Diagnostics
 from service.engine.base import ANY_SIZE, TensorSpec
-from service.engine.diagnostics import Diagnostics
 from service.engine.embedded.model_config import (
     LATEST_VERSION,
     ModelConfig,
@@ -20,8 +20,8 @@ from service.engine.embedded.model_config import (
     VersionPolicy,
     WarmupInput,
     WarmupSample,
+    accepted_fields,
 )
-from service.engine.embedded.supported import accepted_fields
 from service.engine.tensors import DTYPES
 
 _ONNX_PLATFORM = "onnxruntime_onnx"

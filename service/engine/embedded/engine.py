@@ -15,6 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
 
+from service.core.diagnostics import Diagnostics
 from service.core.errors import Unavailable
 from service.core.logging import current_request_id, request_context
 from service.engine.base import (
@@ -25,13 +26,12 @@ from service.engine.base import (
     ModelInfo,
     ReadinessListener,
     Task,
+    advance,
 )
 from service.engine.cancellation import CancelToken, Stopped
-from service.engine.diagnostics import Diagnostics
 from service.engine.embedded.execution import Execution
 from service.engine.embedded.loading import load_models
 from service.engine.embedded.warmup import warm_up
-from service.engine.tasks import advance
 from service.engine.workers import Workers
 
 _log = logging.getLogger(__name__)

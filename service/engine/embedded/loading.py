@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from service.core.diagnostics import Diagnostics
 from service.engine.base import ModelInfo
 from service.engine.cancellation import CancelToken
-from service.engine.diagnostics import Diagnostics
 from service.engine.embedded.model_config import ModelConfig
 from service.engine.embedded.repository import ModelEntry, Repository, read_repository
 from service.engine.embedded.session import Session

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.engine.diagnostics import Diagnostics
+from service.core.diagnostics import Diagnostics
 from service.engine.embedded.config_reader import read_model_config
 from service.engine.embedded.model_config import ModelConfig, VersionPolicy
 

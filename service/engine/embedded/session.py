@@ -8,9 +8,9 @@ from typing import Any
 
 import onnxruntime as ort
 
+from service.core.diagnostics import Diagnostics
 from service.core.errors import EngineFailure
 from service.engine.base import ANY_SIZE, Array, TensorSpec
-from service.engine.diagnostics import Diagnostics
 from service.engine.embedded.model_config import ModelConfig
 from service.engine.tensors import (
     DTYPES_BY_ONNX_TYPE,

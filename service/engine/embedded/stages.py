@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import NamedTuple
 
+from service.core.diagnostics import Diagnostics
 from service.engine.base import ANY_SIZE, TensorSpec
-from service.engine.diagnostics import Diagnostics
 from service.engine.embedded.model_config import LATEST_VERSION, ModelConfig, StepConfig
 from service.engine.embedded.repository import ModelEntry, Repository
 from service.engine.tensors import full_shape, shape_text, shapes_agree, triton_name

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from service.core.diagnostics import Diagnostics
 from service.core.errors import MaskweaveError
 from service.engine.base import Array
 from service.engine.cancellation import CancelToken
-from service.engine.diagnostics import Diagnostics
 from service.engine.embedded.execution import Execution
 from service.engine.embedded.loading import LoadedModel
 from service.engine.embedded.model_config import ModelConfig, WarmupSample

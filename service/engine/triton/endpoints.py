@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from tritonclient.grpc import aio
 from tritonclient.utils import InferenceServerException
 
+from service.core.diagnostics import Diagnostics
 from service.core.errors import EngineUnreachable, ModelNotReady, Unavailable
 from service.engine.base import ModelInfo
-from service.engine.diagnostics import Diagnostics
 from service.engine.triton.failures import failure_of
 from service.engine.triton.inspection import QUESTION_SECONDS, differences, inspect_models, is_silent
 

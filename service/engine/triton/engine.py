@@ -19,6 +19,7 @@ from service.core.logging import current_request_id, request_context
 from service.engine.base import (
     CLOSE_SECONDS,
     Array,
+    Finished,
     Inference,
     InferenceContext,
     InferenceResult,
@@ -26,9 +27,9 @@ from service.engine.base import (
     ReadinessListener,
     StageTiming,
     Task,
+    advance,
 )
 from service.engine.cancellation import CancelToken
-from service.engine.tasks import Finished, advance
 from service.engine.tensors import (
     check_inputs,
     check_outputs,

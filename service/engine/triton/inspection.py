@@ -9,8 +9,8 @@ from typing import Any
 from tritonclient.grpc import aio, model_config_pb2
 from tritonclient.utils import InferenceServerException
 
+from service.core.diagnostics import Diagnostics
 from service.engine.base import ModelInfo, TensorSpec
-from service.engine.diagnostics import Diagnostics
 from service.engine.tensors import DTYPES
 
 _READY = "READY"

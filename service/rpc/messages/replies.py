@@ -13,7 +13,7 @@ from service.synthesis.edits import EditWork
 from service.synthesis.images import Image, ImageWork
 from service.synthesis.painting import Frame
 from service.synthesis.styles.encoding import EncodedStyles
-from service.synthesis.timings import CallTimings, Timings
+from service.synthesis.work import CallTimings, Timings
 
 _FORMAT_VALUES = {ours: value for value, ours in FORMATS.items() if value}
 

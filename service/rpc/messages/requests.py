@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from maskweave.v1 import synthesis_pb2 as pb
 from service.core.errors import InvalidArgument
 from service.rpc.messages.fields import (
+    LatentsOfMessage,
+    StrokesOfMessage,
+    StylesOfMessage,
     ids_from_proto,
     image_format_from_proto,
     image_from_proto,
@@ -15,7 +18,7 @@ from service.rpc.messages.fields import (
     members,
     priority_from_proto,
 )
-from service.rpc.messages.sequences import LatentsOfMessage, StrokesOfMessage, StylesOfMessage
+from service.synthesis.canvas import Update
 from service.synthesis.conditions.types import (
     Condition,
     EncodedImage,
@@ -27,7 +30,6 @@ from service.synthesis.conditions.types import (
     ScribbleStrokes,
     Sketch,
 )
-from service.synthesis.painting import Update
 from service.synthesis.requests import (
     EditRequest,
     EncodeStylesRequest,

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.codecs.label_map import check_classes, check_ids, decode_raw, decode_run_length, resize_nearest
-from service.codecs.palette_ids import Colour, ids_by_colour
-from service.codecs.png import decode_png
+from service.codecs.png import Colour, decode_png, ids_by_colour
 from service.codecs.scribble import NOT_DRAWN, check_scribble, draw_scribble, resize_scribble
 from service.codecs.sketch import ink_of, resize_ink
 from service.codecs.source_image import (

@@ -22,7 +22,6 @@ from pydantic import (
 from service.codecs.scribble import NOT_DRAWN
 from service.engine.base import ModelInfo
 from service.synthesis.registry import tensors
-from service.synthesis.registry.diagnostics import Diagnostic, MetadataError, Shapes
 from service.synthesis.registry.models import (
     ConditionKind,
     ConditionSupport,
@@ -33,6 +32,7 @@ from service.synthesis.registry.models import (
     StyleStrengthRange,
     StyleSupport,
 )
+from service.synthesis.registry.tensors import Diagnostic, MetadataError, Shapes
 
 PREFIX = "maskweave."
 """What the parameters that this service reads begin with."""

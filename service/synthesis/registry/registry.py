@@ -13,10 +13,9 @@ from types import MappingProxyType
 
 import numpy as np
 
-from service.core.errors import RepositoryError, RepositoryProblem
+from service.core.diagnostics import RepositoryError, RepositoryProblem
 from service.engine.base import ModelInfo
 from service.synthesis.registry import tensors
-from service.synthesis.registry.diagnostics import Diagnostic, MetadataError, Shapes
 from service.synthesis.registry.metadata import PREFIX, read_metadata
 from service.synthesis.registry.models import (
     ConditionKind,
@@ -26,6 +25,7 @@ from service.synthesis.registry.models import (
     Method,
     Model,
 )
+from service.synthesis.registry.tensors import Diagnostic, MetadataError, Shapes
 
 _PACK = PREFIX + "pack"
 

@@ -16,9 +16,9 @@ from service.synthesis.registry import tensors
 from service.synthesis.registry.models import ConditionKind, Model, StyleSupport
 from service.synthesis.requests import EncodeStylesRequest
 from service.synthesis.styles.types import StyleCode
-from service.synthesis.timings import Timings
 from service.synthesis.validation.latents import normal_from_seed
 from service.synthesis.validation.styles import style_support
+from service.synthesis.work import Timings
 
 # The least that a float32 can say of a variance; more would only overflow on the way to what is cut off.
 _MAX_LOG_VARIANCE = 80.0

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from service.core.errors import RepositoryError
+from service.core.diagnostics import RepositoryError
 from service.engine.embedded.engine import EmbeddedEngine
 from tests.support.arrays import row
 from tests.support.inference import infer

@@ -11,6 +11,7 @@ import grpc
 import numpy as np
 import pytest
 
+from service.core.diagnostics import RepositoryError
 from service.core.errors import (
     DeadlineExceeded,
     EngineFailure,
@@ -18,7 +19,6 @@ from service.core.errors import (
     MaskweaveError,
     ModelNotReady,
     Overloaded,
-    RepositoryError,
     Unavailable,
 )
 from service.engine.base import Array, InferenceContext, Priority, TensorSpec

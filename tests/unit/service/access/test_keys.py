@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.access.keys import KeyEntry, Keys, KeysError, Scope, make_key, parse_keys
-from service.core.redaction import redacted
+from service.core.logging import redacted
 
 KEY, ENTRY = make_key("studio", [Scope.SYNTHESIZE], requests_per_second=2.5, max_concurrent=3)
 OTHER_KEY, OTHER = make_key("lab", [Scope.ADMIN, Scope.EDIT])

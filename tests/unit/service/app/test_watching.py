@@ -14,10 +14,9 @@ from pathlib import Path
 import pytest
 
 from service.access.keys import Keys, Scope, make_key
-from service.app import watching
-from service.app.files import read_file, stamp
-from service.app.keys_file import read_keys
-from service.app.watching import reloading
+from service.app import files
+from service.app.credentials import read_keys
+from service.app.files import read_file, reloading, stamp
 from service.core.metrics import Metrics
 
 _WAIT_SECONDS = 60
@@ -27,7 +26,7 @@ ENTRIES = [make_key(name, [Scope.EDIT])[1].to_toml() for name in ("first", "seco
 @pytest.fixture(autouse=True)
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at files often where there is no notice, so that these tests do not wait for seconds."""
-    monkeypatch.setattr(watching, "LOOK_SECONDS", 0.5)
+    monkeypatch.setattr(files, "LOOK_SECONDS", 0.5)
 
 
 class Follower:
@@ -161,7 +160,7 @@ async def test_without_notices_the_state_of_the_file_tells(
     def no_watches_left(*_: object, **__: object) -> None:
         raise OSError("no watches left")
 
-    monkeypatch.setattr(watching, "awatch", no_watches_left)
+    monkeypatch.setattr(files, "awatch", no_watches_left)
     async with following(file) as follower:
         for number, name in ((1, "second"), (2, "third")):
             replace(file, ENTRIES[number])

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from service.codecs.palette_ids import ids_by_colour
-from service.codecs.png import decode_png
+from service.codecs.png import decode_png, ids_by_colour
 from service.core.errors import InvalidArgument
 
 COLOURS = {(0, 0, 0): 0, (255, 0, 0): 1, (0, 255, 0): 2, (0, 0, 255): 3}

@@ -2,10 +2,11 @@ import grpc
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.core.metrics import BUCKETS_SECONDS, METRICS, Metrics, Rpc
+from service.core.metric_table import BUCKETS_SECONDS, METRICS
+from service.core.metrics import Metrics, Rpc
 from service.engine.base import StageTiming
 from service.rpc.status import code_label
-from service.synthesis.timings import Timings
+from service.synthesis.work import Timings
 
 RUN = StageTiming("head", queue_seconds=0.001, compute_seconds=0.002, cached=False)
 CACHED = StageTiming("head", queue_seconds=0.0, compute_seconds=0.0, cached=True)

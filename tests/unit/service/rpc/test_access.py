@@ -12,10 +12,12 @@ import pytest
 from maskweave.v1 import synthesis_pb2 as pb
 from service.access.keys import Keys
 from service.core.errors import PermissionDenied, Unauthenticated
+from service.core.limits import CallLimits
 from service.core.metrics import Metrics, Rpc
 from service.rpc.access import METHOD_SCOPES, Access
-from service.rpc.call import Call
-from service.rpc.calls import Behaviour, CallLimits, Calls, Kind
+from service.rpc.admission import Kind
+from service.rpc.call import Behaviour, Call
+from service.rpc.calls import Calls
 from service.rpc.interceptors import Authentication, RequestIds
 from tests.support.key_file import new_key
 

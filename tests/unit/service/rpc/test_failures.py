@@ -16,9 +16,10 @@ from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-unty
 from maskweave.v1 import synthesis_pb2 as pb
 from maskweave.v1 import synthesis_pb2_grpc as pb_grpc
 from service.core import errors
+from service.core.diagnostics import RepositoryError
+from service.core.limits import CallLimits
 from service.core.metrics import Metrics, Rpc
 from service.engine.base import Array
-from service.rpc.calls import CallLimits
 from service.rpc.interceptors import SERVICE_NAME, RequestIds
 from service.rpc.status import DETAILS_TRAILER, STATUS_CODES, describe, rich_status
 from tests.support.fake_engine import FakeEngine
@@ -115,7 +116,7 @@ SAMPLES: Mapping[type[BaseException], BaseException] = {
     errors.EngineUnreachable: errors.EngineUnreachable("Out of reach.", retry_after_seconds=1.25),
     errors.ModelNotReady: errors.ModelNotReady("Lost.", retry_after_seconds=1.25),
     errors.EngineFailure: errors.EngineFailure(SECRET),
-    errors.RepositoryError: errors.RepositoryError([]),
+    RepositoryError: RepositoryError([]),
 }
 DETAILS = {
     errors.InvalidArgument: error_details_pb2.BadRequest(
@@ -232,7 +233,7 @@ async def test_a_caller_who_vanishes_while_a_picture_is_written_has_cancelled(
 async def test_a_bug_in_an_update_ends_the_session(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("service.synthesis.painting.draw_strokes", Mock(side_effect=RuntimeError(SECRET)))
+    monkeypatch.setattr("service.synthesis.canvas.draw_strokes", Mock(side_effect=RuntimeError(SECRET)))
     start = pb.PaintStart(model="tiny", label_map=REQUEST.label_map)
     strokes = pb.StrokeList(strokes=[pb.Stroke(class_id=0, width=1, points=[pb.Point(x=0, y=0)])])
     async with stub_on(FakeEngine()) as stub:

@@ -11,10 +11,10 @@ import grpc
 import pytest
 
 from maskweave.v1 import synthesis_pb2 as pb
+from service.core.limits import CallLimits
 from service.core.metrics import Metrics
-from service.rpc.calls import CallLimits
+from service.rpc.admission import PendingMessages
 from service.rpc.interceptors import SERVICE_NAME, RequestIds
-from service.rpc.receiving import PendingMessages
 from tests.support.fake_engine import FakeEngine
 from tests.support.service_stack import ServiceStack, service_on
 
@@ -51,7 +51,7 @@ def opened(channel: grpc.aio.Channel, path: str) -> Any:
 async def arrived(stack: ServiceStack, calls: int) -> None:
     """Wait until so many calls are in progress."""
     for _ in range(2000):
-        if sum(stack.calls._in_progress.values()) >= calls:
+        if sum(stack.calls._admission._in_progress.values()) >= calls:
             return
         await asyncio.sleep(0.01)
     pytest.fail("the calls have not arrived")

@@ -31,9 +31,9 @@ def service(engine: FakeEngine, max_message_bytes: int) -> SynthesisService:
 
 async def test_raw_images_that_do_not_fit_into_a_reply_are_not_made() -> None:
     engine = FakeEngine()
-    call, sent = call_with(RAW.SerializeToString())
+    call, sent = call_with()
     with pytest.raises(InvalidArgument, match="number_of_images: got 4 raw images of 2 x 2 pixels, 48 bytes"):
-        await service(engine, OVERHEAD + FOUR_IMAGES - 1).synthesize(call)
+        await service(engine, OVERHEAD + FOUR_IMAGES - 1).synthesize(call, RAW)
     assert not sent
     assert not engine.contexts
 
@@ -43,8 +43,8 @@ async def test_raw_images_that_fit_are_made_and_files_may_turn_out_smaller() -> 
         request = pb.SynthesizeRequest()
         request.CopyFrom(RAW)
         request.image_format = image_format
-        call, sent = call_with(request.SerializeToString())
-        await service(FakeEngine(), OVERHEAD + room).synthesize(call)
+        call, sent = call_with()
+        await service(FakeEngine(), OVERHEAD + room).synthesize(call, request)
         (reply,) = map(pb.SynthesizeResponse.FromString, sent)
         assert [image.seed for image in reply.images] == [7, 8, 9, 10]
         assert reply.model_version == "1.0.0"
@@ -57,6 +57,6 @@ async def test_a_reply_is_the_message_that_protobuf_would_write() -> None:
         request = pb.SynthesizeRequest()
         request.CopyFrom(RAW)
         request.number_of_images = count
-        call, sent = call_with(request.SerializeToString())
-        await service(FakeEngine(), 2**20).synthesize(call)
+        call, sent = call_with()
+        await service(FakeEngine(), 2**20).synthesize(call, request)
         assert pb.SynthesizeResponse.FromString(sent[0]).SerializeToString() == sent[0]

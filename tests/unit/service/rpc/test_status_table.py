@@ -4,6 +4,7 @@ import re
 import grpc
 import pytest
 
+from service.core.diagnostics import RepositoryError, RepositoryProblem
 from service.core.errors import (
     DeadlineExceeded,
     EngineFailure,
@@ -15,8 +16,6 @@ from service.core.errors import (
     Overloaded,
     PermissionDenied,
     QuotaExceeded,
-    RepositoryError,
-    RepositoryProblem,
     SessionIdle,
     Unauthenticated,
     Unavailable,

@@ -11,9 +11,11 @@ import pytest
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 
 from service.app.server import stop_server
+from service.core.limits import CallLimits
 from service.core.metrics import Metrics, Rpc
+from service.rpc.admission import Kind
 from service.rpc.call import Call
-from service.rpc.calls import CallLimits, Calls, Kind
+from service.rpc.calls import Calls
 from service.rpc.status import DETAILS_TRAILER
 
 SERVICE = "tests.Service"

@@ -11,9 +11,7 @@ from hypothesis import strategies as st
 from maskweave.v1 import synthesis_pb2 as pb
 from service.core.errors import InvalidArgument
 from service.core.limits import LIMITS
-from service.rpc import call
-from service.rpc.call import parse
-from service.rpc.receiving import MAX_FIELDS, SMALL_BYTES, check_fields
+from service.rpc.parsing import MAX_FIELDS, SMALL_BYTES, check_fields, parse
 
 
 def empty_latents(count: int) -> bytes:
@@ -66,7 +64,7 @@ def test_nesting_without_end_is_left_to_the_parser() -> None:
     for _ in range(20_000):
         data = b"\x0a" + _varint(len(data)) + data
     with pytest.raises(InvalidArgument):
-        call.parse(pb.SynthesizeRequest, data)
+        parse(pb.SynthesizeRequest, data)
 
 
 def _varint(value: int) -> bytes:

@@ -362,9 +362,9 @@ async def test_work_that_fails_is_charged_and_teaches_nothing() -> None:
         waiting = asyncio.create_task(queue.acquire(ticket))
         await asyncio.sleep(0)
         await room.go("running")
-        known = queue._mean_seconds["m"]
+        known = queue._durations.mean("m")
         queue.release(ticket, 8.0, await waiting, learn=False)
-        assert queue._mean_seconds["m"] == known
+        assert queue._durations.mean("m") == known
         await room.come("holds", caller="z")
         await room.come("fails", caller="fails")
         for number in range(5):

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from service.core.errors import RepositoryError
+from service.core.diagnostics import RepositoryError
 from service.engine.base import ANY_SIZE, ModelInfo, TensorSpec
 from service.synthesis.registry.models import ConditionKind, Layout
 from service.synthesis.registry.registry import build_registry

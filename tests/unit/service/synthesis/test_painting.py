@@ -14,8 +14,9 @@ from service.core.errors import InvalidArgument, QuotaExceeded, Unauthenticated
 from service.core.metrics import Metrics
 from service.engine.base import Priority
 from service.scheduling.queue import RequestQueue
+from service.synthesis.canvas import Update
 from service.synthesis.conditions.types import RawLabelMap
-from service.synthesis.painting import Frame, Painting, Update
+from service.synthesis.painting import Frame, Painting
 from service.synthesis.registry.registry import build_registry
 from service.synthesis.requests import CallContext, FirstSeed, SynthesisRequest
 from service.synthesis.runner import Runner
@@ -61,7 +62,7 @@ async def test_strokes_are_drawn_in_the_turn_of_their_frame(monkeypatch: pytest.
         turns.append(painter.queue.in_progress)
         return canvas
 
-    monkeypatch.setattr("service.synthesis.painting.draw_strokes", draw)
+    monkeypatch.setattr("service.synthesis.canvas.draw_strokes", draw)
     assert await anext(painter.frames) == (0, b"0")
     await painter.painting.apply(Update(1, strokes=DOT))
     assert turns == []
@@ -81,8 +82,8 @@ async def test_what_takes_long_to_draw_is_left_to_the_next_frame(monkeypatch: py
     for sequence in range(1, 6):
         await painter.painting.apply(Update(sequence, strokes=DOT))
     painter.painting.finish()
-    monkeypatch.setattr("service.synthesis.painting.draw_strokes", draw)
-    monkeypatch.setattr("service.synthesis.painting.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("service.synthesis.canvas.draw_strokes", draw)
+    monkeypatch.setattr("service.synthesis.canvas.time.perf_counter", lambda: now[0])
     # Two updates a frame; every one has a frame or is counted as one without.
     assert [frame async for frame in painter.frames] == [(1, b"2"), (1, b"4"), (0, b"5")]
 

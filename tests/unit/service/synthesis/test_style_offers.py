@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from service.core.errors import RepositoryError
+from service.core.diagnostics import RepositoryError
 from service.engine.base import ModelInfo, TensorSpec
 from service.synthesis.registry.models import ConditionKind, Method
 from service.synthesis.registry.registry import build_registry

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from service.core.limits import LIMITS
-from service.synthesis.styles.interpolation import Code, blend, spherical, straight
+from service.synthesis.styles.mixing import Code, blend, spherical, straight
 
 LIMIT = LIMITS.max_style_value
 WAYS = [straight, spherical]

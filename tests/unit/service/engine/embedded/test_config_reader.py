@@ -5,11 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.core.diagnostics import Diagnostics
 from service.engine.base import TensorSpec
-from service.engine.diagnostics import Diagnostics
 from service.engine.embedded.config_reader import read_model_config
-from service.engine.embedded.model_config import ModelConfig, VersionPolicy
-from service.engine.embedded.supported import HONOURED, IGNORED
+from service.engine.embedded.model_config import HONOURED, IGNORED, ModelConfig, VersionPolicy
 from tests.support.model_repository import ensemble_config, onnx_config, step_text, tensor_text
 
 STEP = step_text("head", {"IN": "IN"}, {"OUT": "OUT"})

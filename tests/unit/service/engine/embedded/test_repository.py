@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from service.engine.diagnostics import Diagnostics
+from service.core.diagnostics import Diagnostics
 from service.engine.embedded.repository import Repository, read_repository
 from tests.support.model_repository import ensemble_config, onnx_config, step_text
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.core.diagnostics import Diagnostics
 from service.engine.base import ANY_SIZE, TensorSpec
-from service.engine.diagnostics import Diagnostics
 from service.engine.embedded.model_config import ModelConfig, SessionConfig, StepConfig, VersionPolicy
 from service.engine.embedded.repository import ModelEntry, Repository
 from service.engine.embedded.stages import EnsemblePlan, check_nesting, plan_ensemble

@@ -1,13 +1,8 @@
-"""What may arrive: bounds of the messages on their way, and of the fields in each.
-
-gRPC keeps what has arrived of a message until the rest is there. It asks a caller to send only once somebody
-waits for the message; until then a few of its frames are all that is held. So a call waits for its request
-only after it was given a place here: of those in all, and of those of its caller. Sessions, which always
-wait for a message, have bounds of their own.
+"""From bytes to a message: small ones at once, large ones on another thread, beside which others are served.
 
 Parsing holds the interpreter for as long as it takes, on whatever thread: 16 MiB of empty entries are
 millions of objects, half a second and hundreds of MiB. A message of that size that is an image has few. So
-fields are counted before they are parsed.
+the fields of a large message are counted before it is parsed, which takes milliseconds off the event loop.
 
 Source: https://protobuf.dev/programming-guides/encoding/
 """
@@ -15,52 +10,14 @@ Source: https://protobuf.dev/programming-guides/encoding/
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from google.protobuf.descriptor import FieldDescriptor
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
 from service.core.errors import InvalidArgument
 
-
-class PendingMessages:
-    """Places for calls whose request has not arrived. Belongs to one event loop.
-
-    Args:
-        in_all: How many there are.
-        per_caller: How many of them one caller may have.
-    """
-
-    def __init__(self, *, in_all: int, per_caller: int) -> None:
-        self._all = asyncio.Semaphore(in_all)
-        self._per_caller = per_caller
-        self._callers: dict[str, _Caller] = {}
-
-    @asynccontextmanager
-    async def place(self, caller: str) -> AsyncIterator[None]:
-        """Have a place inside this context; waits for one in the order in which calls came."""
-        mine = self._callers.setdefault(caller, _Caller(self._per_caller))
-        mine.calls += 1
-        try:
-            async with mine.places, self._all:
-                yield
-        finally:
-            mine.calls -= 1
-            if not mine.calls:
-                del self._callers[caller]
-
-
-class _Caller:
-    """The places of one caller, and how many calls have or want one."""
-
-    __slots__ = ("calls", "places")
-
-    def __init__(self, places: int) -> None:
-        self.calls = 0
-        self.places = asyncio.Semaphore(places)
-
+Request = TypeVar("Request", bound=Message)
 
 MAX_FIELDS = 32_768
 """Fields of a message and of all messages in it: four times the most points that strokes may have."""
@@ -71,6 +28,31 @@ SMALL_BYTES = 2 * MAX_FIELDS
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 _SKIPPED = {_FIXED64: 8, _FIXED32: 4}
 _MAX_DEPTH = 16
+
+
+async def parsed(request_type: type[Request], data: bytes) -> Request:
+    """Read a message on the event loop if it is small, else on another thread.
+
+    Raises:
+        InvalidArgument: It is not one of this type, or has too many fields.
+    """
+    if len(data) <= SMALL_BYTES:
+        return parse(request_type, data)
+    return await asyncio.get_running_loop().run_in_executor(None, parse, request_type, data)
+
+
+def parse(request_type: type[Request], data: bytes) -> Request:
+    """Read a message.
+
+    Raises:
+        InvalidArgument: It is not one of this type, or has too many fields.
+    """
+    check_fields(data, request_type)
+    try:
+        return request_type.FromString(data)
+    except DecodeError:
+        name = request_type.DESCRIPTOR.full_name
+        raise InvalidArgument("(message)", f"{len(data)} bytes that are not one", f"a {name}") from None
 
 
 def check_fields(data: bytes, message: type[Message]) -> None:

@@ -1,10 +1,47 @@
-"""Where the time of a request went: taken once, on the way."""
+"""What the runner runs: work, which is a validated request as things to do, and the time that it takes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
 
-from service.engine.base import StageTiming
+from service.engine.base import Priority, StageTiming, Task
+
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Work(Protocol[R_co]):
+    """A validated request as work: something to do once, and a result for each image."""
+
+    @property
+    def model(self) -> str:
+        """The model, by the name that callers use."""
+
+    @property
+    def served_by(self) -> str:
+        """The model of the repository whose durations tell how long an image takes."""
+
+    @property
+    def priority(self) -> Priority:
+        """Whether somebody waits."""
+
+    @property
+    def images(self) -> int:
+        """How many results there are."""
+
+    @property
+    def images_field(self) -> str:
+        """The field of the request that says how many."""
+
+    @property
+    def labels(self) -> tuple[str, str] | None:
+        """What its images are counted as: kind of condition and file format; None if it makes none."""
+
+    def prepare(self, timings: Timings) -> Task[None]:
+        """Do what all images need: decoding, checking. Runs before the first image, on its worker."""
+
+    def produce(self, index: int, timings: Timings) -> Task[R_co]:
+        """Make one image, of which `timings` are then told."""
 
 
 @dataclass(slots=True)
