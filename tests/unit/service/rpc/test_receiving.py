@@ -51,7 +51,7 @@ def opened(channel: grpc.aio.Channel, path: str) -> Any:
 async def arrived(stack: ServiceStack, calls: int) -> None:
     """Wait until so many calls are in progress."""
     for _ in range(2000):
-        if sum(stack.calls._admission._in_progress.values()) >= calls:
+        if stack.calls._admission.in_progress >= calls:
             return
         await asyncio.sleep(0.01)
     pytest.fail("the calls have not arrived")
