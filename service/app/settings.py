@@ -168,7 +168,7 @@ class Settings(BaseSettings):
     )
     max_request_memory_bytes: int = Field(
         default=_CALLS.request_memory_bytes,
-        ge=_MIB,
+        ge=16 * _MIB,
         description="Memory that requests in progress, waiting ones included, may hold by an upper estimate.",
     )
     message_timeout_seconds: float = Field(

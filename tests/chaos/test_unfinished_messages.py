@@ -97,7 +97,7 @@ def test_one_caller_holds_no_more_than_its_places_and_not_for_long(repository: P
     ],
 )
 def test_open_health_checks_hold_little(repository: Path, tmp_path: Path, path: str) -> None:
-    """They need no key, and neither do those who send large ones: one at a time is taken in, and not for long."""
+    """They need no key, nor does who sends large ones: one at a time is taken in, and not for long."""
     _, entry = new_key()
     keys = write_keys(tmp_path / "keys.toml", entry)
     with gateway_process(

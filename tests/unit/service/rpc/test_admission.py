@@ -53,6 +53,13 @@ def test_whoever_takes_what_they_can_leaves_places_to_others(kind: Kind, limit: 
         assert taken_by(admission, kind, "later", held) == shares[0], "all have been given back"
 
 
+def test_one_caller_has_no_more_than_its_sessions() -> None:
+    admission = Admission(CallLimits(sessions=5, sessions_per_caller=3), None)
+    with ExitStack() as held:
+        assert [taken_by(admission, Kind.SESSION, caller, held) for caller in "abc"] == [3, 2, 0]
+    assert admission.open_sessions == 0
+
+
 def test_a_place_alone_is_given_to_whoever_comes() -> None:
     admission = Admission(CallLimits(concurrent_rpcs=1), None)
     for caller in ("a", "b"):

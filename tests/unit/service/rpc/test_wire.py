@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -56,6 +57,27 @@ async def test_a_message_that_is_small_is_not_looked_at(monkeypatch: pytest.Monk
     weights: list[int] = []
     assert len((await parsed(pb.SynthesizeRequest, data, weights.append)).latents.latents) == MAX_FIELDS - 100
     assert weights == [16 * len(data)]
+
+
+async def test_large_messages_are_parsed_off_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[int] = []
+
+    def weighed(data: bytes, message: type[pb.SynthesizeRequest]) -> int:
+        threads.append(threading.get_ident())
+        return len(data)
+
+    def read(request_type: type[pb.SynthesizeRequest], data: bytes) -> pb.SynthesizeRequest:
+        threads.append(threading.get_ident())
+        return parse(request_type, data)
+
+    monkeypatch.setattr("service.rpc.parsing.weigh", weighed)
+    monkeypatch.setattr("service.rpc.parsing.parse", read)
+    large = pb.SynthesizeRequest(sketch=pb.Sketch(file=bytes(SMALL_BYTES)))
+    weights: list[int] = []
+    assert await parsed(pb.SynthesizeRequest, large.SerializeToString(), weights.append) == large
+    assert weights == [len(large.SerializeToString())]
+    assert len(threads) == 2
+    assert threading.get_ident() not in threads
 
 
 def runs(count: int) -> bytes:
