@@ -149,7 +149,7 @@ class Calls:
                 if kind.measured:
                     await self._refuse_when_stopping(call)
                 with (
-                    self._admission.admitted(kind, call.caller, current_key()),
+                    self._admission.admitted(kind, call.caller, current_key() if kind.measured else None),
                     self._admission.memory.held(call.caller) as call.memory,
                 ):
                     await self._until(call.deadline, behaviour(call))
