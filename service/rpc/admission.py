@@ -3,14 +3,14 @@
 gRPC keeps what has arrived of a message until the rest is there. It asks a caller to send only once somebody
 waits for the message; until then a few of its frames are all that is held. So a call waits for its request
 only after it was given a place here: of those in all, and of those of its caller. Sessions, which always
-wait for a message, have bounds of their own.
+wait for a message, have bounds of their own, and so has what is answered without a key.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from enum import Enum
 
@@ -18,6 +18,7 @@ from service.access.keys import KeyEntry
 from service.core.errors import Overloaded
 from service.core.limits import CallLimits
 from service.rpc.access import Access
+from service.rpc.memory import RequestMemory, may_have_more
 
 # The soonest that a refused caller is asked to come back: an answer of ListModels says little of images.
 _MIN_RETRY_SECONDS = 0.05
@@ -31,12 +32,26 @@ class Kind(Enum):
 
     `LOOKUP` costs next to nothing and is never refused for lack of room. `WORK` makes images. `SESSION` stays
     open for as long as its caller likes, has no deadline but its caller's, and each of its
-    images is admitted by itself.
+    images is admitted by itself. `CHECK` is a check of health, `WATCH` a watch of it, and `REFLECTION` the
+    reading of the contract: these need no key where they are open, and are in no metric of RPCs.
     """
 
     LOOKUP = "lookup"
     WORK = "work"
     SESSION = "session"
+    CHECK = "check"
+    WATCH = "watch"
+    REFLECTION = "reflection"
+
+    @property
+    def endless(self) -> bool:
+        """Whether it has no deadline but its caller's."""
+        return self in (Kind.SESSION, Kind.WATCH)
+
+    @property
+    def measured(self) -> bool:
+        """Whether it is in the metrics of RPCs: what asks whether a gateway works is no work of it."""
+        return self in (Kind.LOOKUP, Kind.WORK, Kind.SESSION)
 
 
 class Admission:
@@ -47,56 +62,74 @@ class Admission:
         access: Holds keys to their limits; None where authentication is disabled.
 
     Attributes:
-        pending: Places for those who wait for a request.
+        memory: What the requests of calls may hold.
     """
 
     def __init__(self, limits: CallLimits, access: Access | None) -> None:
         self._limits = limits
         self._access = access
-        self.pending = PendingMessages(
+        self.memory = RequestMemory(limits.request_memory_bytes)
+        self._requests = PendingMessages(
             in_all=limits.pending_messages, per_caller=limits.pending_messages_per_caller
         )
-        self._in_progress = dict.fromkeys(Kind, 0)
-        self._sessions_by_caller: Counter[str] = Counter()
+        self._checks = PendingMessages(
+            in_all=limits.pending_checks, per_caller=limits.pending_checks_per_caller
+        )
+        self._places: Mapping[Kind, _Places] = {
+            Kind.WORK: _Places("requests are in progress", limits.concurrent_rpcs),
+            Kind.SESSION: _Places("sessions are open", limits.sessions, limits.sessions_per_caller),
+            Kind.WATCH: _Places("watches are open", limits.watches),
+            Kind.REFLECTION: _Places(
+                "reflection streams are open", limits.reflections, limits.reflections_per_caller
+            ),
+        }
+        self._in_progress = 0
         self._latest_answer_seconds = 0.0
 
     @property
     def open_sessions(self) -> int:
         """Sessions in progress."""
-        return self._in_progress[Kind.SESSION]
+        return self._places[Kind.SESSION].taken
 
     @property
-    def can_hold(self) -> bool:
-        """Whether calls that are not taken any more can be held for a moment before they are refused."""
-        return sum(self._in_progress.values()) <= self._limits.concurrent_rpcs
+    def in_progress(self) -> int:
+        """All calls in progress, also those that are about to be refused."""
+        return self._in_progress
+
+    def pending(self, kind: Kind) -> PendingMessages | None:
+        """The places for those who wait for the request of a call; None where it needs none."""
+        match kind:
+            case Kind.SESSION | Kind.REFLECTION:
+                return None
+            case Kind.CHECK | Kind.WATCH:
+                return self._checks
+        return self._requests
 
     @contextmanager
-    def counted(self, kind: Kind) -> Iterator[None]:
+    def counted(self) -> Iterator[None]:
         """Count a call inside this context, whether it is admitted or not."""
-        self._in_progress[kind] += 1
+        self._in_progress += 1
         try:
             yield
         finally:
-            self._in_progress[kind] -= 1
+            self._in_progress -= 1
 
     @contextmanager
     def admitted(self, kind: Kind, caller: str, key: KeyEntry | None) -> Iterator[None]:
-        """Hold a call that is counted to the bounds of its kind and of its key inside this context.
+        """Hold a call to the bounds of its kind and of its key inside this context.
 
         Raises:
             Overloaded: There is no place.
             QuotaExceeded: The key is at one of its limits.
         """
-        if kind is Kind.WORK and self._in_progress[kind] > self._limits.concurrent_rpcs:
-            # Those in progress take about as long as the latest that was answered. Refused ones take no
-            # time, and calling back after that would only add to the load.
-            raise Overloaded(
-                f"{self._limits.concurrent_rpcs} requests are in progress, "
-                "the most this service takes at once.",
-                retry_after_seconds=max(_MIN_RETRY_SECONDS, self._latest_answer_seconds),
-            )
+        # Those in progress take about as long as the latest that was answered. Refused ones take no
+        # time, and calling back after that would only add to the load.
+        retry = max(_MIN_RETRY_SECONDS, self._latest_answer_seconds)
+        places = self._places.get(kind)
         with (
-            self._session(caller) if kind is Kind.SESSION else nullcontext(),
+            nullcontext()
+            if places is None
+            else places.one(caller, retry if kind is Kind.WORK else _SESSION_RETRY_SECONDS),
             nullcontext() if self._access is None or key is None else self._access.use(key),
         ):
             yield
@@ -105,25 +138,50 @@ class Admission:
         """Take note of how long a call of the kind `WORK` took."""
         self._latest_answer_seconds = seconds
 
+
+class _Places:
+    """Places of one kind of call.
+
+    Args:
+        what: What has one, for people.
+        in_all: How many there are.
+        per_caller: How many of them one caller may have; None for a share that leaves some to others.
+    """
+
+    def __init__(self, what: str, in_all: int, per_caller: int | None = None) -> None:
+        self._what = what
+        self._in_all = in_all
+        self._per_caller = per_caller
+        self._by_caller: Counter[str] = Counter()
+        self.taken = 0
+
     @contextmanager
-    def _session(self, caller: str) -> Iterator[None]:
-        limits = self._limits
-        for used, most, whose in (
-            (self._in_progress[Kind.SESSION] - 1, limits.sessions, "in all"),
-            (self._sessions_by_caller[caller], limits.sessions_per_caller, "of one caller"),
-        ):
-            if used >= most:
-                raise Overloaded(
-                    f"{most} sessions are open, the most this service takes {whose}.",
-                    retry_after_seconds=_SESSION_RETRY_SECONDS,
-                )
-        self._sessions_by_caller[caller] += 1
+    def one(self, caller: str, retry_after_seconds: float) -> Iterator[None]:
+        """Have a place inside this context.
+
+        Raises:
+            Overloaded: There is none, or the caller has as many as it may have.
+        """
+        mine = self._by_caller[caller]
+        if self.taken >= self._in_all:
+            told = f"{self._in_all} {self._what}, the most this service takes at once."
+        elif self._per_caller is not None and mine >= self._per_caller:
+            told = f"{mine} {self._what}, the most this service takes of one caller."
+        elif self._per_caller is None and not may_have_more(mine, 1, self._in_all - self.taken):
+            told = f"{mine} {self._what} of this caller, the most it gets while {self.taken} are taken."
+        else:
+            told = ""
+        if told:
+            raise Overloaded(told, retry_after_seconds=retry_after_seconds)
+        self._by_caller[caller] += 1
+        self.taken += 1
         try:
             yield
         finally:
-            self._sessions_by_caller[caller] -= 1
-            if not self._sessions_by_caller[caller]:
-                del self._sessions_by_caller[caller]
+            self.taken -= 1
+            self._by_caller[caller] -= 1
+            if not self._by_caller[caller]:
+                del self._by_caller[caller]
 
 
 class PendingMessages:

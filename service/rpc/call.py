@@ -14,6 +14,7 @@ import grpc
 
 from service.core.errors import DeadlineExceeded, InvalidArgument
 from service.rpc.admission import PendingMessages
+from service.rpc.memory import HeldMemory
 from service.rpc.parsing import Request, parsed
 from service.synthesis.requests import CallContext
 
@@ -29,6 +30,9 @@ class Call(CallContext):
         channel: Its gRPC context.
         pending: Gives places to those who wait for a request.
         message_seconds: Time within which its request must have arrived.
+        message_bytes: Largest message that it takes.
+        memory: What its request holds.
+        in_hand: What the latest message of a session holds, in bytes, until the session says otherwise.
         permit: Called before work of a session; raises what forbids its caller to go on.
     """
 
@@ -36,6 +40,9 @@ class Call(CallContext):
     channel: Context = field(kw_only=True, repr=False)
     pending: PendingMessages | None = field(kw_only=True, default=None, repr=False)
     message_seconds: float = field(kw_only=True, default=math.inf)
+    message_bytes: int | None = field(kw_only=True, default=None, repr=False)
+    memory: HeldMemory | None = field(kw_only=True, default=None, repr=False)
+    in_hand: int = field(kw_only=True, default=0, repr=False)
     permit: Callable[[], None] = field(kw_only=True, default=lambda: None, repr=False)
 
     @property
@@ -52,13 +59,16 @@ class Call(CallContext):
 
         Raises:
             TimeoutError: It has not come.
-            InvalidArgument: It is not a message of the type, or has too many fields.
+            InvalidArgument: It is not a message of the type, is too large, or has too many fields.
+            Overloaded: Requests in progress hold too much already.
         """
         async with asyncio.timeout(within if math.isfinite(within) else None):
             data = await self.channel.read()
         if data is grpc.aio.EOF:
             return None
-        return await parsed(request_type, data)
+        if self.message_bytes is not None and len(data) > self.message_bytes:
+            raise InvalidArgument("(message)", f"{len(data)} bytes", f"at most {self.message_bytes} bytes")
+        return await parsed(request_type, data, self._take)
 
     async def request(self, request_type: type[Request]) -> Request:
         """The request of a method that takes one.
@@ -66,6 +76,7 @@ class Call(CallContext):
         Raises:
             DeadlineExceeded: It has not arrived in time.
             InvalidArgument: There is none, or it is not of the type.
+            Overloaded: Requests in progress hold too much already.
         """
         try:
             async with (
@@ -80,6 +91,11 @@ class Call(CallContext):
         if message is None:
             raise InvalidArgument("(message)", "no message", f"a {request_type.DESCRIPTOR.full_name}")
         return message
+
+    def _take(self, size: int) -> None:
+        self.in_hand = size
+        if self.memory is not None:
+            self.memory.take(size)
 
     async def send(self, message: bytes) -> None:
         """Send a message; returns when the connection has taken it.

@@ -42,10 +42,12 @@ _DEADLINE_MARGIN_SECONDS = 0.005
 _logger = logging.getLogger(__name__)
 
 
-METHOD_TYPES: Mapping[str, Literal["unary", "server_stream", "bidi_stream"]] = {
+_METHOD_TYPES: Mapping[str, Literal["unary", "server_stream", "bidi_stream"]] = {
     "SynthesizeStream": "server_stream",
     "Morph": "server_stream",
     "Paint": "bidi_stream",
+    "Watch": "server_stream",
+    "ServerReflectionInfo": "bidi_stream",
 }
 """What methods are in the metrics that are not unary."""
 
@@ -86,6 +88,16 @@ class Calls:
         """Sessions in progress."""
         return self._admission.open_sessions
 
+    def serve(
+        self, server: grpc.aio.Server, service: str, methods: Mapping[str, tuple[Kind, Behaviour]]
+    ) -> None:
+        """Serve the methods of a service: what each takes up, and what answers its calls."""
+        handlers = {
+            method: self.handler(_rpc(service, method), kind, behaviour)
+            for method, (kind, behaviour) in methods.items()
+        }
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
+
     def handler(self, rpc: Rpc, kind: Kind, behaviour: Behaviour) -> grpc.RpcMethodHandler[Any, Any]:
         """The handler of a method, of bytes."""
 
@@ -102,12 +114,11 @@ class Calls:
             error: Why it is refused.
         """
         service, _, method = path.strip("/").partition("/")
-        rpc = Rpc(service, method, METHOD_TYPES.get(method, "unary"))
 
         async def refuse(_: Call) -> None:
             raise error
 
-        return self.handler(rpc, Kind.LOOKUP, refuse)
+        return self.handler(_rpc(service, method), Kind.LOOKUP, refuse)
 
     def stop(self, *, grace_seconds: float) -> None:
         """Take no new calls. Those in progress go on, and become UNAVAILABLE at the end of the grace.
@@ -131,11 +142,16 @@ class Calls:
         """Answer one call: whatever it raises becomes its status."""
         call = self._begin(rpc, kind, context)
         code = grpc.StatusCode.OK
-        self._metrics.rpc_started(rpc)
+        if kind.measured:
+            self._metrics.rpc_started(rpc)
         try:
-            with self._admission.counted(kind):
-                await self._refuse_when_stopping(call)
-                with self._admission.admitted(kind, call.caller, current_key()):
+            with self._admission.counted():
+                if kind.measured:
+                    await self._refuse_when_stopping(call)
+                with (
+                    self._admission.admitted(kind, call.caller, current_key() if kind.measured else None),
+                    self._admission.memory.held(call.caller) as call.memory,
+                ):
                     await self._until(call.deadline, behaviour(call))
             context.set_trailing_metadata(self._last_words(kind, call))
         except asyncio.CancelledError as error:
@@ -149,7 +165,8 @@ class Calls:
             code = failure.code
             await _abort(failure, error, call)
         finally:
-            self._metrics.rpc_handled(rpc, code_label(code), call.elapsed_seconds)
+            if kind.measured:
+                self._metrics.rpc_handled(rpc, code_label(code), call.elapsed_seconds)
 
     def _begin(self, rpc: Rpc, kind: Kind, context: Context) -> Call:
         arrived = current_request()
@@ -157,7 +174,7 @@ class Calls:
         if remaining is not None:
             timeout = remaining - _DEADLINE_MARGIN_SECONDS
         else:
-            timeout = math.inf if kind is Kind.SESSION else self._limits.timeout_seconds
+            timeout = math.inf if kind.endless else self._limits.timeout_seconds
         key = current_key()
         return Call(
             caller=self._address(context.peer(), context.invocation_metadata() or ())
@@ -168,8 +185,9 @@ class Calls:
             trace=arrived.trace,
             started=arrived.started,
             channel=context,
-            pending=self._admission.pending,
-            message_seconds=self._limits.message_seconds,
+            pending=self._admission.pending(kind),
+            message_seconds=self._limits.message_seconds if kind.measured else self._limits.check_seconds,
+            message_bytes=None if kind.measured else self._limits.check_bytes,
             permit=self._permit_of(key, rpc),
         )
 
@@ -181,7 +199,7 @@ class Calls:
     async def _refuse_when_stopping(self, call: Call) -> None:
         if self._closed is None:
             return
-        if self._admission.can_hold:
+        if self._admission.in_progress <= self._limits.concurrent_rpcs:
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(call.deadline):
                     await self._closed.wait()
@@ -228,6 +246,10 @@ class Calls:
 def _close(work: Awaitable[None]) -> None:
     if asyncio.iscoroutine(work):
         work.close()
+
+
+def _rpc(service: str, method: str) -> Rpc:
+    return Rpc(service, method, _METHOD_TYPES.get(method, "unary"))
 
 
 def _permitted() -> None:

@@ -73,6 +73,7 @@ class PaintSessions:
             raise InvalidArgument("request", got, "start in the first message")
         with field_prefix("start"):
             painting = Painting(painting_from_proto(first.start), self._registry, self._limits)
+        start_bytes, call.in_hand = call.in_hand, 0
         self._paintings.add(painting)
         if self._stopping:
             self._end(painting, Unavailable(_STOPPING))
@@ -88,6 +89,8 @@ class PaintSessions:
             async with aclosing(frames):
                 async for dropped, data in frames:
                     self._metrics.frames_dropped(painting.model, dropped)
+                    if call.memory is not None:
+                        call.memory.keep(painting.held_bytes(start_bytes) + call.in_hand)
                     await self._deliver(data, painting, call)
         finally:
             self._paintings.discard(painting)
@@ -102,7 +105,8 @@ class PaintSessions:
                     got = kind or "a message without either"
                     raise InvalidArgument("request", got, "update in every message but the first")
                 with field_prefix("update"):
-                    await painting.apply(update_from_proto(message.update))
+                    await painting.apply(update_from_proto(message.update, size_bytes=call.in_hand))
+                call.in_hand = 0  # it waits for its frame, and is counted there
             painting.finish()
         except Exception as error:
             self._end(painting, error)

@@ -10,6 +10,8 @@ Source: https://protobuf.dev/programming-guides/encoding/
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from google.protobuf.descriptor import FieldDescriptor
@@ -25,29 +27,50 @@ MAX_FIELDS = 32_768
 SMALL_BYTES = 2 * MAX_FIELDS
 """Messages up to this size cannot have more: a field takes at least two bytes."""
 
+_COPIES = 2
+"""A message as it came, or parsed, and the bytes fields that were taken out of it."""
+
+_PACKED_FACTOR = 16
+"""A number takes one byte or more when packed, 4 or 8 parsed, in arrays that grow by doubling."""
+
+_FIELD_BYTES = 64
+"""An entry of a repeated field, or an empty message."""
+
+_SMALL_FACTOR = _FIELD_BYTES // 4
+"""Small messages are not weighed. A field of two bytes takes 32 in memory, one byte of a packed field 8."""
+
+_TEXTS = (FieldDescriptor.TYPE_BYTES, FieldDescriptor.TYPE_STRING)
+
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 _SKIPPED = {_FIXED64: 8, _FIXED32: 4}
 _MAX_DEPTH = 16
 
 
-async def parsed(request_type: type[Request], data: bytes) -> Request:
+async def parsed(request_type: type[Request], data: bytes, take: Callable[[int], None]) -> Request:
     """Read a message on the event loop if it is small, else on another thread.
+
+    Args:
+        request_type: Its type.
+        data: The message as it came.
+        take: Given what it takes in memory, in bytes; raises if there is not so much.
 
     Raises:
         InvalidArgument: It is not one of this type, or has too many fields.
     """
     if len(data) <= SMALL_BYTES:
+        take(_SMALL_FACTOR * len(data))
         return parse(request_type, data)
-    return await asyncio.get_running_loop().run_in_executor(None, parse, request_type, data)
+    loop = asyncio.get_running_loop()
+    take(await loop.run_in_executor(None, weigh, data, request_type))
+    return await loop.run_in_executor(None, parse, request_type, data)
 
 
 def parse(request_type: type[Request], data: bytes) -> Request:
-    """Read a message.
+    """Read a message that has been weighed.
 
     Raises:
-        InvalidArgument: It is not one of this type, or has too many fields.
+        InvalidArgument: It is not one of this type.
     """
-    check_fields(data, request_type)
     try:
         return request_type.FromString(data)
     except DecodeError:
@@ -55,8 +78,10 @@ def parse(request_type: type[Request], data: bytes) -> Request:
         raise InvalidArgument("(message)", f"{len(data)} bytes that are not one", f"a {name}") from None
 
 
-def check_fields(data: bytes, message: type[Message]) -> None:
-    """Refuse a message with too many fields. What is malformed is left to the parser.
+def weigh(data: bytes, message: type[Message]) -> int:
+    """What a message takes in memory at most, in bytes: as it came, parsed, and what it holds taken out.
+
+    What is malformed is left to the parser.
 
     Args:
         data: The message as it came.
@@ -65,16 +90,23 @@ def check_fields(data: bytes, message: type[Message]) -> None:
     Raises:
         InvalidArgument: It has more than `MAX_FIELDS`.
     """
-    if len(data) > SMALL_BYTES:
-        _count(memoryview(data), message.DESCRIPTOR, 0, 0)
+    count = _Count()
+    _count(memoryview(data), message.DESCRIPTOR, count, 0)
+    return _COPIES * len(data) + _PACKED_FACTOR * count.packed_bytes + _FIELD_BYTES * count.fields
 
 
-def _count(data: memoryview, message: Any, count: int, depth: int) -> int:
+@dataclass(slots=True)
+class _Count:
+    fields: int = 0
+    packed_bytes: int = 0
+
+
+def _count(data: memoryview, message: Any, count: _Count, depth: int) -> None:
     position, end = 0, len(data)
     fields = message.fields_by_number
     while position < end:
-        count += 1
-        if count > MAX_FIELDS:
+        count.fields += 1
+        if count.fields > MAX_FIELDS:
             raise InvalidArgument("(message)", f"more than {MAX_FIELDS} fields", f"at most {MAX_FIELDS}")
         tag, position = _varint(data, position)
         kind = tag & 7
@@ -83,14 +115,18 @@ def _count(data: memoryview, message: Any, count: int, depth: int) -> int:
         elif kind == _LENGTH:
             size, position = _varint(data, position)
             field = fields.get(tag >> 3)
-            if field is not None and field.type == FieldDescriptor.TYPE_MESSAGE and depth < _MAX_DEPTH:
-                count = _count(data[position : position + size], field.message_type, count, depth + 1)
+            if field is None:
+                pass
+            elif field.type == FieldDescriptor.TYPE_MESSAGE:
+                if depth < _MAX_DEPTH:
+                    _count(data[position : position + size], field.message_type, count, depth + 1)
+            elif field.type not in _TEXTS:
+                count.packed_bytes += min(size, end - position)
             position += size
         elif kind in _SKIPPED:
             position += _SKIPPED[kind]
         else:
-            return count  # a group, or nonsense: the parser will say so
-    return count
+            return  # a group, or nonsense: the parser will say so
 
 
 def _varint(data: memoryview, position: int) -> tuple[int, int]:

@@ -14,10 +14,9 @@ from maskweave.v1 import synthesis_pb2 as pb
 from service.codecs.image import ImageFormat
 from service.core.errors import InvalidArgument
 from service.core.limits import LIMITS, Limits
-from service.core.metrics import Rpc
 from service.rpc.admission import Kind
 from service.rpc.call import Behaviour, Call, taking
-from service.rpc.calls import METHOD_TYPES, Calls
+from service.rpc.calls import Calls
 from service.rpc.interceptors import SERVICE_NAME
 from service.rpc.messages import replies
 from service.rpc.messages.models import model_to_proto
@@ -87,13 +86,7 @@ class SynthesisService:
 
     def add_to(self, server: grpc.aio.Server, calls: Calls) -> None:
         """Serve every method, as calls of a gateway."""
-        handlers = {
-            method: calls.handler(
-                Rpc(SERVICE_NAME, method, METHOD_TYPES.get(method, "unary")), kind, behaviour
-            )
-            for method, (kind, behaviour) in self.behaviours.items()
-        }
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE_NAME, handlers),))
+        calls.serve(server, SERVICE_NAME, self.behaviours)
 
     async def list_models(self, call: Call, message: pb.ListModelsRequest) -> None:
         """Answer `ListModels`: a page of the models, which starts after the name in the token."""

@@ -35,7 +35,7 @@ class Update:
         strokes: Strokes on the canvas.
         latent_source: Where the latent of the images comes from.
         style_strength: The style strength.
-        size_bytes: Size of the message it came in.
+        size_bytes: What it takes in memory.
     """
 
     sequence: int

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from service.core.errors import InvalidArgument, Overloaded, QuotaExceeded
 from service.core.limits import LIMITS, Limits
 from service.synthesis.canvas import Canvas, CanvasWork, Update
+from service.synthesis.conditions.types import DecodedLabelMap
 from service.synthesis.images import Image
 from service.synthesis.registry.models import Model
 from service.synthesis.requests import CallContext, FirstSeed, SynthesisRequest
@@ -23,7 +24,7 @@ _MAX_PAUSE_SECONDS = 1.0
 """The longest wait before a frame that the queue refused is tried again."""
 
 _MAX_PENDING_UPDATES = 64
-_MAX_PENDING_BYTES = 2**20
+_MAX_PENDING_BYTES = 4 * 2**20
 """Updates that may wait for the next frame before no more are read; a single larger one is taken alone."""
 
 
@@ -88,6 +89,14 @@ class Painting:
     def model(self) -> str:
         """Name of the model."""
         return self._validated.model.name
+
+    def held_bytes(self, start_bytes: int) -> int:
+        """What it holds in memory, in bytes: its canvas, as it came or drawn, and the updates that wait.
+
+        Args:
+            start_bytes: What the canvas takes that the caller began with, as it came.
+        """
+        return (start_bytes if self._canvas is None else self._canvas.nbytes) + self._pending_bytes
 
     async def apply(self, update: Update) -> None:
         """Take an update in; waits while too many wait for their frame. One at a time.
@@ -206,6 +215,10 @@ class Painting:
         """Keep the canvas as far as it was drawn, and the updates that were not."""
         left = work.updates
         if work.canvas is not None:
+            if self._canvas is None:  # what the caller began with is not needed any more
+                drawn = DecodedLabelMap(work.canvas)
+                self._request = replace(self._request, condition=drawn)
+                self._validated = replace(self._validated, condition=drawn)
             self._canvas = work.canvas
             left = work.updates[len(work.updates) - work.left :]
         self._pending[:0] = left

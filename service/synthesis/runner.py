@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
-from service.core.errors import InvalidArgument
+from service.core.errors import DeadlineExceeded, InvalidArgument
 from service.core.metrics import Metrics
 from service.engine.base import Engine, InferenceContext, Task
 from service.scheduling.queue import RequestQueue, Ticket
@@ -156,19 +158,66 @@ class Runner:
         charged = await self._queue.acquire(ticket)
         started = time.perf_counter()
         timings.queue_wait = started - arrived
+        turn = _Turn()
         made = False
+
+        def release() -> None:
+            self._queue.release(ticket, time.perf_counter() - started, charged, learn=made)
+
         try:
             left = call.seconds_left
             context = InferenceContext(
                 call.request_id, None if math.isinf(left) else left, work.priority, call.trace
             )
-            produced = await self._engine.run(_task(work, index, timings, started, message, share), context)
+            task = _task(work, index, timings, started, message, share, turn)
+            produced = await self._engine.run(task, context)
             made = True
         finally:
-            self._queue.release(ticket, time.perf_counter() - started, charged, learn=made)
+            turn.when_over(release)
         self._metrics.image(work.model, work.labels, timings, first=index == 0)
         call.timings.add(timings)
         return produced
+
+
+class _Turn:
+    """Whether a worker is busy with a task: also after its call was cancelled, until it notices.
+
+    Another image is begun only then. Otherwise those who send work and take it back would have more workers
+    than their share, and what is begun would wait for them.
+    """
+
+    __slots__ = ("_begun", "_lock", "_loop", "_over", "_then")
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._lock = threading.Lock()
+        self._begun = self._over = False
+        self._then: Callable[[], object] | None = None
+
+    def begin(self) -> bool:
+        """On a worker: take the task up; False when nobody waits for it any more."""
+        with self._lock:
+            self._begun = not self._over
+            return self._begun
+
+    def end(self) -> None:
+        """On a worker: the task is over, one way or the other."""
+        with self._lock:
+            self._over = True
+            then = self._then
+        if then is not None:
+            with suppress(RuntimeError):  # the event loop is closed: nobody waits
+                self._loop.call_soon_threadsafe(then)
+
+    def when_over(self, then: Callable[[], object]) -> None:
+        """On the event loop: call `then` once the task is over, at once if it is, or has not begun."""
+        with self._lock:
+            busy = self._begun and not self._over
+            if busy:
+                self._then = then
+            self._over = not busy
+        if not busy:
+            then()
 
 
 def _task(
@@ -178,15 +227,21 @@ def _task(
     submitted: float,
     message: Callable[[R], bytes],
     share: Callable[[], object] | None,
+    turn: _Turn,
 ) -> Task[Produced[R]]:
     """All that is done for one image, on one worker."""
-    timings.worker_wait = time.perf_counter() - submitted
-    if index == 0:
-        yield from work.prepare(timings)
-        if share is not None:
-            share()
-    result = yield from work.produce(index, timings)
-    return Produced(result, message(result))
+    if not turn.begin():
+        raise DeadlineExceeded("Nobody waited for it any more when it was to begin.")
+    try:
+        timings.worker_wait = time.perf_counter() - submitted
+        if index == 0:
+            yield from work.prepare(timings)
+            if share is not None:
+                share()
+        result = yield from work.produce(index, timings)
+        return Produced(result, message(result))
+    finally:
+        turn.end()
 
 
 def _settle(future: asyncio.Future[None]) -> None:

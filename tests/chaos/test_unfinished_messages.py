@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from maskweave_client import Client
 from tests.support.footprint import Footprint
 from tests.support.gateway_process import GatewayProcess, gateway_process, wait_until
-from tests.support.http2 import Sender
+from tests.support.http2 import SYNTHESIZE, Sender
 from tests.support.key_file import new_key, write_keys
 from tests.support.load import LABEL_MAP
 
@@ -28,12 +30,12 @@ NOISE_BYTES = 12 * MIB
 
 
 @contextmanager
-def senders(gateway: GatewayProcess) -> Iterator[Sender]:
+def senders(gateway: GatewayProcess, path: str = SYNTHESIZE) -> Iterator[Sender]:
     """Twenty calls on one connection; each announces 16 MiB and will send 15 of them."""
     sender = Sender(gateway.address, message_bytes=MESSAGE_BYTES - 1, sent_bytes=15 * MIB)
     try:
         for number in range(STREAMS):
-            sender.begin(2 * number + 1)
+            sender.begin(2 * number + 1, path=path)
         yield sender
     finally:
         sender.close()
@@ -84,3 +86,35 @@ def test_one_caller_holds_no_more_than_its_places_and_not_for_long(repository: P
         )
         with Client(gateway.address) as client:
             assert client.synthesize("faces64", LABEL_MAP, seed=1).images
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/grpc.health.v1.Health/Check",
+        "/grpc.health.v1.Health/Watch",
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+    ],
+)
+def test_open_health_checks_hold_little(repository: Path, tmp_path: Path, path: str) -> None:
+    """They need no key, nor does who sends large ones: one at a time is taken in, and not for long."""
+    _, entry = new_key()
+    keys = write_keys(tmp_path / "keys.toml", entry)
+    with gateway_process(
+        repository, api_keys_file=keys, max_message_bytes=MESSAGE_BYTES, log_level="warning"
+    ) as gateway:
+        before = Footprint.of(gateway).memory_bytes
+        with senders(gateway, path) as sender:
+            most = 0
+
+            def ended() -> bool:
+                nonlocal most
+                sender.push(0.2)
+                most = max(most, Footprint.of(gateway).memory_bytes - before)
+                return len(sender.ended) == STREAMS
+
+            wait_until(ended, lambda: f"only {len(sender.ended)} calls were ended")
+            assert most <= MESSAGE_BYTES + NOISE_BYTES
+        with grpc.insecure_channel(gateway.address, (("grpc.enable_http_proxy", 0),)) as channel:
+            reply = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=60)
+            assert reply.status == health_pb2.HealthCheckResponse.SERVING

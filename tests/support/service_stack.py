@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 
+from service.access.callers import TrustedProxies, caller_address
 from service.core.limits import LIMITS, CallLimits, Limits
 from service.core.metrics import Metrics
 from service.rpc.call import Call
@@ -51,7 +52,12 @@ def service_on(
     runner = Runner(engine, queue, metrics)
     sessions = PaintSessions(runner, registry, metrics, idle_seconds=30, frame_seconds=30, limits=limits)
     service = SynthesisService(runner, registry, sessions, max_message_bytes=2**20, limits=limits)
-    return ServiceStack(service, Calls(metrics, call_limits), queue)
+    return ServiceStack(service, Calls(metrics, call_limits, address=_who), queue)
+
+
+def _who(peer: str, metadata: Iterable[tuple[str, str | bytes]]) -> str:
+    """Who calls: whoever they say, so that a test can be several."""
+    return str(dict(metadata).get("who") or caller_address(peer, metadata, "", TrustedProxies()))
 
 
 class FakeChannel:

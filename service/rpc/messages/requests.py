@@ -160,8 +160,8 @@ def painting_from_proto(message: pb.PaintStart) -> SynthesisRequest:
     )
 
 
-def update_from_proto(message: pb.PaintUpdate) -> Update:
-    """Read an update of a painting.
+def update_from_proto(message: pb.PaintUpdate, *, size_bytes: int) -> Update:
+    """Read an update of a painting; `size_bytes` is what it takes in memory.
 
     Raises:
         InvalidArgument: The label map's encoding is not set.
@@ -173,7 +173,7 @@ def update_from_proto(message: pb.PaintUpdate) -> Update:
         strokes=StrokesOfMessage(message.strokes.strokes) if change == "strokes" else None,
         latent_source=latent_source_from_proto(message),
         style_strength=message.style_strength if message.HasField("style_strength") else None,
-        size_bytes=message.ByteSize(),
+        size_bytes=size_bytes,
     )
 
 

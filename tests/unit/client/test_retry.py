@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import grpc
@@ -16,22 +15,11 @@ from hypothesis import strategies as st
 from maskweave_client import AsyncClient, Client, MaskweaveError, Overloaded, Retry, Unavailable
 from maskweave_client._errors import error_from_rpc
 from maskweave_client._retry import Attempts
-from tests.support.fake_service import Clock, FakeService, Refusal, serving
+from tests.support.fake_service import Clock, FakeService, Refusal
 
 LABEL_MAP = np.zeros((2, 2), np.uint8)
 JITTER = 1.2
 """By how much at most a pause is longer than asked for."""
-
-
-@pytest.fixture
-def service() -> FakeService:
-    return FakeService()
-
-
-@pytest.fixture
-def address(service: FakeService) -> Iterator[str]:
-    with serving(service) as served:
-        yield served
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -15,24 +14,13 @@ from grpc._cython import cygrpc  # type: ignore[attr-defined]
 
 from maskweave_client import AsyncClient, Client, Retry
 from maskweave_client._channel import DEFAULT_TIMEOUT_SECONDS, channel_options
-from tests.support.fake_service import FakeService, serving
+from tests.support.fake_service import FakeService
 
 LABEL_MAP = np.zeros((2, 2), np.uint8)
 LIBRARY = Path(cygrpc.__file__).read_bytes()
 
 LEAST_PING_SECONDS = 10
 """How often the service lets itself be pinged: see service/app/server.py."""
-
-
-@pytest.fixture
-def service() -> FakeService:
-    return FakeService()
-
-
-@pytest.fixture
-def address(service: FakeService) -> Iterator[str]:
-    with serving(service) as served:
-        yield served
 
 
 def test_an_asynchronous_client_may_be_made_before_its_event_loop_runs(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -51,7 +51,7 @@ def opened(channel: grpc.aio.Channel, path: str) -> Any:
 async def arrived(stack: ServiceStack, calls: int) -> None:
     """Wait until so many calls are in progress."""
     for _ in range(2000):
-        if sum(stack.calls._admission._in_progress.values()) >= calls:
+        if stack.calls._admission.in_progress >= calls:
             return
         await asyncio.sleep(0.01)
     pytest.fail("the calls have not arrived")
@@ -118,6 +118,31 @@ async def test_a_wait_for_a_place_that_is_cancelled_takes_none() -> None:
     assert not pending._callers
     async with pending.place("b"):
         pass
+
+
+async def test_a_session_holds_its_canvas_and_what_waits_for_a_frame() -> None:
+    map_of_25 = pb.LabelMap(raw=pb.RawLabelMap(data=bytes(25), width=5, height=5))
+    start = pb.PaintStart(model="tiny", seed=1, label_map=map_of_25)
+    stroke = pb.Stroke(class_id=4, width=1, points=[pb.Point(x=0.5, y=0.5)])
+    update = pb.PaintUpdate(sequence=1, strokes=pb.StrokeList(strokes=[stroke]))
+    async with gateway(CallLimits()) as (channel, stack):
+        memory = stack.calls._admission.memory
+        session = opened(channel, PAINT)
+        for request in (pb.PaintRequest(start=start), pb.PaintRequest(update=update)):
+            await session.write(request.SerializeToString())
+            assert await session.read()
+            await until(lambda: memory.taken == 25)  # a byte a pixel
+        session.cancel()
+        await until(lambda: memory.taken == 0)
+
+
+async def until(so: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    for _ in range(2000):
+        if so():
+            return
+        await asyncio.sleep(0.01)
+    pytest.fail("it has not become so")
 
 
 async def test_models_are_told_while_all_places_for_work_are_taken() -> None:

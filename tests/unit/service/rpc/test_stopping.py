@@ -19,7 +19,7 @@ from service.rpc.calls import Calls
 from service.rpc.status import DETAILS_TRAILER
 
 SERVICE = "tests.Service"
-MAX_CONCURRENT = 2
+MAX_CONCURRENT = 4
 STOPPING = "UNAVAILABLE UNAVAILABLE: This gateway is stopping."
 CUT_OFF = "UNAVAILABLE UNAVAILABLE: This gateway is stopping, and the request was not done within the grace."
 
@@ -131,7 +131,7 @@ async def test_who_calls_without_a_pause_is_never_told_cancelled(gateway: Gatewa
         while not outcomes or outcomes[-1] == "OK":
             outcomes.append(await gateway.call())
 
-    callers = [asyncio.create_task(go_on()) for _ in range(MAX_CONCURRENT)]
+    callers = [asyncio.create_task(go_on()) for _ in range(2)]
     await gateway.arrivals(50)
     await stop_server(gateway.server, gateway.calls, 20)
     await asyncio.gather(*callers)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from maskweave.v1 import synthesis_pb2 as pb
 from service.core.errors import InvalidArgument
 from service.core.limits import LIMITS
-from service.rpc.parsing import MAX_FIELDS, SMALL_BYTES, check_fields, parse
+from service.rpc.parsing import MAX_FIELDS, SMALL_BYTES, parse, parsed, weigh
 
 
 def empty_latents(count: int) -> bytes:
@@ -26,7 +28,7 @@ def test_a_host_of_empty_messages_is_refused_without_parsing(monkeypatch: pytest
     with pytest.raises(
         InvalidArgument, match=r"\(message\): got more than 32768 fields; allowed: at most 32768"
     ):
-        check_fields(data, pb.SynthesizeRequest)
+        weigh(data, pb.SynthesizeRequest)
 
 
 def test_the_largest_request_that_the_limits_allow_is_parsed() -> None:
@@ -35,18 +37,77 @@ def test_the_largest_request_that_the_limits_allow_is_parsed() -> None:
     request = pb.SynthesizeRequest(
         model="tiny", scribble=pb.Scribble(strokes=pb.ScribbleStrokes(strokes=strokes))
     )
-    assert parse(pb.SynthesizeRequest, request.SerializeToString()) == request
+    assert taken_in(request) == request
     file = pb.SynthesizeRequest(model="tiny", sketch=pb.Sketch(file=bytes(LIMITS.max_encoded_bytes)))
-    assert parse(pb.SynthesizeRequest, file.SerializeToString()) == file
+    assert taken_in(file) == file
     seeds = pb.SynthesizeRequest(model="tiny", seeds=pb.SeedList(values=[2**31] * 100_000))
-    assert parse(pb.SynthesizeRequest, seeds.SerializeToString()) == seeds  # packed: one field
+    assert taken_in(seeds) == seeds  # packed: one field
 
 
-def test_a_message_that_is_small_is_not_looked_at() -> None:
-    assert len(empty_latents(MAX_FIELDS - 100)) <= SMALL_BYTES
-    assert (
-        len(parse(pb.SynthesizeRequest, empty_latents(MAX_FIELDS - 100)).latents.latents) == MAX_FIELDS - 100
-    )
+def taken_in(request: pb.SynthesizeRequest) -> pb.SynthesizeRequest:
+    data = request.SerializeToString()
+    weigh(data, pb.SynthesizeRequest)
+    return parse(pb.SynthesizeRequest, data)
+
+
+async def test_a_message_that_is_small_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = empty_latents(MAX_FIELDS - 100)
+    assert len(data) <= SMALL_BYTES
+    monkeypatch.setattr("service.rpc.parsing.weigh", pytest.fail)
+    weights: list[int] = []
+    assert len((await parsed(pb.SynthesizeRequest, data, weights.append)).latents.latents) == MAX_FIELDS - 100
+    assert weights == [16 * len(data)]
+
+
+async def test_large_messages_are_parsed_off_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[int] = []
+
+    def weighed(data: bytes, message: type[pb.SynthesizeRequest]) -> int:
+        threads.append(threading.get_ident())
+        return len(data)
+
+    def read(request_type: type[pb.SynthesizeRequest], data: bytes) -> pb.SynthesizeRequest:
+        threads.append(threading.get_ident())
+        return parse(request_type, data)
+
+    monkeypatch.setattr("service.rpc.parsing.weigh", weighed)
+    monkeypatch.setattr("service.rpc.parsing.parse", read)
+    large = pb.SynthesizeRequest(sketch=pb.Sketch(file=bytes(SMALL_BYTES)))
+    weights: list[int] = []
+    assert await parsed(pb.SynthesizeRequest, large.SerializeToString(), weights.append) == large
+    assert weights == [len(large.SerializeToString())]
+    assert len(threads) == 2
+    assert threading.get_ident() not in threads
+
+
+def runs(count: int) -> bytes:
+    message = pb.RunLengthLabelMap(class_ids=[1] * count, lengths=[1] * count, width=count, height=1)
+    return pb.SynthesizeRequest(label_map=pb.LabelMap(run_length=message)).SerializeToString()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        runs(2**22 + 1),
+        pb.SynthesizeRequest(sketch=pb.Sketch(file=bytes(2**24))).SerializeToString(),
+        empty_latents(MAX_FIELDS - 100),
+        pb.SynthesizeRequest(seeds=pb.SeedList(values=[1] * (2**22 + 1))).SerializeToString(),
+    ],
+    ids=["runs", "file", "empty", "seeds"],
+)
+def test_messages_take_no_more_memory_than_they_are_said_to(data: bytes) -> None:
+    """What is resident grows by less: the page counts of the kernel, since protobuf tells nothing."""
+    before = resident_bytes()
+    message = parse(pb.SynthesizeRequest, data)
+    file = message.sketch.file
+    grown = resident_bytes() - before
+    assert file is not None
+    weight = weigh(data, pb.SynthesizeRequest) if len(data) > SMALL_BYTES else 16 * len(data)
+    assert grown <= weight
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
 @settings(deadline=None)
@@ -56,6 +117,8 @@ def test_any_bytes_are_counted_or_left_to_the_parser(data: bytes, depth: int) ->
         data = b"\x0a" + len(data).to_bytes(1, "big") + data if len(data) < 128 else data
     long = data * (SMALL_BYTES // len(data) + 2)
     with suppress(InvalidArgument):
+        weigh(long, pb.SynthesizeRequest)
+    with suppress(InvalidArgument):
         parse(pb.SynthesizeRequest, long)
 
 
@@ -63,6 +126,7 @@ def test_nesting_without_end_is_left_to_the_parser() -> None:
     data = b""
     for _ in range(20_000):
         data = b"\x0a" + _varint(len(data)) + data
+    assert weigh(data, pb.SynthesizeRequest) >= len(data)
     with pytest.raises(InvalidArgument):
         parse(pb.SynthesizeRequest, data)
 

@@ -117,7 +117,7 @@ async def test_no_more_updates_are_taken_in_than_may_wait() -> None:
     painter = Painter()
     assert await anext(painter.frames)
     await painter.painting.apply(Update(1, strokes=DOT, size_bytes=100))
-    large = asyncio.create_task(painter.painting.apply(Update(2, strokes=DOT, size_bytes=2**20)))
+    large = asyncio.create_task(painter.painting.apply(Update(2, strokes=DOT, size_bytes=4 * 2**20)))
     done, _ = await asyncio.wait((large,), timeout=0.05)
     assert not done
     assert await anext(painter.frames) == (1, b"2")
@@ -161,7 +161,7 @@ async def test_while_the_queue_refuses_frames_no_more_updates_are_taken_in() -> 
 async def paint_large(painting: Painting, count: int) -> None:
     """Updates each of which fills what may wait."""
     for sequence in range(1, count + 1):
-        await painting.apply(Update(sequence, strokes=DOT, size_bytes=2**20))
+        await painting.apply(Update(sequence, strokes=DOT, size_bytes=4 * 2**20))
 
 
 async def test_every_frame_but_the_first_is_permitted_or_ends_the_painting() -> None:

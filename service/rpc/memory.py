@@ -1,0 +1,104 @@
+"""What the requests of all calls hold in memory, from their arrival to their end: bounded in bytes.
+
+Nobody counts what a message takes in memory but by what it may take at most; `parsing.weigh` says that. One
+caller gets three quarters of all, two who ask for more get three sevenths each, and so on: a caller may have
+so many times as much as is left. With that no number of greedy callers takes everything, and nothing is kept
+back from a caller who is alone.
+
+Source of that rule: A. Choudhury, E. Hahne, Dynamic queue length thresholds for shared-memory packet
+switches, IEEE/ACM Transactions on Networking 6(2), 1998.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from service.core.errors import InvalidArgument, Overloaded
+
+_SHARE = 3
+"""How many times as much as is left one caller may have."""
+
+_RETRY_SECONDS = 0.25
+
+
+def may_have_more(mine: int, wanted: int, free: int) -> bool:
+    """Whether a caller who has `mine` of something may have `wanted` more of it, of which `free` is left.
+
+    Who has nothing gets what is there; who has something leaves something to others.
+    """
+    return wanted <= free if not mine else mine + wanted <= _SHARE * (free - wanted)
+
+
+class RequestMemory:
+    """A number of bytes, shared between callers. Belongs to one event loop.
+
+    Args:
+        in_all: How many there are.
+    """
+
+    def __init__(self, in_all: int) -> None:
+        self._in_all = in_all
+        self._by_caller: Counter[str] = Counter()
+        self.taken = 0
+
+    @contextmanager
+    def held(self, caller: str) -> Iterator[HeldMemory]:
+        """What one call holds inside this context: nothing at the beginning."""
+        held = HeldMemory(self, caller)
+        try:
+            yield held
+        finally:
+            held.keep(0)
+
+    def change(self, caller: str, size: int) -> None:
+        """Take or, below 0, give back.
+
+        Raises:
+            InvalidArgument: So much is never given to one call.
+            Overloaded: So much is not left for this caller now.
+        """
+        free = self._in_all - self.taken
+        most = self._in_all * _SHARE // (_SHARE + 1)
+        if size > most:
+            raise InvalidArgument(
+                "(message)", f"a message that takes {size} bytes in memory", f"at most {most} bytes"
+            )
+        if size > 0 and not may_have_more(self._by_caller[caller], size, free):
+            raise Overloaded(
+                f"Requests in progress hold {self.taken} of {self._in_all} bytes, those of this caller "
+                f"{self._by_caller[caller]}; this one takes {size} more.",
+                retry_after_seconds=_RETRY_SECONDS,
+            )
+        self.taken += size
+        self._by_caller[caller] += size
+        if not self._by_caller[caller]:
+            del self._by_caller[caller]
+
+
+class HeldMemory:
+    """What one call holds."""
+
+    __slots__ = ("_caller", "_memory", "size")
+
+    def __init__(self, memory: RequestMemory, caller: str) -> None:
+        self._memory = memory
+        self._caller = caller
+        self.size = 0
+
+    def take(self, size: int) -> None:
+        """Hold so many bytes more.
+
+        Raises:
+            InvalidArgument: So much is never given to one call.
+            Overloaded: So much is not left for this caller now.
+        """
+        self._memory.change(self._caller, size)
+        self.size += size
+
+    def keep(self, size: int) -> None:
+        """Give back what is more than `size` bytes."""
+        if size < self.size:
+            self._memory.change(self._caller, size - self.size)
+            self.size = size
