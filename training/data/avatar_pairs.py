@@ -1,7 +1,7 @@
 """Avatars and their label maps as two folders of PNGs, drawn by several processes; see `avatars`.
 
-What `[data]` of a pack names: `images/` and `label_maps/`, files of the same names. A run that was stopped goes
-on: what is there is kept, and files appear whole or not at all.
+They are what `[data]` of a pack names, under the same file names. A run that was stopped goes on: what is
+there is kept, and files appear whole or not at all.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from PIL import Image
 
 from training.data.avatars import CLASSES, STYLES, draw
 
-IMAGES, LABEL_MAPS = "images", "label_maps"
 CARD = "README.md"
 
 
@@ -31,18 +30,20 @@ class Pairs:
         style: name, of `STYLES`.
         seed: of all of them.
         size: rows and columns, in pixels.
-        folder: where `images/` and `label_maps/` are.
+        images: folder of the images.
+        label_maps: folder of the label maps.
     """
 
     style: str
     seed: int
     size: int
-    folder: Path
+    images: Path
+    label_maps: Path
 
     def files(self, number: int) -> tuple[Path, Path]:
         """Of one avatar: its image and its label map."""
         name = f"{self.style}_{self.seed}_{number:07}.png"
-        return self.folder / IMAGES / name, self.folder / LABEL_MAPS / name
+        return self.images / name, self.label_maps / name
 
 
 def missing(pairs: Pairs, count: int) -> list[int]:
@@ -56,13 +57,13 @@ def write_pairs(pairs: Pairs, numbers: list[int], workers: int) -> Iterator[int]
     Raises:
         OSError: if a file cannot be written.
     """
-    for name in (IMAGES, LABEL_MAPS):
-        (pairs.folder / name).mkdir(parents=True, exist_ok=True)
-    credit = STYLES[pairs.style].credit
-    (pairs.folder / CARD).write_text(
-        f"Images and label maps drawn with DiceBear's style {pairs.style!r}, remixed: colours, places and tilt "
-        f"are our own.\n\n{credit}\n"
+    card = (
+        f"Drawn with DiceBear's style {pairs.style!r}, remixed: colours, places and tilt are our own.\n\n"
+        f"{STYLES[pairs.style].credit}\n"
     )
+    for folder in (pairs.images, pairs.label_maps):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / CARD).write_text(card)
     with ProcessPoolExecutor(workers) as pool:
         yield from pool.map(_write, repeat(pairs), numbers, chunksize=16)
 

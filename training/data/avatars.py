@@ -1,10 +1,10 @@
 """Vector avatars with exact label maps, drawn by DiceBear from a seed.
 
-A style of DiceBear is a document: a canvas and components (hair, eyes, ...) of SVG shapes, each with a fill that
-is a colour of its own or refers to a colour of the style. An avatar is the style with a variant and a colour
-chosen for each; its label map is the same document with every fill replaced by the colour of its class,
-rendered with the same choices and without anti-aliasing. Shapes that only shade what lies below are left out
-of it.
+A style of DiceBear is a document: a canvas and components (hair, eyes, ...) of SVG shapes, each with a fill
+that is a colour of its own or refers to a colour of the style. An avatar is the style with a variant and a
+colour chosen for each; its label map is the same document with every fill replaced by the colour of its
+class, rendered with the same choices and without anti-aliasing. Shapes that only shade what lies below are
+left out of it.
 
 Every avatar depends on (style, seed, number) alone.
 """
@@ -92,7 +92,13 @@ def _avataaars(component: str, fill: str) -> str:
 
 
 def _adventurer(component: str, fill: str) -> str:
-    parts = {"earrings": "glasses", "glasses": "glasses", "eyebrows": "brows", "eyes": "eyes", "mouth": "mouth"}
+    parts = {
+        "earrings": "glasses",
+        "glasses": "glasses",
+        "eyebrows": "brows",
+        "eyes": "eyes",
+        "mouth": "mouth",
+    }
     if component == "hair":
         return "hair" if fill in ("@hair", "@ink") else "headwear"
     return parts.get(component, "skin")
@@ -120,7 +126,8 @@ STYLES = {
     for style in (
         AvatarStyle(
             name="avataaars",
-            credit='"Avataaars" (https://avataaars.com) by Pablo Stanley: free for personal and commercial use',
+            credit='"Avataaars" (https://avataaars.com) by Pablo Stanley: free for personal and commercial '
+            "use",
             class_of=_avataaars,
             shades={"nose": 0.15},
             probability={"accessories": 35, "facialHair": 35},
@@ -156,7 +163,9 @@ STYLES = {
 }
 
 
-def draw(style: AvatarStyle, seed: int, number: int, size: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def draw(
+    style: AvatarStyle, seed: int, number: int, size: int
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """One avatar and its label map.
 
     Args:
@@ -278,7 +287,7 @@ def _render(style: Style, options: dict[str, Any], size: int, shapes: Any) -> ND
 
 def _hex(rng: np.random.Generator, hue: float, saturation: float, value: float, spread: float) -> str:
     hue = (hue + rng.normal(0, 0.02)) % 1
-    saturation, value = np.clip([saturation, value] + rng.normal(0, spread, 2), 0, 1)
+    saturation, value = np.clip(np.array([saturation, value]) + rng.normal(0, spread, 2), 0, 1)
     red, green, blue = (round(255 * channel) for channel in colorsys.hsv_to_rgb(hue, saturation, value))
     return f"#{red:02x}{green:02x}{blue:02x}"
 
