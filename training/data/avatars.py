@@ -199,7 +199,8 @@ def ids_of(colors: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if (known[ids] != codes).any():
         wrong = codes[known[ids] != codes][0]
         raise ValueError(f"label map: the colour #{wrong:06x} is no class's")
-    return ids.astype(np.uint8)
+    class_ids: NDArray[np.uint8] = ids.astype(np.uint8)
+    return class_ids
 
 
 def choices(style: AvatarStyle, rng: np.random.Generator, seed: str) -> dict[str, Any]:
