@@ -13,7 +13,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,14 @@ Color = Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
 Id = Annotated[int, Field(ge=0, le=255)]
 
 
+class AvatarsSection(Section):
+    """Avatars that `maskweave data` draws into the folders, with the palette of `training.data.avatars`."""
+
+    style: Literal["avataaars", "adventurer", "lorelei"]
+    count: Annotated[int, Field(ge=1)]
+    seed: int = Field(default=0, ge=0)
+
+
 class FoldersSection(Section):
     """Where images and label maps come from: two folders. Relative paths begin at the working directory."""
 
@@ -45,6 +53,8 @@ class FoldersSection(Section):
     """Whether images may be mirrored in training: not where classes have a left and a right."""
     labeller: str | None = None
     """A program that reads label maps off images for the evaluation, as for `python -m`."""
+    avatars: AvatarsSection | None = None
+    """What the folders are filled with; None: the images are the user's own."""
 
 
 @dataclass(frozen=True, slots=True)
