@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import click
 
-from training.cli.options import EXPECTED, chosen_device, device_choice, pack_choice
+from training.cli.options import EXPECTED, chosen_device, device_choice, examples, pack_name
 from training.data.labelled import load_split
 from training.data.splits import make_split
 from training.sis_ug.config import load_config
 from training.sis_ug.networks.build import pretrained_generator
 
 
-@click.command()
-@click.argument("pack", type=pack_choice)
+@click.command(epilog=examples("data faces64", "data mine --device cuda"))
+@click.argument("pack", type=pack_name)
 @click.option("--device", type=device_choice, default="auto", show_default=True)
 @click.option("--fresh", is_flag=True, help="Label all samples anew instead of going on.")
 def data(pack: str, device: str, fresh: bool) -> None:

@@ -10,10 +10,6 @@ from click.testing import CliRunner, Result
 from safetensors.torch import load_file
 
 import maskweave_cli
-import training.cli.evaluate
-import training.cli.train
-import training.config.packs
-from export.commands.repository import command
 from maskweave_client import Client, Seed, Style
 from tests.support.gateway_process import gateway_process
 from tests.support.shapes import BALL, BOX, GROUND, SIDE, config_text, draw_shapes, write_shapes
@@ -41,15 +37,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (pack / "config.toml").write_text(config_text(Path("images"), Path("maps")))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr(training.config.packs, "PACKS", folder / "packs")
         patch.setattr(stage, "RECALIBRATION_IMAGES", 96)
-        for option in (
-            *training.cli.train.train.params,
-            *training.cli.evaluate.evaluate.params,
-            *command.params,
-        ):
-            if option.name == "pack":
-                patch.setattr(option.type, "choices", (PACK,))
         yield folder
 
 
