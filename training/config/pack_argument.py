@@ -8,7 +8,7 @@ from click.shell_completion import CompletionItem
 from training.config.packs import available_packs
 
 
-class PackName(click.ParamType):
+class PackName(click.ParamType):  # type: ignore[type-arg]  # generic to newer stubs only
     """The name of a pack that has a configuration, looked up when the command runs."""
 
     name = "pack"

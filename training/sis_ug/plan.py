@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from training.config.batches import split_batches
+from training.config.sections import ClassifierSection
 from training.config.weights import weights_path
 from training.data.labelled import split_path
 from training.runs.updates import Precision
 from training.sis_ug.config import PackConfig, inversion_section, judge_section, reader_section
 from training.sis_ug.loops.cycle import cycle_name
 from training.sis_ug.pipeline import INVERTER, JUDGE, TUNED_REARRANGER, UNTUNED_REARRANGER
-from training.sis_ug.sections import ClassifierSection, CycleSection, InversionSection, RearrangerSection
+from training.sis_ug.sections import CycleSection, InversionSection, RearrangerSection
 from training.sis_ug.stages import Cycle
 
 Steps = ClassifierSection | CycleSection | InversionSection | RearrangerSection
@@ -33,14 +35,14 @@ class Plan:
 
     weights: tuple[str, ...]
     split: str | None
-    runs: dict[str, Steps]
+    runs: Mapping[str, Steps]
     writes: tuple[str, ...]
 
 
 def plan_of(
     config: PackConfig, stage: str, cycle: Cycle = "labels", *, keep_rearranger: bool = False
 ) -> Plan:
-    """The plan of a stage, as `stages.STAGES` has it.
+    """The plan of a stage, one of `stages.STAGES`.
 
     Raises:
         ValueError: if the pack has no such section.
@@ -61,7 +63,7 @@ def plan_of(
     labels, tune = cycle == "labels", cycle == "labels" and not keep_rearranger
     runs: dict[str, Steps] = {"label_segmenter": mapper.label_segmenter} if labels else {}
     runs["mapper"] = mapper.supervised
-    weights = segmenter
+    weights: tuple[str, ...] = segmenter
     if cycle != "none":
         runs[cycle_name(labels, tune)] = mapper.cycle
         weights += (UNTUNED_REARRANGER, "discriminator")
@@ -97,7 +99,7 @@ def report(
         rows.append(("labelled samples", f"{len(config.data.seeds(plan.split))}, in {path}{there}"))
     for name, each in plan.runs.items():
         done = _done(runs / name / "checkpoint.pt")
-        rows.append((f"run {name}", f"{each.steps} steps of {each.batch} samples, {done} done"))
+        rows.append(("run", f"{name}: {each.steps} steps of {each.batch} samples, {done} done"))
     if shards > 1:
         rows.append(("parts of a batch", f"{shards}"))
     rows.append(("precision", precision))

@@ -84,7 +84,9 @@ def test_evaluation_reads_with_the_judge_and_says_so(root: Path) -> None:
     assert "by features of the pack's own label segmenter" in result.output
     written = root / "runs" / PACK / "evaluation"
     figures = json.loads((written / "metrics.json").read_text())
-    assert {"ball, grown", "box, removed", "mean, grown", "mean, removed"} <= set(figures["map_changes"])
+    assert {"ball, grown", "box, removed", "mean, grown", "mean, shrunk", "mean, removed"} <= set(
+        figures["map_changes"]
+    )
     assert figures["rows"]["upper bound"]["agreement"]["accuracy"] > 0.7
     assert set(figures["changes"]) == {"ground", "ball", "box", "mean"}
     names = {"styles", "box", "mixtures", "manipulation", "morph"}
