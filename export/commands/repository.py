@@ -9,7 +9,7 @@ import click
 from export.methods import load_pack
 from export.repository import write_repository
 from export.targets import CPU, LAYOUTS, PRECISIONS, TARGETS, checked_precision
-from training.config.packs import available_packs
+from training.config.pack_argument import PackName
 
 BOTH = "both"
 COMMITTED = Path("model_repository")
@@ -18,7 +18,7 @@ BUILD = Path("build")
 
 
 @click.command(name="repository")
-@click.argument("pack", type=click.Choice(available_packs()))
+@click.argument("pack", type=PackName())
 @click.option(
     "--target",
     "target_name",

@@ -25,11 +25,11 @@ from export.mixed_precision import LOW_TYPES
 from export.plans.builder import BuildError
 from export.plans.machine import MachineError
 from export.runners import Runner
-from training.config.packs import available_packs
+from training.config.pack_argument import PackName
 
 
 @click.command(name="verify")
-@click.argument("pack", type=click.Choice(available_packs()))
+@click.argument("pack", type=PackName())
 @click.option(
     "--repository",
     type=click.Path(path_type=Path, file_okay=False, exists=True),

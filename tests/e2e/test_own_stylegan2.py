@@ -20,7 +20,6 @@ from tests.support import stylegan2_files as files
 from tests.support.gateway_process import gateway_process
 from tests.support.tiny_stylegan2 import CHANNELS, CONFIG, tiny_generator, tiny_state
 from training.cli.import_weights import import_
-from training.config import packs
 from training.data.labelled import LABELLER_PYTHON_VARIABLE
 from training.data.samples import latents_of, to_uint8
 from training.sis_ug.config import load_config
@@ -40,9 +39,6 @@ VERBS = [
     ("export", "repository", PACK, "--layout", "both", "--repository", "repository"),
 ]
 PROGRAM = """
-import sys, training.config.packs
-from pathlib import Path
-training.config.packs.PACKS = Path("packs")  # a user's own stands among the product's
 import maskweave_cli
 for verb in {verbs!r}:
     maskweave_cli.main(verb, standalone_mode=False)
@@ -75,7 +71,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def pipeline(made: Path) -> Iterator[SynthesisPipeline]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(packs, "PACKS", made / "packs")
+        patch.chdir(made)
         yield load_pipeline(load_config(PACK), made / "packs" / PACK)
 
 

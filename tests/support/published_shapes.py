@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from tests.support.training_text import training_text
 from training.groupdnet.network_config import NetworkSection
 from training.groupdnet.published.imported import config_text
 
@@ -16,40 +17,12 @@ KEPT = (0, 1, 2, 4, 6)
 """Blocks: with each number of groups but one that comes twice as often."""
 START, HALVINGS = 2, 4
 
-TRAINING = """
+DATA = """
 [data]
 images = "images"
 label_maps = "maps"
 heldout = 0.3
 mirror = false
-
-[training]
-steps = 3
-batch = 4
-learning_rate = 1e-3
-discriminator_learning_rate = 1e-3
-joint_spread = 1.0
-single_spread = 0.7
-
-[training.discriminator]
-width = 8
-layers = 2
-
-[training.judge]
-widths = [8, 12]
-steps = 3
-batch = 4
-learning_rate = 5e-3
-
-[training.weights]
-adversarial = 1.0
-matching = 1.0
-pixels = 5.0
-features = 1.0
-label = 0.5
-kl = 0.002
-leak = 5.0
-style = 1.0
 """
 
 
@@ -65,7 +38,8 @@ def small_shape(name: str) -> NetworkSection:
 
 def pack_text(name: str) -> str:
     """The configuration of a pack that trains such a network on the folders `images` and `maps`."""
-    return config_text(small_shape(name), name) + TRAINING
+    training = training_text(steps=3, judge_steps=3, judge_batch=4, joint_spread=1.0)
+    return config_text(small_shape(name), name) + DATA + training
 
 
 def write_folders(folder: Path, section: NetworkSection, count: int) -> None:

@@ -1,4 +1,4 @@
-"""A folder of pictures that anyone could have: a ball and a box on a ground, in colours of their own."""
+"""A folder of images that anyone could have: a ball and a box on a ground, in colours of their own."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from tests.support.training_text import training_text
 
 NAMES = ("ground", "ball", "box")
 COLORS = ("#202020", "#d03030", "#3050d0")
@@ -49,34 +51,6 @@ planes = 4
 widths = [4, 8]
 norm = "group"
 spectral = false
-
-[training]
-steps = 8
-batch = 4
-learning_rate = 1e-3
-discriminator_learning_rate = 1e-3
-joint_spread = 0.5
-single_spread = 0.7
-
-[training.discriminator]
-width = 8
-layers = 2
-
-[training.judge]
-widths = [8, 12]
-steps = 60
-batch = 8
-learning_rate = 5e-3
-
-[training.weights]
-adversarial = 1.0
-matching = 1.0
-pixels = 5.0
-features = 1.0
-label = 0.5
-kl = 0.002
-leak = 5.0
-style = 1.0
 """
 
 
@@ -86,11 +60,12 @@ def config_text(images: Path, label_maps: Path) -> str:
         f'[[palette.classes]]\nid = {i}\nname = "{name}"\ntitle = "{name}"\ncolor = "{color}"\n\n'
         for i, (name, color) in enumerate(zip(NAMES, COLORS, strict=True))
     )
-    return CONFIG.format(classes=classes, images=images, label_maps=label_maps)
+    text = CONFIG.format(classes=classes, images=images, label_maps=label_maps)
+    return text + training_text(steps=8, judge_steps=60, judge_batch=8, joint_spread=0.5)
 
 
 def draw_shapes(seed: int, width: int = 64, height: int = 48) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """A picture, uint8 `[height, width, 3]`, and its class ids, uint8 `[height, width]`."""
+    """An image, uint8 `[height, width, 3]`, and its class ids, uint8 `[height, width]`."""
     random = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width]
     ids = np.full((height, width), GROUND, np.uint8)
@@ -104,12 +79,12 @@ def draw_shapes(seed: int, width: int = 64, height: int = 48) -> tuple[NDArray[n
 
 
 def write_shapes(images: Path, label_maps: Path, count: int) -> None:
-    """Pictures as PNG and JPEG by turns, label maps of ids, or of colours at half the size."""
+    """Images as PNG and JPEG by turns, label maps of ids, or of colours at half the size."""
     images.mkdir(parents=True)
     label_maps.mkdir(parents=True)
     colors = np.array([tuple(bytes.fromhex(color[1:])) for color in COLORS], np.uint8)
     for seed in range(count):
-        picture, ids = draw_shapes(seed)
-        Image.fromarray(picture).save(images / f"shapes_{seed}.{'png' if seed % 2 else 'jpg'}")
+        image, ids = draw_shapes(seed)
+        Image.fromarray(image).save(images / f"shapes_{seed}.{'png' if seed % 2 else 'jpg'}")
         shown = Image.fromarray(ids) if seed % 3 else Image.fromarray(colors[ids[::2, ::2]])
         shown.save(label_maps / f"shapes_{seed}.png")

@@ -7,7 +7,14 @@ import os
 import click
 from tqdm import tqdm
 
-from training.cli.options import EXPECTED, chosen_device, device_choice, pack_choice, positive
+from training.cli.options import (
+    EXPECTED,
+    chosen_device,
+    device_choice,
+    examples,
+    pack_name,
+    positive,
+)
 from training.config.packs import pack_method
 from training.data.avatar_pairs import Pairs, missing, write_pairs
 from training.data.avatars import CLASSES
@@ -18,8 +25,8 @@ from training.sis_ug.config import PackConfig, load_config
 from training.sis_ug.networks.build import pretrained_generator
 
 
-@click.command()
-@click.argument("pack", type=pack_choice)
+@click.command(epilog=examples("data faces64", "data avatars128_styles --workers 8"))
+@click.argument("pack", type=pack_name)
 @click.option("--device", type=device_choice, default="auto", show_default=True)
 @click.option("--fresh", is_flag=True, help="Make everything anew instead of going on.")
 @click.option("--workers", type=positive, default=os.cpu_count(), show_default="cores", help="Of drawing.")
@@ -59,9 +66,7 @@ def _draw_avatars(config: StylesConfig, fresh: bool, workers: int) -> None:
     if section is None or section.avatars is None:
         raise ValueError(f"pack {config.pack.name!r}: its configuration has no [data.avatars] to be drawn")
     if list(config.palette.names) != list(CLASSES):
-        raise ValueError(
-            f"palette: avatars are labelled with the classes {', '.join(CLASSES)}, in this order"
-        )
+        raise ValueError(f"palette: the classes of avatars are {', '.join(CLASSES)}, in this order")
     height, width = config.network.image_size
     if height != width:
         raise ValueError(f"network: avatars are squares; the network's images are {height} x {width}")

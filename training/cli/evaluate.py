@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 
 import click
+from click_option_group import optgroup
 from PIL import Image
 
-from training.cli.options import EXPECTED, RUNS, pack_choice
+from training.cli.options import EXPECTED, RUNS, examples, pack_name
 from training.config.packs import pack_folder, pack_method
 from training.data.image_files import square_images
 from training.evaluation.distances import INCEPTION, Features, inception_features
@@ -27,31 +28,37 @@ Findings = tuple[str, dict[str, object], dict[str, Image.Image]]
 """Of an evaluation: tables, figures, contact sheets by name."""
 
 
-@click.command()
-@click.argument("pack", type=pack_choice)
-@click.option(
+@click.command(
+    epilog=examples(
+        "evaluate faces64 --pairs 100", "evaluate faces64 --strength 0 --strength 0.5", "evaluate rooms"
+    )
+)
+@click.argument("pack", type=pack_name)
+@optgroup.group("What is measured")
+@optgroup.option(
     "--pairs", type=click.IntRange(min=MIN_PAIRS), help="By default 500, or as many as the split has."
 )
-@click.option(
-    "--split",
-    type=click.Choice([HELDOUT, "validation"]),
-    default=HELDOUT,
-    show_default=True,
-    help="validation is for looking at while a pack is made. Not for packs of GroupDNet.",
-)
-@click.option(
-    "--strength",
-    "strengths",
-    type=click.FloatRange(0, 1),
-    multiple=True,
-    help="Repeatable; the default dial if left out. Not for packs of GroupDNet, which have no dial.",
-)
-@click.option(
+@optgroup.option(
     "--inception",
     is_flag=True,
     help="Distances in Inception's features too (FID, KID), if torch-fidelity and its weights can be had.",
 )
-@click.option(
+@optgroup.group("Packs of SIS-UG only")
+@optgroup.option(
+    "--split",
+    type=click.Choice([HELDOUT, "validation"]),
+    default=HELDOUT,
+    show_default=True,
+    help="validation is for looking at while a pack is made.",
+)
+@optgroup.option(
+    "--strength",
+    "strengths",
+    type=click.FloatRange(0, 1),
+    multiple=True,
+    help="Repeatable; the default dial if left out.",
+)
+@optgroup.option(
     "--photographs",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     help="Folder of square PNG or JPEG, faces in the generator's place: gives the inverter a second row.",

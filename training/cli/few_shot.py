@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from training.cli.options import EXPECTED, RUNS, chosen_device, device_choice, pack_choice
+from training.cli.options import EXPECTED, RUNS, chosen_device, device_choice, examples, pack_name
 from training.config.packs import pack_folder
 from training.config.weights import load_weights
 from training.data.image_files import labels_of, open_label_map, refuse
@@ -44,8 +44,8 @@ def few_shot() -> None:
     """Learn label maps from a handful of samples labelled by hand."""
 
 
-@few_shot.command()
-@click.argument("pack", type=pack_choice)
+@few_shot.command(epilog=examples("few-shot choose mine --count 8 --output to_label"))
+@click.argument("pack", type=pack_name)
 @click.option("--count", type=click.IntRange(min=1), default=8, show_default=True, help="How many.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the choice.")
 @click.option("--device", type=device_choice, default="auto", show_default=True)
@@ -74,8 +74,8 @@ def choose(pack: str, count: int, seed: int, device: str, output: Path) -> None:
         click.echo(path)
 
 
-@few_shot.command()
-@click.argument("pack", type=pack_choice)
+@few_shot.command(epilog=examples("few-shot label mine labelled"))
+@click.argument("pack", type=pack_name)
 @click.argument("folder", type=input_folder)
 @click.option("--device", type=device_choice, default="auto", show_default=True)
 @click.option("--replace", is_flag=True, help="Replace the labels that there are.")
@@ -115,8 +115,8 @@ def label(pack: str, folder: Path, device: str, replace: bool) -> None:
     click.echo(f"look at the last sheet in {options.folder / FewShotTrainer.name} before you go on")
 
 
-@few_shot.command()
-@click.argument("pack", type=pack_choice)
+@few_shot.command(epilog=examples("few-shot evaluate faces64 --shots 4 --shots 16 --draws 3"))
+@click.argument("pack", type=pack_name)
 @click.option("--shots", type=click.IntRange(min=1), multiple=True, default=(1, 4, 8, 16), show_default=True)
 @click.option("--draws", type=click.IntRange(min=1), default=5, show_default=True)
 @click.option("--pairs", type=click.IntRange(min=MIN_PAIRS), default=500, show_default=True)

@@ -7,20 +7,25 @@ from pathlib import Path
 
 import click
 
+from training.cli.options import examples
 from training.groupdnet.published.imported import write_pack
 from training.groupdnet.published.smis import load_smis
 
 checkpoint = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "import smis latest_net_G.pth --output packs/deepfashion", "export repository deepfashion"
+    )
+)
 @click.argument("file", type=checkpoint)
 @click.option("--encoder", type=checkpoint, help="<epoch>_net_E.pth; beside FILE by its name if left out.")
 @click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
     required=True,
-    help="Folder of the pack, such as training/packs/<name>: weights, and config.toml if there is none.",
+    help="Folder of the pack, such as packs/<name>: weights, and config.toml if there is none.",
 )
 @click.option(
     "--aspect",
@@ -28,12 +33,7 @@ checkpoint = click.Path(path_type=Path, dir_okay=False, exists=True)
     help="Columns for each row of an image; 2 for Cityscapes, else 1, if left out.",
 )
 def smis(file: Path, encoder: Path | None, output: Path, aspect: int | None) -> None:
-    r"""Read a GroupDNet that the paper's own code (SMIS) trained: FILE is <epoch>_net_G.pth.
-
-    \b
-    maskweave import smis latest_net_G.pth --output training/packs/deepfashion
-    maskweave export repository deepfashion
-    """
+    """Read a GroupDNet that the paper's own code (SMIS) trained: FILE is <epoch>_net_G.pth."""
     beside = encoder or file.with_name(file.name.replace("_net_G", "_net_E"))
     try:
         if beside == file or not beside.exists():

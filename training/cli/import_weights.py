@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from training.cli.import_smis import smis
+from training.cli.options import examples
 from training.generators.importers.stylegan2 import READ, import_stylegan2
 from training.generators.stylegan2.generator import save_stylegan2
 
@@ -18,7 +19,10 @@ def import_() -> None:
     """Read somebody else's pretrained generator. Nothing that a file brings along is ever run."""
 
 
-@import_.command(help=f"Read a StyleGAN2 checkpoint FILE, from 32 to 1024 px; formats: {READ}.")
+@import_.command(
+    epilog=examples("import stylegan2 network-snapshot-025000.pkl --output packs/mine"),
+    help=f"Read a StyleGAN2 checkpoint FILE, from 32 to 1024 px; formats: {READ}.",
+)
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
 @click.option(
     "--output",

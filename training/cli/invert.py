@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
-from training.cli.options import EXPECTED, pack_choice
+from training.cli.options import EXPECTED, examples, pack_name
 from training.config.packs import pack_folder, pack_method
 from training.data.image_files import square_image, square_label_map
 from training.data.samples import from_uint8, to_uint8
@@ -49,8 +49,13 @@ class Inverted:
     seconds: float
 
 
-@click.command()
-@click.argument("pack", type=pack_choice)
+@click.command(
+    epilog=examples(
+        "invert faces64 face.png --output inverted",
+        "invert faces64 face.png --output edited --source-label-map now.png --target-label-map wanted.png",
+    )
+)
+@click.argument("pack", type=pack_name)
 @click.argument("images", type=a_file, nargs=-1, required=True, metavar="IMAGE...")
 @click.option(
     "--output", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write into."

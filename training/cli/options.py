@@ -7,15 +7,20 @@ from pathlib import Path
 import click
 import torch
 
-from training.config.packs import available_packs
+from training.config.pack_argument import PackName
 from training.data.labelled import LabellerError
 
 RUNS = Path("runs")
 EXPECTED = (FileNotFoundError, LabellerError, ValueError)
 
-pack_choice = click.Choice(available_packs())
+pack_name = PackName()
 device_choice = click.Choice(["auto", "cpu", "cuda"])
 positive = click.IntRange(min=1)
+
+
+def examples(*lines: str) -> str:
+    """Commands as an epilog of a help text, a line each."""
+    return "\b\nExamples:\n" + "\n".join(f"  maskweave {line}" for line in lines)
 
 
 def chosen_device(asked: str) -> str:

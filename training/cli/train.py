@@ -8,66 +8,88 @@ from typing import Any, get_args
 
 import click
 import torch
+from click_option_group import optgroup
 
-from training.cli.options import EXPECTED, RUNS, chosen_device, device_choice, pack_choice, positive
+from training.cli.options import EXPECTED, RUNS, chosen_device, device_choice, examples, pack_name, positive
 from training.config.batches import split_batches
 from training.config.packs import pack_folder
 from training.groupdnet.config import load_styles_config
 from training.groupdnet.dry_run import report
-from training.groupdnet.stage import train_styles
+from training.groupdnet.stage import fit_anew, train_styles
 from training.runs.distributed import launch
 from training.runs.options import RunOptions
 from training.runs.updates import Precision
-from training.sis_ug import stages
+from training.sis_ug import plan, stages
 from training.sis_ug.config import load_config
 
 STYLES = "styles"
 MAPPER = "mapper"
 
 
-@click.command()
-@click.argument("stage", type=click.Choice((*stages.STAGES, STYLES)))
-@click.option("--pack", type=pack_choice, required=True, help="The pack to train for.")
-@click.option("--device", type=device_choice, default="auto", show_default=True)
-@click.option("--threads", type=positive, help="CPU threads; PyTorch's own choice by default.")
-@click.option("--devices", type=positive, default=1, show_default=True, help="Processes on each machine.")
-@click.option("--nodes", type=positive, default=1, show_default=True, help="Machines; see docs/training.md.")
-@click.option(
-    "--accumulate",
-    type=positive,
-    default=1,
-    show_default=True,
-    help="Micro-batches that each process divides its part of a batch into.",
+@click.command(
+    epilog=examples(
+        "train styles --pack rooms --dry-run --memory 24",
+        "train styles --pack rooms --devices 4",
+        "train mapper --pack faces64 --cycle proxies",
+    )
 )
-@click.option(
+@click.argument("stage", type=click.Choice((*stages.STAGES, STYLES)))
+@optgroup.group("What is trained")
+@optgroup.option("--pack", type=pack_name, required=True, help="The pack to train for.")
+@optgroup.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@optgroup.option("--fresh", is_flag=True, help="Start anew instead of going on from the last checkpoint.")
+@optgroup.group("Stage mapper")
+@optgroup.option(
+    "--cycle",
+    type=click.Choice(get_args(stages.Cycle)),
+    help="What judges its last phase. labels (the default): a label segmenter; proxies: proxy masks alone, "
+    "the rearranger stays as it is; none: there is no such phase.",
+)
+@optgroup.option("--no-cycle", is_flag=True, help="The same as --cycle none.")
+@optgroup.option("--keep-rearranger", is_flag=True, help="The cycle tunes the mapper alone.")
+@optgroup.group("Stage styles")
+@optgroup.option(
+    "--fit-only",
+    is_flag=True,
+    help="Train nothing: fit expectation and prior anew to the pack's network.",
+)
+@optgroup.group("Where it runs")
+@optgroup.option("--device", type=device_choice, default="auto", show_default=True)
+@optgroup.option("--threads", type=positive, help="CPU threads; PyTorch's own choice by default.")
+@optgroup.option(
     "--precision",
     type=click.Choice(get_args(Precision)),
     default="auto",
     show_default=True,
     help="Of the networks in training; auto is bf16 where that is faster.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option(
-    "--cycle",
-    type=click.Choice(get_args(stages.Cycle)),
-    help="Stage mapper: what judges its last phase. labels (the default): a label segmenter; proxies: proxy "
-    "masks alone, the rearranger stays as it is; none: there is no such phase.",
+@optgroup.option(
+    "--accumulate",
+    type=positive,
+    default=1,
+    show_default=True,
+    help="Micro-batches that each process divides its part of a batch into.",
 )
-@click.option("--no-cycle", is_flag=True, help="Stage mapper: the same as --cycle none.")
-@click.option("--keep-rearranger", is_flag=True, help="Stage mapper: the cycle tunes the mapper alone.")
-@click.option("--fresh", is_flag=True, help="Start anew instead of going on from the last checkpoint.")
-@click.option("--log-every", type=positive, default=50, show_default=True, help="Steps.")
-@click.option("--checkpoint-every", type=positive, default=250, show_default=True, help="Steps.")
-@click.option("--sheet-every", type=positive, default=500, show_default=True, help="Steps.")
-@click.option(
-    "--dry-run", is_flag=True, help="Only tell memory and time a step; needs no GPU. For the stage styles."
+@optgroup.option("--devices", type=positive, default=1, show_default=True, help="Processes on each machine.")
+@optgroup.option(
+    "--nodes", type=positive, default=1, show_default=True, help="Machines; see docs/training.md."
 )
-@click.option(
+@optgroup.group("What it reports")
+@optgroup.option("--log-every", type=positive, default=50, show_default=True, help="Steps.")
+@optgroup.option("--sheet-every", type=positive, default=500, show_default=True, help="Steps.")
+@optgroup.option("--checkpoint-every", type=positive, default=250, show_default=True, help="Steps.")
+@optgroup.group("Before anything is trained")
+@optgroup.option(
+    "--dry-run",
+    is_flag=True,
+    help="Only tell what the stage needs and writes, or for styles the memory and time a step. Needs no GPU.",
+)
+@optgroup.option(
     "--memory",
     type=click.FloatRange(min=0, min_open=True),
     default=24.0,
     show_default=True,
-    help="GiB of the GPU that --dry-run finds the largest batch for.",
+    help="Stage styles: GiB of the GPU that --dry-run finds the largest batch for.",
 )
 def train(
     *,
@@ -84,6 +106,7 @@ def train(
     no_cycle: bool,
     keep_rearranger: bool,
     fresh: bool,
+    fit_only: bool,
     log_every: int,
     checkpoint_every: int,
     sheet_every: int,
@@ -92,27 +115,25 @@ def train(
 ) -> None:
     """Train one STAGE of a pack: proxies, then rearranger, then mapper; sketch, scribble, judge at any time.
 
-    Packs of GroupDNet have the stage styles.
+    Packs of GroupDNet have the stage styles. PACK is a folder's name in packs/, or one of the product's.
 
     Metrics, contact sheets and checkpoints go to runs/PACK/, the finished weights into the pack's folder. A
     run that was stopped goes on from its last checkpoint, on however many processes.
     """
-    if dry_run:
-        if stage != STYLES:
-            raise click.BadParameter(f"only the stage {STYLES} has one", param_hint="'--dry-run'")
-        try:
-            shards = devices * nodes * accumulate
-            config = split_batches(load_styles_config(pack), "training", shards)
-            click.echo(report(config, accumulate, precision, memory))
-        except EXPECTED as error:
-            raise click.ClickException(str(error)) from None
-        return
-    chosen = chosen_device(device)
     mapping = _cycle(stage, cycle, no_cycle=no_cycle, keep_rearranger=keep_rearranger)
+    if fit_only and (stage != STYLES or dry_run or devices * nodes > 1):
+        raise click.BadParameter(
+            f"is for the stage {STYLES}, in one process, without --dry-run", param_hint="'--fit-only'"
+        )
+    shards = devices * nodes * accumulate
     try:
+        if dry_run:
+            click.echo(_dry_run(stage, pack, shards, accumulate, precision, memory, mapping))
+            return
+        chosen = chosen_device(device)
         run: Callable[[RunOptions], None]
         if stage == STYLES:
-            run = partial(train_styles, load_styles_config(pack), pack_folder(pack))
+            run = partial(fit_anew if fit_only else train_styles, load_styles_config(pack), pack_folder(pack))
         else:
             run = partial(stages.STAGES[stage], load_config(pack), pack_folder(pack), **mapping)
         distributed = launch(chosen, devices, nodes)
@@ -134,6 +155,23 @@ def train(
         )
     except EXPECTED as error:
         raise click.ClickException(str(error)) from None
+
+
+def _dry_run(
+    stage: str,
+    pack: str,
+    shards: int,
+    accumulate: int,
+    precision: Precision,
+    memory: float,
+    mapping: dict[str, Any],
+) -> str:
+    if stage == STYLES:
+        config = split_batches(load_styles_config(pack), "training", shards)
+        return report(config, accumulate, precision, memory)
+    own = load_config(pack)
+    planned = plan.plan_of(own, stage, **mapping)
+    return plan.report(own, planned, stage, shards, precision, pack_folder(pack), RUNS / pack)
 
 
 def _cycle(

@@ -1,4 +1,4 @@
-"""Packs on disk: `training/packs/<pack>/config.toml`, read and checked against the schema of its method."""
+"""Packs on disk: a folder each, whose `config.toml` is read and checked against the schema of its method."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from pydantic import ValidationError
 from training.config.sections import Section, validation_reasons
 
 PACKS = Path(__file__).parents[1] / "packs"
+"""Those of the product."""
+OWN_PACKS = Path("packs")
+"""A user's own, below the working directory. Where both have a name, it is the user's."""
 
 Config = TypeVar("Config", bound=Section)
 
 
 def available_packs() -> tuple[str, ...]:
     """Names of the packs that have a configuration."""
-    return tuple(sorted(path.parent.name for path in PACKS.glob("*/config.toml")))
+    return tuple(sorted(_folders()))
 
 
 def pack_folder(name: str) -> Path:
@@ -26,9 +29,16 @@ def pack_folder(name: str) -> Path:
     Raises:
         ValueError: if there is no such pack; the message names those there are.
     """
-    if name not in available_packs():
-        raise ValueError(f"pack {name!r} is unknown; available: {', '.join(available_packs())}")
-    return PACKS / name
+    folders = _folders()
+    if name not in folders:
+        raise ValueError(f"pack {name!r} is unknown; available: {', '.join(sorted(folders))}")
+    return folders[name]
+
+
+def _folders() -> dict[str, Path]:
+    return {
+        file.parent.name: file.parent for place in (PACKS, OWN_PACKS) for file in place.glob("*/config.toml")
+    }
 
 
 def pack_method(name: str) -> str:

@@ -1,14 +1,16 @@
 """Another label map, the same looks: what changes away from the part of the map that was edited.
 
-Codes of an image are kept and its map is edited by rule: a style's region grows, or goes and what is beside
-it takes its place. What lies away from the edit should stay as it is. Beside what is served stands the same
-network with codes as the encoder gives them, no expectation taken off or added.
+Codes of an image are kept and its map is edited by rule: a style's region grows, shrinks, or goes and what
+is beside it takes its place. What lies away from the edit should stay as it is. Beside what is served stands
+the same network with codes as the encoder gives them, no expectation taken off or added. Regions are fitted
+to grow and go, too (`codes.expectation`), but not to shrink.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 
 import numpy as np
@@ -17,15 +19,13 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from training.config.palette import IGNORED
 from training.groupdnet.codes.encoding import MIN_PIXELS
 from training.groupdnet.codes.expectation import RelativeGroupDNet
+from training.groupdnet.codes.map_edits import Labels, Region, grown, removed, shrunk
 from training.networks.one_hot import one_hot
 
-Labels = NDArray[np.uint8]
-Region = NDArray[np.bool_]
-GROWTH, MARGIN = 5 / 64, 4 / 64
-"""Of an image's height: how far a region grows, and how far from the edit "away" begins."""
+GROWTH, SHRINKING, MARGIN = 5 / 64, 2 / 64, 4 / 64
+"""Of an image's height: how far a region grows and shrinks, and how far from the edit "away" begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,24 +43,12 @@ class MapChange:
     plain: float
 
 
-def grown(labels: Labels, region: Region) -> Labels:
-    """A region takes what is near to it; a pixel taken has the class of the region's nearest one."""
-    distance, nearest = ndimage.distance_transform_edt(~region, return_indices=True)
-    taken = (distance <= GROWTH * len(labels)) & (labels != IGNORED)
-    return np.where(taken, labels[tuple(nearest)], labels)
-
-
-def removed(labels: Labels, region: Region) -> Labels:
-    """A region's pixels take the class of the nearest pixel outside of it."""
-    if region.all():
-        return labels
-    nearest = ndimage.distance_transform_edt(region, return_distances=False, return_indices=True)
-    result: Labels = labels[tuple(nearest)]
-    return result
-
-
 EDITS: Mapping[str, Callable[[Labels, Region], Labels]] = MappingProxyType(
-    {"grown": grown, "removed": removed}
+    {
+        "grown": partial(grown, growth=GROWTH),
+        "shrunk": partial(shrunk, growth=SHRINKING),
+        "removed": removed,
+    }
 )
 
 

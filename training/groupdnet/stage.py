@@ -120,7 +120,7 @@ def fit(
         device: where.
         show_progress: draw progress bars.
     """
-    section, training = config.network, config.needed_training
+    section = config.network
     checkpoint = run / "checkpoint.pt"
     notes = Notes(run / NOTES, folder)
     trained = f"{_sha256(checkpoint)} {_digest(pairs)} {section.model_dump_json()}"
@@ -138,13 +138,50 @@ def fit(
     notes.once(NETWORK, f"{trained} {RECALIBRATION_IMAGES}", make_network)
     network = place(load_weights(GroupDNet(section), folder, NETWORK), device)
     how = pass_with(fitting_chunk(section, device))
+    _fit_codes(
+        config,
+        network,
+        pairs,
+        folder,
+        how,
+        lambda name, settings, make: notes.once(name, trained + settings, make),
+    )
+
+
+def fit_anew(config: StylesConfig, folder: Path, options: RunOptions) -> None:
+    """Fit expectation and prior to the network that is in the pack's folder; nothing is trained.
+
+    Raises:
+        FileNotFoundError: if there is no network, or no images.
+    """
+    device = torch.device(options.device)
+    network = place(load_weights(GroupDNet(config.network), folder, NETWORK), device)
+    pairs = source_of(config, folder).pairs("train", device=options.device)
+    how = Pass(fitting_chunk(config.network, device), device, show_progress=options.show_progress)
+    _fit_codes(config, network, pairs, folder, how, lambda name, _, make: save_weights(make(), folder, name))
+
+
+def _fit_codes(
+    config: StylesConfig,
+    network: GroupDNet,
+    pairs: ImagePairs,
+    folder: Path,
+    how: Pass,
+    keep: Callable[[str, str, Callable[[], nn.Module]], object],
+) -> None:
+    """Expectation, if the configuration has one, then the prior.
+
+    `keep` takes a name, what it was made of besides images and network, and what makes it; it leaves the
+    weights in the pack's folder.
+    """
+    section, training = config.network, config.needed_training
     expectation = None
     if section.expectation != "none":
-        notes.once(EXPECTATION, trained, lambda: fit_expectation(network, pairs, section, how))
-        expectation = load_weights(CodeExpectation(section), folder, EXPECTATION).to(device)
+        keep(EXPECTATION, "", lambda: fit_expectation(network, pairs, section, how))
+        expectation = load_weights(CodeExpectation(section), folder, EXPECTATION).to(how.device)
     relative = RelativeGroupDNet(network, expectation)
     spreads = {"joint_spread": training.joint_spread, "single_spread": training.single_spread}
-    notes.once(PRIOR, f"{trained} {spreads}", lambda: fit_prior(relative, pairs, how=how, **spreads))
+    keep(PRIOR, f" {spreads}", lambda: fit_prior(relative, pairs, how=how, **spreads))
 
 
 class Notes:

@@ -140,7 +140,7 @@ def test_batches_are_what_single_runs_give(
                 np.testing.assert_allclose(value, expected, rtol=0, atol=1e-4 * np.ptp(expected))
 
 
-def test_encoder_reads_each_style_of_a_image(styles_repository: Path, trained: TrainedStyles) -> None:
+def test_encoder_reads_each_style_of_an_image(styles_repository: Path, trained: TrainedStyles) -> None:
     """Maps of real faces, which lack classes; expected values by ways that share nothing with the stage."""
     labels = load_samples(groupdnet_pack(trained)).labels[::8]
     present = np.array([np.bincount(one.ravel(), minlength=8) > 0 for one in labels])

@@ -1,6 +1,7 @@
 """The verbs `data`, `train` and `evaluate`, from the command line to the files, on the tiny pack."""
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -65,6 +66,35 @@ def test_data_makes_both_splits_and_counts_what_was_found(empty: Path, config: P
     counts = [int(line.split()[1]) for line in lines]
     assert 0 < counts[0] <= config.data.train_samples
     assert 0 < counts[1] <= config.data.heldout_samples
+
+
+@pytest.mark.parametrize("stage", stages.STAGES)
+def test_dry_run_names_what_a_stage_reads_and_leaves(stage: str, complete: Path, config: PackConfig) -> None:
+    """Against a pack that was trained: what it reads and writes is there, and its runs are done."""
+    shutil.copytree(complete / "runs", complete / "runs" / PACK)
+    before = sorted(complete.rglob("*"))
+    result = maskweave("train", stage, "--pack", PACK, "--dry-run")
+    assert result.exit_code == 0, result.output
+    told = [(line[:20].strip(), line[20:]) for line in result.output.splitlines()]
+    assert "missing" not in result.output
+    written = {Path(text) for title, text in told if title == "writes"}
+    assert written
+    assert all(
+        file.exists() for file in written | {Path(text) for title, text in told if title == "starts from"}
+    )
+    for title, text in told:
+        if title == "run":
+            numbers = re.search(r"(\d+) steps of \d+ samples, (\d+) done", text)
+            assert numbers is not None
+            assert numbers[1] == numbers[2]
+    assert sorted(complete.rglob("*")) == before
+
+
+def test_dry_run_tells_what_is_missing(empty: Path) -> None:
+    result = maskweave("train", "mapper", "--pack", PACK, "--dry-run", "--cycle", "none")
+    assert "proxy_segmenter.safetensors (missing)" in result.output
+    assert "(missing: `maskweave data" in result.output
+    assert "cycle" not in result.output
 
 
 def test_train_writes_weights_and_goes_on_where_it_was(empty: Path) -> None:

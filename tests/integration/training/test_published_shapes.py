@@ -1,6 +1,5 @@
 """The published shapes, made small, from folders to images of the service."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +9,6 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import maskweave_cli
-import training.cli.evaluate
-import training.cli.train
-import training.config.packs
-from export.commands.repository import command
 from maskweave_client import Client, Seed, Style
 from tests.support.gateway_process import gateway_process
 from tests.support.published_shapes import pack_text, small_shape, write_folders
@@ -32,32 +27,16 @@ def maskweave(*arguments: str) -> Result:
 
 
 @pytest.fixture(params=SIZES)
-def name(request: pytest.FixtureRequest, tmp_path: Path, make_known: Callable[[Path, str], None]) -> str:
-    """A pack with a published network in the working directory, which every command knows."""
+def name(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A pack of one's own with a published network, in the working directory."""
     name: str = request.param
     write_folders(tmp_path, small_shape(name), COUNT)
     pack = tmp_path / "packs" / name
     pack.mkdir(parents=True)
     (pack / "config.toml").write_text(pack_text(name))
-    make_known(tmp_path, name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(stage, "RECALIBRATION_IMAGES", 8)
     return name
-
-
-@pytest.fixture
-def make_known(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path, str], None]:
-    def make(folder: Path, name: str) -> None:
-        monkeypatch.chdir(folder)
-        monkeypatch.setattr(training.config.packs, "PACKS", folder / "packs")
-        monkeypatch.setattr(stage, "RECALIBRATION_IMAGES", 8)
-        for option in (
-            *training.cli.train.train.params,
-            *training.cli.evaluate.evaluate.params,
-            *command.params,
-        ):
-            if option.name == "pack":
-                monkeypatch.setattr(option.type, "choices", (name,))
-
-    return make
 
 
 def test_published_shape_trains_exports_and_serves(name: str, tmp_path: Path) -> None:

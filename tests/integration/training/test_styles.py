@@ -1,6 +1,7 @@
 """GroupDNet from labels to weights, figures and sheets, with everything made small."""
 
 import json
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -105,6 +106,33 @@ def test_stopped_run_goes_on_as_if_never_stopped(
         never, once = (load_file(path / f"{name}.safetensors") for path in (folder / "pack", tmp_path))
         for key, tensor in never.items():
             torch.testing.assert_close(once[key], tensor, atol=2e-3, rtol=2e-3, msg=key)
+
+
+def test_fit_only_leaves_the_network_and_fits_the_rest_anew(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "own"
+    shutil.copytree(folder, own)
+    use(monkeypatch, own)
+    weights = {name: own / "pack" / f"{name}.safetensors" for name in ("groupdnet", "expectation", "prior")}
+    before = {name: path.read_bytes() for name, path in weights.items()}
+    fitted = {name: load_file(weights[name]) for name in ("expectation", "prior")}
+    weights["expectation"].unlink()
+    weights["prior"].unlink()
+    result = CliRunner().invoke(maskweave_cli.main, ["train", "styles", "--pack", PACK, "--fit-only"])
+    assert result.exit_code == 0, result.output
+    assert weights["groupdnet"].read_bytes() == before["groupdnet"]
+    for name, tensors in fitted.items():
+        for key, tensor in load_file(weights[name]).items():
+            torch.testing.assert_close(tensor, tensors[key], atol=2e-3, rtol=2e-3, msg=key)
+
+
+@pytest.mark.parametrize("more", [["--dry-run"], ["--devices", "2"]])
+def test_fit_only_stands_alone(more: list[str]) -> None:
+    command = ["train", "styles", "--pack", PACK, "--fit-only", *more]
+    result = CliRunner().invoke(maskweave_cli.main, command)
+    assert result.exit_code == 2
+    assert "is for the stage styles, in one process, without --dry-run" in result.output
 
 
 def test_another_packs_palette_is_refused(

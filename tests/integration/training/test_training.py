@@ -217,7 +217,7 @@ def test_stopped_run_goes_on_as_if_never_stopped(trained: Path, config: PackConf
         assert torch.equal(second[name], tensor), name
 
 
-def test_the_inverter_gives_back_more_of_a_image_than_its_mean(trained: Path, config: PackConfig) -> None:
+def test_the_inverter_gives_back_more_of_an_image_than_its_mean(trained: Path, config: PackConfig) -> None:
     pipeline = load_pipeline(config, trained / "pack")
     with torch.inference_mode():
         source = pipeline.head(torch.randn(16, 100, generator=torch.Generator().manual_seed(3)) * 0.9)

@@ -7,20 +7,26 @@ what their own map led to expect; the decoder adds what the new map leads to exp
 its own map are not changed by that.
 
 A style's expectation sees the region of that style alone, its place, size and outline. Told the whole map, it
-also moved with every change to other parts: new hair gave another skin. Packs trained before that was found
-keep the whole map (`network.expectation`).
+also moved with every change to other parts: new hair gave another skin (`network.expectation` still can have
+it so). And larger hair is to have the same colour: maps of the training images are edited by rule, and the
+fit is penalised for what such an edit changes. So the expectation tells what a head's turn looks like and not
+what a caller's brush did.
 """
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from tqdm import tqdm
 
 from training.groupdnet.codes.encoding import Pass
+from training.groupdnet.codes.map_edits import grown, removed
 from training.groupdnet.network_config import NetworkSection
 from training.groupdnet.networks.groupdnet import GroupDNet
 from training.groupdnet.samples import ImagePairs
+from training.networks.one_hot import one_hot
 
 CELLS = 8
 """Cells per side in which a map's regions are counted."""
@@ -28,6 +34,13 @@ RIDGE = 0.003
 """Pull of the linear map's weights towards zero, for each sample."""
 FREE = 1e-6
 """The same for the constant: a mean is no departure from anything."""
+EDIT_PENALTY = 4.0
+"""Weight of a code's squared change by an edit of its map against its squared error on an image."""
+EDITED_MAPS = 250
+EDITED_SIDE = 64
+"""Rows that maps are edited at, at most: regions are counted in coarse cells."""
+GROWTHS = (2 / 64, 8 / 64)
+"""Of an image's height: how far regions grow, from and to."""
 PLACES = 5
 """Numbers that tell a region's place and size."""
 
@@ -133,11 +146,12 @@ def fit_expectation(
     pairs: ImagePairs,
     config: NetworkSection,
     how: Pass | None = None,
+    edit_penalty: float = EDIT_PENALTY,
 ) -> CodeExpectation:
     """Ridge regression of the mean codes of all samples on their maps' features.
 
     Sums over chunks are all that is kept of them, in double precision: shares of neighbouring cells are
-    nearly dependent.
+    nearly dependent. The expectation's change by edits of the maps is penalised (`edit_penalty`).
     """
     how = how or Pass(device=next(network.parameters()).device)
     expectation = CodeExpectation(config)
@@ -146,18 +160,43 @@ def fit_expectation(
     squares = torch.zeros(groups, size, size, dtype=torch.float64)
     products = torch.zeros(groups, size, weight.shape[-1], dtype=torch.float64)
     for codes, _, maps in how.codes(network, pairs, "fit expectation"):
-        if expectation.whole_map:
-            features, targets = map_features(maps)[None], codes.flatten(1)[None]
-        else:
-            features, targets = (each.transpose(0, 1) for each in (_regions(network, maps), codes))
-        columns = features.double().cpu().transpose(1, 2)
+        targets = codes.flatten(1)[None] if expectation.whole_map else codes.transpose(0, 1)
+        columns = _columns(network, maps, whole_map=expectation.whole_map)
         squares += columns @ columns.transpose(1, 2)
         products += columns @ targets.double()
+    if edit_penalty:
+        squares += edit_penalty * len(pairs) * _edit_moments(network, pairs, config, how)
     ridge = RIDGE * len(pairs) * torch.eye(size, dtype=torch.float64)
     ridge[-1, -1] = FREE * len(pairs)
     weight.copy_(torch.linalg.solve(squares + ridge, products).reshape(weight.shape))
     return expectation.to(how.device)
 
 
-def _regions(network: GroupDNet, maps: Tensor) -> Tensor:
-    return region_features(network.style_maps(maps))
+def _columns(network: GroupDNet, maps: Tensor, *, whole_map: bool) -> Tensor:
+    """Features of maps as the fit takes them: float64 `[groups, F, B]` on the CPU."""
+    if whole_map:
+        return map_features(maps)[None].double().cpu().transpose(1, 2)
+    return region_features(network.style_maps(maps)).double().cpu().permute(1, 2, 0)
+
+
+def _edit_moments(network: GroupDNet, pairs: ImagePairs, config: NetworkSection, how: Pass) -> Tensor:
+    """Mean outer product of what an edit changes of the features, `[groups, F, F]`."""
+    random, whole_map = np.random.default_rng(0), config.expectation == "whole_map"
+    total, count = torch.zeros(()), 0
+    for ids in tqdm(pairs.labels[:EDITED_MAPS], desc="edit maps", unit="map", disable=not how.show_progress):
+        step = -(-len(ids) // EDITED_SIDE)
+        labels = ids[::step, ::step].cpu().numpy()
+        maps = one_hot(torch.from_numpy(labels)[None], config.classes).to(how.device)
+        regions = network.style_maps(maps)[0].bool().cpu().numpy()
+        edited = [
+            change
+            for region in regions
+            if region.any()
+            for change in (grown(labels, region, random.uniform(*GROWTHS)), removed(labels, region))
+        ]
+        after = one_hot(torch.from_numpy(np.stack(edited)), config.classes).to(how.device)
+        before, columns = (_columns(network, each, whole_map=whole_map) for each in (maps, after))
+        moves = columns - before
+        total = total + moves @ moves.transpose(1, 2)
+        count += len(edited)
+    return total / max(1, count)

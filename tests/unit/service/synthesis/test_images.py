@@ -234,14 +234,14 @@ async def test_the_engine_s_inputs() -> None:
     assert seen["STYLE_STRENGTH"].tolist() == [[0.75]]
 
 
-async def test_warm_up_makes_a_image_with_every_model() -> None:
+async def test_warm_up_makes_an_image_with_every_model() -> None:
     engine = FakeEngine()
     service = Service(engine)
     await warm_up(service.runner, service.registry)
     assert len(engine.contexts) == 1
 
 
-async def test_warm_up_makes_a_image_from_every_kind_of_condition() -> None:
+async def test_warm_up_makes_an_image_from_every_kind_of_condition() -> None:
     seen: list[dict[str, tuple[int, ...]]] = []
 
     async def look(inputs: Mapping[str, Array]) -> None:

@@ -170,7 +170,7 @@ def test_outlines_are_where_classes_meet() -> None:
 
 
 @pytest.mark.parametrize("brightness", [1.0, 0.05])
-def test_lines_of_a_image_are_its_edges_however_dark_it_is(brightness: float) -> None:
+def test_lines_of_an_image_are_its_edges_however_dark_it_is(brightness: float) -> None:
     image = torch.full((1, 3, 64, 64), -1.0)
     image[:, :, :, 32:] += brightness
     for ink in (difference_of_gaussians(image)[0], edges(image)[0]):

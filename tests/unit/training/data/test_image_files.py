@@ -32,7 +32,7 @@ def test_what_is_not_square_is_refused_by_name_and_size(tmp_path: Path) -> None:
         square_label_map(tmp_path / "map.png", 64, PALETTE)
 
 
-def test_a_folder_is_read_in_the_order_of_names_and_must_hold_a_image(tmp_path: Path) -> None:
+def test_a_folder_is_read_in_the_order_of_names_and_must_hold_an_image(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no file that ends in \.png or \.jpg or \.jpeg"):
         square_images(tmp_path, 64)
     for name, level in (("b.png", 200), ("a.png", 100)):

@@ -1,7 +1,9 @@
 """What a map leads one to expect of GroupDNet's codes, and the prior of what is left."""
 
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,16 +11,19 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tests.support.tiny_groupdnet import quarters, tiny
+from training.config.palette import IGNORED
 from training.groupdnet.batch_norm_recalibration import recalibrate_batch_norms
 from training.groupdnet.codes import prior as prior_module
 from training.groupdnet.codes.encoding import Encodes, Pass
 from training.groupdnet.codes.expectation import (
+    EDIT_PENALTY,
     CodeExpectation,
     RelativeGroupDNet,
     fit_expectation,
     map_features,
     region_features,
 )
+from training.groupdnet.codes.map_edits import grown, removed, shrunk
 from training.groupdnet.codes.prior import StylePrior
 from training.groupdnet.codes.prior_fit import Spreads, Ties, fit_prior
 from training.groupdnet.networks.groupdnet import GroupDNet
@@ -92,7 +97,7 @@ def test_features_of_regions_are_of_each_alone() -> None:
 def test_expectation_foretells_what_maps_tell_of_codes(kind: str, style: int, chunk: int) -> None:
     config = tiny(expectation=kind)
     network = GroupDNet(config).eval()
-    expectation = fit_expectation(network, shifted_pairs(600), config, Pass(chunk))
+    expectation = fit_expectation(network, shifted_pairs(600), config, Pass(chunk), edit_penalty=0)
     fresh = shifted_pairs(200)
     raw, present = encode_all(relative(network), fresh)
     left, _ = encode_all(RelativeGroupDNet(network, expectation), fresh)
@@ -101,6 +106,52 @@ def test_expectation_foretells_what_maps_tell_of_codes(kind: str, style: int, ch
     raw, left = raw[known, style], left[known, style]
     assert 1 - left.var(0).sum() / raw.var(0).sum() > 0.9
     torch.testing.assert_close(left.mean(0), torch.zeros(3), atol=0.1 * float(raw.std()), rtol=0)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", ["whole_map", "own_region"])
+def test_a_penalised_expectation_hardly_moves_with_edits_and_keeps_the_mean(kind: str) -> None:
+    """Also with those that it was not fitted to: a region that shrinks."""
+    config = tiny(expectation=kind)
+    network = GroupDNet(config).eval()
+    pairs = shifted_pairs(300)
+    maps = [each for each in pairs.labels[:40].numpy() if (each == 0).any()]
+    edits = (partial(grown, growth=5 / 64), partial(shrunk, growth=4 / 64), removed)
+    own = one_hot(torch.from_numpy(np.stack(maps)), 4)
+    edited = [one_hot(torch.from_numpy(np.stack([edit(m, m == 0) for m in maps])), 4) for edit in edits]
+    moved, mean = [], []
+    for penalty in (0.0, EDIT_PENALTY):
+        expectation = fit_expectation(network, pairs, config, edit_penalty=penalty)
+        first = expectation(own, network.style_maps(own))
+        moved.append([float((expectation(m, network.style_maps(m)) - first).abs().mean()) for m in edited])
+        codes, _ = encode_all(RelativeGroupDNet(network, expectation), pairs)
+        mean.append(float(codes.mean(0).abs().max()))
+    assert all(after < 0.6 * before for before, after in zip(*moved, strict=True)), moved
+    assert mean[1] < mean[0] + 0.01
+
+
+@pytest.mark.parametrize("growth", [2 / 32, 6 / 32])
+def test_edits_of_maps_move_the_rim_of_a_region_and_nothing_else(growth: float) -> None:
+    labels = np.zeros((32, 32), np.uint8)
+    labels[:, 16:] = 1
+    labels[0, 15] = IGNORED
+    labels[8:24, 8:24] = 2
+    region, reach = labels == 2, round(growth * 32)
+    larger, smaller = grown(labels, region, growth), shrunk(labels, region, growth)
+    for edited in (larger, smaller, removed(labels, region)):
+        changed = edited != labels
+        assert changed.any()
+        assert not changed[: 8 - reach].any()
+    assert (larger[8 - reach : 24 + reach, 12] == 2).all()
+    assert (smaller[8 + reach : 24 - reach, 8 + reach : 24 - reach] == 2).all()
+    assert (smaller == 2).sum() < region.sum() < (larger == 2).sum()
+    assert not (removed(labels, region) == 2).any()
+    assert larger[0, 15] == IGNORED
+
+
+def test_a_region_that_is_everything_has_nothing_beside_it() -> None:
+    labels = np.full((8, 8), 3, np.uint8)
+    assert (removed(labels, labels == 3) == labels).all()
 
 
 @torch.no_grad()
@@ -120,7 +171,7 @@ def test_expectation_of_a_style_moves_with_its_own_region_alone(kind: str, leaks
 
 @torch.no_grad()
 @pytest.mark.parametrize("changes", [{}, {"code_side": 4, "fold": 1, "map_resize": "nearest"}])
-def test_a_images_codes_on_its_own_map_are_what_they_were(changes: dict[str, object]) -> None:
+def test_an_images_codes_on_its_own_map_are_what_they_were(changes: dict[str, object]) -> None:
     config = tiny(**changes)
     network = GroupDNet(config).eval()
     side = config.image_side

@@ -1,0 +1,113 @@
+"""What training a stage of a SIS-UG pack would do, told without doing it: needs, runs, results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from training.config.batches import split_batches
+from training.config.sections import ClassifierSection
+from training.config.weights import weights_path
+from training.data.labelled import split_path
+from training.runs.updates import Precision
+from training.sis_ug.config import PackConfig, inversion_section, judge_section, reader_section
+from training.sis_ug.loops.cycle import cycle_name
+from training.sis_ug.pipeline import INVERTER, JUDGE, TUNED_REARRANGER, UNTUNED_REARRANGER
+from training.sis_ug.sections import CycleSection, InversionSection, RearrangerSection
+from training.sis_ug.stages import Cycle
+
+Steps = ClassifierSection | CycleSection | InversionSection | RearrangerSection
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Of a stage.
+
+    Attributes:
+        weights: networks of the pack that it starts from, by the names of their files.
+        split: labelled samples that it reads; None: it draws its own.
+        runs: sections with steps and batch, by the name of the run.
+        writes: networks that it leaves in the pack's folder.
+    """
+
+    weights: tuple[str, ...]
+    split: str | None
+    runs: Mapping[str, Steps]
+    writes: tuple[str, ...]
+
+
+def plan_of(
+    config: PackConfig, stage: str, cycle: Cycle = "labels", *, keep_rearranger: bool = False
+) -> Plan:
+    """The plan of a stage, one of `stages.STAGES`.
+
+    Raises:
+        ValueError: if the pack has no such section.
+    """
+    segmenter, mapper = ("proxy_segmenter",), config.mapper
+    if stage == "proxies":
+        return Plan((), None, {"proxy_segmenter": config.proxies.segmenter}, ("clusters", *segmenter))
+    if stage == "rearranger":
+        return Plan(segmenter, None, {"rearranger": config.rearranger}, (UNTUNED_REARRANGER, "discriminator"))
+    if stage == "inversion":
+        inversion = {INVERTER: inversion_section(config)}
+        return Plan((*segmenter, UNTUNED_REARRANGER), None, inversion, (INVERTER,))
+    if stage == JUDGE:
+        return Plan((), JUDGE, {JUDGE: judge_section(config)}, (JUDGE,))
+    if stage in ("sketch", "scribble"):
+        name = "sketch_reader" if stage == "sketch" else "scribble_completer"
+        return Plan((), "train", {name: reader_section(config, stage)}, (name,))
+    labels, tune = cycle == "labels", cycle == "labels" and not keep_rearranger
+    runs: dict[str, Steps] = {"label_segmenter": mapper.label_segmenter} if labels else {}
+    runs["mapper"] = mapper.supervised
+    weights: tuple[str, ...] = segmenter
+    if cycle != "none":
+        runs[cycle_name(labels, tune)] = mapper.cycle
+        weights += (UNTUNED_REARRANGER, "discriminator")
+    written = (*(("label_segmenter",) if labels else ()), "mapper_label_map")
+    return Plan(weights, "train", runs, (*written, *((TUNED_REARRANGER,) if tune else ())))
+
+
+def report(
+    config: PackConfig, plan: Plan, section: str, shards: int, precision: Precision, folder: Path, runs: Path
+) -> str:
+    """The plan as text: what is there, what is missing, and where each run stands.
+
+    Args:
+        config: of the pack.
+        plan: of the stage.
+        section: of the configuration that its batches stand in, such as "mapper".
+        shards: equal parts that each batch is divided into.
+        precision: of the run.
+        folder: the pack's.
+        runs: where its runs are kept.
+
+    Raises:
+        ValueError: if a batch cannot be divided so.
+    """
+    split_batches(config, section, shards)
+    rows = []
+    for name in plan.weights:
+        path = weights_path(folder, name)
+        rows.append(("starts from", f"{path}{'' if path.exists() else ' (missing)'}"))
+    if plan.split is not None:
+        path = split_path(config, plan.split)
+        there = "" if path.is_dir() else f" (missing: `maskweave data {config.pack.name}`)"
+        rows.append(("labelled samples", f"{len(config.data.seeds(plan.split))}, in {path}{there}"))
+    for name, each in plan.runs.items():
+        done = _done(runs / name / "checkpoint.pt")
+        rows.append(("run", f"{name}: {each.steps} steps of {each.batch} samples, {done} done"))
+    if shards > 1:
+        rows.append(("parts of a batch", f"{shards}"))
+    rows.append(("precision", precision))
+    rows += [("writes", f"{weights_path(folder, name)}") for name in plan.writes]
+    return "\n".join(f"{title:<20}{text}" for title, text in rows)
+
+
+def _done(checkpoint: Path) -> int:
+    if not checkpoint.exists():
+        return 0
+    return int(torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["step"])
