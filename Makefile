@@ -20,6 +20,8 @@ LABELS := .venv/labels/.up-to-date
 TRITON := .venv/triton/.up-to-date
 LIBPYTHON = lib$(shell $(PYTHON) -c 'import sys; print(f"python{sys.version_info.major}.{sys.version_info.minor}")')
 FUZZ := .venv/fuzz/.up-to-date
+PEERS := $(patsubst benchmarks/peers/requirements/%.in,.venv/peer-%/.up-to-date,\
+    $(wildcard benchmarks/peers/requirements/*.in))
 HELM := .venv/helm/.up-to-date
 NODE := .venv/node/.up-to-date
 
@@ -52,7 +54,7 @@ triton: $(TRITON)  ## Start a real Triton on this machine, for development (opti
 	@exec .venv/triton/bin/python tests/triton/server.py $(ARGS)
 
 ##@ Working on it
-.PHONY: check test coverage lint format proto proto-released client errors-page bench fuzz soak
+.PHONY: check test coverage lint format proto proto-released client errors-page bench bench-peers fuzz soak
 check: $(DEV)  ## Run the core of the tests, in a few minutes: unit tests, and the wire from end to end
 	@$(PYTEST) -m core tests/unit tests/integration/engine tests/e2e $(ARGS)
 
@@ -88,6 +90,9 @@ errors-page: $(SERVE)  ## Write docs/errors.md anew from the table of failures
 
 bench: $(SERVE)  ## Measure latency and throughput of a local gateway (options: make bench ARGS="--help")
 	@.venv/serve/bin/python -m benchmarks.latency $(ARGS)
+
+bench-peers: $(SERVE) $(DEV) $(TRITON) $(PEERS)  ## Compare with other servers around the same graphs (15 minutes)
+	@.venv/serve/bin/python -m benchmarks.peers $(ARGS)
 
 fuzz: $(FUZZ)  ## Fuzz every decoder and message, a minute each (options: make fuzz ARGS="--help")
 	@.venv/fuzz/bin/python -m tests.fuzz.run $(ARGS)
@@ -198,6 +203,11 @@ $(FUZZ): requirements/serve.txt $(PROJECTS) | .venv/fuzz/bin/python
 	@.venv/fuzz/bin/python $(PIP_INSTALL) -r requirements/serve.txt
 	@.venv/fuzz/bin/python $(PIP_INSTALL) --no-deps $(ATHERIS)
 	@.venv/fuzz/bin/python $(PIP_INSTALL) --no-deps -e .
+	@touch $@
+
+.venv/peer-%/.up-to-date: benchmarks/peers/requirements/%.txt | .venv/peer-%/bin/python
+	@echo "installing .venv/peer-$*"
+	@.venv/peer-$*/bin/python $(PIP_INSTALL) -r $<
 	@touch $@
 
 $(LABELS): requirements/labels.txt requirements/labels-nodeps.txt | .venv/labels/bin/python

@@ -46,13 +46,10 @@ def stage_config(
     kind = triton.ModelInstanceGroup.KIND_GPU if target.gpu else triton.ModelInstanceGroup.KIND_CPU
     config.instance_group.add(kind=kind, count=target.instances)
     _add_queue(config, target.queue_delay_microseconds)
-    if target.intra_op_threads is not None:
-        for key, value in (
-            ("intra_op_thread_count", target.intra_op_threads),
-            ("inter_op_thread_count", 1),
-            ("execution_mode", 0),
-        ):
-            config.parameters[key].string_value = str(value)
+    if not target.gpu:
+        # How many threads share an operator is nothing that a repository can know.
+        config.parameters["inter_op_thread_count"].string_value = "1"
+        config.parameters["execution_mode"].string_value = "0"
     if target.gpu:
         config.parameters[PRECISION_PARAMETER].string_value = precision
     if target.accelerated:

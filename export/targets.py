@@ -40,7 +40,6 @@ class Target:
         model_filename: what Triton loads when the config names no file for the GPU.
         gpu: whether stages run on GPUs.
         instances: of each stage, on each GPU or on the CPU.
-        intra_op_threads: threads of one run; None where the GPU computes.
         queue_delay_microseconds: how long a request waits for others to share a batch with.
         warmup_batches: batch sizes that are run before a stage counts as ready.
         precisions: that can be exported; the first is the default.
@@ -52,7 +51,6 @@ class Target:
     model_filename: str
     gpu: bool
     instances: int
-    intra_op_threads: int | None
     queue_delay_microseconds: int
     warmup_batches: tuple[int, ...]
     precisions: tuple[str, ...]
@@ -65,8 +63,6 @@ CPU = Target(
     model_filename="model.onnx",
     gpu=False,
     instances=1,
-    # What gives the lowest latency on the two cores the default is tuned for.
-    intra_op_threads=2,
     # On a CPU a batch costs as much as its images one by one.
     queue_delay_microseconds=0,
     warmup_batches=(1,),
@@ -80,7 +76,6 @@ GPU_ONNX = Target(
     gpu=True,
     # Every instance is a session that builds its own engine and holds its own weights.
     instances=1,
-    intra_op_threads=None,
     queue_delay_microseconds=500,
     # An engine that is missing from the cache is built by the first run of a shape: before anybody waits.
     warmup_batches=(1, MAX_BATCH_SIZE),
@@ -95,7 +90,6 @@ GPU_PLAN = Target(
     gpu=True,
     # One copies while the other computes; they are contexts of one engine and share its weights.
     instances=2,
-    intra_op_threads=None,
     queue_delay_microseconds=500,
     warmup_batches=(1, MAX_BATCH_SIZE),
     precisions=("fp16", "fp32", "bf16"),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
+import uvloop
 
 from service.app.check import check
 from service.app.run import run
@@ -71,7 +71,7 @@ def serve(config: Path | None, only_check: bool, **flags: Any) -> None:
     for warning in settings.warnings:
         _logger.warning("look at the settings", extra={"problem": warning})
     try:
-        asyncio.run(run(settings))
+        uvloop.run(run(settings))
         exit_process(0)  # at once, also beside a worker in the middle of something that nothing interrupts
     except (ConfigurationError, MaskweaveError, OSError) as error:
         raise click.ClickException(str(error)) from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,12 +116,30 @@ def check_ids(
     Raises:
         InvalidArgument: A pixel has another id; names the id and the first such pixel.
     """
+    if not ids.tobytes().translate(None, bytes(known_ids)):
+        return  # nothing is left once these are taken out
     known = np.zeros(_MAX_ID + 1, np.bool_)
     known[list(known_ids)] = True
     fits = known[ids]
     if not fits.all():
         y, x = np.unravel_index(int(fits.argmin()), fits.shape)
         raise InvalidArgument(field, f"{what} id {ids[y, x]} at pixel (x={x}, y={y})", allowed)
+
+
+def used_ids(ids: NDArray[np.uint8], likely: Collection[int]) -> list[int]:
+    """The ids that a map has, in order.
+
+    Args:
+        ids: uint8 `[height, width]`.
+        likely: Those that it has most likely; others are found as well, but take longer.
+    """
+    # Searching bytes takes a hundredth of the time of sorting or counting them.
+    data = ids.tobytes()
+    found = [each for each in set(likely) if each in data]
+    others = np.frombuffer(data.translate(None, bytes(found)), np.uint8)
+    if others.size:
+        found += np.bincount(others).nonzero()[0].tolist()
+    return sorted(found)
 
 
 def resize_nearest(label_map: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
@@ -141,7 +159,8 @@ def resize_nearest(label_map: NDArray[np.uint8], width: int, height: int) -> NDA
     # floor((i + 1/2) * old / new), in integers.
     rows = (2 * np.arange(height) + 1) * old_height // (2 * height)
     columns = (2 * np.arange(width) + 1) * old_width // (2 * width)
-    return label_map[np.ix_(rows, columns)]
+    resized: NDArray[np.uint8] = label_map.take(rows, 0).take(columns, 1)
+    return resized
 
 
 def _check_each(

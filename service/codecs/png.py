@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from service.codecs.files import described, upright
-from service.codecs.png_file import COLOUR_TYPES, GREY, INDEXED, SIGNATURE, read_header, read_png
+from service.codecs.label_map import used_ids
+from service.codecs.png_file import COLOUR_TYPES, GREY, INDEXED, SIGNATURE, PngFile, read_header, read_png
 from service.core.errors import InvalidArgument
 from service.core.limits import LIMITS, Limits
 
@@ -60,17 +61,23 @@ def decode_png(data: bytes, *, field: str, limits: Limits = LIMITS) -> PngIds:
         colour = COLOUR_TYPES[header.colour_type]
         _refuse(field, f"a PNG of colour type {colour} with {header.depth} bits per channel", _ALLOWED)
     file = read_png(data, header, field=field, allowed=_ALLOWED, limits=limits)
-    try:
-        with Image.open(io.BytesIO(file.minimal(as_indices=True)), formats=["PNG"]) as image:
-            image.load()
-            ids = np.asarray(upright(image, file.exif), dtype=np.uint8)
-    except (OSError, SyntaxError, ValueError):  # what is left to be wrong: a row's filter type
-        _refuse(field, "pixel data that cannot be decoded", "a complete PNG file")
+    stored = None if file.exif else file.stored_values()
+    ids = _decoded(file, field) if stored is None else stored
     if header.colour_type != INDEXED:
         return PngIds(ids, None)
     colours = len(file.palette) // 3
     palette = np.frombuffer(file.palette[: colours * 3], np.uint8).reshape(colours, 3)
     return PngIds(ids, palette)
+
+
+def _decoded(file: PngFile, field: str) -> NDArray[np.uint8]:
+    """The values of a file that has filters, passes or an orientation to undo."""
+    try:
+        with Image.open(io.BytesIO(file.minimal(as_indices=True)), formats=["PNG"]) as image:
+            image.load()
+            return np.asarray(upright(image, file.exif), dtype=np.uint8)
+    except (OSError, SyntaxError, ValueError):  # what is left to be wrong: a row's filter type
+        _refuse(field, "pixel data that cannot be decoded", "a complete PNG file")
 
 
 def _refuse(field: str, value: str, allowed: str) -> NoReturn:
@@ -106,7 +113,7 @@ def ids_by_colour(
     Raises:
         InvalidArgument: What is not drawn seems to have been renumbered, too, so that no colour tells it.
     """
-    used = [each for each in np.unique(ids).tolist() if each not in kept]
+    used = [each for each in used_ids(ids, id_of_colour.values()) if each not in kept]
     if not used or used[-1] >= len(palette):
         return ids
     meant = {each: id_of_colour.get(_colour(palette[each])) for each in used}

@@ -15,6 +15,9 @@ import zlib
 from dataclasses import dataclass
 from typing import NoReturn
 
+import numpy as np
+from numpy.typing import NDArray
+
 from service.codecs.files import check_size
 from service.core.errors import InvalidArgument
 from service.core.limits import Limits
@@ -32,6 +35,7 @@ COLOUR_TYPES = {
 _CHANNELS = {GREY: 1, RGB: 3, INDEXED: 1, GREY_ALPHA: 2, RGBA: 4}
 _DEPTHS = {GREY: (1, 2, 4, 8, 16), RGB: (8, 16), INDEXED: (1, 2, 4, 8), GREY_ALPHA: (8, 16), RGBA: (8, 16)}
 _IHDR_BYTES = 13
+_BYTE = 8
 _WHOLE = "a complete PNG file"
 
 # Writers make one for every 8 KiB of pixels or more; a file of the largest size has 512 of these.
@@ -83,6 +87,8 @@ class PngFile:
         palette: RGB of each index, three bytes each; empty if there is none.
         transparency: tRNS's contents; empty if there is none.
         exif: The Exif block; None if there is none.
+        rows: The pixel data, inflated: a filter byte and the packed pixels of each row, of each pass. Empty
+            where a pixel takes more than a byte, so that a large image is not held twice.
     """
 
     header: PngHeader
@@ -90,6 +96,27 @@ class PngFile:
     palette: bytes
     transparency: bytes
     exif: bytes | None
+    rows: bytes
+
+    def stored_values(self) -> NDArray[np.uint8] | None:
+        """The values of a file of one channel, if its rows are stored as they are: most label maps' are.
+
+        Returns:
+            Indices or greys, uint8 `[height, width]`; None where there is something to undo first.
+        """
+        header = self.header
+        if not self.rows or header.interlaced:
+            return None
+        rows = np.frombuffer(self.rows, np.uint8).reshape(header.height, -1)
+        if rows[:, 0].any():
+            return None
+        packed = rows[:, 1:]
+        if header.depth == _BYTE:
+            return packed
+        shifts = np.arange(_BYTE - header.depth, -1, -header.depth, dtype=np.uint8)
+        values = (packed[:, :, np.newaxis] >> shifts) & np.uint8((1 << header.depth) - 1)
+        unpacked: NDArray[np.uint8] = values.reshape(header.height, -1)[:, : header.width]
+        return unpacked
 
     def minimal(self, *, as_indices: bool = False) -> bytes:
         """A file of the same pixels with nothing else in it.
@@ -101,11 +128,11 @@ class PngFile:
         header = self.header
         colour_type = INDEXED if as_indices else header.colour_type
         fields = (header.width, header.height, header.depth, colour_type, 0, 0, int(header.interlaced))
-        chunks = [SIGNATURE, _chunk(b"IHDR", struct.pack(">IIBBBBB", *fields))]
+        chunks = [SIGNATURE, chunk(b"IHDR", struct.pack(">IIBBBBB", *fields))]
         if not as_indices:
-            chunks += [_chunk(b"PLTE", self.palette)] if self.palette else []
-            chunks += [_chunk(b"tRNS", self.transparency)] if self.transparency else []
-        return b"".join((*chunks, _chunk(b"IDAT", self.pixels), _chunk(b"IEND", b"")))
+            chunks += [chunk(b"PLTE", self.palette)] if self.palette else []
+            chunks += [chunk(b"tRNS", self.transparency)] if self.transparency else []
+        return b"".join((*chunks, chunk(b"IDAT", self.pixels), chunk(b"IEND", b"")))
 
 
 def read_header(data: bytes, *, field: str, allowed: str) -> PngHeader:
@@ -180,22 +207,26 @@ def read_png(data: bytes, header: PngHeader, *, field: str, allowed: str, limits
             case b"eXIf":
                 exif = data[position + 8 : end]
         position = end + 4
-    _check_pixels(compressed, header.inflated_bytes, field)
-    return PngFile(header, bytes(compressed), palette, transparency, exif)
+    rows = _inflated(compressed, header.inflated_bytes, field)
+    if header.depth * _CHANNELS[header.colour_type] > _BYTE:
+        rows = b""
+    return PngFile(header, bytes(compressed), palette, transparency, exif, rows)
 
 
-def _check_pixels(compressed: bytearray, expected: int, field: str) -> None:
+def _inflated(compressed: bytearray, expected: int, field: str) -> bytes:
     try:
         # One byte more than needed is asked for, so that a bomb is noticed and never inflated.
-        inflated = len(zlib.decompressobj().decompress(compressed, expected + 1))
+        inflated = zlib.decompressobj().decompress(compressed, expected + 1)
     except zlib.error:
         _refuse(field, "a PNG with damaged pixel data", _WHOLE)
-    if inflated != expected:
-        found = "more" if inflated > expected else f"{inflated}"
+    if len(inflated) != expected:
+        found = "more" if len(inflated) > expected else f"{len(inflated)}"
         _refuse(field, f"a PNG with {found} bytes of pixel data where its size asks for {expected}", _WHOLE)
+    return inflated
 
 
-def _chunk(kind: bytes, data: bytes) -> bytes:
+def chunk(kind: bytes, data: bytes) -> bytes:
+    """A chunk of a file, with its length and its checksum."""
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 

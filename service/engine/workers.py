@@ -17,6 +17,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from contextvars import copy_context
 from functools import partial
+from queue import SimpleQueue
 from typing import Any, Generic, NoReturn, TypeVar, cast
 
 from service.core.errors import DeadlineExceeded, MaskweaveError, Unavailable
@@ -47,7 +48,7 @@ class _Job(Generic[T]):
         self._error: BaseException | None = None
 
     def execute(self) -> None:
-        """On a worker thread: do the work and wake the event loop once."""
+        """On a worker thread: do the work."""
         try:
             self.token.check()
             self._value = self._context.run(self._work, self.token)
@@ -55,6 +56,9 @@ class _Job(Generic[T]):
             self._error = _too_late()
         except BaseException as error:
             self._error = error
+
+    def report(self) -> None:
+        """On a worker thread: tell what came of it, waking the event loop once."""
         if self.token.cancelled:
             self._report_unheard()
             return
@@ -96,13 +100,16 @@ class Workers:
     """
 
     def __init__(self, threads: int, name: str) -> None:
-        self._changed = threading.Condition()  # guards everything down to `_alive`
+        self._lock = threading.Lock()  # guards everything down to `_alive`
         self._waiting: dict[int, OrderedDict[_Job[Any], None]] = {
             priority: OrderedDict() for priority in sorted(Priority)
         }
         self._running: set[_Job[Any]] = set()
         self._closing = False
         self._alive = threads
+        # An entry for each job, and one for each thread at the end: what idle threads wait for. A condition
+        # would do the same with a lock for each waiter and three changes of threads where here is one.
+        self._calls: SimpleQueue[None] = SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._ended = asyncio.Event()
         self._threads = [
@@ -115,8 +122,13 @@ class Workers:
     @property
     def waiting(self) -> int:
         """How much work waits for a thread."""
-        with self._changed:
+        with self._lock:
             return sum(map(len, self._waiting.values()))
+
+    @property
+    def running(self) -> int:
+        """How many threads are at work. May be asked for on any thread."""
+        return len(self._running)
 
     async def run(
         self,
@@ -143,11 +155,11 @@ class Workers:
         if timeout is not None and timeout <= 0:
             raise DeadlineExceeded("The deadline had passed before the work began.")
         job = _Job(work, priority, CancelToken(None if timeout is None else time.monotonic() + timeout))
-        with self._changed:
+        with self._lock:
             if self._closing:
                 raise Unavailable("The engine is not running.")
             self._waiting[priority][job] = None
-            self._changed.notify()
+        self._calls.put(None)
         timer = None if timeout is None else self._loop.call_later(timeout, job.expire)
         finished = False
         try:
@@ -163,10 +175,11 @@ class Workers:
     def post(self, work: Callable[[], object]) -> None:
         """Have `work` done on a thread some time; nobody waits for it. Nothing happens once closed."""
         job = _Job(partial(_posted, work), Priority.INTERACTIVE, CancelToken())
-        with self._changed:
-            if not self._closing:
-                self._waiting[job.priority][job] = None
-                self._changed.notify()
+        with self._lock:
+            if self._closing:
+                return
+            self._waiting[job.priority][job] = None
+        self._calls.put(None)
 
     async def close(self, grace_seconds: float, interrupt: Callable[[], object] | None = None) -> bool:
         """Take no more work and end the threads. Safe to call twice.
@@ -179,12 +192,14 @@ class Workers:
         Returns:
             Whether every thread has ended; if not, it is in the middle of something that nothing interrupts.
         """
-        with self._changed:
-            self._closing = True
-            self._changed.notify_all()
+        with self._lock:
+            if not self._closing:
+                self._closing = True
+                for _ in self._threads:
+                    self._calls.put(None)
         if await self._ended_within(grace_seconds):
             return True
-        with self._changed:
+        with self._lock:
             left = [*self._running, *(job for jobs in self._waiting.values() for job in jobs)]
             for jobs in self._waiting.values():
                 jobs.clear()
@@ -206,15 +221,19 @@ class Workers:
         return True
 
     def _abandon(self, job: _Job[Any]) -> None:
-        with self._changed:
+        with self._lock:
             self._waiting[job.priority].pop(job, None)
         job.token.cancel()
 
     def _work(self) -> None:
-        job: _Job[Any] | None = None
-        while (job := self._next(job)) is not None:
+        while (job := self._next()) is not None:
             job.execute()
-        with self._changed:
+            with self._lock:
+                # Before it is reported: who asks for more at once must not find this thread at work.
+                self._running.discard(job)
+            job.report()
+            del job  # hold nothing while waiting
+        with self._lock:
             self._alive -= 1
             last = not self._alive
         if last:
@@ -223,21 +242,19 @@ class Workers:
             except RuntimeError:  # the event loop is closed
                 return
 
-    def _next(self, done: _Job[Any] | None) -> _Job[Any] | None:
-        """Give back a job and wait for another; None at the end."""
-        with self._changed:
-            if done is not None:
-                self._running.discard(done)
-                done = None  # hold nothing while waiting
-            while True:
+    def _next(self) -> _Job[Any] | None:
+        """Wait for a job; None at the end."""
+        while True:
+            self._calls.get()
+            with self._lock:
                 for jobs in self._waiting.values():
                     if jobs:
                         job, _ = jobs.popitem(last=False)
                         self._running.add(job)
                         return job
+                # What this call was for has been abandoned, or this is the end.
                 if self._closing:
                     return None
-                self._changed.wait()
 
 
 class _WorkerThread(threading.Thread):

@@ -174,7 +174,9 @@ class Runner:
             made = True
         finally:
             turn.when_over(release)
-        self._metrics.image(work.model, work.labels, timings, first=index == 0)
+        # Once the reply is on its way: nobody waits for the figures.
+        record = partial(self._metrics.image, work.model, work.labels, timings, first=index == 0)
+        asyncio.get_running_loop().call_soon(record)
         call.timings.add(timings)
         return produced
 

@@ -39,21 +39,29 @@ class ModelRuns:
 
     Attributes:
         inputs: Inputs of each run by model, in the order in which the runs began.
+        wide: Of each, whether it was to use all CPUs.
         before: What to do on the worker thread before a model runs.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.inputs: defaultdict[str, list[Mapping[str, Array]]] = defaultdict(list)
+        self.wide: defaultdict[str, list[bool]] = defaultdict(list)
         self.before: dict[str, Callable[[], object]] = {}
         self._holds: list[Hold] = []
         run = Session.run
 
         def watched(
-            session: Session, inputs: Mapping[str, Array], outputs: Sequence[str], options: Any = None
+            session: Session,
+            inputs: Mapping[str, Array],
+            outputs: Sequence[str],
+            options: Any = None,
+            *,
+            wide: bool = True,
         ) -> dict[str, Array]:
             self.inputs[session.name].append(inputs)
+            self.wide[session.name].append(wide)
             self.before.get(session.name, lambda: None)()
-            return run(session, inputs, outputs, options)
+            return run(session, inputs, outputs, options, wide=wide)
 
         monkeypatch.setattr(Session, "run", watched)
 

@@ -26,7 +26,6 @@ from service.engine.tensors import DTYPES
 
 _ONNX_PLATFORM = "onnxruntime_onnx"
 _ONNX_BACKEND = "onnxruntime"
-_INSTANCES_OF_CPU_GROUP_WITHOUT_COUNT = 2  # as Triton has it
 _BOOLEANS = {"0": False, "1": True, "false": False, "true": True}
 _MAX_THREADS = 256
 
@@ -184,9 +183,9 @@ class _Reader:
     def _session(self, ensemble: bool) -> SessionConfig:
         if ensemble and self._message.instance_group:
             self._problem("instance_group", "is set on an ensemble", "leave it out: its steps have their own")
+        self._check_instances()
         execution_mode = self._integer("execution_mode", 0, 1)
         return SessionConfig(
-            instances=self._instances(),
             intra_op_threads=self._integer("intra_op_thread_count", 0, _MAX_THREADS) or None,
             inter_op_threads=self._integer("inter_op_thread_count", 0, _MAX_THREADS) or None,
             parallel=bool(execution_mode),
@@ -194,8 +193,7 @@ class _Reader:
             memory_pattern=self._boolean("enable_mem_pattern", default=True),
         )
 
-    def _instances(self) -> int | None:
-        total = 0
+    def _check_instances(self) -> None:
         for index, group in enumerate(self._message.instance_group):
             where = f"instance_group[{index}]"
             self._refuse_unsupported(group, "ModelInstanceGroup", f"{where}.")
@@ -204,8 +202,6 @@ class _Reader:
                 self._problem(f"{where}.kind", f"got {kind}", "KIND_CPU, KIND_AUTO: this engine has no GPU")
             if group.count < 0:
                 self._problem(f"{where}.count", f"got {group.count}", "1 or more")
-            total += group.count or _INSTANCES_OF_CPU_GROUP_WITHOUT_COUNT
-        return total or None
 
     def _integer(self, key: str, least: int, most: int) -> int | None:
         if key not in self._message.parameters:

@@ -44,8 +44,7 @@ class EmbeddedEngine:
 
     Args:
         repository: The model repository on disk.
-        threads: Tasks that run at the same time; also the threads of one operator for models whose config
-            does not say.
+        threads: Tasks that run at the same time, and CPUs that one of them may use when it is alone.
         cache_bytes: Bound of the response cache, for the models whose config enables it.
     """
 
@@ -68,7 +67,7 @@ class EmbeddedEngine:
         workers = Workers(self._threads, "engine")
         try:
             models = await load_models(self._repository, workers, self._threads)
-            execution = Execution(models, self._cache_bytes)
+            execution = Execution(models, self._cache_bytes, partial(_is_alone, workers, self._threads))
             diagnostics = Diagnostics()
             await workers.run(partial(warm_up, execution, models.values(), diagnostics))
             diagnostics.raise_if_any()
@@ -109,6 +108,11 @@ class EmbeddedEngine:
             raise Unavailable("The engine is not running.")
         work = partial(_drive, self._execution, task, context.request_id)
         return await self._workers.run(work, priority=context.priority, timeout=context.timeout)
+
+
+def _is_alone(workers: Workers, threads: int) -> bool:
+    """Whether at least two CPUs are there for each task, so that a stage gains from sharing its operators."""
+    return workers.running * 2 <= max(threads, 2)
 
 
 def _drive(execution: Execution, task: Task[T], request_id: str, token: CancelToken) -> T:

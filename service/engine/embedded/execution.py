@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -46,18 +45,20 @@ class Execution:
     Args:
         models: Every loaded model; ensembles find their steps here.
         cache_bytes: Bound of the response cache.
+        alone: Tells whether the machine has nothing else to do, so that a stage may use all of it.
     """
 
-    def __init__(self, models: Mapping[ModelKey, LoadedModel], cache_bytes: int) -> None:
+    def __init__(
+        self,
+        models: Mapping[ModelKey, LoadedModel],
+        cache_bytes: int,
+        alone: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._models = models
+        self._alone = alone
         self._newest = {name: models[name, version] for name, version in sorted(models)}
         self.infos = {name: model.info for name, model in self._newest.items()}
         self._cache = ResponseCache(cache_bytes)
-        self._instances = {
-            key: Instances(model.config.session.instances)
-            for key, model in models.items()
-            if model.config.session.instances
-        }
         # Results that are kept are of use to others: only the end of the engine ends their computation.
         self._shared_options = ort.RunOptions()
 
@@ -88,6 +89,8 @@ class Execution:
         check_inputs(model.info, inputs)
         self._answer(model, inputs, model.output_names, _Call(token, ort.RunOptions()))
         self._cache.clear()
+        if isinstance(model.runner, Session):
+            model.runner.warm_up(inputs)
 
     def interrupt(self) -> None:
         """End what runs and is kept for others; the engine is going down."""
@@ -140,40 +143,9 @@ class Execution:
         call: _Call,
         arrived: float,
     ) -> Mapping[str, Array]:
-        instances = self._instances.get(model.key)
-        if instances is not None:
-            instances.acquire(call.token)
-        try:
-            began = time.perf_counter()
-            results = session.run(inputs, outputs, call.options)
-            ended = time.perf_counter()
-        finally:
-            if instances is not None:
-                instances.release()
+        began = time.perf_counter()
+        # For each stage anew: others may have come or gone meanwhile.
+        results = session.run(inputs, outputs, call.options, wide=self._alone())
+        ended = time.perf_counter()
         call.timings.append(StageTiming(model.config.name, began - arrived, ended - began, cached=False))
         return results
-
-
-class Instances:
-    """Bounds the runs of one model at the same time."""
-
-    def __init__(self, count: int) -> None:
-        self._changed = threading.Condition()
-        self._free = count
-
-    def acquire(self, token: CancelToken) -> None:
-        """Take an instance, when one is free.
-
-        Raises:
-            Stopped: Nobody waits for the run any more.
-        """
-        with self._changed:
-            token.wait_for(self._changed, lambda: self._free > 0)
-            self._free -= 1
-
-    def release(self) -> None:
-        """Give it back."""
-        with self._changed:
-            self._free += 1
-            # All, not one: the one might be leaving because its caller left.
-            self._changed.notify_all()

@@ -39,15 +39,13 @@ class SessionConfig:
     """How ONNX Runtime runs a model; None leaves the choice to the engine.
 
     Attributes:
-        instances: Runs of the model at the same time.
-        intra_op_threads: Threads that share the work of one operator.
+        intra_op_threads: Threads that share the work of one operator; None for as many as are idle.
         inter_op_threads: Threads that run operators side by side, in parallel mode.
         parallel: Whether independent operators run side by side.
         memory_arena: Whether freed memory is kept for the next run.
         memory_pattern: Whether allocations are planned from the first run of a shape.
     """
 
-    instances: int | None = None
     intra_op_threads: int | None = None
     inter_op_threads: int | None = None
     parallel: bool = False
@@ -157,7 +155,7 @@ HONOURED: Mapping[str, frozenset[str]] = MappingProxyType(
         ),
         "ModelInput": frozenset({"name", "data_type", "dims"}),
         "ModelOutput": frozenset({"name", "data_type", "dims", "label_filename"}),
-        "ModelInstanceGroup": frozenset({"name", "kind", "count"}),
+        "ModelInstanceGroup": frozenset({"name", "kind"}),
         "Step": frozenset({"model_name", "model_version", "input_map", "output_map"}),
         "ModelEnsembling": frozenset({"step"}),
         "ModelTransactionPolicy": frozenset(),
@@ -175,6 +173,7 @@ IGNORED: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "model_metrics": "buckets of Triton's own metrics",
         },
         "ModelInput": {"format": "only tells a client how to lay out an image"},
+        "ModelInstanceGroup": {"count": "one copy of a model serves all workers, as many as there are CPUs"},
         "ModelEnsembling": {
             "max_inflight_requests": "admission in the gateway bounds the requests in flight"
         },

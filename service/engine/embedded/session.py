@@ -1,4 +1,10 @@
-"""One version of one ONNX model in ONNX Runtime: opened, checked against its config, run."""
+"""One version of one ONNX model in ONNX Runtime: opened, checked against its config, run.
+
+A model is opened twice, as no session of ONNX Runtime can be told for a run how many threads to use: with
+one thread for each CPU, for a machine that has nothing else to do, and with the calling thread alone, for one
+whose other CPUs make other images meanwhile. Threads that share an operator cost more CPU time than one that
+does all of it, so that under load they would make fewer images in all, and each of them later.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +30,13 @@ _LOG_ERRORS_ONLY = 3
 
 
 class Session:
-    """A session of ONNX Runtime on the CPU. `run` may be called from several threads at once.
-
-    One serves all instances of a model: they share its weights and its threads.
+    """A model in ONNX Runtime on the CPU. `run` may be called from several threads at once.
 
     Args:
         file: The ONNX file.
         config: What the file is expected to be, and how to run it.
-        threads: Threads for an operator when the config does not say.
+        threads: CPUs that an operator may use where the machine has nothing else to do. Where the config
+            says how many threads an operator uses, it uses these, always.
 
     Raises:
         Exception: Whatever ONNX Runtime raises for a file it cannot load; it has no common base.
@@ -43,9 +48,10 @@ class Session:
         self._file = file
         self._config = config
         self._shapes = {spec.name: spec.shape for spec in config.outputs}
-        self._session = ort.InferenceSession(
-            file, sess_options=_session_options(config, threads), providers=["CPUExecutionProvider"]
-        )
+        fixed = config.session.intra_op_threads
+        self._session = self._wide = _open(file, config, fixed or threads)
+        if not fixed and threads > 1:
+            self._session = _open(file, config, 1)
 
     def check(self, diagnostics: Diagnostics) -> None:
         """Compare the file's inputs and outputs with the config's."""
@@ -97,7 +103,12 @@ class Session:
             diagnostics.add(self._config.file, f"{where}.dims", problem, allowed)
 
     def run(
-        self, inputs: Mapping[str, Array], outputs: Sequence[str], options: ort.RunOptions | None = None
+        self,
+        inputs: Mapping[str, Array],
+        outputs: Sequence[str],
+        options: ort.RunOptions | None = None,
+        *,
+        wide: bool = True,
     ) -> dict[str, Array]:
         """Compute `outputs`; blocks, and lets go of the GIL meanwhile.
 
@@ -105,6 +116,7 @@ class Session:
             inputs: Every input, as the config says.
             outputs: One output or more.
             options: Setting its `terminate` from another thread ends the run after the operator it is at.
+            wide: Use all CPUs for each operator; else the calling thread alone.
 
         Returns:
             Read-only arrays.
@@ -114,7 +126,8 @@ class Session:
         """
         try:
             feeds = inputs if isinstance(inputs, dict) else dict(inputs)
-            arrays: list[Array] = self._session.run(outputs, feeds, options)
+            session = self._wide if wide else self._session
+            arrays: list[Array] = session.run(outputs, feeds, options)
         except Exception as error:  # ONNX Runtime's exceptions have no common base
             raise EngineFailure(f"{self.name} version {self.version} failed: {error}") from error
         batch = next(iter(inputs.values())).shape[:1] if self._config.max_batch_size else ()
@@ -127,11 +140,21 @@ class Session:
             array.flags.writeable = False  # it may be shared through the response cache
         return results
 
+    def warm_up(self, inputs: Mapping[str, Array]) -> None:
+        """Run on one thread once, where that is another session than the one that runs alone."""
+        if self._session is not self._wide:
+            self._session.run(None, dict(inputs))
+
+
+def _open(file: Path, config: ModelConfig, threads: int) -> ort.InferenceSession:
+    options = _session_options(config, threads)
+    return ort.InferenceSession(file, sess_options=options, providers=["CPUExecutionProvider"])
+
 
 def _session_options(config: ModelConfig, threads: int) -> ort.SessionOptions:
     options = ort.SessionOptions()
     session = config.session
-    options.intra_op_num_threads = session.intra_op_threads or threads
+    options.intra_op_num_threads = threads
     options.inter_op_num_threads = session.inter_op_threads or threads
     options.execution_mode = (
         ort.ExecutionMode.ORT_PARALLEL if session.parallel else ort.ExecutionMode.ORT_SEQUENTIAL
@@ -139,7 +162,8 @@ def _session_options(config: ModelConfig, threads: int) -> ort.SessionOptions:
     options.enable_cpu_mem_arena = session.memory_arena
     options.enable_mem_pattern = session.memory_pattern
     options.log_severity_level = _LOG_ERRORS_ONLY
-    # Threads that spin while they wait take the cores from the other models and from the gateway.
+    # Threads that spin while they wait take the CPUs from the other models and from the gateway: with any
+    # other work on the machine an image took four times as long (docs/performance.md).
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     return options

@@ -104,7 +104,8 @@ def test_config_is_complete(name: str, repository: Path) -> None:
         assert [(group.kind, group.count > 0) for group in parsed.instance_group] == [
             (model_config_pb2.ModelInstanceGroup.KIND_CPU, True)
         ]
-        assert parsed.parameters["intra_op_thread_count"].string_value.isdigit()
+        # Nothing that depends on the machine.
+        assert "intra_op_thread_count" not in parsed.parameters
         assert parsed.HasField("dynamic_batching")
         assert parsed.dynamic_batching.max_queue_delay_microseconds == 0
         assert [set(warmup.inputs) for warmup in parsed.model_warmup] == [{i.name for i in parsed.input}]

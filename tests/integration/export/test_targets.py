@@ -31,7 +31,7 @@ STAGES = [
 GPU_TARGETS = ["gpu-onnx", "gpu-plan"]
 CACHED = {"faces64_generator_head", "faces64_inverter"}
 """What depends on the seed or the image alone, asked again and again while a mask is drawn."""
-CPU_ONLY = {"intra_op_thread_count", "inter_op_thread_count", "execution_mode"}
+CPU_ONLY = {"inter_op_thread_count", "execution_mode"}
 
 
 def config_of(repository: Path, model: str) -> triton.ModelConfig:

@@ -12,9 +12,7 @@ from onnx import TensorProto, helper
 
 from service.core.errors import DeadlineExceeded, Unavailable
 from service.engine.base import Inference, InferenceContext, Task
-from service.engine.cancellation import CancelToken
 from service.engine.embedded.engine import EmbeddedEngine
-from service.engine.embedded.execution import Instances
 from tests.support.arrays import row
 from tests.support.inference import infer
 from tests.support.model_repository import (
@@ -78,16 +76,15 @@ async def test_a_cancelled_request_in_the_queue_never_runs(
 async def test_a_cancelled_run_keeps_its_place_until_it_ends_and_then_gives_it_back(
     repository: RepositoryWriter, start: Start, runs: ModelRuns
 ) -> None:
-    repository.affine("stage", 1, 0, extra="instance_group { count: 1 }")
-    repository.affine("other", 1, 0)
-    engine = await start(threads=2)
+    repository.affine("stage", 1, 0)
+    engine = await start(threads=1)
     hold = runs.hold("stage")
     abandoned = asyncio.create_task(infer(engine, "stage", {"IN": row(1)}))
     await hold.reached.wait()
     abandoned.cancel()
     await asyncio.wait([abandoned])
     waiting = asyncio.create_task(infer(engine, "stage", {"IN": row(2)}))
-    await infer(engine, "other", {"IN": row(3)})
+    await asyncio.sleep(0)
     assert runs.count("stage") == 1
     hold.release()
     np.testing.assert_array_equal((await waiting).outputs["OUT"], row(2))
@@ -208,16 +205,11 @@ async def test_a_task_that_was_cancelled_in_the_queue_never_begins(
     assert watched.noted == []
 
 
-@pytest.mark.parametrize(
-    "extra",
-    ["instance_group { count: 1 }", "response_cache { enable: true }"],
-    ids=["for an instance", "for an identical stage"],
-)
 @pytest.mark.parametrize("how", ["cancelled", "late"])
-async def test_a_thread_that_waits_is_given_back_when_its_caller_leaves(
-    repository: RepositoryWriter, start: Start, runs: ModelRuns, extra: str, how: str
+async def test_a_thread_that_waits_for_an_identical_stage_is_given_back_when_its_caller_leaves(
+    repository: RepositoryWriter, start: Start, runs: ModelRuns, how: str
 ) -> None:
-    repository.affine("stage", 1, 0, extra=extra)
+    repository.affine("stage", 1, 0, extra="response_cache { enable: true }")
     repository.affine("other", 1, 0)
     engine, watched = await start(threads=2), Watched()
     hold = runs.hold("stage")
@@ -236,31 +228,6 @@ async def test_a_thread_that_waits_is_given_back_when_its_caller_leaves(
     assert not running.done()
     hold.release()
     np.testing.assert_array_equal((await running).outputs["OUT"], row(1))
-
-
-async def test_the_time_an_instance_is_waited_for_is_queueing(
-    repository: RepositoryWriter, start: Start, runs: ModelRuns, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    repository.affine("stage", 1, 0, extra="instance_group { count: 1 }")
-    engine, asks, acquire = await start(threads=2), threading.Event(), Instances.acquire
-    hold = runs.hold("stage")
-    running = asyncio.create_task(infer(engine, "stage", {"IN": row(1)}))
-    await hold.reached.wait()
-
-    def watched(instances: Instances, token: CancelToken) -> None:
-        asks.set()
-        acquire(instances, token)
-
-    monkeypatch.setattr(Instances, "acquire", watched)
-    waiting = asyncio.create_task(infer(engine, "stage", {"IN": row(2)}))
-    assert await asyncio.to_thread(asks.wait, 30)
-    began = time.perf_counter()
-    await asyncio.sleep(0.05)
-    waited = time.perf_counter() - began
-    hold.release()
-    (ran,), (queued,) = (await running).timings, (await waiting).timings
-    assert queued.queue_seconds > waited
-    assert ran.compute_seconds > waited
 
 
 def _endless(extra: str = "") -> tuple[onnx.ModelProto, str]:
@@ -333,30 +300,6 @@ async def test_close_ends_what_runs_on_after_its_grace(
             thread.join(30)
             assert not thread.is_alive()
     assert watched.noted == ["decode", "closed"]
-
-
-async def test_instances_bound_the_runs_of_a_model_at_the_same_time(
-    repository: RepositoryWriter, start: Start, runs: ModelRuns
-) -> None:
-    repository.affine("stage", 1, 0, extra="instance_group { count: 2 }")
-    engine = await start(threads=4)
-    meeting = threading.Barrier(2, timeout=30)  # passes only when two are there
-    lock, active, most = threading.Lock(), 0, 0
-
-    def count() -> None:
-        nonlocal active, most
-        with lock:
-            active += 1
-            most = max(most, active)
-        meeting.wait()
-        with lock:
-            active -= 1
-
-    runs.before["stage"] = count
-    results = await asyncio.gather(*(infer(engine, "stage", {"IN": row(value)}) for value in range(20)))
-    assert most == 2
-    for value, result in enumerate(results):
-        np.testing.assert_array_equal(result.outputs["OUT"], row(value))
 
 
 async def test_close_does_not_wait_for_callers_who_left(

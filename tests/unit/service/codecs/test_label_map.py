@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from service.codecs.label_map import check_classes, decode_raw, decode_run_length, resize_nearest
+from service.codecs.label_map import (
+    check_classes,
+    decode_raw,
+    decode_run_length,
+    resize_nearest,
+    used_ids,
+)
 from service.core.errors import InvalidArgument
 from service.core.limits import Limits
 
@@ -103,3 +109,8 @@ def test_resizing_samples_at_pixel_centres(label_map: NDArray[np.uint8], width: 
     resized = resize_nearest(label_map, width, height)
     np.testing.assert_array_equal(resized, wanted)
     assert resized.flags.c_contiguous
+
+
+@given(st.binary(min_size=1, max_size=300), st.sets(st.integers(0, 255)))
+def test_the_used_ids_are_found_whatever_is_likely(data: bytes, likely: set[int]) -> None:
+    assert used_ids(np.frombuffer(data, np.uint8).reshape(1, -1), likely) == sorted(set(data))

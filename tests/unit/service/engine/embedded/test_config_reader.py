@@ -62,7 +62,7 @@ def test_reads_every_field_it_honours(tmp_path: Path) -> None:
     assert config.outputs[0].dtype == np.float32
     assert config.version_policy == VersionPolicy("specific", versions=(1, 3))
     session = config.session
-    assert (session.instances, session.intra_op_threads, session.inter_op_threads) == (3, 2, 4)
+    assert (session.intra_op_threads, session.inter_op_threads) == (2, 4)
     assert (session.parallel, session.memory_arena, session.memory_pattern) == (True, False, False)
     assert config.parameters["maskweave.pack"] == "faces64"
     assert config.response_cache
@@ -86,24 +86,13 @@ def test_reads_the_steps_of_an_ensemble(tmp_path: Path) -> None:
         'cc_model_filenames { key: "8.0" value: "model.plan" }',
         'metric_tags { key: "team" value: "faces" }',
         "model_metrics { }",
+        "instance_group [ { count: 1 }, { count: 2 kind: KIND_CPU } ]",
+        "instance_group { kind: KIND_CPU }",
         'parameters { key: "unknown_to_everyone" value: { string_value: "x" } }',
     ],
 )
 def test_accepts_what_only_matters_elsewhere(tmp_path: Path, text: str) -> None:
     _accepted(tmp_path, onnx_config(extra=text))
-
-
-@pytest.mark.parametrize(
-    ("text", "instances"),
-    [
-        ("", None),
-        ("instance_group { count: 1 }", 1),
-        ("instance_group { kind: KIND_CPU }", 2),
-        ("instance_group [ { count: 1 }, { count: 2 kind: KIND_CPU } ]", 3),
-    ],
-)
-def test_instances_add_up_over_the_groups(tmp_path: Path, text: str, instances: int | None) -> None:
-    assert _accepted(tmp_path, onnx_config(extra=text)).session.instances == instances
 
 
 @pytest.mark.parametrize(
