@@ -125,8 +125,8 @@ class CallLimits:
     pending_checks: int = 8
     pending_checks_per_caller: int = 1
     watches: int = 1024
-    reflections: int = 4
-    reflections_per_caller: int = 1
+    reflections: int = 8
+    reflections_per_caller: int = 2
     check_bytes: int = 4096
     check_seconds: float = 3.0
     request_memory_bytes: int = 256 * 2**20

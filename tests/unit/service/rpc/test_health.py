@@ -171,8 +171,8 @@ async def test_reflection_tells_the_contract() -> None:
         assert await info.code() is grpc.StatusCode.OK
 
 
-async def test_reflection_that_says_nothing_is_over_and_one_at_a_time_is_enough() -> None:
-    async with running(CallLimits(check_seconds=20)) as gateway:
+async def test_reflection_that_says_nothing_is_over_and_is_bounded() -> None:
+    async with running(CallLimits(reflections_per_caller=1, check_seconds=20)) as gateway:
         silent = gateway.opened(INFO)
         await silent.write(question().SerializeToString())
         assert await silent.read()
