@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import aiohttp
 import grpc
@@ -29,7 +29,8 @@ from maskweave_bench.samples import OK, Sample
 Ask = Callable[[int], Awaitable[Mapping[str, float]]]
 """Asks for the image of a seed; tells what the server says of the time that it took, in milliseconds."""
 
-Call = Callable[[bytes], Awaitable[bytes]]
+# As a text: only the type stubs have parameters.
+_Method: TypeAlias = "grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]"
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -45,7 +46,9 @@ def _checked(image: bytes) -> None:
 
 async def _maskweave(address: str, plan: Mapping[str, Any], label_map: bytes, stack: AsyncExitStack) -> Ask:
     channel = await stack.enter_async_context(grpc.aio.insecure_channel(address))
-    call: Call = channel.unary_unary("/maskweave.v1.SynthesisService/Synthesize")
+    call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
+        "/maskweave.v1.SynthesisService/Synthesize"
+    )
     model = plan["ensemble"].removesuffix("_label_map")
 
     async def ask(seed: int) -> Mapping[str, float]:
@@ -66,7 +69,9 @@ async def _maskweave(address: str, plan: Mapping[str, Any], label_map: bytes, st
 async def _triton(address: str, plan: Mapping[str, Any], label_map: bytes, stack: AsyncExitStack) -> Ask:
     # Tensors in and out: Triton has no codecs, so that this one does less than the others.
     channel = await stack.enter_async_context(grpc.aio.insecure_channel(address))
-    call: Call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+    call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
+        "/inference.GRPCInferenceService/ModelInfer"
+    )
     height, width = plan["label_map"]
     ids = np.zeros((1, height, width), np.uint8)
 
