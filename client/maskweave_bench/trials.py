@@ -21,8 +21,9 @@ from maskweave_bench.metrics_page import (
     server_cpu_seconds,
 )
 from maskweave_bench.processes import ClientProcesses, Job, Progress
+from maskweave_bench.record import Load, Trial
 from maskweave_bench.requests import Mix
-from maskweave_bench.results import KneeResult, Load, Trial
+from maskweave_bench.results import KneeResult
 from maskweave_bench.schedule import Times, constant, poisson, ramp, read_trace, replay
 from maskweave_bench.summary import summarize
 from maskweave_bench.target import Target

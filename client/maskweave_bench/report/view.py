@@ -10,7 +10,8 @@ import numpy as np
 from maskweave_bench.compare import Comparison, NotComparableError, Verdict, compare, overall
 from maskweave_bench.histogram import Histogram, enough
 from maskweave_bench.metrics_page import SERVER_CPU
-from maskweave_bench.results import Load, PartMean, Results, Trial
+from maskweave_bench.record import Load, PartMean, Trial
+from maskweave_bench.results import Results
 
 PERCENTS = (50.0, 90.0, 99.0, 99.9)
 

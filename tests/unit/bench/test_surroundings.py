@@ -9,7 +9,7 @@ import pytest
 
 from maskweave_bench.environment import cgroup_cpus, cgroup_memory, fingerprint
 from maskweave_bench.metrics_page import MetricsPageError, between, fetch, means, parse, server_cpu_seconds
-from maskweave_bench.results import Load
+from maskweave_bench.record import Load
 from maskweave_bench.target import Target, TargetError, Tls, check, parse_target
 from maskweave_bench.trials import turns
 
