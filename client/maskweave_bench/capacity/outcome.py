@@ -40,7 +40,7 @@ class Minute:
         ready: Replicas that took requests, on average.
         p50: Seconds; None without any request.
         p99: The same.
-        failed: Share of requests that were refused.
+        bad: Share of requests that were slower than the target, or refused.
         outside: Whether the target was not kept.
     """
 
@@ -50,7 +50,7 @@ class Minute:
     ready: float
     p50: float | None
     p99: float | None
-    failed: float
+    bad: float
     outside: bool
 
 
@@ -138,7 +138,7 @@ class Tally:
                 self._taking / length,
                 percentile_of(bins, 50) if answered else None,
                 percentile_of(bins, 99) if answered else None,
-                refused / number if number else 0.0,
+                (slow + refused) / number if number else 0.0,
                 (slow + refused) > self._target.allowed * number,
             )
         )

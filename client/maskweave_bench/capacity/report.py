@@ -13,7 +13,7 @@ from markupsafe import Markup
 from maskweave_bench.capacity.plan import Case, Run, Sizing, helm_values
 from maskweave_bench.report import words
 from maskweave_bench.report.markdown import table
-from maskweave_bench.report.svg import Band, Chart, Line, draw
+from maskweave_bench.report.svg import Chart, Line, draw
 
 FORMAT = "maskweave-capacity/1"
 _HOUR = 3600.0
@@ -260,7 +260,7 @@ def page(report: Report) -> str:
             ("Requests a second", Markup(_traffic(report))),
             ("Replicas that are paid for", Markup(_over_time(shown, "replicas", "replicas"))),
             ("99th percentile of each minute", Markup(_latency(shown, report))),
-            ("Minutes outside the target", Markup(_outside(shown))),
+            ("Requests slower than the target, or refused", Markup(_bad(shown, report))),
         ],
         values="\n".join(helm_values(report.best.scaling))
         if report.best is not None and report.best.scaling.targets
@@ -297,21 +297,14 @@ def _latency(shown: Sequence[Run], report: Report) -> str:
     return draw(Chart("99th percentile", "hours", "ms", lines, level=level))
 
 
-def _outside(shown: Sequence[Run]) -> str:
-    """A row for each fleet, with its bad minutes marked."""
-    lines: list[Line] = []
-    bands: list[Band] = []
-    for number, run in enumerate(shown):
-        height = len(shown) - number
-        bad = [minute for minute in run.outcome.minutes if minute.outside]
-        titles = [f"{_name(run)}: hour {minute.begin / _HOUR:.2f}" for minute in bad]
-        lines.append(Line([(minute.begin / _HOUR, height) for minute in bad], number, "dots", titles))
-        end = run.outcome.minutes[-1].begin / _HOUR if run.outcome.minutes else 1.0
-        lines.append(Line([(0.0, height), (end, height)], number, "dashed"))
-        bands.extend(
-            Band(m.begin / _HOUR, (m.begin + 60) / _HOUR, "stall", "outside the target") for m in bad[:200]
-        )
-    return draw(Chart("minutes outside the target", "hours", "", lines, bands, log_y=False))
+def _bad(shown: Sequence[Run], report: Report) -> str:
+    lines = [
+        Line([(minute.begin / _HOUR, minute.bad * 100) for minute in _thinned(run)], number)
+        for number, run in enumerate(shown)
+    ]
+    allowed = report.case.wanted.target.allowed * 100
+    level = (allowed, f"{allowed:g} % may be")
+    return draw(Chart("requests outside the target", "hours", "percent", lines, level=level, log_y=False))
 
 
 def _thinned(run: Run) -> list[Any]:
@@ -319,6 +312,6 @@ def _thinned(run: Run) -> list[Any]:
     minutes = run.outcome.minutes
     step = max(1, -(-len(minutes) // _MOST_POINTS))
     return [
-        max(minutes[first : first + step], key=lambda minute: minute.p99 or 0.0)
+        max(minutes[first : first + step], key=lambda minute: (minute.bad, minute.p99 or 0.0))
         for first in range(0, len(minutes), step)
     ]
