@@ -1,4 +1,4 @@
-"""The figures of the performance page, measured in a hurry, and the launcher around a service of one's own."""
+"""The figures of the performance page, measured in a hurry, and the launcher around a service of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often the statistics are wrong, on seeds that nothing was tuned on; `error_rates.py` counts more runs."""
+"""How often the statistics are wrong, on seeds that nothing was tuned on; more runs by `error_rates.py`."""
 
 from __future__ import annotations
 
