@@ -46,7 +46,7 @@ class KneeResult(Record):
         errors: The share of requests that was allowed to fail.
         rate: The highest rate that kept it; 0 when none did.
         low: Low end of the confidence interval.
-        high: High end; None when no rate failed.
+        high: High end; None when no rate failed for certain.
         end: Why the search ended.
     """
 

@@ -82,7 +82,7 @@ def knee_rate(noise: float, runs: int, first_seed: int) -> KneeRate:
         while (rate := search.next_rate()) is not None:
             p99 = math.log(100) / (CAPACITY - rate) if rate < CAPACITY else 60.0
             search.tell(rate, KneeTrial(p99 * float(np.exp(noise * random.standard_normal())), 1000, 0))
-        interval = search.result(seed=seed).interval
+        interval = search.result().interval
         covered += interval.low <= TRUE_KNEE <= interval.high
         width += (min(interval.high, 4 * TRUE_KNEE) - interval.low) / TRUE_KNEE
     return KneeRate(noise, runs, covered / runs, width / runs)

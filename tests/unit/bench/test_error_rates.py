@@ -25,5 +25,5 @@ def test_a_quarter_slower_is_caught() -> None:
 @pytest.mark.parametrize("noise", [0.1, 0.3])
 def test_the_knees_interval_has_the_knee(noise: float) -> None:
     rate = knee_rate(noise, 40, SEED)
-    assert rate.covered >= 0.85
-    assert rate.width <= 1.0
+    assert rate.covered >= 0.9
+    assert noise > 0.1 or rate.width <= 0.3
