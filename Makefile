@@ -95,6 +95,7 @@ bench: $(BENCH)  ## Measure a local gateway for docs/performance.md and write it
 
 bench-peers: $(SERVE) $(DEV) $(TRITON) $(PEERS)  ## Compare with other servers around the same graphs (15 minutes)
 	@.venv/serve/bin/python -m benchmarks.peers $(ARGS)
+	@.venv/serve/bin/python -m benchmarks.page
 
 fuzz: $(FUZZ)  ## Fuzz every decoder and message, a minute each (options: make fuzz ARGS="--help")
 	@.venv/fuzz/bin/python -m tests.fuzz.run $(ARGS)
