@@ -184,7 +184,8 @@ class KneeSearch:
         by_latency = float(np.median(latencies)) > self.target.seconds
         if not np.isfinite(latencies).all() or (not self._verdict(trials) and not by_latency):
             return np.zeros(0)
-        return np.log(np.maximum(latencies, 1e-9))
+        logs: NDArray[np.float64] = np.log(np.maximum(latencies, 1e-9))
+        return logs
 
     def _crossing(self, rates: Sequence[float], limit: NDArray[np.float64], *, first: bool) -> float:
         """Where a limit, which rises, crosses the target, on logarithmic axes.
