@@ -15,6 +15,7 @@ PROJECTS := pyproject.toml client/pyproject.toml
 TORCH := $(shell sed -n 's/^ *"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
 
 SERVE := .venv/serve/.up-to-date
+BENCH := .venv/bench/.up-to-date
 DEV := .venv/dev/.up-to-date
 LABELS := .venv/labels/.up-to-date
 TRITON := .venv/triton/.up-to-date
@@ -88,11 +89,13 @@ client: $(DEV)  ## Generate the client without asyncio from the one with it
 errors-page: $(SERVE)  ## Write docs/errors.md anew from the table of failures
 	@.venv/serve/bin/python -m service.rpc.errors_page > docs/errors.md
 
-bench: $(SERVE)  ## Measure latency and throughput of a local gateway (options: make bench ARGS="--help")
-	@.venv/serve/bin/python -m benchmarks.latency $(ARGS)
+bench: $(BENCH)  ## Measure a local gateway for docs/performance.md and write it (options: make bench ARGS="--help")
+	@.venv/bench/bin/python -m benchmarks.measure $(ARGS)
+	@.venv/bench/bin/python -m benchmarks.page
 
 bench-peers: $(SERVE) $(DEV) $(TRITON) $(PEERS)  ## Compare with other servers around the same graphs (15 minutes)
 	@.venv/serve/bin/python -m benchmarks.peers $(ARGS)
+	@.venv/serve/bin/python -m benchmarks.page
 
 fuzz: $(FUZZ)  ## Fuzz every decoder and message, a minute each (options: make fuzz ARGS="--help")
 	@.venv/fuzz/bin/python -m tests.fuzz.run $(ARGS)
@@ -165,6 +168,12 @@ $(SERVE): requirements/serve.txt requirements/client.txt $(PROJECTS) | .venv/ser
 	@echo "installing .venv/serve"
 	@.venv/serve/bin/python $(PIP_INSTALL) -r requirements/serve.txt -r requirements/client.txt
 	@.venv/serve/bin/python $(PIP_INSTALL) --no-deps -e . -e ./client
+	@touch $@
+
+$(BENCH): requirements/serve.txt requirements/bench.txt $(PROJECTS) | .venv/bench/bin/python
+	@echo "installing .venv/bench"
+	@.venv/bench/bin/python $(PIP_INSTALL) -r requirements/serve.txt -r requirements/bench.txt
+	@.venv/bench/bin/python $(PIP_INSTALL) --no-deps -e . -e ./client
 	@touch $@
 
 $(DEV): requirements/dev.txt requirements/dev-nodeps.txt $(PROJECTS) | .venv/dev/bin/python

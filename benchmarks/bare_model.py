@@ -140,3 +140,20 @@ def _session(repository: Path, model: str, threads: int) -> onnxruntime.Inferenc
 def _thread_count(config: model_config_pb2.ModelConfig, key: str) -> int:
     """The count that a config sets under a name of Triton's onnxruntime backend; 0 when it leaves it open."""
     return int(config.parameters[key].string_value or 0) if key in config.parameters else 0
+
+
+def example_inputs(models: BareEnsemble, label_map: NDArray[np.uint8], latent_scale: float) -> Arrays:
+    """Inputs of an ensemble that takes a label map, a latent and the style strength.
+
+    Args:
+        models: The ensemble.
+        label_map: Class ids `[H, W]` in the ensemble's own size.
+        latent_scale: Standard deviation of the latent.
+    """
+    shapes = models.input_shapes
+    random = np.random.RandomState(1)
+    return {
+        "LABEL_MAP": label_map[None],
+        "LATENT": (random.standard_normal((1, *shapes["LATENT"])) * latent_scale).astype(np.float32),
+        "STYLE_STRENGTH": np.full((1, *shapes["STYLE_STRENGTH"]), 0.5, np.float32),
+    }

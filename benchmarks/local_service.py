@@ -31,11 +31,13 @@ class LocalService:
         address: `host:port` of its gRPC server.
         metrics_url: Where it serves Prometheus metrics.
         seconds_to_ready: From the start of the process to the first healthy answer.
+        pid: Of its process.
     """
 
     address: str
     metrics_url: str
     seconds_to_ready: float
+    pid: int
 
 
 @contextmanager
@@ -76,6 +78,7 @@ def local_service(settings: Mapping[str, str] | None = None) -> Iterator[LocalSe
                 address=f"127.0.0.1:{grpc_port}",
                 metrics_url=f"http://127.0.0.1:{http_port}/metrics",
                 seconds_to_ready=time.perf_counter() - started,
+                pid=process.pid,
             )
             _stop(process)
         except ServiceFailedError as error:

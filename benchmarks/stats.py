@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,27 +40,3 @@ def summarize(durations: Iterable[float]) -> Summary:
         raise ValueError("durations must be finite and not negative")
     p50, p90, p99 = (float(value) for value in np.percentile(values, (50, 90, 99), method="inverted_cdf"))
     return Summary(values.size, float(values.mean()), p50, p90, p99, float(values.max()))
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """How much work a closed loop with some number of clients got done."""
-
-    clients: int
-    requests_per_second: float
-
-
-def saturation(loads: Sequence[Load], *, worthwhile_gain: float = 0.05) -> Load:
-    """The least load at which the service is saturated.
-
-    That is the first one, by number of clients, after which no larger number of clients adds more than
-    `worthwhile_gain` (a fraction) to the throughput.
-
-    Raises:
-        ValueError: When `loads` is empty.
-    """
-    if not loads:
-        raise ValueError("there are no loads to compare")
-    ordered = sorted(loads, key=lambda load: load.clients)
-    best = max(load.requests_per_second for load in ordered)
-    return next(load for load in ordered if load.requests_per_second * (1 + worthwhile_gain) >= best)

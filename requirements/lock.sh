@@ -24,6 +24,7 @@ compile() { # compile LOCK ARGUMENT...
 compile dev.txt --extra serve --extra train --extra export --extra bench --extra dev \
     pyproject.toml client/pyproject.toml
 compile client.txt --constraint requirements/dev.txt client/pyproject.toml
+compile bench.txt --constraint requirements/dev.txt --extra bench client/pyproject.toml
 compile serve.txt --constraint requirements/dev.txt --extra serve pyproject.toml
 # For the images: what builds the wheel, and what the engine builder needs beside its base's torch.
 compile build.txt --constraint requirements/dev.txt --only-build-deps --all-build-deps pyproject.toml

@@ -60,7 +60,9 @@ _LABEL_MAP = ROOT / "client" / "examples" / "label_maps" / "heldout_wide_smile.p
 )
 @click.option("--label-map", type=click.Path(exists=True, dir_okay=False, path_type=Path), default=_LABEL_MAP)
 @click.option(
-    "--output", type=click.Path(dir_okay=False, path_type=Path), default=Path("runs/benchmarks/peers.json")
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=ROOT / "docs" / "figures" / "peers.json",
 )
 def main(
     *,

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from maskweave_bench.bootstrap import RESAMPLES, Blocks, Interval, Spread, paired_interval
 from maskweave_bench.histogram import Histogram, enough
-from maskweave_bench.results import Load, Results, Trial
+from maskweave_bench.record import Load, Trial
+from maskweave_bench.results import Results
 
 CONFIDENCE = 0.95
 

@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
-from maskweave_bench.bootstrap import Interval
+from maskweave_bench.bootstrap import Interval, Spread, student_quantile
 
 _HOPELESS_LATENCY = 3.0
 _HOPELESS_ERRORS = 0.05
-_RESAMPLES = 400
+_TAIL = 0.975
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class Knee:
 
     Attributes:
         rate: The highest rate that kept the target, 0 when none did.
-        interval: Where the knee lies; its high end is infinite when no rate failed.
+        interval: Where the knee lies; its high end is infinite when no rate failed for certain.
         end: Why the search ended: `found`, `all rates kept the target`, `no rate kept the target`, `the
             client was the limit` or `out of trials`.
     """
@@ -100,15 +101,18 @@ class KneeSearch:
         """Say what a trial gave."""
         self.trials.setdefault(rate, []).append(trial)
 
-    def result(self, *, seed: int = 0) -> Knee:
-        """What is known by now."""
+    def result(self) -> Knee:
+        """What is known by now.
+
+        The interval comes from how much repeats at one rate differ, over all rates together: with this
+        spread the latency at each rate lies between two limits, and the knee between where the one and
+        where the other crosses the target. It is never narrower than the bracket. Of single trials the
+        spread is not known.
+        """
         _, end = self._step()
         low, high = self._bracket(self._verdicts())
-        random = np.random.default_rng(seed)
-        knees = [self._crossing(self._resampled(random)) for _ in range(_RESAMPLES)] if self.trials else [0.0]
-        smallest, largest = (float(each) for each in np.quantile(knees, (0.025, 0.975)))
-        interval = Interval(low, min(smallest, low), max(largest, high))
-        return Knee(low, interval, end or "still searching")
+        first, last = self._limits()
+        return Knee(low, Interval(low, min(first, low), max(last, high)), end or "still searching")
 
     def _step(self) -> tuple[float | None, str]:
         if not self.trials:
@@ -158,23 +162,50 @@ class KneeSearch:
         low = max((rate for rate, keeps in verdicts.items() if keeps and rate < high), default=0.0)
         return low, high
 
-    def _resampled(self, random: np.random.Generator) -> dict[float, list[KneeTrial]]:
-        return {
-            rate: [trials[index] for index in random.integers(len(trials), size=len(trials))]
-            for rate, trials in self.trials.items()
-        }
+    def _limits(self) -> tuple[float, float]:
+        """Where the knee lies with 95 % confidence; what no rate says is left open: infinity, and 0."""
+        rates = sorted(self._verdicts())
+        logs = {rate: self._logs(rate) for rate in rates}
+        spread = Spread.pooled([each for each in logs.values() if each.size > 1])
+        if not spread.degrees:
+            return math.inf, 0.0
+        width = student_quantile(_TAIL, spread.degrees) * spread.deviation
+        middle = np.array([logs[rate].mean() if logs[rate].size else math.inf for rate in rates])
+        wide = np.array([width / math.sqrt(max(logs[rate].size, 1)) for rate in rates])
+        # Latency rises with the rate: what dips is noise.
+        upper = np.maximum.accumulate(middle + wide)
+        lower = np.minimum.accumulate((middle - wide)[::-1])[::-1]
+        return self._crossing(rates, upper, first=True), self._crossing(rates, lower, first=False)
 
-    def _crossing(self, trials: Mapping[float, Sequence[KneeTrial]]) -> float:
-        """Where the line between the two rates next to the knee crosses the target, on logarithmic axes."""
-        verdicts = {rate: self._verdict(each) for rate, each in sorted(trials.items())}
-        low, high = self._bracket(
-            {rate: verdict for rate, verdict in verdicts.items() if verdict is not None}
-        )
-        if low == 0 or math.isinf(high):
-            return low
-        below, above = (float(np.median([each.latency for each in trials[rate]])) for rate in (low, high))
-        if not (0 < below < self.target.seconds < above < math.inf):
-            return math.sqrt(low * high)  # it is errors that decide
-        way = (math.log(self.target.seconds) - math.log(below)) / (math.log(above) - math.log(below))
-        crossing: float = low * (high / low) ** way
+    def _logs(self, rate: float) -> NDArray[np.float64]:
+        """Logarithms of a rate's latencies; none where it is not latency that decides."""
+        trials = [trial for trial in self.trials[rate] if trial.counts]
+        latencies = np.array([trial.latency for trial in trials])
+        by_latency = float(np.median(latencies)) > self.target.seconds
+        if not np.isfinite(latencies).all() or (not self._verdict(trials) and not by_latency):
+            return np.zeros(0)
+        logs: NDArray[np.float64] = np.log(np.maximum(latencies, 1e-9))
+        return logs
+
+    def _crossing(self, rates: Sequence[float], limit: NDArray[np.float64], *, first: bool) -> float:
+        """Where a limit, which rises, crosses the target, on logarithmic axes.
+
+        Args:
+            rates: Ascending.
+            limit: At each.
+            first: Where no line can be drawn, because the next rate fails for another reason: the lower of
+            the two
+                rates, otherwise the higher.
+        """
+        target = math.log(self.target.seconds)
+        above = int(np.searchsorted(limit, target, side="right"))
+        if above == len(rates):
+            return math.inf
+        if above == 0:
+            return 0.0 if first else rates[0]
+        low, high = rates[above - 1], rates[above]
+        if not math.isfinite(limit[above]):
+            return low if first else high
+        way = (target - limit[above - 1]) / (limit[above] - limit[above - 1])
+        crossing: float = low * (high / low) ** float(way)
         return crossing

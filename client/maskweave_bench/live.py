@@ -14,7 +14,7 @@ from rich.text import Text
 
 from maskweave_bench.histogram import Histogram, enough
 from maskweave_bench.processes import Progress
-from maskweave_bench.results import Load, Trial
+from maskweave_bench.record import Load, Trial
 
 _ROWS = 20
 

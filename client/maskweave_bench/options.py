@@ -19,7 +19,7 @@ from maskweave_bench.trials import Options
 API_KEY_VARIABLE = "MASKWEAVE_API_KEY"
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @dataclass(frozen=True)
@@ -60,15 +60,15 @@ def common_options(command: _Command) -> _Command:
             help="A service, or several addresses of a fleet. Given several times: compared.",
         ),
         click.option("--tls", is_flag=True, help="Encrypt, and trust the system's certificates."),
-        click.option("--tls-root", type=_FILE, help="PEM of the certificates to trust; implies --tls."),
-        click.option("--tls-certificate", type=_FILE, help="PEM of the client's own certificate."),
-        click.option("--tls-key", type=_FILE, help="PEM of its private key."),
+        click.option("--tls-root", type=FILE, help="PEM of the certificates to trust; implies --tls."),
+        click.option("--tls-certificate", type=FILE, help="PEM of the client's own certificate."),
+        click.option("--tls-key", type=FILE, help="PEM of its private key."),
         click.option(
             "--tls-name", metavar="NAME", help="Name in the service's certificate, if not the address."
         ),
         click.option(
             "--api-key-file",
-            type=_FILE,
+            type=FILE,
             help=f"File with the key to send; without, the variable {API_KEY_VARIABLE}, if it is set.",
         ),
         click.option(

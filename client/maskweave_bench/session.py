@@ -21,10 +21,11 @@ from maskweave_bench.live import LiveTable
 from maskweave_bench.metrics_page import MetricsPageError, fetch
 from maskweave_bench.options import Common
 from maskweave_bench.processes import ClientProcesses
+from maskweave_bench.record import Trial
 from maskweave_bench.report import html, markdown
 from maskweave_bench.report.view import Judged, view
 from maskweave_bench.requests import models_used, prepare
-from maskweave_bench.results import KneeResult, Results, TargetResult, Trial
+from maskweave_bench.results import KneeResult, Results, TargetResult
 from maskweave_bench.schedule import Times
 from maskweave_bench.target import Target
 from maskweave_bench.trials import Bench, Turn

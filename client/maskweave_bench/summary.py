@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from maskweave_bench.histogram import Histogram
 from maskweave_bench.loops import UNANSWERED
-from maskweave_bench.results import Bin, Block, ClientUse, KindResult, Load, PartMean, StallMark, Trial
+from maskweave_bench.record import Bin, Block, ClientUse, KindResult, Load, PartMean, StallMark, Trial
 from maskweave_bench.samples import OK, SKIPPED_LATE, Samples
 from maskweave_bench.stages import break_down
 from maskweave_bench.stalls import find_stalls

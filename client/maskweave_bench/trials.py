@@ -21,11 +21,13 @@ from maskweave_bench.metrics_page import (
     server_cpu_seconds,
 )
 from maskweave_bench.processes import ClientProcesses, Job, Progress
+from maskweave_bench.record import Load, Trial
 from maskweave_bench.requests import Mix
-from maskweave_bench.results import KneeResult, Load, Trial
+from maskweave_bench.results import KneeResult
 from maskweave_bench.schedule import Times, constant, poisson, ramp, read_trace, replay
 from maskweave_bench.summary import summarize
 from maskweave_bench.target import Target
+from maskweave_bench.triton_statistics import triton_means
 
 _SEEDS_OF_A_TRIAL = 2_000_003
 """Seeds of two trials lie so far apart, so that what one asked is not in a cache for the next."""
@@ -199,7 +201,7 @@ class Bench:
             cpu=float(np.mean([use.cpu for use in outcome.use])),
             loop_busy=max(use.loop_busy for use in outcome.use),
             lag_tolerance=options.lag_tolerance,
-            metrics={**means(grown), **({SERVER_CPU: cpu} if cpu is not None else {})},
+            metrics={**means(grown), **triton_means(grown), **({SERVER_CPU: cpu} if cpu is not None else {})},
         )
 
     def knee(

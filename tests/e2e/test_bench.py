@@ -15,8 +15,10 @@ import pytest
 
 from maskweave_bench.histogram import Histogram
 from maskweave_bench.results import Results, read_results
+from tests.support.certificates import Authority
 from tests.support.delay_server import Delays, delay_server
-from tests.support.gateway_process import GatewayProcess
+from tests.support.gateway_process import GatewayProcess, gateway_process
+from tests.support.key_file import new_key, write_keys
 
 # Loads last as long as they last, and a busy machine starts processes slowly.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -208,3 +210,45 @@ def test_a_model_that_is_not_there_is_named(gateway: GatewayProcess, tmp_path: P
     )
     assert "'cats'" in done.stderr
     assert "faces64" in done.stderr
+
+
+def test_encrypted_with_a_key_to_a_fleet_by_a_trace_and_a_ramp(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = Authority(tmp_path, "authority")
+    server, client = authority.issue("server"), authority.issue("client")
+    key, entry = new_key("bench")
+    settings = {
+        "tls_certificate": server.certificate,
+        "tls_key": server.key,
+        "tls_client_ca": authority.certificate,
+        "api_keys_file": write_keys(tmp_path / "keys.toml", entry),
+    }
+    monkeypatch.setenv("MASKWEAVE_API_KEY", key)
+    trace, output = tmp_path / "trace.csv", tmp_path / "fleet.json"
+    trace.write_text("seconds,what\n" + "".join(f"{1000 + number / 5},x\n" for number in range(20)))
+    with gateway_process(repository, **settings) as one, gateway_process(repository, **settings) as other:
+        fleet = ",".join(f"localhost:{each.address.rpartition(':')[2]}" for each in (one, other))
+        encryption = ("--tls-root", authority.certificate, "--tls-certificate", client.certificate)
+        results = measured(
+            output,
+            "--target",
+            f"fleet={fleet}",
+            *encryption,
+            "--tls-key",
+            client.key,
+            "--trace",
+            trace,
+            "--ramp",
+            "2:6",
+            "--seconds",
+            4,
+            "--model",
+            "faces64",
+        )
+        counts = [each.metric("grpc_server_started_total", grpc_method="Synthesize") for each in (one, other)]
+    assert {trial.load.kind for trial in results.trials} == {"trace", "ramp"}
+    assert all(trial.codes == {"OK": trial.requests} for trial in results.trials)
+    assert min(counts) > 0.4 * sum(counts)
+    assert results.targets[0].tls
+    assert key not in output.read_text()

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from maskweave_bench.histogram import Histogram, enough
+from maskweave_bench.record import Load, Trial
 from maskweave_bench.report.svg import Band, Chart, Line, draw
 from maskweave_bench.report.view import Cell, View
 from maskweave_bench.report.words import duration, milliseconds
-from maskweave_bench.results import KneeResult, Load, Trial
+from maskweave_bench.results import KneeResult
 
 _CURVE = (
     0.0,

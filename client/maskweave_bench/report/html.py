@@ -11,7 +11,7 @@ from markupsafe import Markup
 from maskweave_bench.histogram import Histogram
 from maskweave_bench.report import words
 from maskweave_bench.report.charts import latency_over_load, percentile_curve, shown_loads, timeline, worst
-from maskweave_bench.report.view import Cell, View
+from maskweave_bench.report.view import Cell, View, triton_rows
 
 _MOST_LOADS = 6
 _PART_COLORS = 12
@@ -70,6 +70,7 @@ def render(view: View) -> str:
         ],
         parts=parts,
         stage_bars=stage_bars(view.cells, parts),
+        triton_rows=triton_rows(view.cells),
         overlap=max((cell.overlap for cell in view.cells), default=0.0),
         codes=codes,
         error_bars=error_bars([cell for cell in view.cells if cell.failed], codes),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from maskweave_bench.report import words
-from maskweave_bench.report.view import Judged, View
+from maskweave_bench.report.view import Judged, View, triton_rows
 
 _VERDICTS = {
     "worse": "{candidate} is worse than {baseline}.",
@@ -65,6 +65,8 @@ def render(view: View) -> str:
             ]
             rows.append([name, *means])
         lines += ["## Where the time goes", "", *table(rows), ""]
+    if rows := triton_rows(view.cells):
+        lines += ["## Triton's own statistics", "", *table(rows), ""]
     return "\n".join(lines)
 
 

@@ -10,7 +10,10 @@ import numpy as np
 from maskweave_bench.compare import Comparison, NotComparableError, Verdict, compare, overall
 from maskweave_bench.histogram import Histogram, enough
 from maskweave_bench.metrics_page import SERVER_CPU
-from maskweave_bench.results import Load, PartMean, Results, Trial
+from maskweave_bench.record import Load, PartMean, Trial
+from maskweave_bench.report import words
+from maskweave_bench.results import Results
+from maskweave_bench.triton_statistics import BATCH, PARTS, by_model
 
 PERCENTS = (50.0, 90.0, 99.0, 99.9)
 
@@ -98,6 +101,19 @@ class Cell:
         return float(np.mean([trial.overlap for trial in self.trials]))
 
     @property
+    def triton(self) -> dict[str, dict[str, float]]:
+        """What Triton says of a request, by model and part, on average over the trials that tell."""
+        found: dict[str, dict[str, list[float]]] = {}
+        for trial in self.trials:
+            for model, parts in by_model(trial.metrics).items():
+                for part, value in parts.items():
+                    found.setdefault(model, {}).setdefault(part, []).append(value)
+        return {
+            model: {part: float(np.mean(values)) for part, values in parts.items()}
+            for model, parts in found.items()
+        }
+
+    @property
     def cpu_per_request(self) -> float | None:
         """Seconds of the service's CPU for each request answered; None when its metrics were not read."""
         used = [trial.metrics.get(SERVER_CPU) for trial in self.trials]
@@ -168,6 +184,22 @@ def view(results: Results, judged: Sequence[Judged] | None = None) -> View:
         left_out,
         _warnings(results, left_out),
     )
+
+
+def triton_rows(cells: Sequence[Cell]) -> list[list[str]]:
+    """A table of what Tritons say of themselves, with its heading; empty where none was asked."""
+    rows = [
+        [
+            f"{cell.target}, {cell.load.name}",
+            model,
+            *(words.milliseconds(parts.get(part)) for part in PARTS),
+            f"{parts[BATCH]:.1f}" if BATCH in parts else "-",
+        ]
+        for cell in cells
+        for model, parts in cell.triton.items()
+    ]
+    heading = ["load", "model", *(f"{part.replace('_', ' ')} ms" for part in PARTS), "images a batch"]
+    return [heading, *rows] if rows else []
 
 
 def cell_of(target: str, load: Load, trials: Sequence[Trial]) -> Cell:

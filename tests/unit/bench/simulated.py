@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from maskweave_bench.results import Load, Trial
+from maskweave_bench.record import Load, Trial
 from maskweave_bench.samples import OK, Sample, columns
 from maskweave_bench.summary import summarize
 

@@ -10,7 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from maskweave_bench.cli import bench
-from maskweave_bench.results import Results, TargetResult, Trial
+from maskweave_bench.record import Trial
+from maskweave_bench.results import Results, TargetResult
 from maskweave_bench.session import EXIT_CANNOT_TELL, EXIT_WORSE
 from tests.unit.bench.simulated import trials
 

@@ -7,7 +7,8 @@ import pytest
 
 from maskweave_bench.bootstrap import Blocks, paired_interval, student_quantile
 from maskweave_bench.compare import Comparison, NotComparableError, Verdict, compare, differences, overall
-from maskweave_bench.results import Load, Results, Trial
+from maskweave_bench.record import Load, Trial
+from maskweave_bench.results import Results
 from tests.unit.bench.simulated import LOAD, trial, trials
 
 pytestmark = pytest.mark.timeout(600)  # sums of many simulated runs, on whatever machine

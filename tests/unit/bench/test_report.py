@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from maskweave_bench.record import Load, StallMark, Trial
 from maskweave_bench.report import html, markdown, words
 from maskweave_bench.report.view import View, view
-from maskweave_bench.results import KneeResult, Load, Results, StallMark, TargetResult, Trial
+from maskweave_bench.results import KneeResult, Results, TargetResult
 from tests.unit.bench.simulated import trial
 
 pytestmark = pytest.mark.timeout(600)  # sums of many simulated runs, on whatever machine

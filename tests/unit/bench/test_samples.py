@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maskweave_bench.histogram import Histogram, HistogramError, enough
-from maskweave_bench.results import ClientUse, Load
+from maskweave_bench.record import ClientUse, Load
 from maskweave_bench.samples import OK, SKIPPED_LATE, SKIPPED_OUTSTANDING, Sample, columns, merge
 from maskweave_bench.stages import LAG, NETWORK, OTHER, break_down
 from maskweave_bench.summary import client_limits, summarize

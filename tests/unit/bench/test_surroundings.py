@@ -9,9 +9,10 @@ import pytest
 
 from maskweave_bench.environment import cgroup_cpus, cgroup_memory, fingerprint
 from maskweave_bench.metrics_page import MetricsPageError, between, fetch, means, parse, server_cpu_seconds
-from maskweave_bench.results import Load
+from maskweave_bench.record import Load
 from maskweave_bench.target import Target, TargetError, Tls, check, parse_target
 from maskweave_bench.trials import turns
+from maskweave_bench.triton_statistics import by_model, triton_means
 
 PAGE = """# TYPE maskweave_stage_duration_seconds histogram
 maskweave_stage_duration_seconds_bucket{stage="head",le="+Inf"} %d
@@ -37,6 +38,31 @@ def test_metrics_of_a_time_are_what_grew_in_it() -> None:
     assert "other_total" not in grown
     assert after.info == {"maskweave_build version": "1.2"}
     assert between(after, before) == {}  # the service began anew
+
+
+TRITON = """# TYPE nv_inference_request_success counter
+nv_inference_request_success{model="head",version="1"} %d
+nv_inference_request_success{model="head",version="2"} 0
+# TYPE nv_inference_count counter
+nv_inference_count{model="head",version="1"} %d
+# TYPE nv_inference_exec_count counter
+nv_inference_exec_count{model="head",version="1"} %d
+# TYPE nv_inference_queue_duration_us counter
+nv_inference_queue_duration_us{model="head",version="1"} %d
+# TYPE nv_inference_compute_infer_duration_us counter
+nv_inference_compute_infer_duration_us{gpu_uuid="GPU-1",model="head",version="1"} %d
+"""
+
+
+def test_tritons_own_statistics_are_told_for_each_request() -> None:
+    grown = between(parse(TRITON % (10, 20, 5, 100, 1000)), parse(TRITON % (110, 220, 55, 50_100, 301_000)))
+    assert triton_means(grown) == {
+        "triton head queue": pytest.approx(500e-6),
+        "triton head compute_infer": pytest.approx(3000e-6),
+        "triton head batch": pytest.approx(4.0),
+    }
+    assert by_model({**triton_means(grown), "other": 1.0})["head"]["batch"] == pytest.approx(4.0)
+    assert triton_means({}) == {}
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/metrics", "file:///etc/hostname", "nothing"])

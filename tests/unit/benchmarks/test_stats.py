@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.stats import Load, saturation, summarize
+from benchmarks.stats import summarize
 
 DURATIONS = st.lists(st.floats(0, 1e3), min_size=1, max_size=300)
 
@@ -45,18 +45,3 @@ def test_order_does_not_matter(durations: list[float], random: Random) -> None:
 def test_nonsense_is_refused(durations: list[float]) -> None:
     with pytest.raises(ValueError, match="durations"):
         summarize(durations)
-
-
-def test_saturation_is_the_first_load_that_more_clients_do_not_beat() -> None:
-    loads = [Load(8, 205.0), Load(1, 110.0), Load(2, 180.0), Load(4, 200.0), Load(16, 190.0)]
-    assert saturation(loads) == Load(4, 200.0)
-
-
-def test_saturation_of_a_service_that_still_gains_is_the_largest_load() -> None:
-    loads = [Load(1, 100.0), Load(2, 200.0), Load(4, 400.0)]
-    assert saturation(loads) == Load(4, 400.0)
-
-
-def test_saturation_of_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match="no loads"):
-        saturation([])
