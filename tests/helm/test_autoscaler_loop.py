@@ -2,8 +2,8 @@
 
 Real are: the rendered ScaledObject, a Prometheus that scrapes the gateways, gateways as processes, and a
 client that balances by itself over what a DNS server tells. The test does the arithmetic of Kubernetes,
-twelve times as fast as rendered. Images take a fixed time and no processor, so that capacity does not depend on
-the machine.
+twelve times as fast as rendered. Images take a fixed time and no processor, so that capacity does not depend
+on the machine.
 """
 
 from __future__ import annotations
