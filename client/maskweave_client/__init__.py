@@ -5,7 +5,7 @@ from maskweave_client import Client
 
 with Client("localhost:50051") as client:
     result = client.synthesize("faces64", label_map, seed=7)  # a 2-D uint8 array, an image or PNG bytes
-    result.images[0].to_pil().save("face.png")
+    result.images[0].save("face.png")
 ```
 
 `Client.paint` opens a canvas for strokes, with images of it as it changes. `AsyncClient` has the same
@@ -29,13 +29,13 @@ from maskweave_client._errors import (
     Unavailable,
 )
 from maskweave_client._files import File
+from maskweave_client._generated_image import DigitalSourceType, GeneratedImage
 from maskweave_client._models import Condition, EditSupport, Limits, Model, StyleStrength, StyleSupport
 from maskweave_client._paint_requests import Stroke
 from maskweave_client._palette import Palette, PaletteEntry
 from maskweave_client._requests import ImageFormat, LabelMap, Priority
 from maskweave_client._results import (
     Frame,
-    GeneratedImage,
     MorphFrame,
     Result,
     StageTiming,
@@ -56,6 +56,7 @@ __all__ = [
     "Client",
     "Condition",
     "DeadlineExceeded",
+    "DigitalSourceType",
     "EditSupport",
     "FieldViolation",
     "File",

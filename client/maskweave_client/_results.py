@@ -2,53 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
-from typing import Literal
 
-import numpy as np
 from google.protobuf.duration_pb2 import Duration
-from numpy.typing import NDArray
-from PIL import Image
 
 from maskweave.v1 import synthesis_pb2 as pb
-from maskweave_client._requests import FORMAT_VALUES
-
-_FORMATS: dict[int, Literal["png", "jpeg", "webp", "raw"]] = {
-    value: name for name, value in FORMAT_VALUES.items()
-}
-
-
-@dataclass(frozen=True)
-class GeneratedImage:
-    """An image as the service sent it.
-
-    Attributes:
-        data: The file; for `raw` the pixels, row by row.
-        format: Its format.
-        width: Width in pixels.
-        height: Height in pixels.
-        seed: Seed that it came from; None when it came from an explicit latent.
-    """
-
-    data: bytes
-    format: Literal["png", "jpeg", "webp", "raw"]
-    width: int
-    height: int
-    seed: int | None
-
-    def to_numpy(self) -> NDArray[np.uint8]:
-        """The pixels: RGB, uint8 `[height, width, 3]`."""
-        if self.format == "raw":
-            return np.frombuffer(self.data, np.uint8).reshape(self.height, self.width, 3)
-        return np.asarray(self.to_pil())
-
-    def to_pil(self) -> Image.Image:
-        """The image as an RGB image."""
-        if self.format == "raw":
-            return Image.fromarray(self.to_numpy())
-        with Image.open(io.BytesIO(self.data)) as image:
-            return image.convert("RGB")
+from maskweave_client._generated_image import GeneratedImage, image_from_proto
 
 
 @dataclass(frozen=True)
@@ -164,19 +123,21 @@ class MorphFrame:
 def result_from_proto(message: pb.SynthesizeResponse) -> Result:
     """Read a reply."""
     return Result(
-        tuple(_image(image) for image in message.images), message.model_version, _timings(message.timings)
+        tuple(image_from_proto(image) for image in message.images),
+        message.model_version,
+        _timings(message.timings),
     )
 
 
 def edit_result_from_proto(message: pb.EditResponse) -> Result:
     """Read the reply to an edit."""
-    return Result((_image(message.image),), message.model_version, _timings(message.timings))
+    return Result((image_from_proto(message.image),), message.model_version, _timings(message.timings))
 
 
 def streamed_from_proto(message: pb.SynthesizeStreamResponse) -> StreamedImage:
     """Read one message of a stream."""
     return StreamedImage(
-        message.index, _image(message.image), message.model_version, _timings(message.timings)
+        message.index, image_from_proto(message.image), message.model_version, _timings(message.timings)
     )
 
 
@@ -184,7 +145,7 @@ def frame_from_proto(message: pb.PaintResponse) -> Frame:
     """Read one frame of a painting."""
     return Frame(
         message.sequence,
-        _image(message.image),
+        image_from_proto(message.image),
         message.dropped_frames,
         message.model_version,
         _timings(message.timings),
@@ -196,19 +157,9 @@ def morph_frame_from_proto(message: pb.MorphResponse) -> MorphFrame:
     return MorphFrame(
         message.index,
         message.position,
-        _image(message.image),
+        image_from_proto(message.image),
         message.model_version,
         _timings(message.timings),
-    )
-
-
-def _image(image: pb.Image) -> GeneratedImage:
-    return GeneratedImage(
-        data=image.data,
-        format=_FORMATS[image.format],
-        width=image.width,
-        height=image.height,
-        seed=image.seed if image.HasField("seed") else None,
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from service.app.certificates import read_pair
 from service.app.credentials import read_keys, tls_files
 from service.app.settings import Settings
+from service.app.signing import read_signing_certificate, signing_files
 from service.core.diagnostics import RepositoryError
 from service.core.errors import ConfigurationError
 from service.engine.embedded.loading import check_configs
@@ -37,6 +38,9 @@ def check(settings: Settings) -> Checked:
     if files is not None:
         with _noted(checked):
             checked.warnings += read_pair(files).warnings
+    if (signing := signing_files(settings)) is not None:
+        with _noted(checked):
+            checked.warnings += read_signing_certificate(signing).warnings
     if settings.api_keys_file is not None:
         with _noted(checked):
             read_keys(settings.api_keys_file)

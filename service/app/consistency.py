@@ -35,6 +35,9 @@ def contradictions(settings: Settings) -> Iterator[str]:
     yield from _of_addresses(settings)
     yield from _of_access(settings)
     yield from _of_proxies(settings)
+    if (settings.c2pa_certificate is None) != (settings.c2pa_key is None):
+        missing = "c2pa_key" if settings.c2pa_key is None else "c2pa_certificate"
+        yield f"{missing}: not set; c2pa_certificate and c2pa_key are set together or not at all"
     if _largest_request(settings) < _MIN_MORPH_FRAMES:
         yield (
             f"queue_capacity: got {settings.queue_capacity} with concurrency_limit "
@@ -73,6 +76,8 @@ def warnings(settings: Settings) -> Iterator[str]:
         in_all, per_caller = getattr(settings, name), getattr(settings, f"{name}_per_caller")
         if per_caller >= in_all > 1:
             yield f"{name} {in_all} and {name}_per_caller {per_caller}: one caller can have all of them"
+    if not settings.mark_images and settings.c2pa_certificate is None:
+        yield "mark_images False: nothing in an image says that a model made it, which laws may demand"
     if settings.engine == "embedded" and settings.triton_urls:
         yield f"triton_url {settings.triton_url}: has no effect with engine embedded"
     if settings.uses_tls and settings.allow_plaintext:

@@ -123,7 +123,7 @@ async def _notices(paths: Sequence[Path]) -> AsyncGenerator[None]:
 
 @asynccontextmanager
 async def reloading(
-    what: Literal["certificate", "keys"],
+    what: Literal["certificate", "signing certificate", "keys"],
     paths: Sequence[Path],
     known: Stamp,
     load: Callable[[], Loaded],

@@ -16,6 +16,7 @@ from service.app.http import http_server
 from service.app.listening import address_text
 from service.app.server import build_server, listen, stop_server
 from service.app.settings import Settings
+from service.app.signing import followed_signing, signing_files
 from service.core.metrics import Metrics
 from service.engine.base import Engine
 from service.engine.embedded.engine import EmbeddedEngine
@@ -26,6 +27,7 @@ from service.rpc.interceptors import SERVICE_NAME
 from service.rpc.paint import PaintSessions
 from service.rpc.service import SynthesisService
 from service.scheduling.queue import RequestQueue
+from service.synthesis.marking import Marking
 from service.synthesis.registry.models import Layout, Model
 from service.synthesis.registry.registry import build_registry
 from service.synthesis.runner import Runner
@@ -61,7 +63,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     within the grace, refuse the rest, free the models, close the HTTP port.
 
     Raises:
-        ConfigurationError: The certificate or the keys cannot be used.
+        ConfigurationError: A certificate or the keys cannot be used.
         MaskweaveError: The model repository cannot be served, the engine cannot be reached, or one of the
             models makes no images.
         ListenError: A port is taken or an address is not this machine's.
@@ -76,6 +78,9 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         access = None
         if settings.api_keys_file is not None:
             access = await stack.enter_async_context(followed_keys(settings.api_keys_file, metrics))
+        marking = Marking(enabled=settings.mark_images)
+        if (signing := signing_files(settings)) is not None:
+            await stack.enter_async_context(followed_signing(signing, marking, metrics))
         if settings.open_to_anyone:
             _logger.warning(
                 "whoever reaches the gRPC port may have images made", extra={"host": settings.grpc_host}
@@ -110,8 +115,11 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             metrics,
             idle_seconds=settings.paint_idle_timeout_seconds,
             frame_seconds=settings.default_timeout_seconds,
+            marking=marking,
         )
-        service = SynthesisService(runner, registry, sessions, max_message_bytes=settings.max_message_bytes)
+        service = SynthesisService(
+            runner, registry, sessions, max_message_bytes=settings.max_message_bytes, marking=marking
+        )
         address = partial(caller_address, header=settings.forwarded_for_header, proxies=settings.proxies)
         calls = Calls(metrics, settings.call_limits, access, address=address)
         metrics.watch_sessions(lambda: calls.open_sessions)

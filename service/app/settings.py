@@ -231,6 +231,19 @@ class Settings(BaseSettings):
         description="Time that requests in progress have to finish once the shutdown has begun.",
     )
 
+    mark_images: bool = Field(
+        default=True,
+        description="Say in every PNG, JPEG and WebP, as XMP, that a model made the image, and which.",
+    )
+    c2pa_certificate: OptionalFile = Field(
+        default=None,
+        description="PEM file with the certificate, and its chain, with which images are signed as Content "
+        "Credentials (C2PA); reloaded when it changes. Needs the extra c2pa.",
+    )
+    c2pa_key: OptionalFile = Field(
+        default=None, description="PEM file with that certificate's private key, without a password."
+    )
+
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Lowest level that is logged."
     )

@@ -114,13 +114,15 @@ _SPECS = (
     MetricSpec(
         "maskweave_reloads_total",
         "counter",
-        "Changes of files seen while serving: certificate or keys; ok, or refused for those from before.",
+        "Changes of files seen while serving: certificate, signing certificate or keys; ok, or refused for "
+        "those from before.",
         ("what", "result"),
     ),
     MetricSpec(
         "maskweave_certificate_expiry_seconds",
         "gauge",
-        "When the certificate of the gRPC port expires, in seconds since 1970; 0 when clients refuse it.",
+        "When a certificate expires (of the gRPC port, of Content Credentials), in seconds since 1970; 0 if "
+        "it is refused as it is.",
         ("file",),
     ),
     MetricSpec("maskweave_build_info", "gauge", "1, with the version of the service.", ("version",)),

@@ -183,7 +183,7 @@ class Metrics:
         """Publish whether the engine can answer."""
         self._engine_ready.set(ready)
 
-    def reloaded(self, what: Literal["certificate", "keys"], *, ok: bool) -> None:
+    def reloaded(self, what: Literal["certificate", "signing certificate", "keys"], *, ok: bool) -> None:
         """Count a change of a file, and whether what it holds now was taken."""
         self._reloads.labels(what, "ok" if ok else "refused").inc()
 

@@ -13,6 +13,7 @@ from service.core.metrics import Metrics
 from service.rpc.call import Call
 from service.rpc.messages.replies import paint_message
 from service.rpc.messages.requests import painting_from_proto, update_from_proto
+from service.synthesis.marking import XMP_ONLY, Marking
 from service.synthesis.painting import Painting
 from service.synthesis.registry.models import Model
 from service.synthesis.runner import Runner
@@ -33,6 +34,7 @@ class PaintSessions:
         idle_seconds: Time after which a session is ended whose caller sends nothing, or takes no frame.
         frame_seconds: Time limit of one frame.
         limits: Bounds of an update.
+        marking: How the frames are marked.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class PaintSessions:
         idle_seconds: float,
         frame_seconds: float,
         limits: Limits = LIMITS,
+        marking: Marking = XMP_ONLY,
     ) -> None:
         self._runner = runner
         self._registry = registry
@@ -51,6 +54,7 @@ class PaintSessions:
         self._idle_seconds = idle_seconds
         self._frame_seconds = frame_seconds
         self._limits = limits
+        self._marking = marking
         self._paintings: set[Painting] = set()
         self._sending: dict[Painting, asyncio.Timeout] = {}
         self._stopping = False
@@ -72,7 +76,8 @@ class PaintSessions:
             got = "no message" if first is None else first.WhichOneof("request") or "a message without either"
             raise InvalidArgument("request", got, "start in the first message")
         with field_prefix("start"):
-            painting = Painting(painting_from_proto(first.start), self._registry, self._limits)
+            request = painting_from_proto(first.start)
+            painting = Painting(request, self._registry, self._limits, self._marking)
         start_bytes, call.in_hand = call.in_hand, 0
         self._paintings.add(painting)
         if self._stopping:

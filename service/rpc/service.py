@@ -29,7 +29,9 @@ from service.rpc.messages.requests import (
 from service.rpc.paint import PaintSessions
 from service.synthesis.edits import EditWork
 from service.synthesis.images import ImageWork
+from service.synthesis.marking import XMP_ONLY, Marking
 from service.synthesis.registry.models import Model
+from service.synthesis.requests import SynthesisRequest
 from service.synthesis.runner import Runner
 from service.synthesis.styles.encoding import EncodeStylesWork
 from service.synthesis.validation.edits import check_edit
@@ -53,6 +55,7 @@ class SynthesisService:
         sessions: The sessions of `Paint`.
         max_message_bytes: Largest message that the server takes, to tell callers.
         limits: Bounds of a request.
+        marking: How the images are marked.
     """
 
     def __init__(
@@ -63,12 +66,14 @@ class SynthesisService:
         *,
         max_message_bytes: int,
         limits: Limits = LIMITS,
+        marking: Marking = XMP_ONLY,
     ) -> None:
         self._runner = runner
         self._registry = registry
         self._sessions = sessions
         self._max_message_bytes = max_message_bytes
         self._limits = limits
+        self._marking = marking
 
     @property
     def behaviours(self) -> Mapping[str, tuple[Kind, Behaviour]]:
@@ -111,7 +116,7 @@ class SynthesisService:
     async def synthesize(self, call: Call, message: pb.SynthesizeRequest) -> None:
         """Answer `Synthesize`."""
         request = synthesis_from_proto(message)
-        work = ImageWork(check_request(request, self._registry, self._limits), self._limits)
+        work = self._image_work(request)
         self._check_reply(work)
         version = work.request.model.version
         reply = await self._runner.collect(
@@ -125,7 +130,7 @@ class SynthesisService:
     async def synthesize_stream(self, call: Call, message: pb.SynthesizeRequest) -> None:
         """Answer `SynthesizeStream`."""
         request = synthesis_from_proto(message)
-        work = ImageWork(check_request(request, self._registry, self._limits), self._limits)
+        work = self._image_work(request)
         version = work.request.model.version
         images = self._runner.several(
             work,
@@ -140,7 +145,7 @@ class SynthesisService:
     async def morph(self, call: Call, message: pb.MorphRequest) -> None:
         """Answer `Morph`."""
         request = morph_from_proto(message)
-        work = ImageWork(check_request(request, self._registry, self._limits), self._limits)
+        work = self._image_work(request)
         frames = self._runner.several(
             work,
             call,
@@ -154,7 +159,7 @@ class SynthesisService:
     async def edit(self, call: Call, message: pb.EditRequest) -> None:
         """Answer `Edit`."""
         request = edit_from_proto(message)
-        work = EditWork(check_edit(request, self._registry, self._limits), self._limits)
+        work = EditWork(check_edit(request, self._registry, self._limits), self._limits, self._marking)
         reply = await self._runner.single(
             work, call, lambda image: replies.edit_message(image, work, call.elapsed_seconds)
         )
@@ -171,6 +176,10 @@ class SynthesisService:
             lambda encoded: replies.encode_styles_message(encoded, model.version, call.elapsed_seconds),
         )
         await call.send(reply)
+
+    def _image_work(self, request: SynthesisRequest) -> ImageWork:
+        validated = check_request(request, self._registry, self._limits)
+        return ImageWork(validated, self._limits, self._marking)
 
     def _check_reply(self, work: ImageWork) -> None:
         """Refuse before anything is made what would not fit into a reply.

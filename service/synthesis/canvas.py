@@ -15,6 +15,7 @@ from service.core.limits import Limits
 from service.synthesis.conditions.decoding import decode_condition, decode_label_map
 from service.synthesis.conditions.types import DecodedLabelMap, LabelMap
 from service.synthesis.images import ImageWork
+from service.synthesis.marking import Marking
 from service.synthesis.requests import SingleLatentSource
 from service.synthesis.validation.images import ValidatedRequest
 
@@ -54,6 +55,7 @@ class CanvasWork(ImageWork):
         canvas: The canvas so far; None before the first frame.
         updates: To be drawn.
         limits: Bounds of an update.
+        marking: How the frame is marked.
     """
 
     def __init__(
@@ -62,8 +64,9 @@ class CanvasWork(ImageWork):
         canvas: Canvas | None,
         updates: tuple[Update, ...],
         limits: Limits,
+        marking: Marking,
     ) -> None:
-        super().__init__(request, limits)
+        super().__init__(request, limits, marking)
         self.canvas: Canvas | None = None
         self.updates = updates
         self.left = 0

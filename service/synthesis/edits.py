@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from service.codecs.blending import blend
 from service.codecs.image import encode_image
 from service.codecs.label_map import resize_nearest
+from service.codecs.provenance import DigitalSourceType
 from service.core.limits import LIMITS, Limits
 from service.engine.base import Array, Inference, Priority, Task
 from service.synthesis.conditions.decoding import decode_label_map, decode_source_image
 from service.synthesis.conditions.types import EncodedImage, LabelMap
 from service.synthesis.images import Image
+from service.synthesis.marking import XMP_ONLY, Marking
 from service.synthesis.registry import tensors
 from service.synthesis.validation.edits import ValidatedEdit
 from service.synthesis.work import Timings
@@ -31,14 +33,16 @@ class EditWork:
     Args:
         edit: The edit.
         limits: Bounds of what is decoded.
+        marking: How the file is marked.
     """
 
     images = 1
     images_field = ""
 
-    def __init__(self, edit: ValidatedEdit, limits: Limits = LIMITS) -> None:
+    def __init__(self, edit: ValidatedEdit, limits: Limits = LIMITS, marking: Marking = XMP_ONLY) -> None:
         self.edit = edit
         self._limits = limits
+        self._marking = marking
         self._inputs: dict[str, Array] = {}
         self._source_image: Pixels | None = None
         self._source: Pixels | None = None
@@ -99,11 +103,15 @@ class EditWork:
             changed = resize_nearest(differs, width, height).astype(np.bool_)
             after = blend(before, after, changed, edit.blend_width)
         image_format = edit.request.image_format
+        # What comes from a seed or a latent is the model's own before the edit, too.
+        uploaded = self._source_image is not None
+        source = DigitalSourceType.COMPOSITE if uploaded else DigitalSourceType.TRAINED
         data = encode_image(after, image_format, edit.request.image_quality)
+        file = self._marking.mark(data, image_format, source, edit.model)
         timings.decode = self._decode_seconds
         timings.encode = time.perf_counter() - began
         seed = None if edit.latent is None else edit.latent.seed
-        return Image(index, data, image_format, width, height, seed, timings)
+        return Image(index, file, source, image_format, width, height, seed, timings)
 
     def _made(self, label_map: Pixels, timings: Timings) -> Task[Pixels]:
         """What the models make of a label map, RGB, uint8 `[height, width, 3]`."""

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.codecs.image import ImageFormat, encode_image
+from service.codecs.provenance import DigitalSourceType
 from service.core.limits import LIMITS, Limits
 from service.engine.base import Array, Inference, Priority, Task
 from service.synthesis.conditions.decoding import decode_condition
+from service.synthesis.marking import XMP_ONLY, Marked, Marking
 from service.synthesis.registry import tensors
 from service.synthesis.styles.mixing import StyleMixer
 from service.synthesis.validation.images import ValidatedRequest
@@ -25,7 +27,8 @@ class Image:
 
     Attributes:
         index: Which of the request's images it is, from 0.
-        data: The file.
+        file: The file, and how it is marked.
+        source: How the image came about.
         format: Its format.
         width: Width in pixels.
         height: Height in pixels.
@@ -34,7 +37,8 @@ class Image:
     """
 
     index: int
-    data: bytes
+    file: Marked
+    source: DigitalSourceType
     format: ImageFormat
     width: int
     height: int
@@ -48,11 +52,15 @@ class ImageWork:
     Args:
         request: The request.
         limits: Bounds of what is decoded.
+        marking: How the files are marked.
     """
 
-    def __init__(self, request: ValidatedRequest, limits: Limits = LIMITS) -> None:
+    def __init__(
+        self, request: ValidatedRequest, limits: Limits = LIMITS, marking: Marking = XMP_ONLY
+    ) -> None:
         self.request = request
         self._limits = limits
+        self._marking = marking
         self._inputs: Mapping[str, Array] = {}
         self._decode_seconds = 0.0
         styled = request.styles is not None and request.model.styles is not None
@@ -122,9 +130,11 @@ class ImageWork:
         result = yield Inference(self.served_by, inputs, (tensors.IMAGE,))
         pixels = result.outputs[tensors.IMAGE][0]
         began = time.perf_counter()
+        source = DigitalSourceType.TRAINED
         data = encode_image(pixels, request.image_format, request.image_quality)
+        file = self._marking.mark(data, request.image_format, source, request.model)
         timings.decode = self._decode_seconds
         timings.stages += result.timings
         timings.encode = time.perf_counter() - began
         height, width, _ = pixels.shape
-        return Image(index, data, request.image_format, width, height, latent.seed, timings)
+        return Image(index, file, source, request.image_format, width, height, latent.seed, timings)

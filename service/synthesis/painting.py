@@ -15,6 +15,7 @@ from service.core.limits import LIMITS, Limits
 from service.synthesis.canvas import Canvas, CanvasWork, Update
 from service.synthesis.conditions.types import DecodedLabelMap
 from service.synthesis.images import Image
+from service.synthesis.marking import XMP_ONLY, Marking
 from service.synthesis.registry.models import Model
 from service.synthesis.requests import CallContext, FirstSeed, SynthesisRequest
 from service.synthesis.runner import Runner
@@ -54,6 +55,7 @@ class Painting:
         request: What the caller began with; its label map is decoded with the first frame.
         registry: The models on offer.
         limits: Bounds of an update.
+        marking: How the frames are marked.
 
     Raises:
         InvalidArgument: A field has a value that is not allowed.
@@ -61,10 +63,15 @@ class Painting:
     """
 
     def __init__(
-        self, request: SynthesisRequest, registry: Mapping[str, Model], limits: Limits = LIMITS
+        self,
+        request: SynthesisRequest,
+        registry: Mapping[str, Model],
+        limits: Limits = LIMITS,
+        marking: Marking = XMP_ONLY,
     ) -> None:
         self._registry = registry
         self._limits = limits
+        self._marking = marking
         validated = check_request(request, registry, limits)
         if request.latent_source is None:
             # Drawn once, or every frame would be another person.
@@ -206,7 +213,7 @@ class Painting:
                 self._news.set()
 
     def _take(self) -> CanvasWork:
-        work = CanvasWork(self._validated, self._canvas, tuple(self._pending), self._limits)
+        work = CanvasWork(self._validated, self._canvas, tuple(self._pending), self._limits, self._marking)
         self._pending.clear()
         self._pending_bytes = 0
         return work

@@ -27,6 +27,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 def secrets(authority: Authority) -> dict[str, str]:
     """What the Secrets of all scenarios hold, by file name."""
     pair = authority.issue("gateway", names="DNS:maskweave.example.com,DNS:localhost,IP:127.0.0.1")
+    signing = authority.issue_signing("signing")
     key, entry = new_key()
     return {
         "tls.crt": pair.certificate.read_text(),
@@ -35,6 +36,8 @@ def secrets(authority: Authority) -> dict[str, str]:
         "keys.toml": entry.to_toml(),
         "callers.toml": entry.to_toml(),
         "key": key,
+        "signing/tls.crt": signing.certificate.read_text(),
+        "signing/tls.key": signing.key.read_text(),
     }
 
 
@@ -48,7 +51,10 @@ def files_of(objects: list[Manifest], pod: Manifest, secrets: dict[str, str]) ->
         if not path.startswith("/etc/"):
             continue
         if "secret" in volume:
-            files |= {f"{path}/{name}": content for name, content in secrets.items()}
+            # A Secret that another use of the same file names has of its own goes before.
+            files |= {f"{path}/{name}": content for name, content in secrets.items() if "/" not in name}
+            own = {name for name in secrets if name.startswith(f"{mount['name']}/")}
+            files |= {f"{path}/{Path(name).name}": secrets[name] for name in own}
         else:
             data = named(objects, "ConfigMap", volume["configMap"]["name"])["data"]
             files[path] = data[mount["subPath"]]
@@ -109,6 +115,8 @@ def variables_of_the_test(scenario: str, secrets: dict[str, str], folder: Path) 
     """Variables of the rendered test pod, with its files on this machine and this pod as its target."""
     pod = named(rendered(scenario), "Pod", "rel-maskweave-test")
     for name, content in secrets.items():
+        if "/" in name:
+            continue
         (folder / name).write_text(content)
     variables = {each["name"]: each["value"] for each in pod["spec"]["containers"][0]["env"]}
     for name, value in variables.items():

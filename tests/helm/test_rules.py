@@ -136,14 +136,14 @@ CASES = [
     Case("MaskweaveReloadRefused", "two hours ago", {
         f'maskweave_reloads_total{{{G},what="keys",result="refused"}}': "0x5 1x200"}, "130m"),
     Case("MaskweaveCertificateExpires", "in ten days", {CERTIFICATE: f"{10 * DAY + 1200}x30"}, "20m",
-         SHOWN, "The certificate /etc/maskweave/tls/tls.crt that g-1 shows has 10d 0h 0m 0s left."),
+         SHOWN, "The certificate /etc/maskweave/tls/tls.crt of g-1 has 10d 0h 0m 0s left."),
     Case("MaskweaveCertificateExpires", "in fifteen days", {CERTIFICATE: f"{15 * DAY}x30"}, "20m"),
     Case("MaskweaveCertificateUnusable", "in a day", {CERTIFICATE: f"{DAY + 600}x30"}, "10m",
-         SHOWN, "The certificate /etc/maskweave/tls/tls.crt that g-1 shows has 1d 0h 0m 0s left; a time long gone "
-         "means that callers refuse it."),
+         SHOWN, "The certificate /etc/maskweave/tls/tls.crt of g-1 has 1d 0h 0m 0s left; a time long gone "
+         "means that it is refused as it is."),
     Case("MaskweaveCertificateUnusable", "refused as it is", {CERTIFICATE: "0x30"}, "10m",
-         SHOWN, "The certificate /etc/maskweave/tls/tls.crt that g-1 shows has -10m 0s left; a time long gone "
-         "means that callers refuse it."),
+         SHOWN, "The certificate /etc/maskweave/tls/tls.crt of g-1 has -10m 0s left; a time long gone "
+         "means that it is refused as it is."),
     Case("MaskweaveCertificateUnusable", "in ten days", {CERTIFICATE: f"{10 * DAY}x30"}, "10m"),
     Case("MaskweaveModelVersionsDiffer", "two for long", {
         f'maskweave_model_info{{{G},model="faces64",version="1"}}': "1x60",

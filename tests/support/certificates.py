@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 
@@ -39,11 +41,24 @@ class Authority:
 
     def issue(self, name: str, *, days: int = 30, names: str = "DNS:localhost,IP:127.0.0.1") -> Pair:
         """A certificate for servers and clients, for this machine unless other names are given."""
+        return self._issue(name, days, f"subjectAltName={names}\n", _new)
+
+    def issue_signing(self, name: str, *, days: int = 30, key: tuple[object, ...] = ()) -> Pair:
+        """A certificate for signing images, and its chain; `key` are openssl's options for a kind of key."""
+        usage = "keyUsage=critical,digitalSignature\nextendedKeyUsage=emailProtection\n"
+        pair = self._issue(name, days, usage, partial(_new, kind=key or _EC))
+        with pair.certificate.open("ab") as file:
+            file.write(self.certificate.read_bytes())
+        return pair
+
+    def _issue(
+        self, name: str, days: int, extension_lines: str, new: Callable[[Path, str], tuple[object, ...]]
+    ) -> Pair:
         pair = Pair(self._directory / f"{name}.crt", self._directory / f"{name}.key")
         request = self._directory / f"{name}.csr"
         extensions = self._directory / f"{name}.ext"
-        extensions.write_text(f"subjectAltName={names}\n")
-        _openssl("req", *_new(pair.key, name), "-out", request)
+        extensions.write_text(extension_lines)
+        _openssl("req", *new(pair.key, name), "-out", request)
         _openssl(
             *("x509", "-req", "-in", request, "-days", days, "-extfile", extensions),
             *("-CA", self.pair.certificate, "-CAkey", self.pair.key, "-CAcreateserial"),
@@ -57,9 +72,11 @@ def encrypt_key(key: Path, to: Path) -> None:
     _openssl("pkcs8", "-topk8", "-in", key, "-out", to, "-passout", "pass:word")
 
 
-def _new(key: Path, name: str) -> tuple[object, ...]:
-    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")
-    return (*curve, "-nodes", "-keyout", key, "-subj", f"/CN={name}")
+_EC = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")
+
+
+def _new(key: Path, name: str, kind: tuple[object, ...] = _EC) -> tuple[object, ...]:
+    return (*kind, "-nodes", "-keyout", key, "-subj", f"/O=Example/CN={name}")
 
 
 def _openssl(*arguments: object) -> None:

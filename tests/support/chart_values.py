@@ -23,8 +23,8 @@ VALUES = CHART / "values.yaml"
 CHARTS_OWN = frozenset(
     {
         "config", "grpc_host", "grpc_port", "http_host", "http_port", "tls_certificate", "tls_key",
-        "tls_client_ca", "allow_plaintext", "api_keys_file", "engine", "triton_url", "model_repository",
-        "only_check",
+        "tls_client_ca", "allow_plaintext", "api_keys_file", "c2pa_certificate", "c2pa_key", "engine",
+        "triton_url", "model_repository", "only_check",
     }
 )  # fmt: skip
 """Options of `maskweave serve` that the chart decides itself."""

@@ -41,15 +41,19 @@ def test_serving_needs_nothing_of_training(package: str) -> None:
         ("bench.txt", required("client/pyproject.toml", "bench")),
         ("dev.txt", required("client/pyproject.toml", "bench")),
         ("export.txt", required("pyproject.toml", "train", "export") - {"torch"}),
-        ("dev.txt", required("pyproject.toml", "serve", "train", "export", "bench", "dev") - {"torch"}),
+        ("c2pa.txt", required("pyproject.toml", "c2pa")),
+        (
+            "dev.txt",
+            required("pyproject.toml", "serve", "c2pa", "train", "export", "bench", "dev") - {"torch"},
+        ),
     ],
-    ids=["serve", "bench", "client", "measure", "dev, measure", "export", "dev"],
+    ids=["serve", "bench", "client", "measure", "dev, measure", "export", "c2pa", "dev"],
 )
 def test_lock_holds_what_the_project_asks_for(lock: str, needed: set[str]) -> None:
     assert needed <= pins(lock).keys()
 
 
-@pytest.mark.parametrize("lock", ["serve.txt", "client.txt", "bench.txt", "export.txt"])
+@pytest.mark.parametrize("lock", ["serve.txt", "c2pa.txt", "client.txt", "bench.txt", "export.txt"])
 def test_tests_run_the_versions_that_are_served(lock: str) -> None:
     assert pins(lock).items() <= pins("dev.txt").items()
 

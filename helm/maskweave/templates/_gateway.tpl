@@ -16,6 +16,10 @@
 {{- if $gateway.apiKeys.existingSecret }}
 {{- $_ := set $settings "api_keys_file" (printf "/etc/maskweave/keys/%s" $gateway.apiKeys.key) }}
 {{- end }}
+{{- if $gateway.contentCredentials.existingSecret }}
+{{- $_ := set $settings "c2pa_certificate" "/etc/maskweave/signing/tls.crt" }}
+{{- $_ := set $settings "c2pa_key" "/etc/maskweave/signing/tls.key" }}
+{{- end }}
 {{- range $name := keys $settings | sortAlpha }}
 {{ $name }} = {{ get $settings $name | toJson }}
 {{- end }}
@@ -143,6 +147,9 @@ spec:
         {{- if $gateway.apiKeys.existingSecret }}
         - {name: keys, mountPath: /etc/maskweave/keys, readOnly: true}
         {{- end }}
+        {{- if $gateway.contentCredentials.existingSecret }}
+        - {name: signing, mountPath: /etc/maskweave/signing, readOnly: true}
+        {{- end }}
         {{- if eq $values.mode "embedded" }}
         {{- with include "maskweave.modelMount" . | trim }}
         {{- . | nindent 8 }}
@@ -161,6 +168,10 @@ spec:
     {{- if $gateway.apiKeys.existingSecret }}
     - name: keys
       secret: {secretName: {{ $gateway.apiKeys.existingSecret | quote }}, defaultMode: 0440}
+    {{- end }}
+    {{- if $gateway.contentCredentials.existingSecret }}
+    - name: signing
+      secret: {secretName: {{ $gateway.contentCredentials.existingSecret | quote }}, defaultMode: 0440}
     {{- end }}
     {{- if eq $values.mode "embedded" }}
     {{- with include "maskweave.modelVolumes" . | trim }}

@@ -96,15 +96,15 @@
         "expr" (printf "increase(%s[1h]) > 0 or (%s > 0 unless %s offset 1h)" $refused $refused $refused)
         "summary" "A gateway refused new keys or a new certificate"
         "description" "{{ $labels.pod }} could not use the new {{ $labels.what }} and goes on with those from before.") | trim | nindent 4 }}
-    {{- if $values.gateway.tls.existingSecret }}
+    {{- if or $values.gateway.tls.existingSecret $values.gateway.contentCredentials.existingSecret }}
     {{- include "maskweave.alert" (dict "root" . "name" "MaskweaveCertificateExpires" "severity" "warning" "for" "15m"
         "expr" (printf "maskweave_certificate_expiry_seconds{%s} - time() < 14 * 86400" $selector)
-        "summary" "The gateways' certificate expires within 14 days"
-        "description" "The certificate {{ $labels.file }} that {{ $labels.pod }} shows has {{ $value | humanizeDuration }} left.") | trim | nindent 4 }}
+        "summary" "A certificate of the gateways expires within 14 days"
+        "description" "The certificate {{ $labels.file }} of {{ $labels.pod }} has {{ $value | humanizeDuration }} left.") | trim | nindent 4 }}
     {{- include "maskweave.alert" (dict "root" . "name" "MaskweaveCertificateUnusable" "severity" "critical" "for" "5m"
         "expr" (printf "maskweave_certificate_expiry_seconds{%s} - time() < 2 * 86400" $selector)
-        "summary" "The gateways' certificate expires within two days, or callers refuse it already"
-        "description" "The certificate {{ $labels.file }} that {{ $labels.pod }} shows has {{ $value | humanizeDuration }} left; a time long gone means that callers refuse it.") | trim | nindent 4 }}
+        "summary" "A certificate of the gateways expires within two days, or is refused already"
+        "description" "The certificate {{ $labels.file }} of {{ $labels.pod }} has {{ $value | humanizeDuration }} left; a time long gone means that it is refused as it is.") | trim | nindent 4 }}
     {{- end }}
     {{- if not $values.canary.enabled }}
     {{- include "maskweave.alert" (dict "root" . "name" "MaskweaveModelVersionsDiffer" "severity" "warning" "for" "30m"

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from google.protobuf.duration_pb2 import Duration
 
 from maskweave.v1 import synthesis_pb2 as pb
+from service.codecs.provenance import DigitalSourceType
 from service.rpc.messages.fields import FORMATS
 from service.synthesis.edits import EditWork
 from service.synthesis.images import Image, ImageWork
@@ -15,6 +16,10 @@ from service.synthesis.painting import Frame
 from service.synthesis.styles.encoding import EncodedStyles
 from service.synthesis.work import CallTimings, Timings
 
+_SOURCE_VALUES = {
+    DigitalSourceType.TRAINED: pb.DIGITAL_SOURCE_TYPE_TRAINED_ALGORITHMIC_MEDIA,
+    DigitalSourceType.COMPOSITE: pb.DIGITAL_SOURCE_TYPE_COMPOSITE_WITH_TRAINED_ALGORITHMIC_MEDIA,
+}
 _FORMAT_VALUES = {ours: value for value, ours in FORMATS.items() if value}
 
 
@@ -105,11 +110,14 @@ def server_timing(timings: CallTimings, total_seconds: float) -> str:
 
 def _image(image: Image) -> pb.Image:
     return pb.Image(
-        data=image.data,
+        data=image.file.data,
         format=_FORMAT_VALUES[image.format],
         width=image.width,
         height=image.height,
         seed=image.seed,
+        digital_source_type=_SOURCE_VALUES[image.source],
+        marked=image.file.marked,
+        content_credentials=image.file.signed,
     )
 
 

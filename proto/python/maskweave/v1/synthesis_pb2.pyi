@@ -190,6 +190,32 @@ padding.
 """
 global___ImageFormat = ImageFormat
 
+class _DigitalSourceType:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _DigitalSourceTypeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_DigitalSourceType.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    DIGITAL_SOURCE_TYPE_UNSPECIFIED: _DigitalSourceType.ValueType  # 0
+    """Never sent by the service. A term that a client does not know yet arrives as a number without a name."""
+    DIGITAL_SOURCE_TYPE_TRAINED_ALGORITHMIC_MEDIA: _DigitalSourceType.ValueType  # 1
+    """`trainedAlgorithmicMedia`: a model made it."""
+    DIGITAL_SOURCE_TYPE_COMPOSITE_WITH_TRAINED_ALGORITHMIC_MEDIA: _DigitalSourceType.ValueType  # 2
+    """`compositeWithTrainedAlgorithmicMedia`: a model edited a picture that the caller sent."""
+
+class DigitalSourceType(_DigitalSourceType, metaclass=_DigitalSourceTypeEnumTypeWrapper):
+    """How a picture came about, by the terms of IPTC's vocabulary Digital Source Type
+    (http://cv.iptc.org/newscodes/digitalsourcetype/).
+    """
+
+DIGITAL_SOURCE_TYPE_UNSPECIFIED: DigitalSourceType.ValueType  # 0
+"""Never sent by the service. A term that a client does not know yet arrives as a number without a name."""
+DIGITAL_SOURCE_TYPE_TRAINED_ALGORITHMIC_MEDIA: DigitalSourceType.ValueType  # 1
+"""`trainedAlgorithmicMedia`: a model made it."""
+DIGITAL_SOURCE_TYPE_COMPOSITE_WITH_TRAINED_ALGORITHMIC_MEDIA: DigitalSourceType.ValueType  # 2
+"""`compositeWithTrainedAlgorithmicMedia`: a model edited a picture that the caller sent."""
+global___DigitalSourceType = DigitalSourceType
+
 class _MorphPath:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: typing_extensions.TypeAlias = ValueType
@@ -1405,6 +1431,9 @@ class Image(google.protobuf.message.Message):
     WIDTH_FIELD_NUMBER: builtins.int
     HEIGHT_FIELD_NUMBER: builtins.int
     SEED_FIELD_NUMBER: builtins.int
+    DIGITAL_SOURCE_TYPE_FIELD_NUMBER: builtins.int
+    MARKED_FIELD_NUMBER: builtins.int
+    CONTENT_CREDENTIALS_FIELD_NUMBER: builtins.int
     data: builtins.bytes
     """The picture's bytes, in `format`."""
     format: global___ImageFormat.ValueType
@@ -1415,6 +1444,19 @@ class Image(google.protobuf.message.Message):
     """Height in pixels."""
     seed: builtins.int
     """Seed that the picture came from. Unset when it came from an explicit latent."""
+    digital_source_type: global___DigitalSourceType.ValueType
+    """How the picture came about. Never DIGITAL_SOURCE_TYPE_UNSPECIFIED; unset by services that are older
+    than this field.
+    """
+    marked: builtins.bool
+    """Whether `data` says so by itself: it carries `digital_source_type` and the model's name and version as
+    XMP (IPTC Photo Metadata). False for raw pixels, which have no place for it, and for services whose
+    operator has switched it off. Whoever writes the picture into a new file must carry the mark over.
+    """
+    content_credentials: builtins.bool
+    """Whether `data` carries Content Credentials: a C2PA manifest that the service's operator has signed. With
+    it, the same request does not give the same bytes.
+    """
     def __init__(
         self,
         *,
@@ -1423,9 +1465,12 @@ class Image(google.protobuf.message.Message):
         width: builtins.int = ...,
         height: builtins.int = ...,
         seed: builtins.int | None = ...,
+        digital_source_type: global___DigitalSourceType.ValueType = ...,
+        marked: builtins.bool = ...,
+        content_credentials: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_seed", b"_seed", "seed", b"seed"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_seed", b"_seed", "data", b"data", "format", b"format", "height", b"height", "seed", b"seed", "width", b"width"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_seed", b"_seed", "content_credentials", b"content_credentials", "data", b"data", "digital_source_type", b"digital_source_type", "format", b"format", "height", b"height", "marked", b"marked", "seed", b"seed", "width", b"width"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_seed", b"_seed"]) -> typing.Literal["seed"] | None: ...
 
 global___Image = Image

@@ -83,7 +83,8 @@ class SynthesisServiceServicer(object):
         """Makes pictures that follow a condition and returns them together, in the order of their seeds
         or latents. The same request with the same seeds gives the same bytes for as long as
         `model_version` stays the same, from one release of the service on one kind of processor: others
-        may round differently.
+        may round differently. (Where the operator signs images, the pixels are the same and the files are not:
+        `Image.content_credentials`.)
 
         Errors: INVALID_ARGUMENT when a field does not hold what its comment asks for; NOT_FOUND for an
         unknown model; RESOURCE_EXHAUSTED when the service is overloaded or the message is too large;

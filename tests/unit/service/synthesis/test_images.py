@@ -47,7 +47,7 @@ class Service:
         self, request: SynthesisRequest, call: CallContext | None = None
     ) -> AsyncGenerator[Produced[Image], None]:
         work = ImageWork(check_request(request, self.registry, LIMITS))
-        return self.runner.several(work, call or CallContext(), lambda image: image.data, ordered=False)
+        return self.runner.several(work, call or CallContext(), lambda image: image.file.data, ordered=False)
 
 
 def request_for(*latents: float) -> SynthesisRequest:
@@ -70,7 +70,7 @@ async def test_images_are_made_side_by_side() -> None:
 
     engine = FakeEngine(meet)
     made = await images_of(Service(engine), request_for(1, 2, 3, 4))
-    assert sorted((image.index, image.data[0]) for image in made) == [(0, 1), (1, 2), (2, 3), (3, 4)]
+    assert sorted((image.index, image.file.data[0]) for image in made) == [(0, 1), (1, 2), (2, 3), (3, 4)]
     assert engine.most_running == 4
     assert [context.timeout for context in engine.contexts] == [None] * 4
 
@@ -96,7 +96,7 @@ async def test_a_single_image_needs_no_task_of_its_own() -> None:
     service = Service(FakeEngine(look))
     work = ImageWork(check_request(request_for(1), service.registry, LIMITS))
     parts = await service.runner.collect(
-        work, CallContext(), lambda image: image.data, lambda images: b"%d" % len(images)
+        work, CallContext(), lambda image: image.file.data, lambda images: b"%d" % len(images)
     )
     assert parts == b"\1" * 12 + b"1"
     assert tasks == [asyncio.current_task()]
@@ -110,7 +110,7 @@ async def test_several_images_are_given_out_in_order_with_the_rest_behind_them()
     service = Service(FakeEngine(later_ones_first))
     call = CallContext()
     work = ImageWork(check_request(request_for(1, 2, 3), service.registry, LIMITS))
-    parts = await service.runner.collect(work, call, lambda image: image.data[:1], lambda _: b"end")
+    parts = await service.runner.collect(work, call, lambda image: image.file.data[:1], lambda _: b"end")
     assert parts == b"\1\2\3end"
     assert call.timings.images == 3
     assert call.timings.stages["tiny_label_map_stage"].runs == 3

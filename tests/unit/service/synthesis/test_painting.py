@@ -196,4 +196,4 @@ async def test_a_frame_tells_of_its_image() -> None:
     await anext(frames)
     (frame,) = told
     assert (frame.sequence, frame.dropped, frame.model.name, frame.image.seed) == (0, 0, "tiny", 1)
-    assert np.frombuffer(frame.image.data, np.uint8).shape == (12,)
+    assert np.frombuffer(frame.image.file.data, np.uint8).shape == (12,)
