@@ -81,31 +81,8 @@ def main(
     """Compare servers around the same graphs, and write what came out as JSON."""
     repository, others = repository.resolve(), (peer_repository or repository).resolve()
     chosen = [_peer(name) for name in names] or _installed()
-    environment = fingerprint(repository)
-    results: dict[str, list[dict[str, Any]]] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        plan = Path(folder) / "plan.json"
-        plan.write_text(json.dumps(plan_of(others, ensemble)))
-        bench = _Bench(
-            plan, label_map.resolve(), clients, seconds, workers, ensemble.removesuffix("_label_map")
-        )
-        for number in range(rounds):
-            results.setdefault(GRAPHS, []).append(bench.graphs())
-            _say(number, GRAPHS, results[GRAPHS][-1])
-            for peer in chosen:
-                served = repository if peer.name == OURS else others
-                results.setdefault(peer.name, []).append(bench.measure(peer, served, ROOT))
-                _say(number, peer.name, results[peer.name][-1])
-            if old_checkout is not None:
-                old = replace(PEERS[OURS], name=_OLD)
-                root = old_checkout.resolve()
-                results.setdefault(_OLD, []).append(bench.measure(old, root / "model_repository", root))
-                _say(number, _OLD, results[_OLD][-1])
-    medians = {name: _median(each) for name, each in results.items()}
-    click.echo("\n" + table(medians))
-    output.parent.mkdir(parents=True, exist_ok=True)
-    written = {
-        "environment": environment,
+    written: dict[str, Any] = {
+        "environment": fingerprint(repository),
         "settings": {
             "rounds": rounds,
             "seconds": seconds,
@@ -116,10 +93,32 @@ def main(
         },
         "notes": {peer.name: peer.note for peer in chosen if peer.note},
         "packages": {peer.name: environment_of(peer) for peer in chosen},
-        "median": medians,
-        "rounds": results,
     }
-    output.write_text(json.dumps(written, indent=1) + "\n")
+    results: dict[str, list[dict[str, Any]]] = {}
+    output.parent.mkdir(parents=True, exist_ok=True)
+
+    def keep(number: int, name: str, figures: dict[str, Any]) -> None:
+        """Write what is there so far: a server that fails ends the run, and what came before counts."""
+        results.setdefault(name, []).append(figures)
+        _say(number, name, figures)
+        written["median"] = {name: _median(each) for name, each in results.items()}
+        output.write_text(json.dumps(written | {"rounds": results}, indent=1) + "\n")
+
+    with tempfile.TemporaryDirectory() as folder:
+        plan = Path(folder) / "plan.json"
+        plan.write_text(json.dumps(plan_of(others, ensemble)))
+        bench = _Bench(
+            plan, label_map.resolve(), clients, seconds, workers, ensemble.removesuffix("_label_map")
+        )
+        for number in range(rounds):
+            keep(number, GRAPHS, bench.graphs())
+            for peer in chosen:
+                served = repository if peer.name == OURS else others
+                keep(number, peer.name, bench.measure(peer, served, ROOT))
+            if old_checkout is not None:
+                old, root = replace(PEERS[OURS], name=_OLD), old_checkout.resolve()
+                keep(number, _OLD, bench.measure(old, root / "model_repository", root))
+    click.echo("\n" + table(written["median"]))
     click.echo(f"\nfigures: {output}")
 
 

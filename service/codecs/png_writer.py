@@ -2,7 +2,7 @@
 
 Each row is told as its difference from the one above, and what is left is coded by Huffman and by runs,
 with no search for strings: on rows of differences that search finds next to nothing, and it takes most of
-the time. Figures: docs/performance.md.
+the time. Figures: docs/decisions/0018.
 """
 
 from __future__ import annotations

@@ -163,7 +163,7 @@ def _session_options(config: ModelConfig, threads: int) -> ort.SessionOptions:
     options.enable_mem_pattern = session.memory_pattern
     options.log_severity_level = _LOG_ERRORS_ONLY
     # Threads that spin while they wait take the CPUs from the other models and from the gateway: with any
-    # other work on the machine an image took four times as long (docs/performance.md).
+    # other work on the machine an image took four times as long (docs/decisions/0018).
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     return options
