@@ -67,7 +67,7 @@ environments:  ## Make every environment that the tests need, several at a time
 	@$(MAKE) --no-print-directory --jobs 5 $(SERVE) $(DEV) $(LABELS) $(TRITON) $(HELM) $(NODE)
 
 coverage: $(DEV) $(TRITON)  ## Say which lines of the service no test runs, the gateways' processes included
-	@$(PYTEST) --cov=service --cov-report=term-missing:skip-covered \
+	@MASKWEAVE_TESTS_FRESH=1 $(PYTEST) --cov=service --cov-report=term-missing:skip-covered \
 	    tests/unit/service tests/unit/client tests/integration/app tests/integration/engine tests/e2e -m 'not slow' $(ARGS)
 
 LINTS := lint-types lint-ruff lint-format lint-imports lint-proto lint-dockerfile
