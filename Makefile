@@ -9,8 +9,9 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
-# -qq keeps the errors and drops pip's remarks about the machine's own index settings.
-PIP_INSTALL = -m pip install -qq --disable-pip-version-check --no-input
+# -qq keeps the errors and drops pip's remarks about the machine's own index settings. What is never imported need
+# not be compiled, which is most of it; Python compiles the rest as it is imported.
+PIP_INSTALL = -m pip install -qq --no-compile --disable-pip-version-check --no-input
 PROJECTS := pyproject.toml client/pyproject.toml
 TORCH := $(shell sed -n 's/^ *"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
 
@@ -55,23 +56,36 @@ triton: $(TRITON)  ## Start a real Triton on this machine, for development (opti
 	@exec .venv/triton/bin/python tests/triton/server.py $(ARGS)
 
 ##@ Working on it
-.PHONY: check test coverage lint format proto proto-released client errors-page bench bench-peers fuzz soak
+.PHONY: check test environments coverage lint format proto proto-released client errors-page bench bench-peers fuzz soak
 check: $(DEV)  ## Run the core of the tests, in a few minutes: unit tests, and the wire from end to end
 	@$(PYTEST) -m core tests/unit tests/integration/engine tests/e2e $(ARGS)
 
-test: $(DEV) $(LABELS) $(TRITON) $(HELM) $(NODE)  ## Run all tests (pytest options: make test ARGS="-k palette")
+test: environments  ## Run all tests (pytest options: make test ARGS="-k palette")
 	@$(PYTEST) $(ARGS)
 
+environments:  ## Make every environment that the tests need, several at a time
+	@$(MAKE) --no-print-directory --jobs 5 $(SERVE) $(DEV) $(LABELS) $(TRITON) $(HELM) $(NODE)
+
 coverage: $(DEV) $(TRITON)  ## Say which lines of the service no test runs, the gateways' processes included
-	@$(PYTEST) --cov=service --cov-report=term-missing:skip-covered \
+	@MASKWEAVE_TESTS_FRESH=1 $(PYTEST) --cov=service --cov-report=term-missing:skip-covered \
 	    tests/unit/service tests/unit/client tests/integration/app tests/integration/engine tests/e2e -m 'not slow' $(ARGS)
 
+LINTS := lint-types lint-ruff lint-format lint-imports lint-proto lint-dockerfile
+.PHONY: $(LINTS)
 lint: $(DEV)  ## ruff, mypy --strict, import rules, buf lint and breaking, hadolint
-	@.venv/dev/bin/ruff check
-	@.venv/dev/bin/ruff format --check
-	@.venv/dev/bin/mypy
-	@.venv/dev/bin/lint-imports
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync --keep-going $(LINTS)
+
+lint-types: $(DEV)
+	@.venv/dev/bin/mypy --no-error-summary
+lint-ruff: $(DEV)
+	@.venv/dev/bin/ruff check --quiet
+lint-format: $(DEV)
+	@.venv/dev/bin/ruff format --check --quiet
+lint-imports: $(DEV)
+	@.venv/dev/bin/lint-imports > .venv/lint-imports.log || { cat .venv/lint-imports.log; false; }
+lint-proto: $(DEV)
 	@cd proto && ../.venv/dev/bin/buf lint && ../.venv/dev/bin/buf breaking --against released.txtpb
+lint-dockerfile: $(DEV)
 	@.venv/dev/bin/hadolint Dockerfile
 
 format: $(DEV)  ## Format the code and mend what ruff can mend
@@ -155,7 +169,7 @@ clean:  ## Remove environments, caches and the demo's pictures
 
 help:  ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
-	    /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	    /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # Environments: one stamp each, renewed when what it was made from changes.
 .venv/%/bin/python:

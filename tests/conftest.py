@@ -7,7 +7,7 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support.scheduling import Scheduling, is_core, slow_first
+from tests.support.scheduling import Scheduling, in_good_order, is_core
 
 # Must be set before torch is imported. Its threads spin while they wait for one another: on two cores with
 # other work on them, the tests' small networks took twenty times as long on two threads as on one.
@@ -19,12 +19,12 @@ settings.load_profile("maskweave")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what `make check` runs; where workers share the tests, put slow ones first."""
+    """Mark what `make check` runs; where workers share the tests, put them into a good order."""
     for item in items:
         if is_core(item):
             item.add_marker(pytest.mark.core)
     if hasattr(config, "workerinput"):
-        items[:] = slow_first(items)
+        items[:] = in_good_order(items)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -37,13 +37,15 @@ async def run(settings: Settings) -> None:
     serving = asyncio.create_task(_serve(settings, up, told_to_stop))
 
     def stop(received: signal.Signals) -> None:
+        signals.end_at_next()  # before anything tells that the first one has come
+        if told_to_stop.is_set():  # the second one came while the loop had not yet handled the first
+            signal.raise_signal(received)
         _logger.info(
             "stopping", extra={"signal": received.name, "grace_seconds": settings.shutdown_grace_seconds}
         )
         told_to_stop.set()
         if not up.is_set():
             serving.cancel()
-        signals.end_at_next()
 
     for each in signals.STOPPING:
         loop.add_signal_handler(each, stop, each)

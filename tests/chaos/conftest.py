@@ -10,7 +10,7 @@ import pytest
 from maskweave_client import Client
 from tests.support.faces64_repository import write_repository
 from tests.support.footprint import leaks, settled
-from tests.support.gateway_process import GatewayProcess, gateway_process
+from tests.support.gateway_process import FRESH_VARIABLE, GatewayProcess, gateway_process
 from tests.support.load import LABEL_MAP, expected_pictures
 
 Unharmed = Callable[[Callable[[], object]], None]
@@ -18,6 +18,14 @@ Unharmed = Callable[[Callable[[], object]], None]
 
 # A leak grows with every run; an allocator that has seen the worst once does not.
 _MOST_ROUNDS = 5
+
+
+@pytest.fixture(scope="package", autouse=True)
+def fresh_gateways() -> Iterator[None]:
+    """What a process holds is measured here, so none may share memory with those of other tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(FRESH_VARIABLE, "1")
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -200,8 +200,8 @@ async def test_fairness_is_between_keys_and_not_between_machines(repository: Pat
     settings = {"api_keys_file": file, "concurrency_limit": 1, "queue_capacity": 2, "worker_threads": 1}
     with gateway_process(repository, **settings) as gateway:
         async with (
-            AsyncClient(gateway.address, api_key=greedy_key, retry=None) as one,
-            AsyncClient(gateway.address, api_key=modest_key) as other,
+            AsyncClient(gateway.address, api_key=greedy_key, retry=None, timeout=250) as one,
+            AsyncClient(gateway.address, api_key=modest_key, timeout=250) as other,
         ):
 
             async def slow(client: AsyncClient) -> object:

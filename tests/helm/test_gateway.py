@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from pathlib import Path
 
@@ -98,12 +99,12 @@ def test_a_pod_lives_as_rendered(scenario: str, secrets: dict[str, str], tmp_pat
         gateway.wait_for_probe("startupProbe")
         assert gateway.probe("readinessProbe")
         assert gateway.probe("livenessProbe")
-        assert Path(f"/proc/{gateway.first}/status").read_text().split("NSpid:")[1].split()[1] == "1"
-        made = gateway.beside(PYTHON, script, **variables_of_the_test(scenario, secrets, tmp_path))
+        assert Path(f"/proc/{gateway.first_process}/status").read_text().split("NSpid:")[1].split()[1] == "1"
+        made = gateway.on_network(PYTHON, script, **variables_of_the_test(scenario, secrets, tmp_path))
         assert made.returncode == 0, made.stderr
         assert "twice the same" in made.stdout
         began = time.monotonic()
-        gateway.terminate()
+        gateway.send(signal.SIGTERM)
         # It goes on serving while balancers notice, and says so: not ready, but alive.
         while gateway.probe("readinessProbe"):
             assert time.monotonic() - began < gateway.grace_seconds

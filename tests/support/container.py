@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-import shutil
-import signal
 import subprocess
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-_START_SECONDS = 10
-_STOP_SECONDS = 30
+from tests.support.namespaces import NamespacedProcess, tool
 
 # What an engine does before the image's command, which takes the place of this shell. Tools have their full
 # path, because the variables are already the image's.
@@ -35,13 +30,7 @@ exec {setpriv} --no-new-privs {chroot} --userspec={user} --groups= {root} {comma
 """
 
 
-def _tool(name: str) -> str:
-    found = shutil.which(name)
-    assert found, f"{name} is missing"
-    return found
-
-
-class Container:
+class Container(NamespacedProcess):
     """A running container: namespaces of its own, the image's user, a root that cannot be written.
 
     No folder at all can be written, not even for temporary files. The network is the machine's.
@@ -60,35 +49,9 @@ class Container:
             root=shlex.quote(str(root)),
             user=configuration["User"],
             command=shlex.join([*configuration["Entrypoint"], *configuration["Cmd"]]),
-            **{name: _tool(name) for name in ("chroot", "mount", "setpriv")},
+            **{name: tool(name) for name in ("chroot", "mount", "setpriv")},
         )
-        namespaces = ("--pid", "--fork", "--mount", "--ipc", "--uts")
-        self.process = subprocess.Popen(
-            [_tool("unshare"), *namespaces, _tool("sh"), "-c", script],
-            env=self._environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self._lines: list[str] = []
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    @property
-    def output(self) -> str:
-        """What it has printed."""
-        return "".join(self._lines)
-
-    @property
-    def first_process(self) -> int:
-        """The machine's number of the process that is number 1 inside."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        for _ in range(_START_SECONDS * 50):
-            numbers = children.read_text().split()
-            if numbers:
-                return int(numbers[0])
-            time.sleep(0.02)
-        raise AssertionError(f"no process was started:\n{self.output}")
+        super().__init__(("--mount", "--ipc", "--uts"), script, self._environment)
 
     def command_lines(self) -> list[str]:
         """The processes inside, each with its arguments."""
@@ -104,16 +67,8 @@ class Container:
 
     def run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
         """Run a command inside, as the image's user."""
-        enter = [_tool("nsenter"), "--target", str(self.first_process), "--pid", "--mount", "--root", "--wd"]
-        user = ["--setuid", self._user, "--setgid", self._group]
-        return subprocess.run(
-            [*enter, *user, *command],
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_STOP_SECONDS,
-        )
+        options = ("--pid", "--mount", "--root", "--wd", "--setuid", self._user, "--setgid", self._group)
+        return self.beside(options, command, self._environment)
 
     def check_health(self) -> subprocess.CompletedProcess[str]:
         """Run the image's own health check."""
@@ -129,33 +84,6 @@ class Container:
             if self.check_health().returncode == 0:
                 return time.monotonic() - began
         raise AssertionError(f"not healthy in time: {self.check_health()}\n{self.output}")
-
-    def send(self, number: signal.Signals) -> None:
-        """Send a signal to process 1, as an engine does to stop a container."""
-        os.kill(self.first_process, number)
-
-    def wait(self) -> int:
-        """Wait for its end and return its exit code."""
-        code = self.process.wait(_STOP_SECONDS)
-        self._close()
-        return code
-
-    def kill(self) -> None:
-        """End it whatever it does."""
-        if self.process.poll() is None:
-            # Process 1 takes all others with it; `unshare` follows.
-            os.kill(self.first_process, signal.SIGKILL)
-            self.process.wait()
-        self._close()
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        self._lines.extend(iter(self.process.stdout.readline, ""))
-
-    def _close(self) -> None:
-        self._reader.join(_STOP_SECONDS)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
 
 
 @contextmanager

@@ -9,19 +9,18 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.chart import ROOT, Manifest
+from tests.support.namespaces import NamespacedProcess
 
 _PROGRAMS = ROOT / ".venv" / "dev" / "bin"
-_STOP_SECONDS = 60
+_PROBE_SECONDS = 60
 
 # What the checkout needs of the machine: programs, libraries, Python, and itself.
 _NEEDED = {
@@ -46,7 +45,7 @@ _IMAGE = {
 }
 
 
-class PodProcess:
+class PodProcess(NamespacedProcess):
     """The gateway of a pod, running.
 
     Args:
@@ -90,87 +89,34 @@ class PodProcess:
             ]
         )
         own = ["--user", "--map-root-user"] if os.getuid() else []
-        self.process = subprocess.Popen(
-            ["unshare", *own, "--mount", "--net", "--pid", "--fork", "sh", "-c", script],
-            env=self.environment | {"PATH": f"{self.environment['PATH']}:/usr/sbin:/sbin"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self._lines: list[str] = []
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
+        with_tools = {"PATH": f"{self.environment['PATH']}:/usr/sbin:/sbin"}
+        super().__init__((*own, "--mount", "--net"), script, self.environment | with_tools)
 
-    @property
-    def output(self) -> str:
-        """What it has printed."""
-        return "".join(self._lines)
-
-    @property
-    def first(self) -> int:
-        """The machine's number of the process that is number 1 inside."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        for _ in range(500):
-            if numbers := children.read_text().split():
-                return int(numbers[0])
-            time.sleep(0.02)
-        raise AssertionError(f"no process was started:\n{self.output}")
-
-    def beside(self, *command: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    def on_network(self, *command: object, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command on the pod's network."""
         own = ["--user", "--preserve-credentials"] if os.getuid() else []
-        return subprocess.run(
-            ["nsenter", "--target", str(self.first), *own, "--net", *map(str, command)],
-            env={"PATH": os.environ["PATH"], **environment},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_STOP_SECONDS,
-        )
+        return self.beside((*own, "--net"), command, {"PATH": os.environ["PATH"], **environment})
 
     def probe(self, name: str) -> bool:
         """Whether a probe succeeds, asked as a kubelet asks."""
         probe = self.container[name]
         if "grpc" in probe:
             address = f"127.0.0.1:{probe['grpc']['port']}"
-            return self.beside(_PROGRAMS / "maskweave", "health", "--address", address).returncode == 0
+            return self.on_network(_PROGRAMS / "maskweave", "health", "--address", address).returncode == 0
         ports = {port["name"]: port["containerPort"] for port in self.container["ports"]}
         url = f"http://127.0.0.1:{ports[probe['httpGet']['port']]}{probe['httpGet']['path']}"
         code = f"import urllib.request as r; r.urlopen({url!r}, timeout=10)"
-        return self.beside(_PROGRAMS / "python", "-c", code).returncode == 0
+        return self.on_network(_PROGRAMS / "python", "-c", code).returncode == 0
 
     def wait_for_probe(self, name: str) -> None:
         """Wait until a probe succeeds."""
-        end = time.monotonic() + _STOP_SECONDS
+        end = time.monotonic() + _PROBE_SECONDS
         while time.monotonic() < end:
             assert self.process.poll() is None, f"it ended:\n{self.output}"
             if self.probe(name):
                 return
             time.sleep(0.1)
         raise AssertionError(f"{name} does not succeed:\n{self.output}")
-
-    def terminate(self) -> None:
-        """Send SIGTERM to process 1, without waiting."""
-        os.kill(self.first, signal.SIGTERM)
-
-    def wait(self, seconds: float) -> int:
-        """Wait for its end, at most so long, and return its exit code."""
-        code = self.process.wait(seconds)
-        self._reader.join(_STOP_SECONDS)
-        return code
-
-    def kill(self) -> None:
-        """End it whatever it does."""
-        if self.process.poll() is None:
-            os.kill(self.first, signal.SIGKILL)  # and `unshare` follows
-            self.process.wait()
-        self._reader.join(_STOP_SECONDS)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        self._lines.extend(iter(self.process.stdout.readline, ""))
 
 
 def _bound(root: Path) -> Iterator[str]:

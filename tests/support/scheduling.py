@@ -1,4 +1,4 @@
-"""Which tests `make check` runs, and which stay together and go first when several workers share them."""
+"""Which tests `make check` runs; which stay together, and in which order, when several workers share them."""
 
 from __future__ import annotations
 
@@ -25,6 +25,15 @@ CORE = (
 TOGETHER = ("tests/chaos", "tests/e2e/triton", "tests/integration/engine")
 """Folders whose tests run on one worker: they share what is dear to start. Other files go one by one."""
 
+FIRST = (
+    "tests/integration/training/test_training.py",
+    "tests/integration/export/test_export.py",
+    "tests/e2e/triton",
+    "tests/chaos",
+)
+"""What several workers begin with: on a worker each, the two that make what others would wait for (the tiny
+pack's weights, its exported graphs); then what takes longest."""
+
 _Item = TypeVar("_Item", bound=pytest.Item)
 
 
@@ -49,13 +58,20 @@ def group_of(nodeid: str) -> str:
     return next((folder for folder in TOGETHER if file.startswith(folder + "/")), file)
 
 
-def slow_first(items: Iterable[_Item]) -> list[_Item]:
-    """Groups with slow tests before the others, so that no worker begins one when the others are done."""
+def in_good_order(items: Iterable[_Item]) -> list[_Item]:
+    """Tests for several workers: no worker waits for what another one makes, nor is left with a long group.
+
+    The groups of `FIRST`, those with slow tests, those that start processes, and all others, which are short.
+    """
     groups: dict[str, list[_Item]] = {}
     for item in items:
         groups.setdefault(group_of(item.nodeid), []).append(item)
-    has_slow = {
-        group: any(item.get_closest_marker("slow") for item in found) for group, found in groups.items()
-    }
-    ordered = sorted(groups, key=lambda group: not has_slow[group])
-    return [item for group in ordered for item in groups[group]]
+
+    def turn(group: str) -> int:
+        if group in FIRST:
+            return FIRST.index(group)
+        if any(item.get_closest_marker("slow") for item in groups[group]):
+            return len(FIRST)
+        return len(FIRST) + (1 if group.startswith("tests/e2e/") else 2)
+
+    return [item for group in sorted(groups, key=turn) for item in groups[group]]

@@ -21,7 +21,7 @@ TINY: dict[str, Any] = {
         "validation": {"samples": 24, "first_seed": 2_000_000},
         "judge": {"samples": 64, "first_seed": 3_000_000},
     },
-    "judge": {"width": 16, "steps": 60, "batch": 16},
+    "judge": {"width": 16, "steps": 30, "batch": 8},
     "proxies": {
         "clusters": 6,
         "components": 8,

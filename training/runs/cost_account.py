@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.nn.utils.parametrizations import _SpectralNorm
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
@@ -77,7 +78,8 @@ class LiveBytes(TorchDispatchMode):
 def _fakes_are_moved() -> Iterator[None]:
     """Lets modules of fake tensors be copied, as moving averages do, and moved: to where they are.
 
-    Torch's own ways read the tensors' numbers, or exchange tensors, which fake ones do not allow.
+    Torch's own ways read the tensors' numbers, or exchange tensors, which fake ones do not allow. And a new
+    spectral norm takes one step towards its value, not fifteen, which took a third of the time.
     """
 
     def copied(tensor: torch.Tensor, memo: dict[int, Any]) -> torch.Tensor:
@@ -88,14 +90,19 @@ def _fakes_are_moved() -> Iterator[None]:
         found: torch.Tensor = memo[id(tensor)]
         return found
 
-    move = nn.Module.to
+    def one_step(norm: _SpectralNorm, weight: torch.Tensor, _steps: int) -> None:
+        power_method(norm, weight, 1)
+
+    move, power_method = nn.Module.to, _SpectralNorm._power_method
     setattr(FakeTensor, "__deepcopy__", copied)  # noqa: B010 - a method of torch's, replaced for a while
     setattr(nn.Module, "to", lambda module, *_, **__: module)  # noqa: B010
+    setattr(_SpectralNorm, "_power_method", one_step)  # noqa: B010
     try:
         yield
     finally:
         delattr(FakeTensor, "__deepcopy__")
         setattr(nn.Module, "to", move)  # noqa: B010
+        setattr(_SpectralNorm, "_power_method", power_method)  # noqa: B010
 
 
 def cost_of(computation: Callable[[], object]) -> Cost:

@@ -19,6 +19,7 @@ from export.stages import Stage
 from export.targets import TARGETS
 from tests.support.made_once import made_once
 from tests.support.tiny_pack import tiny_config, tiny_styles_config
+from tests.support.torchlib_once import torchlib_read_once
 from training.config.weights import save_weights
 from training.groupdnet.codes.expectation import CodeExpectation, RelativeGroupDNet
 from training.groupdnet.codes.prior import StylePrior
@@ -107,7 +108,7 @@ def each_graph_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(kept / "model.onnx", path)
 
-    with pytest.MonkeyPatch.context() as patch:
+    with torchlib_read_once(), pytest.MonkeyPatch.context() as patch:
         patch.setattr("export.repository.write_onnx", write_once)
         yield
 

@@ -6,6 +6,7 @@ import torch
 
 from tests.support.made_once import made_once
 from tests.support.tiny_pack import make_labels, tiny_config
+from tests.support.torchlib_once import torchlib_read_once
 from training.runs.options import RunOptions
 from training.sis_ug import stages
 from training.sis_ug.config import PackConfig
@@ -18,6 +19,12 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def exports_read_torchlib_once() -> Iterator[None]:
+    with torchlib_read_once():
+        yield
 
 
 @pytest.fixture(scope="session")
