@@ -141,7 +141,7 @@ def test_dry_run_tells_memory_and_time_and_trains_nothing(
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["rearranger", "--pack", "faces64", "--accumulate", "7"], "64 cannot be divided into 7 equal"),
+        (["rearranger", "--pack", "faces64", "--accumulate", "7"], "32 cannot be divided into 7 equal"),
         (["sketch", "--pack", "faces64_styles"], "is of the method 'groupdnet'"),
         (["styles", "--pack", "faces64_styles", "--accumulate", "3"], "64 cannot be divided into 3 equal"),
     ],

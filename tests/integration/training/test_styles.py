@@ -175,7 +175,10 @@ def test_evaluate_writes_tables_figures_and_sheets(folder: Path, monkeypatch: py
     [
         (["train", "styles", "--pack", "faces64"], "pack 'faces64' is of the method 'sis-ug'"),
         (["train", "mapper", "--pack", PACK], f"pack '{PACK}' is of the method 'groupdnet'"),
-        (["data", PACK], f"pack '{PACK}' is of the method 'groupdnet'"),
+        (
+            ["data", PACK],
+            f"pack '{PACK}' trains on the samples of 'faces64': `maskweave data faces64` makes them",
+        ),
         (["evaluate", PACK, "--strength", "0"], f"{PACK} has no style strength"),
     ],
 )
