@@ -56,7 +56,7 @@ triton: $(TRITON)  ## Start a real Triton on this machine, for development (opti
 	@exec .venv/triton/bin/python tests/triton/server.py $(ARGS)
 
 ##@ Working on it
-.PHONY: check test environments coverage lint format proto proto-released client errors-page bench bench-peers fuzz soak
+.PHONY: check test environments coverage lint format proto proto-released client metrics-page logs-page errors-page bench bench-peers fuzz soak
 check: $(DEV)  ## Run the core of the tests, in a few minutes: unit tests, and the wire from end to end
 	@$(PYTEST) -m core tests/unit tests/integration/engine tests/e2e $(ARGS)
 
@@ -99,6 +99,12 @@ proto-released: $(DEV)  ## At a release: keep its contract as what must not brea
 	@cd proto && ../.venv/dev/bin/buf build --exclude-source-info -o released.txtpb
 client: $(DEV)  ## Generate the client without asyncio from the one with it
 	@.venv/dev/bin/python client/generate_sync.py
+
+metrics-page: $(SERVE)  ## Write docs/metrics.md anew from the table of metrics
+	@.venv/serve/bin/python -m service.core.metrics_page > docs/metrics.md
+
+logs-page: $(SERVE)  ## Write docs/logs.md anew from the table of the log's fields
+	@.venv/serve/bin/python -m service.core.logs_page > docs/logs.md
 
 errors-page: $(SERVE)  ## Write docs/errors.md anew from the table of failures
 	@.venv/serve/bin/python -m service.rpc.errors_page > docs/errors.md

@@ -24,6 +24,7 @@ ENTRY_POINT_GROUP = "maskweave.commands"
 SUMMARIES = {
     "serve": "Start the gateway.",
     "health": "Ask a running gateway whether it is ready.",
+    "status": "Show what a running gateway is doing.",
     "bench": "Measure the latency of running services.",
     "key": "Make an API key for a caller.",
     "import": "Read somebody else's pretrained generator.",

@@ -15,7 +15,7 @@ from service.app.run import run
 from service.app.settings import Settings
 from service.app.sources import ENVIRONMENT_PREFIX, SettingsError, environment_name, flag_name, read_settings
 from service.core.errors import ConfigurationError, MaskweaveError
-from service.core.logging import configure_logging
+from service.core.log_lines import configure_logging
 from service.engine.workers import exit_process
 
 _logger = logging.getLogger(__name__)

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import platform
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 
+import grpc
+
 from service.access.callers import caller_address
 from service.app.credentials import Certificates, followed_keys
 from service.app.http import http_server
+from service.app.lag import measured_lag
 from service.app.listening import address_text
 from service.app.server import build_server, listen, stop_server
 from service.app.settings import Settings
 from service.app.signing import followed_signing, signing_files
-from service.core.metrics import Metrics
-from service.engine.base import Engine
+from service.core.metric_table import latency_buckets
+from service.core.metrics import Metrics, Readings
+from service.core.trace import TraceFactory, passed_on
+from service.engine.base import Engine, EngineStatistics
 from service.engine.embedded.engine import EmbeddedEngine
 from service.engine.triton.engine import TritonEngine
 from service.rpc.calls import Calls
@@ -68,10 +74,14 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             models makes no images.
         ListenError: A port is taken or an address is not this machine's.
     """
-    metrics = Metrics()
+    metrics = Metrics(latency_buckets(settings.latency_target_seconds, settings.default_timeout_seconds))
     loop = asyncio.get_running_loop()
-    metrics.watch_tasks(lambda: len(asyncio.all_tasks(loop)))
+    metrics.watch(lambda: {"maskweave_event_loop_tasks": len(asyncio.all_tasks(loop))})
+    queue = RequestQueue(concurrency_limit=settings.concurrency, capacity=settings.queue_capacity)
+    metrics.watch(lambda: _queue_readings(queue))
     async with AsyncExitStack() as stack:
+        begin_trace = _trace_factory(settings, stack)
+        await stack.enter_async_context(measured_lag(metrics.loop_late))
         certificates = Certificates.of(settings, metrics)
         if certificates is not None:
             await stack.enter_async_context(certificates.followed())
@@ -85,6 +95,16 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             _logger.warning(
                 "whoever reaches the gRPC port may have images made", extra={"host": settings.grpc_host}
             )
+        address = partial(caller_address, header=settings.forwarded_for_header, proxies=settings.proxies)
+        calls = Calls(
+            metrics,
+            settings.call_limits,
+            access,
+            address=address,
+            begin_trace=begin_trace,
+            logged=settings.access_log,
+        )
+        metrics.watch(lambda: {"maskweave_open_sessions": calls.open_sessions})
         health = GatewayHealth([SERVICE_NAME])
         http_port = await stack.enter_async_context(
             http_server(
@@ -98,12 +118,9 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         await engine.start()
         layout = None if settings.layout == "auto" else Layout(settings.layout)
         registry = build_registry(engine.models(), layout)
-        queue = RequestQueue(concurrency_limit=settings.concurrency, capacity=settings.queue_capacity)
         # Measured apart: images that nobody asked for are not counted.
         await warm_up(Runner(engine, queue, Metrics()), registry)
-        metrics.watch_queue(
-            lambda: queue.depth, lambda: queue.in_progress, lambda: queue.work_waiting_seconds
-        )
+        metrics.watch(lambda: _engine_readings(engine.statistics(), settings.engine))
         metrics.serving(
             version("maskweave"), {name: model.version for name, model in engine.models().items()}
         )
@@ -120,9 +137,6 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         service = SynthesisService(
             runner, registry, sessions, max_message_bytes=settings.max_message_bytes, marking=marking
         )
-        address = partial(caller_address, header=settings.forwarded_for_header, proxies=settings.proxies)
-        calls = Calls(metrics, settings.call_limits, access, address=address)
-        metrics.watch_sessions(lambda: calls.open_sessions)
         server = build_server(settings, service, calls, health, access)
         grpc_port = listen(server, settings.grpc_host, settings.grpc_port, certificates)
         await server.start()
@@ -136,6 +150,44 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             address_text(settings.http_host, http_port),
             registry,
         )
+
+
+def _queue_readings(queue: RequestQueue) -> Readings:
+    return {
+        "maskweave_queue_depth": queue.depth,
+        "maskweave_images_in_progress": queue.in_progress,
+        "maskweave_work_waiting_seconds": queue.work_waiting_seconds,
+    }
+
+
+def _engine_readings(now: EngineStatistics, engine: str) -> Readings:
+    versions = (platform.python_version(), grpc.__version__)
+    return {
+        "maskweave_runtime_info": {(engine, now.runtime, now.runtime_version, *versions): 1.0},
+        "maskweave_model_load_seconds": {
+            (model, str(number)): seconds for (model, number), seconds in now.load_seconds.items()
+        },
+        "maskweave_workers": now.workers,
+        "maskweave_workers_busy": now.busy,
+        "maskweave_worker_tasks_waiting": now.waiting,
+        "maskweave_worker_busy_seconds_total": now.busy_seconds,
+        "maskweave_response_cache_entries": now.cache.entries,
+        "maskweave_response_cache_bytes": now.cache.nbytes,
+        "maskweave_response_cache_capacity_bytes": now.cache.capacity_bytes,
+        "maskweave_response_cache_lookups_total": {(stage,): n for stage, n in now.cache.lookups.items()},
+        "maskweave_response_cache_hits_total": {(stage,): n for stage, n in now.cache.hits.items()},
+    }
+
+
+def _trace_factory(settings: Settings, stack: AsyncExitStack) -> TraceFactory:
+    """What begins the traces of calls; the SDK is imported only where they are exported."""
+    if not settings.otlp_endpoint:
+        return passed_on
+    from service.app.tracing import Tracing  # noqa: PLC0415
+
+    tracing = Tracing(settings.otlp_endpoint, settings.trace_sample_ratio, version("maskweave"))
+    stack.push_async_callback(tracing.close)
+    return tracing.begin
 
 
 def _engine(settings: Settings) -> Engine:

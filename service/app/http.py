@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 
 from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
-from prometheus_client import CONTENT_TYPE_LATEST
 
 from service.app.listening import ListenError
 from service.core.metrics import Metrics
@@ -53,8 +52,9 @@ async def http_server(
         ListenError: The port is taken or the address is not this machine's.
     """
 
-    async def show_metrics(_: web.Request) -> web.Response:
-        return web.Response(body=metrics.render(), headers={hdrs.CONTENT_TYPE: CONTENT_TYPE_LATEST})
+    async def show_metrics(request: web.Request) -> web.Response:
+        body, content_type = metrics.page(request.headers.get(hdrs.ACCEPT, ""))
+        return web.Response(body=body, headers={hdrs.CONTENT_TYPE: content_type})
 
     async def show_health(_: web.Request) -> web.Response:
         return web.Response(text="ok\n") if is_ready() else web.Response(text="not ready\n", status=503)

@@ -25,10 +25,13 @@ if TYPE_CHECKING:
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 50051
-"""The defaults of the settings `grpc_host` and `grpc_port`."""
+DEFAULT_HTTP_PORT = 8080
+"""The defaults of the settings `grpc_host`, and `http_host`, `grpc_port` and `http_port`."""
 
 _PREFIX = "MASKWEAVE_"
-_SETTINGS = ("grpc_host", "grpc_port", "tls_certificate", "tls_key", "tls_client_ca")
+_SETTINGS = (
+    "grpc_host", "grpc_port", "http_host", "http_port", "tls_certificate", "tls_key", "tls_client_ca",
+)  # fmt: skip
 
 # Where a gateway is found that listens on all addresses.
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}
@@ -73,10 +76,18 @@ def gateway_settings() -> Mapping[str, str]:
 
 def default_address(settings: Mapping[str, str]) -> str:
     """Where a gateway with these settings is reached from the same machine, as `host:port`."""
-    host = settings.get("grpc_host", DEFAULT_HOST)
+    return _local(settings.get("grpc_host", DEFAULT_HOST), settings.get("grpc_port", DEFAULT_PORT))
+
+
+def default_http_address(settings: Mapping[str, str]) -> str:
+    """Where its page of metrics is reached from the same machine, as `host:port`."""
+    return _local(settings.get("http_host", DEFAULT_HOST), settings.get("http_port", DEFAULT_HTTP_PORT))
+
+
+def _local(host: str, port: str | int) -> str:
     with suppress(ValueError):  # it would not start the gateway, and nobody can be reached there
         host = checked_host(host, unix=True)
-    return address_text(_LOOPBACK.get(host, host), settings.get("grpc_port", DEFAULT_PORT))
+    return address_text(_LOOPBACK.get(host, host), port)
 
 
 def encryption(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -15,6 +16,7 @@ from service.app.cpus import available_cpus
 from service.app.listening import checked_host, is_local
 from service.core.limits import CallLimits
 from service.core.logging import redacted
+from service.core.metric_table import LATENCY_TARGET_SECONDS
 
 _MIB = 2**20
 
@@ -28,7 +30,17 @@ _MANY = 2**20
 OptionalFile = Annotated[Path | None, BeforeValidator(lambda value: None if value == "" else value)]
 """A file, or None when the text is empty."""
 
+_ENDPOINT_FORM = re.compile(r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?/?")
+
+
+def _checked_endpoint(value: str) -> str:
+    if value and not _ENDPOINT_FORM.fullmatch(value):
+        raise ValueError(f"got {value!r}; allowed: http://HOST:PORT or https://HOST:PORT, or nothing")
+    return value
+
+
 GrpcHost = Annotated[str, AfterValidator(partial(checked_host, unix=True))]
+Endpoint = Annotated[str, AfterValidator(_checked_endpoint)]
 HttpHost = Annotated[str, AfterValidator(partial(checked_host, unix=False))]
 
 
@@ -244,6 +256,27 @@ class Settings(BaseSettings):
         default=None, description="PEM file with that certificate's private key, without a password."
     )
 
+    latency_target_seconds: float = Field(
+        default=LATENCY_TARGET_SECONDS,
+        gt=0,
+        le=_DAY,
+        description="Latency that requests should not exceed: buckets of the latency metrics are finer "
+        "around it, and it is the bound of one.",
+    )
+    otlp_endpoint: Endpoint = Field(
+        default="",
+        description="Where traces are sent, by OTLP over gRPC, for example http://localhost:4317, or "
+        "https:// for TLS; when empty, none are made.",
+    )
+    trace_sample_ratio: float = Field(
+        default=0.1,
+        ge=0,
+        le=1,
+        description="Part of the requests that is traced, of those whose caller's trace context does not "
+        "decide it.",
+    )
+
+    access_log: bool = Field(default=True, description="Log a line for every call.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Lowest level that is logged."
     )

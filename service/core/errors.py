@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from service.core.logging import redacted
 
@@ -33,16 +33,38 @@ from service.core.logging import redacted
 _MAX_VALUE_CHARS = 100
 
 
+ShedCause = Literal[
+    "queue",
+    "too_late",
+    "evicted",
+    "rpcs",
+    "sessions",
+    "checks",
+    "caller",
+    "memory",
+    "quota",
+    "engine",
+    "stopping",
+]
+"""What was full when a request was refused; `maskweave_shed_total` says what each means."""
+
+CancelCause = Literal["caller", "deadline", "idle", "shutdown"]
+"""Why a request was given up; `maskweave_cancelled_total` says what each means."""
+
+
 class MaskweaveError(Exception):
     """Base of the failures this service raises on purpose.
 
     `reason` is stable and machine readable (UPPER_SNAKE, as in `google.rpc.ErrorInfo.reason`);
     `details` names the further google.rpc messages that callers get;
-    `str(error)` is a sentence a caller can act on.
+    `str(error)` is a sentence a caller can act on. For the metrics, `shed` says what was full when a
+    request was refused for want of room, and `cancelled` why one was given up.
     """
 
     reason: ClassVar[str] = "INTERNAL"
     details: ClassVar[str] = ""
+    shed: ShedCause | None = None
+    cancelled: CancelCause | None = None
 
     @property
     def metadata(self) -> Mapping[str, str]:
@@ -120,12 +142,14 @@ class DeadlineExceeded(MaskweaveError):
     """Time ran out before the work was done."""
 
     reason = "DEADLINE_EXCEEDED"
+    cancelled: CancelCause | None = "deadline"
 
 
 class SessionIdle(DeadlineExceeded):
     """A session ended because its caller sent nothing, or took no frame, for too long."""
 
     reason = "SESSION_IDLE"
+    cancelled = "idle"
 
 
 class Unauthenticated(MaskweaveError):
@@ -170,6 +194,7 @@ class QuotaExceeded(MaskweaveError):
     """
 
     reason = "QUOTA_EXCEEDED"
+    shed = "quota"
     details = "`QuotaFailure`, and `RetryInfo` when it can be said"
 
     def __init__(self, key_id: str, quota: str, limit: float, retry_after_seconds: float | None) -> None:
@@ -195,14 +220,16 @@ class Overloaded(MaskweaveError):
     Args:
         message: Which limit was met.
         retry_after_seconds: When trying again makes sense.
+        cause: What was full, for the metrics.
     """
 
     reason = "OVERLOADED"
     details = "`RetryInfo`"
 
-    def __init__(self, message: str, retry_after_seconds: float) -> None:
+    def __init__(self, message: str, retry_after_seconds: float, *, cause: ShedCause) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+        self.shed = cause
 
 
 class Unavailable(MaskweaveError):
@@ -211,14 +238,25 @@ class Unavailable(MaskweaveError):
     Args:
         message: What is not there.
         retry_after_seconds: When trying again makes sense; None when that cannot be said.
+        shed: Set when it is refused because of the stop.
+        cancelled: Set when it is given up because of the stop.
     """
 
     reason = "UNAVAILABLE"
     details = "`RetryInfo` when it can be said"
 
-    def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        retry_after_seconds: float | None = None,
+        *,
+        shed: ShedCause | None = None,
+        cancelled: CancelCause | None = None,
+    ) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+        self.shed = shed
+        self.cancelled = cancelled
 
 
 class EngineUnreachable(Unavailable):

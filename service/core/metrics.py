@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Generic, Literal, Protocol, TypeVar
 
 from prometheus_client import (
     CollectorRegistry,
@@ -13,10 +13,14 @@ from prometheus_client import (
     Histogram,
     ProcessCollector,
     disable_created_metrics,
-    generate_latest,
 )
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+from prometheus_client.values import ValueClass
 
-from service.core.metric_table import BUCKETS_SECONDS, METRICS, MetricSpec
+from service.core.errors import ConfigurationError
+from service.core.metric_table import LATENCY, METRICS, MetricSpec, latency_buckets
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,10 @@ class StageRun(Protocol):
     def cached(self) -> bool:
         """Whether its answer was there already."""
 
+    @property
+    def began(self) -> float:
+        """`time.perf_counter()` when its inputs were there; 0 when that is not known."""
+
 
 class ImageTimings(Protocol):
     """Where the time of an image went, in seconds."""
@@ -78,75 +86,167 @@ class ImageTimings(Protocol):
         """Encoding took."""
 
 
-class Metrics:
-    """Feeds the metrics of one process. Methods are cheap and may be called from any thread."""
+M = TypeVar("M", Counter, Gauge, Histogram)
 
-    def __init__(self) -> None:
+Readings = Mapping[str, float | Mapping[tuple[str, ...], float]]
+"""Values of metrics by name; of those with labels, by the values of their labels."""
+
+
+class _Family(Generic[M]):
+    """A metric with labels, whose children are looked up once: the client library takes a lock for it."""
+
+    __slots__ = ("_children", "_metric")
+
+    def __init__(self, metric: M) -> None:
+        self._metric: M = metric
+        self._children: dict[tuple[str, ...], M] = {}
+
+    def of(self, *labels: str) -> M:
+        child = self._children.get(labels)
+        if child is None:
+            child = self._metric.labels(*labels) if labels else self._metric
+            self._children[labels] = child
+        return child
+
+
+class MethodMetrics:
+    """The metrics of one method."""
+
+    __slots__ = ("_handled", "_in_flight", "_received", "_received_bytes", "_rpc", "_seconds", "_sent",
+                 "_sent_bytes", "_started", "_streams")  # fmt: skip
+
+    def __init__(self, metrics: Metrics, rpc: Rpc) -> None:
+        labels = (rpc.type, rpc.service, rpc.method)
+        self._rpc = labels
+        self._started = metrics.rpc_started.of(*labels)
+        self._handled = metrics.rpc_handled
+        self._seconds = metrics.rpc_seconds
+        self._received = metrics.received.of(*labels)
+        self._sent = metrics.sent.of(*labels)
+        self._received_bytes = metrics.received_bytes.of(rpc.method)
+        self._sent_bytes = metrics.sent_bytes.of(rpc.method)
+        self._in_flight = metrics.in_flight.of(rpc.method)
+        self._streams = None if rpc.type == "unary" else metrics.open_streams.of(rpc.method)
+
+    def began(self) -> None:
+        """Count an RPC that arrived; every one is followed by `ended`."""
+        self._started.inc()
+        self._in_flight.inc()
+        if self._streams is not None:
+            self._streams.inc()
+
+    def received(self, size: int) -> None:
+        """Count a message that came, of a size in bytes."""
+        self._received.inc()
+        self._received_bytes.inc(size)
+
+    def sent(self, size: int) -> None:
+        """Count a message that goes out, of a size in bytes."""
+        self._sent.inc()
+        self._sent_bytes.inc(size)
+
+    def ended(self, code: str, seconds: float, trace_id: str = "") -> None:
+        """Count an RPC that ended.
+
+        Args:
+            code: Its status, spelled as go-grpc-prometheus does.
+            seconds: Since its arrival.
+            trace_id: Of its trace, if somebody keeps that.
+        """
+        self._handled.of(*self._rpc, code).inc()
+        exemplar = {"trace_id": trace_id} if trace_id else None
+        self._seconds.of(*self._rpc, code).observe(seconds, exemplar)
+        self._in_flight.dec()
+        if self._streams is not None:
+            self._streams.dec()
+
+
+class Metrics:
+    """Feeds the metrics of one process. Methods are cheap and may be called from any thread.
+
+    Args:
+        buckets: Upper bounds of the buckets of latencies, in seconds.
+
+    Raises:
+        ConfigurationError: The environment makes the client library write into files what several processes
+            count together, for which these metrics are not made: each gateway has a page of its own.
+    """
+
+    def __init__(self, buckets: Sequence[float] | None = None) -> None:
+        if ValueClass.__name__ != "MutexValue":
+            raise ConfigurationError(
+                ["PROMETHEUS_MULTIPROC_DIR: is set; allowed: not set. Each gateway has a page of its own, on "
+                 "its own http_port"]
+            )  # fmt: skip
         # Its second series per series is read by no dashboard.
         disable_created_metrics()  # type: ignore[no-untyped-call]
+        self._buckets = tuple(buckets or latency_buckets())
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
-        self._rpc_started = self._counter("grpc_server_started_total")
-        self._rpc_handled = self._counter("grpc_server_handled_total")
-        self._rpc_seconds = self._histogram("grpc_server_handling_seconds")
-        self._in_flight = self._gauge("maskweave_requests_in_flight")
+        self._observed = _Observed()
+        self._registry.register(self._observed)
+        self._methods: dict[Rpc, MethodMetrics] = {}
+        self.rpc_started = self._counter("grpc_server_started_total")
+        self.rpc_handled = self._counter("grpc_server_handled_total")
+        self.rpc_seconds = self._histogram("grpc_server_handling_seconds")
+        self.received = self._counter("grpc_server_msg_received_total")
+        self.sent = self._counter("grpc_server_msg_sent_total")
+        self.received_bytes = self._counter("maskweave_received_bytes_total")
+        self.sent_bytes = self._counter("maskweave_sent_bytes_total")
+        self.in_flight = self._gauge("maskweave_requests_in_flight")
+        self.open_streams = self._gauge("maskweave_open_streams")
         self._failures = self._counter("maskweave_failures_total")
+        self._shed = self._counter("maskweave_shed_total")
+        self._cancelled = self._counter("maskweave_cancelled_total")
         self._queue_wait = self._histogram("maskweave_queue_wait_seconds")
-        self._queue_depth = self._gauge("maskweave_queue_depth")
-        self._in_progress = self._gauge("maskweave_images_in_progress")
-        self._work_waiting = self._gauge("maskweave_work_waiting_seconds")
-        self._open_sessions = self._gauge("maskweave_open_sessions")
+        self._request_images = self._histogram("maskweave_request_images")
         self._images = self._counter("maskweave_images_total")
         self._dropped_frames = self._counter("maskweave_paint_dropped_frames_total")
         self._stage_seconds = self._histogram("maskweave_stage_duration_seconds")
         self._stage_queue_seconds = self._histogram("maskweave_stage_queue_duration_seconds")
-        self._cache_hits = self._counter("maskweave_response_cache_hits_total")
-        self._event_loop_tasks = self._gauge("maskweave_event_loop_tasks")
+        self._loop_lag = self._histogram("maskweave_event_loop_lag_seconds")
         self._engine_ready = self._gauge("maskweave_engine_ready")
         self._model_info = self._gauge("maskweave_model_info")
         self._reloads = self._counter("maskweave_reloads_total")
         self._certificate_expiry = self._gauge("maskweave_certificate_expiry_seconds")
         self._build_info = self._gauge("maskweave_build_info")
+        self.engine_ready(False)
 
-    def rpc_started(self, rpc: Rpc) -> None:
-        """Count an RPC that arrived; every one is followed by `rpc_handled`."""
-        self._rpc_started.labels(rpc.type, rpc.service, rpc.method).inc()
-        self._in_flight.labels(rpc.method).inc()
-
-    def rpc_handled(self, rpc: Rpc, code: str, seconds: float) -> None:
-        """Count an RPC that ended with `code`, spelled as go-grpc-prometheus does, after `seconds`."""
-        labels = (rpc.type, rpc.service, rpc.method, code)
-        self._rpc_handled.labels(*labels).inc()
-        self._rpc_seconds.labels(*labels).observe(seconds)
-        self._in_flight.labels(rpc.method).dec()
+    def method(self, rpc: Rpc) -> MethodMetrics:
+        """The metrics of a method."""
+        if rpc not in self._methods:
+            self._methods[rpc] = MethodMetrics(self, rpc)
+        return self._methods[rpc]
 
     def failed(self, reason: str) -> None:
         """Count a failure by the stable reason of its error class."""
-        self._failures.labels(reason).inc()
+        self._failures.of(reason).inc()
 
-    def watch_queue(
-        self, depth: Callable[[], int], in_progress: Callable[[], int], work_seconds: Callable[[], float]
-    ) -> None:
-        """Publish what the queue counts, as it is when it is looked at."""
-        self._queue_depth.set_function(depth)
-        self._in_progress.set_function(in_progress)
-        self._work_waiting.set_function(work_seconds)
+    def shed(self, cause: str) -> None:
+        """Count an RPC that was refused for want of room."""
+        self._shed.of(cause).inc()
 
-    def watch_sessions(self, sessions: Callable[[], int]) -> None:
-        """Publish the number of open sessions of Paint, as it is when it is looked at."""
-        self._open_sessions.set_function(sessions)
+    def cancelled(self, cause: Literal["caller", "deadline", "idle", "shutdown"]) -> None:
+        """Count an RPC that was given up."""
+        self._cancelled.of(cause).inc()
 
-    def watch_tasks(self, tasks: Callable[[], int]) -> None:
-        """Publish the number of the event loop's tasks, as it is when it is looked at."""
-        self._event_loop_tasks.set_function(tasks)
+    def watch(self, read: Callable[[], Readings]) -> None:
+        """Publish what others count, as it is when it is looked at.
+
+        Counts begin at 0 with this call: what came before, such as a warm-up, is left out.
+        """
+        self._observed.add(read)
+
+    def admitted(self, model: str, images: int) -> None:
+        """Count a request by how many images it asks for."""
+        self._request_images.of(model).observe(images)
 
     def image(
         self, model: str, labels: tuple[str, str] | None, timings: ImageTimings, *, first: bool
     ) -> None:
         """Record one image, or other result of a model, and where its time went.
 
-        A cached stage counts as a hit and stays out of the histograms, so that these go on showing what
-        running the stage costs.
+        A cached stage stays out of the histograms, so that these go on showing what running the stage costs.
 
         Args:
             model: The model.
@@ -155,57 +255,105 @@ class Metrics:
             timings: Its time.
             first: Whether it is the first of its request, for which what was sent was decoded.
         """
-        self._queue_wait.labels(model).observe(timings.queue_wait)
+        self._queue_wait.of(model).observe(timings.queue_wait)
         if first:
-            self._stage_seconds.labels("decode").observe(timings.decode)
-            self._stage_queue_seconds.labels("decode").observe(timings.worker_wait)
+            self._stage_seconds.of("decode").observe(timings.decode)
+            self._stage_queue_seconds.of("decode").observe(timings.worker_wait)
         for stage in timings.stages:
-            if stage.cached:
-                self._cache_hits.labels(stage.model).inc()
-            else:
-                self._stage_seconds.labels(stage.model).observe(stage.compute_seconds)
-                self._stage_queue_seconds.labels(stage.model).observe(stage.queue_seconds)
+            if not stage.cached:
+                self._stage_seconds.of(stage.model).observe(stage.compute_seconds)
+                self._stage_queue_seconds.of(stage.model).observe(stage.queue_seconds)
         if labels is not None:
-            self._stage_seconds.labels("encode").observe(timings.encode)
-            self._images.labels(model, *labels).inc()
+            self._stage_seconds.of("encode").observe(timings.encode)
+            self._images.of(model, *labels).inc()
 
     def frames_dropped(self, model: str, count: int) -> None:
         """Count updates of a painting that got no frame of their own."""
-        self._dropped_frames.labels(model).inc(count)
+        self._dropped_frames.of(model).inc(count)
+
+    def loop_late(self, seconds: float) -> None:
+        """Record by how much the event loop was late for a timer."""
+        self._loop_lag.of().observe(seconds)
 
     def serving(self, version: str, models: Mapping[str, int]) -> None:
         """Publish the version of the service and the versions of the models that are ready."""
-        self._build_info.labels(version).set(1)
+        self._build_info.of(version).set(1)
         for model, model_version in models.items():
-            self._model_info.labels(model, str(model_version)).set(1)
+            self._model_info.of(model, str(model_version)).set(1)
 
     def engine_ready(self, ready: bool) -> None:
         """Publish whether the engine can answer."""
-        self._engine_ready.set(ready)
+        self._engine_ready.of().set(ready)
 
     def reloaded(self, what: Literal["certificate", "signing certificate", "keys"], *, ok: bool) -> None:
         """Count a change of a file, and whether what it holds now was taken."""
-        self._reloads.labels(what, "ok" if ok else "refused").inc()
+        self._reloads.of(what, "ok" if ok else "refused").inc()
 
     def certificate_expires(self, file: str, at: float) -> None:
         """Publish when the certificate in use expires, in seconds since 1970."""
-        self._certificate_expiry.labels(file).set(at)
+        self._certificate_expiry.of(file).set(at)
 
     def render(self) -> bytes:
-        """The text exposition of all metrics, the body of `/metrics`."""
-        return generate_latest(self._registry)
+        """All metrics in Prometheus' own text format."""
+        return self.page("")[0]
 
-    def _counter(self, name: str) -> Counter:
+    def page(self, accept: str) -> tuple[bytes, str]:
+        """All metrics in the format that somebody wants.
+
+        Args:
+            accept: Their `Accept` header. OpenMetrics, which Prometheus asks for, has exemplars.
+
+        Returns:
+            The body of `/metrics`, and its content type.
+        """
+        try:
+            encode, content_type = choose_encoder(accept)
+        except (TypeError, ValueError):  # a version that is no number
+            encode, content_type = choose_encoder("")
+        return encode(self._registry), content_type
+
+    def _counter(self, name: str) -> _Family[Counter]:
         spec = _spec(name, "counter")
-        return Counter(spec.name, spec.help, spec.labels, registry=self._registry)
+        return _Family(Counter(spec.name, spec.help, spec.labels, registry=self._registry))
 
-    def _gauge(self, name: str) -> Gauge:
+    def _gauge(self, name: str) -> _Family[Gauge]:
         spec = _spec(name, "gauge")
-        return Gauge(spec.name, spec.help, spec.labels, registry=self._registry)
+        return _Family(Gauge(spec.name, spec.help, spec.labels, registry=self._registry))
 
-    def _histogram(self, name: str) -> Histogram:
+    def _histogram(self, name: str) -> _Family[Histogram]:
         spec = _spec(name, "histogram")
-        return Histogram(spec.name, spec.help, spec.labels, registry=self._registry, buckets=BUCKETS_SECONDS)
+        buckets = self._buckets if spec.buckets == LATENCY else spec.buckets
+        return _Family(Histogram(spec.name, spec.help, spec.labels, registry=self._registry, buckets=buckets))
+
+
+class _Observed(Collector):
+    """Metrics that are read when somebody looks."""
+
+    def __init__(self) -> None:
+        self._reads: list[tuple[Callable[[], Readings], Readings]] = []
+
+    def add(self, read: Callable[[], Readings]) -> None:
+        """Publish what `read` gives; it may be asked at once."""
+        first = read()
+        for name in first:
+            METRICS[name]  # a name that is not in the table is a defect, told now
+        self._reads.append((read, first))
+
+    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+        """Read all of them."""
+        for read, first in self._reads:
+            for name, reading in read().items():
+                spec = METRICS[name]
+                kind = CounterMetricFamily if spec.kind == "counter" else GaugeMetricFamily
+                family = kind(name, spec.help, labels=spec.labels)
+                before = _labelled(first[name]) if spec.kind == "counter" else {}
+                for labels, value in _labelled(reading).items():
+                    family.add_metric(labels, value - before.get(labels, 0.0))
+                yield family
+
+
+def _labelled(reading: float | Mapping[tuple[str, ...], float]) -> Mapping[tuple[str, ...], float]:
+    return reading if isinstance(reading, Mapping) else {(): reading}
 
 
 def _spec(name: str, kind: str) -> MetricSpec:

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from types import MappingProxyType
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from service.core.trace import NO_TRACE, Trace
 
 Array = NDArray[Any]
 """A tensor: C-contiguous, with a leading batch dimension when the model's `max_batch_size` > 0."""
@@ -72,12 +73,14 @@ class StageTiming:
         compute_seconds: Time it ran; 0 when cached.
         cached: Whether the answer came from the response cache, or from an identical request
             that was already running.
+        began: `time.perf_counter()` when its inputs were there; 0 when that is not known.
     """
 
     model: str
     queue_seconds: float
     compute_seconds: float
     cached: bool
+    began: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +135,57 @@ class InferenceContext:
         request_id: Identifies the request in logs.
         timeout: Seconds it may take; None for no limit.
         priority: Which of the calls that wait goes first.
-        trace: Headers of the caller's trace context (W3C), for engines that take part in it.
+        trace: The trace that it is part of.
     """
 
     request_id: str = ""
     timeout: float | None = None
     priority: Priority = Priority.INTERACTIVE
-    trace: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    trace: Trace = NO_TRACE
+
+
+@dataclass(frozen=True, slots=True)
+class CacheStatistics:
+    """A cache of outputs at one moment; counts are since its start.
+
+    Attributes:
+        entries: How many are kept.
+        nbytes: Their bytes.
+        capacity_bytes: The most bytes that are kept.
+        lookups: How often outputs were looked for, by model.
+        hits: How often they were there, by model.
+    """
+
+    entries: int = 0
+    nbytes: int = 0
+    capacity_bytes: int = 0
+    lookups: Mapping[str, int] = field(default_factory=dict)
+    hits: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStatistics:
+    """An engine at one moment; counts are since its start.
+
+    Attributes:
+        runtime: What runs the models, by its name.
+        runtime_version: Its version; empty when unknown.
+        workers: Worker threads.
+        busy: Those that work.
+        waiting: Tasks that wait for one.
+        busy_seconds: Time that all of them have worked.
+        cache: Its response cache.
+        load_seconds: Time that each model took to load, by name and version.
+    """
+
+    runtime: str = ""
+    runtime_version: str = ""
+    workers: int = 0
+    busy: int = 0
+    waiting: int = 0
+    busy_seconds: float = 0.0
+    cache: CacheStatistics = field(default_factory=CacheStatistics)
+    load_seconds: Mapping[tuple[str, int], float] = field(default_factory=dict)
 
 
 CLOSE_SECONDS = 5.0
@@ -176,6 +223,10 @@ class Engine(Protocol):
 
     def models(self) -> Mapping[str, ModelInfo]:
         """The models that are ready, by name; empty before `start` and after `close`."""
+        ...
+
+    def statistics(self) -> EngineStatistics:
+        """What it does at the moment; after `close`, what it did last."""
         ...
 
     async def run(self, task: Task[T], context: InferenceContext = InferenceContext()) -> T:

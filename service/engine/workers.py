@@ -104,7 +104,8 @@ class Workers:
         self._waiting: dict[int, OrderedDict[_Job[Any], None]] = {
             priority: OrderedDict() for priority in sorted(Priority)
         }
-        self._running: set[_Job[Any]] = set()
+        self._running: dict[_Job[Any], float] = {}  # with the time at which each began
+        self._busy_seconds = 0.0
         self._closing = False
         self._alive = threads
         # An entry for each job, and one for each thread at the end: what idle threads wait for. A condition
@@ -129,6 +130,13 @@ class Workers:
     def running(self) -> int:
         """How many threads are at work. May be asked for on any thread."""
         return len(self._running)
+
+    @property
+    def busy_seconds(self) -> float:
+        """Time that all threads together have worked, what they are at included."""
+        with self._lock:
+            now = time.perf_counter()
+            return self._busy_seconds + sum(now - began for began in self._running.values())
 
     async def run(
         self,
@@ -230,7 +238,7 @@ class Workers:
             job.execute()
             with self._lock:
                 # Before it is reported: who asks for more at once must not find this thread at work.
-                self._running.discard(job)
+                self._busy_seconds += time.perf_counter() - self._running.pop(job)
             job.report()
             del job  # hold nothing while waiting
         with self._lock:
@@ -250,7 +258,7 @@ class Workers:
                 for jobs in self._waiting.values():
                     if jobs:
                         job, _ = jobs.popitem(last=False)
-                        self._running.add(job)
+                        self._running[job] = time.perf_counter()
                         return job
                 # What this call was for has been abandoned, or this is the end.
                 if self._closing:

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager, contextmanager, nullcontext
 from enum import Enum
 
 from service.access.keys import KeyEntry
-from service.core.errors import Overloaded
+from service.core.errors import Overloaded, ShedCause
 from service.core.limits import CallLimits
 from service.rpc.access import Access
 from service.rpc.memory import RequestMemory, may_have_more
@@ -76,11 +76,13 @@ class Admission:
             in_all=limits.pending_checks, per_caller=limits.pending_checks_per_caller
         )
         self._places: Mapping[Kind, _Places] = {
-            Kind.WORK: _Places("requests are in progress", limits.concurrent_rpcs),
-            Kind.SESSION: _Places("sessions are open", limits.sessions, limits.sessions_per_caller),
-            Kind.WATCH: _Places("watches are open", limits.watches),
+            Kind.WORK: _Places("rpcs", "requests are in progress", limits.concurrent_rpcs),
+            Kind.SESSION: _Places(
+                "sessions", "sessions are open", limits.sessions, limits.sessions_per_caller
+            ),
+            Kind.WATCH: _Places("checks", "watches are open", limits.watches),
             Kind.REFLECTION: _Places(
-                "reflection streams are open", limits.reflections, limits.reflections_per_caller
+                "checks", "reflection streams are open", limits.reflections, limits.reflections_per_caller
             ),
         }
         self._in_progress = 0
@@ -143,12 +145,14 @@ class _Places:
     """Places of one kind of call.
 
     Args:
+        cause: What is full when there is none, for the metrics.
         what: What has one, for people.
         in_all: How many there are.
         per_caller: How many of them one caller may have; None for a share that leaves some to others.
     """
 
-    def __init__(self, what: str, in_all: int, per_caller: int | None = None) -> None:
+    def __init__(self, cause: ShedCause, what: str, in_all: int, per_caller: int | None = None) -> None:
+        self._cause = cause
         self._what = what
         self._in_all = in_all
         self._per_caller = per_caller
@@ -163,7 +167,9 @@ class _Places:
             Overloaded: There is none, or the caller has as many as it may have.
         """
         mine = self._by_caller[caller]
+        cause: ShedCause = "caller"
         if self.taken >= self._in_all:
+            cause = self._cause
             told = f"{self._in_all} {self._what}, the most this service takes at once."
         elif self._per_caller is not None and mine >= self._per_caller:
             told = f"{mine} {self._what}, the most this service takes of one caller."
@@ -172,7 +178,7 @@ class _Places:
         else:
             told = ""
         if told:
-            raise Overloaded(told, retry_after_seconds=retry_after_seconds)
+            raise Overloaded(told, retry_after_seconds=retry_after_seconds, cause=cause)
         self._by_caller[caller] += 1
         self.taken += 1
         try:

@@ -13,6 +13,7 @@ from typing import Any
 import grpc
 
 from service.core.errors import DeadlineExceeded, InvalidArgument
+from service.core.metrics import MethodMetrics
 from service.rpc.admission import PendingMessages
 from service.rpc.memory import HeldMemory
 from service.rpc.parsing import Request, parsed
@@ -34,6 +35,10 @@ class Call(CallContext):
         memory: What its request holds.
         in_hand: What the latest message of a session holds, in bytes, until the session says otherwise.
         permit: Called before work of a session; raises what forbids its caller to go on.
+        key_id: The id of the key that it came with; empty where authentication is disabled.
+        metrics: Counts its messages.
+        received_bytes: Of the messages that came.
+        sent_bytes: Of the messages that went out.
     """
 
     started: float = field(kw_only=True)
@@ -44,6 +49,10 @@ class Call(CallContext):
     memory: HeldMemory | None = field(kw_only=True, default=None, repr=False)
     in_hand: int = field(kw_only=True, default=0, repr=False)
     permit: Callable[[], None] = field(kw_only=True, default=lambda: None, repr=False)
+    key_id: str = field(kw_only=True, default="")
+    metrics: MethodMetrics | None = field(kw_only=True, default=None, repr=False)
+    received_bytes: int = field(init=False, default=0)
+    sent_bytes: int = field(init=False, default=0)
 
     @property
     def elapsed_seconds(self) -> float:
@@ -66,6 +75,9 @@ class Call(CallContext):
             data = await self.channel.read()
         if data is grpc.aio.EOF:
             return None
+        self.received_bytes += len(data)
+        if self.metrics is not None:
+            self.metrics.received(len(data))
         if self.message_bytes is not None and len(data) > self.message_bytes:
             raise InvalidArgument("(message)", f"{len(data)} bytes", f"at most {self.message_bytes} bytes")
         return await parsed(request_type, data, self._take)
@@ -108,6 +120,9 @@ class Call(CallContext):
         except grpc.aio.InternalError:
             # The caller has gone, and this write heard of it before gRPC cancelled the call.
             raise asyncio.CancelledError from None
+        self.sent_bytes += len(message)
+        if self.metrics is not None:
+            self.metrics.sent(len(message))
 
 
 Behaviour = Callable[[Call], Awaitable[None]]

@@ -19,15 +19,17 @@ import grpc
 
 from service.access.callers import TrustedProxies, caller_address
 from service.access.keys import KeyEntry
-from service.core.errors import DeadlineExceeded, Unavailable
+from service.core.errors import DeadlineExceeded, MaskweaveError, Unavailable
 from service.core.limits import CallLimits
-from service.core.metrics import Metrics, Rpc
+from service.core.metrics import MethodMetrics, Metrics, Rpc
+from service.core.trace import TraceFactory, passed_on
 from service.rpc.access import Access, Metadata
 from service.rpc.admission import Admission, Kind
 from service.rpc.call import Behaviour, Call, Context
+from service.rpc.call_end import call_ended
 from service.rpc.interceptors import REQUEST_ID, current_key, current_request
 from service.rpc.messages.replies import server_timing
-from service.rpc.status import DETAILS_TRAILER, Failure, code_label, describe, rich_status
+from service.rpc.status import DETAILS_TRAILER, Failure, describe, rich_status
 
 SERVER_TIMING = "server-timing"
 RETRY_PUSHBACK = "grpc-retry-pushback-ms"
@@ -65,6 +67,8 @@ class Calls:
         limits: Their bounds.
         access: Holds keys to their limits; None where authentication is disabled.
         address: Tells the address that a call came from, where authentication is disabled.
+        begin_trace: Begins the traces of calls.
+        logged: Whether every call has a line in the log.
     """
 
     def __init__(
@@ -74,11 +78,15 @@ class Calls:
         access: Access | None = None,
         *,
         address: Callable[[str, Metadata], str] = direct_address,
+        begin_trace: TraceFactory = passed_on,
+        logged: bool = True,
     ) -> None:
         self._metrics = metrics
         self._limits = limits
         self._access = access
         self._address = address
+        self._begin_trace = begin_trace
+        self._logged = logged
         self._admission = Admission(limits, access)
         self._timeouts: set[asyncio.Timeout] = set()
         self._closed: asyncio.Event | None = None
@@ -100,9 +108,10 @@ class Calls:
 
     def handler(self, rpc: Rpc, kind: Kind, behaviour: Behaviour) -> grpc.RpcMethodHandler[Any, Any]:
         """The handler of a method, of bytes."""
+        method = self._metrics.method(rpc) if kind.measured else None
 
         async def handle(_: object, context: Context) -> None:
-            await self._serve(rpc, kind, behaviour, context)
+            await self._serve(rpc, method, kind, behaviour, context)
 
         return grpc.stream_stream_rpc_method_handler(handle)
 
@@ -138,12 +147,14 @@ class Calls:
         if self._closed is not None:
             self._closed.set()
 
-    async def _serve(self, rpc: Rpc, kind: Kind, behaviour: Behaviour, context: Context) -> None:
+    async def _serve(
+        self, rpc: Rpc, method: MethodMetrics | None, kind: Kind, behaviour: Behaviour, context: Context
+    ) -> None:
         """Answer one call: whatever it raises becomes its status."""
-        call = self._begin(rpc, kind, context)
-        code = grpc.StatusCode.OK
-        if kind.measured:
-            self._metrics.rpc_started(rpc)
+        call = self._begin(rpc, method, kind, context)
+        failure: Failure | None = None
+        if method is not None:
+            method.began()
         try:
             with self._admission.counted():
                 if kind.measured:
@@ -157,18 +168,16 @@ class Calls:
         except asyncio.CancelledError as error:
             # gRPC cancels a call at its deadline too, and a busy event loop may hear of that first.
             passed = asyncio.get_running_loop().time() >= call.deadline
-            failure = self._record(DeadlineExceeded(_PASSED), rpc) if passed else describe(error)
-            code = failure.code
+            failure = self._failure(DeadlineExceeded(_PASSED) if passed else error, rpc, kind)
             raise
         except Exception as error:
-            failure = self._record(error, rpc)
-            code = failure.code
+            failure = self._failure(error, rpc, kind)
             await _abort(failure, error, call)
         finally:
-            if kind.measured:
-                self._metrics.rpc_handled(rpc, code_label(code), call.elapsed_seconds)
+            if method is not None:
+                call_ended(call, rpc, method, failure, logged=self._logged)
 
-    def _begin(self, rpc: Rpc, kind: Kind, context: Context) -> Call:
+    def _begin(self, rpc: Rpc, method: MethodMetrics | None, kind: Kind, context: Context) -> Call:
         arrived = current_request()
         remaining = context.time_remaining()
         if remaining is not None:
@@ -182,8 +191,10 @@ class Calls:
             else key.id,
             request_id=arrived.request_id,
             deadline=asyncio.get_running_loop().time() + timeout,
-            trace=arrived.trace,
+            trace=(self._begin_trace if kind.measured else passed_on)(rpc, arrived.trace, arrived.started),
             started=arrived.started,
+            key_id="" if key is None else key.id,
+            metrics=method,
             channel=context,
             pending=self._admission.pending(kind),
             message_seconds=self._limits.message_seconds if kind.measured else self._limits.check_seconds,
@@ -203,7 +214,7 @@ class Calls:
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(call.deadline):
                     await self._closed.wait()
-        raise Unavailable(_STOPPING)
+        raise Unavailable(_STOPPING, shed="stopping")
 
     def _last_words(self, kind: Kind, call: Call) -> tuple[tuple[str, str], ...]:
         """The trailing metadata of a call that went well."""
@@ -228,18 +239,27 @@ class Calls:
             if not timeout.expired():
                 raise
             raise (
-                DeadlineExceeded(_PASSED) if timeout.when() == deadline else Unavailable(_CUT_OFF)
+                DeadlineExceeded(_PASSED)
+                if timeout.when() == deadline
+                else Unavailable(_CUT_OFF, cancelled="shutdown")
             ) from error
 
-    def _record(self, error: Exception, rpc: Rpc) -> Failure:
-        """Count and log a failure, in the context of its request."""
+    def _failure(self, error: BaseException, rpc: Rpc, kind: Kind) -> Failure:
+        """Count a failure, and log what callers are not told of it, in the context of its request."""
         failure = describe(error)
+        if isinstance(error, asyncio.CancelledError):
+            if kind.measured:
+                self._metrics.cancelled("caller")
+            return failure
         self._metrics.failed(failure.reason)
-        facts = {"method": rpc.method, "code": failure.code.name, "reason": failure.reason}
+        if isinstance(error, MaskweaveError):
+            if error.shed is not None:
+                self._metrics.shed(error.shed)
+            if error.cancelled is not None:
+                self._metrics.cancelled(error.cancelled)
         if failure.code is grpc.StatusCode.INTERNAL:
+            facts = {"method": rpc.method, "code": failure.code.name, "reason": failure.reason}
             _logger.error("request failed", extra=facts, exc_info=error)
-        else:
-            _logger.info("request refused", extra=facts | {"problem": failure.message})
         return failure
 
 

@@ -20,6 +20,7 @@ from service.access.keys import KeyEntry
 from service.core.errors import PermissionDenied, Unauthenticated
 from service.core.limits import LIMITS
 from service.core.logging import set_request_id
+from service.core.trace import TRACEPARENT, TRACESTATE
 from service.rpc.access import Access
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["SynthesisService"].full_name
@@ -114,9 +115,6 @@ class Authentication(grpc.aio.ServerInterceptor):
             return self._refuse(path, error)
         return handler
 
-
-TRACEPARENT = "traceparent"
-TRACESTATE = "tracestate"
 
 # Version, trace id, parent id, flags; ids of zeros only are invalid. Later versions may only add at the end.
 _TRACEPARENT_FORM = re.compile(

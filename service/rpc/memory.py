@@ -70,6 +70,7 @@ class RequestMemory:
                 f"Requests in progress hold {self.taken} of {self._in_all} bytes, those of this caller "
                 f"{self._by_caller[caller]}; this one takes {size} more.",
                 retry_after_seconds=_RETRY_SECONDS,
+                cause="memory",
             )
         self.taken += size
         self._by_caller[caller] += size

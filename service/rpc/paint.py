@@ -63,7 +63,7 @@ class PaintSessions:
         """End every session, and every one that begins from now on, because the service stops."""
         self._stopping = True
         for painting in self._paintings:
-            self._end(painting, Unavailable(_STOPPING))
+            self._end(painting, Unavailable(_STOPPING, cancelled="shutdown"))
 
     async def paint(self, call: Call) -> None:
         """Answer `Paint`.
@@ -81,7 +81,7 @@ class PaintSessions:
         start_bytes, call.in_hand = call.in_hand, 0
         self._paintings.add(painting)
         if self._stopping:
-            self._end(painting, Unavailable(_STOPPING))
+            self._end(painting, Unavailable(_STOPPING, cancelled="shutdown"))
         reader = asyncio.create_task(self._read(call, painting))
         frames = painting.frames(
             self._runner,

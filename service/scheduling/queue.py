@@ -128,6 +128,7 @@ class RequestQueue:
                 raise Overloaded(
                     f"It would be ready in about {ready:.2f} s, after its deadline in {seconds_left:.2f} s.",
                     retry_after_seconds=max(_MIN_RETRY_SECONDS, ready - seconds_left),
+                    cause="too_late",
                 )
         if self.depth + images > self._capacity + self._free:
             self._evict_for(images, caller, priority)
@@ -242,6 +243,7 @@ class RequestQueue:
                 raise Overloaded(
                     f"{self.depth} images wait; the queue holds {self._capacity}, and it asks for {images}.",
                     retry_after_seconds=max(_MIN_RETRY_SECONDS, self._drain_seconds(missing)),
+                    cause="queue",
                 )
             evicted.append(victim)
             shares[victim.caller] -= victim.waiting
@@ -251,7 +253,9 @@ class RequestQueue:
 
     def _evict(self, ticket: Ticket) -> None:
         seconds = max(_MIN_RETRY_SECONDS, self._wait_seconds(ticket.priority))
-        ticket.eviction = Overloaded("It was evicted for other callers.", retry_after_seconds=seconds)
+        ticket.eviction = Overloaded(
+            "It was evicted for other callers.", retry_after_seconds=seconds, cause="evicted"
+        )
         self._count_out(ticket.caller, ticket.waiting)
         ticket.waiting = 0
         for waiter in self._queue:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from service.codecs.image import ImageFormat
+from service.core.trace import NO_TRACE, Trace
 from service.engine.base import Priority
 from service.synthesis.conditions.types import Condition, EncodedImage, LabelMap
 from service.synthesis.styles.types import MorphStyles, Styles
@@ -58,14 +59,14 @@ class CallContext:
         caller: Whose it is: the id of their key or, where none is asked for, where they call from.
         request_id: Identifies it in logs.
         deadline: Time of the event loop's clock at which the answer is of no use any more.
-        trace: Headers of the caller's trace context (W3C).
+        trace: The trace that it is part of.
         timings: Time of its images.
     """
 
     caller: str = ""
     request_id: str = ""
     deadline: float = math.inf
-    trace: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    trace: Trace = NO_TRACE
     timings: CallTimings = field(default_factory=CallTimings)
 
     @property

@@ -136,6 +136,8 @@ class Runner:
             raise InvalidArgument(
                 work.images_field, f"{work.images} images", f"at most {largest}, which the queue can hold"
             )
+        call.timings.model = work.model
+        self._metrics.admitted(work.model, work.images)
         return self._queue.enter(
             work.served_by,
             work.images,
@@ -153,8 +155,25 @@ class Runner:
         message: Callable[[R], bytes],
         share: Callable[[], object] | None,
     ) -> Produced[R]:
-        timings = Timings()
-        arrived = time.perf_counter()
+        timings, arrived, made = Timings(), time.perf_counter(), False
+        try:
+            produced = await self._produced(work, index, call, ticket, message, share, timings, arrived)
+            made = True
+            return produced
+        finally:
+            call.trace.image(work.model, timings, index, began=arrived, failed=not made)
+
+    async def _produced(
+        self,
+        work: Work[R],
+        index: int,
+        call: CallContext,
+        ticket: Ticket,
+        message: Callable[[R], bytes],
+        share: Callable[[], object] | None,
+        timings: Timings,
+        arrived: float,
+    ) -> Produced[R]:
         charged = await self._queue.acquire(ticket)
         started = time.perf_counter()
         timings.queue_wait = started - arrived

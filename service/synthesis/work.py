@@ -77,6 +77,7 @@ class CallTimings:
     """The time of all images of a call, in seconds; bounded, however many there are.
 
     Attributes:
+        model: The model that makes them.
         images: How many there were.
         queue_wait: Waits for turns.
         worker_wait: Of the first image, which was decoded first.
@@ -85,6 +86,7 @@ class CallTimings:
         stages: By the name of the stage.
     """
 
+    model: str = ""
     images: int = 0
     queue_wait: float = 0.0
     worker_wait: float = 0.0

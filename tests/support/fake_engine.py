@@ -14,6 +14,7 @@ import numpy as np
 from service.core.errors import DeadlineExceeded
 from service.engine.base import (
     Array,
+    EngineStatistics,
     Finished,
     Inference,
     InferenceContext,
@@ -192,6 +193,10 @@ class FakeEngine:
     def models(self) -> Mapping[str, ModelInfo]:
         """The ensembles."""
         return self._infos
+
+    def statistics(self) -> EngineStatistics:
+        """Nothing."""
+        return EngineStatistics("Fake")
 
     async def run(self, task: Task[T], context: InferenceContext = InferenceContext()) -> T:  # noqa: B008 - frozen
         """Run a task; it is closed when the call is cancelled or late."""

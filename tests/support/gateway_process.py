@@ -94,9 +94,10 @@ class GatewayProcess:
         """What it has printed."""
         return "".join(self._lines)
 
-    def get(self, path: str) -> str:
+    def get(self, path: str, accept: str = "*/*") -> str:
         """The body of a page of its HTTP port."""
-        with _opener.open(self.http + path, timeout=PATIENCE_SECONDS) as reply:
+        request = urllib.request.Request(self.http + path, headers={"Accept": accept})
+        with _opener.open(request, timeout=PATIENCE_SECONDS) as reply:
             body: bytes = reply.read()
             return body.decode()
 

@@ -20,6 +20,10 @@
 {{- $_ := set $settings "c2pa_certificate" "/etc/maskweave/signing/tls.crt" }}
 {{- $_ := set $settings "c2pa_key" "/etc/maskweave/signing/tls.key" }}
 {{- end }}
+{{- /* The bound of a bucket, so that the part of requests within the objective is exact. */}}
+{{- if not (hasKey $settings "latency_target_seconds") }}
+{{- $_ := set $settings "latency_target_seconds" .values.monitoring.prometheusRule.latencySeconds }}
+{{- end }}
 {{- range $name := keys $settings | sortAlpha }}
 {{ $name }} = {{ get $settings $name | toJson }}
 {{- end }}

@@ -10,16 +10,20 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
+
+import onnxruntime as ort
 
 from service.core.diagnostics import Diagnostics
 from service.core.errors import Unavailable
 from service.core.logging import current_request_id, request_context
 from service.engine.base import (
     CLOSE_SECONDS,
+    EngineStatistics,
     Inference,
     InferenceContext,
     InferenceResult,
@@ -56,6 +60,8 @@ class EmbeddedEngine:
         self._execution: Execution | None = None
         self._infos: Mapping[str, ModelInfo] = MappingProxyType({})
         self._listeners: list[ReadinessListener] = []
+        self._load_seconds: Mapping[tuple[str, int], float] = MappingProxyType({})
+        self._latest = EngineStatistics("ONNX Runtime", ort.__version__)
 
     async def start(self) -> None:
         """Load and warm up every model.
@@ -76,6 +82,7 @@ class EmbeddedEngine:
             await workers.close(CLOSE_SECONDS if isinstance(error, Exception) else 0.0)
             raise
         self._workers, self._execution = workers, execution
+        self._load_seconds = {key: model.load_seconds for key, model in models.items() if model.load_seconds}
         self._infos = MappingProxyType(execution.infos)
         seconds = round(time.perf_counter() - began, 3)
         _log.info("engine ready", extra={"models": len(self._infos), "seconds": seconds})
@@ -88,6 +95,7 @@ class EmbeddedEngine:
 
     async def close(self, grace_seconds: float = CLOSE_SECONDS) -> None:
         """Refuse new work, give running work time to end, free the models; see `Engine.close`."""
+        self._latest = self.statistics()
         workers, self._workers = self._workers, None
         execution, self._execution = self._execution, None
         self._infos = MappingProxyType({})
@@ -101,6 +109,21 @@ class EmbeddedEngine:
     def models(self) -> Mapping[str, ModelInfo]:
         """The models that are ready, by name; empty before `start` and after `close`."""
         return self._infos
+
+    def statistics(self) -> EngineStatistics:
+        """What it does at the moment; see `Engine.statistics`."""
+        workers, execution = self._workers, self._execution
+        if workers is None or execution is None:
+            return self._latest
+        return replace(
+            self._latest,
+            workers=self._threads,
+            busy=workers.running,
+            waiting=workers.waiting,
+            busy_seconds=workers.busy_seconds,
+            cache=execution.cache_statistics(),
+            load_seconds=self._load_seconds,
+        )
 
     async def run(self, task: Task[T], context: InferenceContext = InferenceContext()) -> T:  # noqa: B008 - frozen
         """Run a task to its end on one worker thread; see `Engine.run`."""

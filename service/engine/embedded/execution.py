@@ -10,7 +10,7 @@ from functools import partial
 
 import onnxruntime as ort
 
-from service.engine.base import Array, Inference, InferenceResult, StageTiming
+from service.engine.base import Array, CacheStatistics, Inference, InferenceResult, StageTiming
 from service.engine.cancellation import CancelToken
 from service.engine.embedded.loading import LoadedModel, ModelKey
 from service.engine.embedded.response_cache import ResponseCache, cache_key
@@ -92,6 +92,10 @@ class Execution:
         if isinstance(model.runner, Session):
             model.runner.warm_up(inputs)
 
+    def cache_statistics(self) -> CacheStatistics:
+        """How full the response cache is, and how often it was asked so far."""
+        return self._cache.statistics()
+
     def interrupt(self) -> None:
         """End what runs and is kept for others; the engine is going down."""
         self._shared_options.terminate = True
@@ -109,7 +113,7 @@ class Execution:
         found, kept = self._cache.get_or_compute(cache_key(*model.key, inputs), compute, call.token)
         if kept:
             waited = time.perf_counter() - arrived
-            call.timings.append(StageTiming(model.config.name, waited, 0.0, cached=True))
+            call.timings.append(StageTiming(model.config.name, waited, 0.0, cached=True, began=arrived))
         return found
 
     def _compute(
@@ -147,5 +151,7 @@ class Execution:
         # For each stage anew: others may have come or gone meanwhile.
         results = session.run(inputs, outputs, call.options, wide=self._alone())
         ended = time.perf_counter()
-        call.timings.append(StageTiming(model.config.name, began - arrived, ended - began, cached=False))
+        call.timings.append(
+            StageTiming(model.config.name, began - arrived, ended - began, cached=False, began=arrived)
+        )
         return results

@@ -34,12 +34,14 @@ class LoadedModel:
         version: Its version.
         info: What callers are told of it.
         runner: The session of an ONNX model, or the plan of an ensemble.
+        load_seconds: Time it took to load.
     """
 
     config: ModelConfig
     version: int
     info: ModelInfo
     runner: Session | EnsemblePlan
+    load_seconds: float = 0.0
 
     @property
     def key(self) -> ModelKey:
@@ -119,12 +121,15 @@ def _open(
         )
         return None
     session.check(diagnostics)
-    facts = {"model": config.name, "version": version, "seconds": round(time.perf_counter() - began, 3)}
+    seconds = time.perf_counter() - began
+    facts = {"model": config.name, "version": version, "seconds": round(seconds, 3)}
     _log.info("model loaded", extra=facts)
-    return _loaded(config, version, session)
+    return _loaded(config, version, session, seconds)
 
 
-def _loaded(config: ModelConfig, version: int, runner: Session | EnsemblePlan) -> LoadedModel:
+def _loaded(
+    config: ModelConfig, version: int, runner: Session | EnsemblePlan, seconds: float = 0.0
+) -> LoadedModel:
     info = ModelInfo(
         name=config.name,
         version=version,
@@ -134,4 +139,4 @@ def _loaded(config: ModelConfig, version: int, runner: Session | EnsemblePlan) -
         parameters=config.parameters,
         steps=tuple(step.model for step in runner.steps) if isinstance(runner, EnsemblePlan) else (),
     )
-    return LoadedModel(config, version, info, runner)
+    return LoadedModel(config, version, info, runner, seconds)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 import numpy as np
 from cachetools import LRUCache
 
 from service.core.errors import EngineFailure
-from service.engine.base import Array
+from service.engine.base import Array, CacheStatistics
 from service.engine.cancellation import CancelToken, Stopped
 
 CacheKey = tuple[str, int, bytes]
@@ -58,6 +59,8 @@ class ResponseCache:
         self._changed = threading.Condition()  # guards the rest
         self._entries: LRUCache[CacheKey, Mapping[str, Array]] = LRUCache(max_bytes, getsizeof=_nbytes)
         self._flights: dict[CacheKey, _Flight] = {}
+        self._lookups: Counter[str] = Counter()
+        self._hits: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -66,6 +69,17 @@ class ResponseCache:
     def nbytes(self) -> int:
         """Bytes of all arrays kept; never more than the bound."""
         return int(self._entries.currsize)
+
+    def statistics(self) -> CacheStatistics:
+        """How full it is, and how often it was asked so far."""
+        with self._changed:
+            return CacheStatistics(
+                entries=len(self._entries),
+                nbytes=self.nbytes,
+                capacity_bytes=int(self._entries.maxsize),
+                lookups=dict(self._lookups),
+                hits={model: self._hits[model] for model in self._lookups},
+            )
 
     def get_or_compute(
         self, key: CacheKey, compute: Callable[[], Mapping[str, Array]], token: CancelToken
@@ -86,16 +100,20 @@ class ResponseCache:
             EngineFailure: The identical call in progress failed.
             Exception: Whatever `compute` raised. Nothing of it is kept.
         """
+        model = key[0]
         with self._changed:
+            self._lookups[model] += 1
             while (flight := self._flights.get(key)) is not None:
                 token.wait_for(self._changed, flight.has_ended)
                 if flight.outputs is not None:
+                    self._hits[model] += 1
                     return flight.outputs, True
                 if flight.error is not None:
                     raise EngineFailure(str(flight.error)) from flight.error
                 # Nobody waited for that call any more: try again, and compute if nobody else does by now.
             kept = self._entries.get(key)
             if kept is not None:
+                self._hits[model] += 1
                 return kept, True
             flight = self._flights[key] = _Flight()
         try:

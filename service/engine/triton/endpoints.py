@@ -119,6 +119,15 @@ class Endpoints:
         self._watches = [asyncio.create_task(self._watch(endpoint)) for endpoint in self._endpoints]
         return self._expected
 
+    async def version(self) -> str:
+        """The version of a server that is ready; empty when it does not tell."""
+        endpoint = next((endpoint for endpoint in self._endpoints if endpoint.ready), self._endpoints[0])
+        try:
+            metadata = await endpoint.client.get_server_metadata(client_timeout=QUESTION_SECONDS)
+        except InferenceServerException:
+            return ""
+        return str(metadata.version)
+
     def pick(self, model: str, other_than: Endpoint | None = None) -> Endpoint:
         """The ready endpoint with this model whose turn it is; not `other_than`, unless it is the only one.
 

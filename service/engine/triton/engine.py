@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType, TracebackType
 from typing import Any, TypeVar
@@ -19,6 +19,7 @@ from service.core.logging import current_request_id, request_context
 from service.engine.base import (
     CLOSE_SECONDS,
     Array,
+    EngineStatistics,
     Finished,
     Inference,
     InferenceContext,
@@ -126,6 +127,7 @@ class TritonEngine:
         self._listeners: list[ReadinessListener] = []
         self._in_flight = _InFlight()
         self._latest_seconds = 0.0
+        self._latest = EngineStatistics("Triton")
 
     async def start(self) -> None:
         """Wait for a server and learn its models; see `Engine.start`."""
@@ -133,6 +135,7 @@ class TritonEngine:
         endpoints = Endpoints(self._urls, self._names, self._tell)
         try:
             self._infos = MappingProxyType(dict(await endpoints.connect(self._start_seconds)))
+            self._latest = EngineStatistics("Triton", await endpoints.version())
         except BaseException:
             await endpoints.close()
             raise
@@ -144,6 +147,7 @@ class TritonEngine:
 
     async def close(self, grace_seconds: float = CLOSE_SECONDS) -> None:
         """Refuse new work, give running work time to end, close the connections; see `Engine.close`."""
+        self._latest = self.statistics()
         endpoints, self._endpoints = self._endpoints, None
         workers, self._workers = self._workers, None
         self._infos = MappingProxyType({})
@@ -160,6 +164,19 @@ class TritonEngine:
     def models(self) -> Mapping[str, ModelInfo]:
         """The models, by name; they stay the same while a server is away."""
         return self._infos
+
+    def statistics(self) -> EngineStatistics:
+        """What it does at the moment; its cache and its models' loading are in Triton's own metrics."""
+        workers = self._workers
+        if workers is None:
+            return self._latest
+        return replace(
+            self._latest,
+            workers=self._worker_threads,
+            busy=workers.running,
+            waiting=workers.waiting,
+            busy_seconds=workers.busy_seconds,
+        )
 
     def watch(self, listener: ReadinessListener) -> None:
         """Tell `listener` of the start, when the last ready server goes, and when the first is back."""
@@ -207,7 +224,7 @@ class TritonEngine:
             return error
         self._latest_seconds = seconds = time.perf_counter() - began
         _log.debug("inference done", extra={"model": info.name, "seconds": round(seconds, 6)})
-        return InferenceResult(arrays, (StageTiming(info.name, 0.0, seconds, cached=False),))
+        return InferenceResult(arrays, (StageTiming(info.name, 0.0, seconds, cached=False, began=began),))
 
     async def _answer(self, endpoints: Endpoints, call: _Call) -> Mapping[str, Array]:
         """Have a call answered, by another endpoint when the first is found gone."""
@@ -230,17 +247,18 @@ class TritonEngine:
             raise DeadlineExceeded(f"{info.name}: the deadline had passed before it began.")
         queue = None if remaining is None else max(1, round((remaining - _QUEUE_MARGIN_SECONDS) * 1e6))
         try:
-            result = await endpoint.client.infer(
-                info.name,
-                [_input(name, array) for name, array in call.inference.inputs.items()],
-                model_version=str(info.version),
-                outputs=[InferRequestedOutput(name) for name in call.inference.outputs],
-                request_id=context.request_id,
-                priority=int(context.priority),
-                timeout=queue,
-                client_timeout=remaining,
-                headers=dict(context.trace),
-            )
+            with context.trace.outgoing(info.name) as headers:
+                result = await endpoint.client.infer(
+                    info.name,
+                    [_input(name, array) for name, array in call.inference.inputs.items()],
+                    model_version=str(info.version),
+                    outputs=[InferRequestedOutput(name) for name in call.inference.outputs],
+                    request_id=context.request_id,
+                    priority=int(context.priority),
+                    timeout=queue,
+                    client_timeout=remaining,
+                    headers=dict(headers),
+                )
         except InferenceServerException as error:
             raise failure_of(error, info.name, self._latest_seconds) from error
         except asyncio.CancelledError:

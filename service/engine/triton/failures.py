@@ -34,7 +34,7 @@ class _Rule(NamedTuple):
 
 
 def _overloaded(model: str, _: str, retry_after: float) -> MaskweaveError:
-    return Overloaded(f"The queue of {model} is full.", retry_after_seconds=retry_after)
+    return Overloaded(f"The queue of {model} is full.", retry_after_seconds=retry_after, cause="engine")
 
 
 def _too_late(model: str, _: str, __: float) -> MaskweaveError:

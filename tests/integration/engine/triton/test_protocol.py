@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,6 +12,7 @@ import grpc
 import numpy as np
 import pytest
 
+from service.app.tracing import Tracing
 from service.core.diagnostics import RepositoryError
 from service.core.errors import (
     DeadlineExceeded,
@@ -21,9 +23,13 @@ from service.core.errors import (
     Overloaded,
     Unavailable,
 )
+from service.core.metrics import Rpc
+from service.core.trace import Trace
 from service.engine.base import Array, InferenceContext, Priority, TensorSpec
 from service.engine.triton.engine import TritonEngine
+from service.synthesis.work import Timings
 from tests.support.inference import infer
+from tests.support.otlp_receiver import otlp_receiver
 from tests.support.recording_triton import MODEL, RecordingTriton, recording_triton
 
 TRACE = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "tracestate": "v=1"}
@@ -70,7 +76,7 @@ async def test_an_answer(serving: Serving) -> None:
 
 async def test_everything_a_request_carries_along_arrives(serving: Serving) -> None:
     engine, triton = serving
-    context = InferenceContext(request_id="r-7", timeout=9.0, priority=Priority.BATCH, trace=TRACE)
+    context = InferenceContext(request_id="r-7", timeout=9.0, priority=Priority.BATCH, trace=Trace(TRACE))
     await infer(engine, MODEL, row(1, 2), outputs=["OUT"], context=context)
     (request,) = triton.requests
     assert (request.model_name, request.model_version, request.id) == (MODEL, "3", "r-7")
@@ -83,6 +89,30 @@ async def test_everything_a_request_carries_along_arrives(serving: Serving) -> N
     assert 8 < queue_seconds < 8.996
     assert 8 < seconds_left < 9.1  # gRPC rounds up
     assert TRACE.items() <= triton.metadata[0].items()
+
+
+async def test_a_recorded_call_goes_on_at_the_server(serving: Serving) -> None:
+    """Its spans hang below ours of the call to it, which has the time that the stage took."""
+    engine, triton = serving
+    with otlp_receiver() as receiver:
+        tracing = Tracing(receiver.address, 0.0, "1")
+        trace = tracing.begin(Rpc("a.Service", "Make"), TRACE, time.perf_counter())
+        result = await infer(engine, MODEL, row(1, 2), context=InferenceContext(trace=trace))
+        timings = Timings(stages=list(result.timings))
+        trace.image("model", timings, 0, began=time.perf_counter(), failed=False)
+        trace.end("OK", 0, {})
+        await tracing.close()
+        spans = {span.name: span for span in receiver.spans}
+    call, inference = spans["a.Service/Make"], spans[MODEL]
+    version, trace_id, parent, flags = str(triton.metadata[0]["traceparent"]).split("-")
+    assert (version, trace_id, flags) == ("00", TRACE["traceparent"].split("-")[1], "01")
+    assert triton.metadata[0]["tracestate"] == "v=1"
+    assert parent == inference.span_id
+    assert inference.kind == 3  # CLIENT
+    assert inference.parent_id == call.span_id
+    assert call.parent_id == TRACE["traceparent"].split("-")[2]
+    # One span of the stage, not a second one from its timing.
+    assert spans.keys() == {"a.Service/Make", MODEL, "image", "admission"}
 
 
 async def test_a_request_without_a_deadline_has_none(serving: Serving) -> None:

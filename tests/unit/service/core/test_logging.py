@@ -1,14 +1,21 @@
+import ast
 import asyncio
 import io
 import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pytest
 
-from service.core.logging import configure_logging, current_request_id, request_context
+from service.access.keys import Scope, make_key
+from service.core.log_lines import ACCESS_LINE, EVERY_LINE, OTHER_LINES, configure_logging
+from service.core.logging import current_request_id, request_context
+from service.core.logs_page import logs_page
+
+ROOT = Path(__file__).parents[4]
 
 
 @pytest.fixture
@@ -49,6 +56,64 @@ def test_a_line_break_in_a_fact_does_not_forge_a_line(stream: io.StringIO) -> No
 @pytest.mark.parametrize("payload", [b"12345", bytearray(5), np.zeros(5, np.uint8)])
 def test_payloads_are_written_as_their_size(stream: io.StringIO, payload: object) -> None:
     assert json.loads(_logged(stream, payload=payload))["payload"] == "<5 bytes>"
+
+
+def test_small_numbers_are_readable(stream: io.StringIO) -> None:
+    assert _logged(stream, "text", queue_seconds=6e-6, seconds=0.0142).endswith(
+        " queue_seconds=0.000006 seconds=0.0142\n"
+    )
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_secrets_are_masked_wherever_they_stand(
+    stream: io.StringIO, log_format: Literal["text", "json"]
+) -> None:
+    key, _ = make_key("studio", [Scope.SYNTHESIZE])
+    line = _logged(stream, log_format, problem=f"got {key}", files=[key])
+    assert key not in line
+    assert "mwk_***" in line
+
+
+def test_the_page_of_the_documentation_is_that_of_the_table() -> None:
+    page = (ROOT / "docs" / "logs.md").read_text()
+    assert page == logs_page(), "make logs-page"
+    for fields in (EVERY_LINE, ACCESS_LINE, OTHER_LINES):
+        assert all(f"| `{name}` | " in page for name in fields)
+
+
+def _fields_in(module: Path) -> Iterator[str]:
+    """Names of the facts that a module logs: keys of what is given as `extra`, and of `facts` and `line`."""
+    tree = ast.parse(module.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            for keyword in node.keywords:
+                if keyword.arg == "extra" and node.func.attr in LEVELS:
+                    assert isinstance(keyword.value, ast.Dict) or keyword.value.id in NAMES, module  # type: ignore[attr-defined]
+                    if isinstance(keyword.value, ast.Dict):
+                        yield from _keys(keyword.value)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            if isinstance(target, ast.Name) and target.id in NAMES and isinstance(node.value, ast.Dict):
+                yield from _keys(node.value)
+            if isinstance(target, ast.Subscript) and getattr(target.value, "id", "") in NAMES:
+                assert isinstance(target.slice, ast.Constant)
+                yield str(target.slice.value)
+
+
+def _keys(literal: ast.Dict) -> Iterator[str]:
+    return (str(key.value) for key in literal.keys if isinstance(key, ast.Constant))
+
+
+LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
+NAMES = {"facts", "line"}
+LOGGING = [module for module in sorted((ROOT / "service").rglob("*.py")) if "extra=" in module.read_text()]
+
+
+def test_every_field_is_in_the_table() -> None:
+    used = {name for module in LOGGING for name in _fields_in(module)}
+    assert {"method", "cached_stages", "grace_seconds", "url"} <= used  # they are found
+    assert used <= EVERY_LINE.keys() | ACCESS_LINE.keys() | OTHER_LINES.keys()
+    assert ACCESS_LINE.keys() | OTHER_LINES.keys() <= used
 
 
 def test_an_exception_comes_with_its_traceback(stream: io.StringIO) -> None:

@@ -27,7 +27,10 @@ EXAMPLES: list[tuple[MaskweaveError, grpc.StatusCode]] = [
     (NotFound("model", "facez", ["faces64"]), grpc.StatusCode.NOT_FOUND),
     (DeadlineExceeded("faces64: not done within 1 s."), grpc.StatusCode.DEADLINE_EXCEEDED),
     (SessionIdle("No message has come for 300 s."), grpc.StatusCode.DEADLINE_EXCEEDED),
-    (Overloaded("64 requests are in progress.", retry_after_seconds=0.5), grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (
+        Overloaded("64 requests are in progress.", retry_after_seconds=0.5, cause="rpcs"),
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+    ),
     (Unauthenticated("This needs a key."), grpc.StatusCode.UNAUTHENTICATED),
     (PermissionDenied("studio", ["edit"], ["synthesize"]), grpc.StatusCode.PERMISSION_DENIED),
     (QuotaExceeded("studio", "requests_per_second", 5, 0.2), grpc.StatusCode.RESOURCE_EXHAUSTED),

@@ -14,6 +14,7 @@ from service.codecs.image import ImageFormat
 from service.core.errors import DeadlineExceeded, EngineFailure, InvalidArgument, Overloaded
 from service.core.limits import LIMITS
 from service.core.metrics import Metrics
+from service.core.trace import Trace
 from service.engine.base import Array, Priority
 from service.scheduling.queue import RequestQueue
 from service.synthesis.conditions.types import RawLabelMap
@@ -77,7 +78,7 @@ async def test_images_are_made_side_by_side() -> None:
 
 async def test_what_the_engine_is_told_of_the_request() -> None:
     service = Service(engine := FakeEngine())
-    trace = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}
+    trace = Trace({"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"})
     call = CallContext("somebody", "r-1", asyncio.get_running_loop().time() + 60, trace)
     request = replace(request_for(1), priority=Priority.BATCH)
     assert await images_of(service, request, call)

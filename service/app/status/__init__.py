@@ -1,0 +1,1 @@
+"""What a running gateway tells of itself, for `maskweave status`."""

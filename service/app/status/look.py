@@ -1,0 +1,330 @@
+"""What a gateway tells of itself: its health, its models, and what its page of metrics says, put together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from maskweave.v1 import synthesis_pb2 as pb
+from maskweave.v1 import synthesis_pb2_grpc as pb_grpc
+from service.app.connection import Connection
+from service.app.status.page import MetricsPage, PageError, read_page
+
+_HANDLING = "grpc_server_handling_seconds"
+_PAGE_SIZE = 200
+_MOST_PAGES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStatus:
+    """A model that callers can name."""
+
+    name: str
+    version: str
+    method: str
+    width: int
+    height: int
+    conditions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Calls of one method in a time. Quantiles are of those that were answered, in seconds.
+
+    Attributes:
+        calls: Ended ones.
+        per_second: Their rate.
+        failed: Part of them that did not end with OK, 0 to 1.
+        p50: Half of the answers took less.
+        p99: So did 99 of 100.
+    """
+
+    calls: int
+    per_second: float
+    failed: float
+    p50: float | None
+    p99: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class StageStatus:
+    """Runs of one stage in a time; quantiles in seconds."""
+
+    runs: int
+    p50: float | None
+    p99: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """What was counted in a time.
+
+    Attributes:
+        seconds: How long it was.
+        traffic: By method.
+        stages: By stage.
+        images_per_second: Images made.
+        received_bytes_per_second: Bytes of messages that came.
+        sent_bytes_per_second: Bytes of messages that went out.
+        queue_wait_p99: Seconds that 99 of 100 images waited for their turn at most.
+        worker_utilisation: Part of the workers' time in which they worked, 0 to 1.
+        loop_lag_p99: Seconds by which the event loop was late at most, 99 times of 100.
+        cache_lookups: Stages looked up in the response cache.
+        cache_hits: Those found.
+        shed: Refused calls by what was full.
+        cancelled: Calls given up by why.
+        failures: Failed calls by the reason told.
+    """
+
+    seconds: float
+    traffic: Mapping[str, Traffic]
+    stages: Mapping[str, StageStatus]
+    images_per_second: float
+    received_bytes_per_second: float
+    sent_bytes_per_second: float
+    queue_wait_p99: float | None
+    worker_utilisation: float | None
+    loop_lag_p99: float | None
+    cache_lookups: int
+    cache_hits: int
+    shed: Mapping[str, int]
+    cancelled: Mapping[str, int]
+    failures: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What goes on at the moment."""
+
+    queue_images: int
+    queue_seconds: float
+    images_in_progress: int
+    calls: Mapping[str, int]
+    streams: int
+    sessions: int
+    workers: int
+    workers_busy: int
+    worker_tasks_waiting: int
+    event_loop_tasks: int
+    memory_bytes: int
+    cache_entries: int
+    cache_bytes: int
+    cache_capacity_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A gateway.
+
+    Attributes:
+        address: Its gRPC address.
+        metrics_url: Where its page of metrics is.
+        health: `SERVING`, `NOT_SERVING` and the like; `UNREACHABLE` when nobody answers.
+        problems: What could not be found out, and why.
+        version: Of the service; empty when unknown, as all below.
+        uptime_seconds: Since the start of its process.
+        engine_ready: Whether its engine can answer.
+        runtime: What runs the models: name and version of engine and runtime.
+        model_load_seconds: How long each model of the repository took to load.
+        models: What callers can name; None when unknown.
+        load: What goes on.
+        recent: What was counted in the last moments.
+        total: What was counted since the start.
+    """
+
+    address: str
+    metrics_url: str
+    health: str
+    problems: tuple[str, ...] = ()
+    version: str = ""
+    uptime_seconds: float | None = None
+    engine_ready: bool | None = None
+    runtime: Mapping[str, str] = field(default_factory=dict)
+    model_load_seconds: Mapping[str, float] = field(default_factory=dict)
+    models: tuple[ModelStatus, ...] | None = None
+    load: Load | None = None
+    recent: Period | None = None
+    total: Period | None = None
+
+    @property
+    def serving(self) -> bool:
+        """Whether its health check says so."""
+        return self.health == "SERVING"
+
+
+def look(gateway: Connection, metrics_url: str, seconds: float) -> Status:
+    """Ask a gateway for everything that it tells.
+
+    Args:
+        gateway: How to reach it.
+        metrics_url: Its page of metrics.
+        seconds: How long to count for `recent`.
+    """
+    problems: list[str] = []
+    with gateway.channel() as channel:
+        health = _health(gateway, channel, problems)
+        models = _models(gateway, channel, problems) if health != "UNREACHABLE" else None
+    facts = _measured(metrics_url, gateway.timeout, seconds, problems)
+    return Status(gateway.address, metrics_url, health, problems=tuple(problems), models=models, **facts)
+
+
+def _health(gateway: Connection, channel: grpc.Channel, problems: list[str]) -> str:
+    try:
+        reply = health_pb2_grpc.HealthStub(channel).Check(
+            health_pb2.HealthCheckRequest(), timeout=gateway.timeout, metadata=gateway.metadata
+        )
+    except grpc.RpcError as error:
+        problems.append(gateway.reason(error))
+        answered = error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+        return "UNKNOWN" if answered else "UNREACHABLE"
+    return str(health_pb2.HealthCheckResponse.ServingStatus.Name(reply.status))
+
+
+def _models(
+    gateway: Connection, channel: grpc.Channel, problems: list[str]
+) -> tuple[ModelStatus, ...] | None:
+    stub, token, models = pb_grpc.SynthesisServiceStub(channel), "", list[pb.Model]()
+    try:
+        for _ in range(_MOST_PAGES):
+            reply = stub.ListModels(
+                pb.ListModelsRequest(page_size=_PAGE_SIZE, page_token=token),
+                timeout=gateway.timeout,
+                metadata=gateway.metadata,
+            )
+            models += reply.models
+            token = reply.next_page_token
+            if not token:
+                break
+    except grpc.RpcError as error:
+        reason = gateway.reason(error)
+        if reason not in problems:
+            problems.append(reason)
+        return None
+    return tuple(_model(model) for model in models)
+
+
+def _model(model: pb.Model) -> ModelStatus:
+    return ModelStatus(
+        model.name,
+        model.version,
+        _word(pb.Method, model.method, "METHOD_"),
+        model.image_width,
+        model.image_height,
+        tuple(_word(pb.ConditionKind, each.kind, "CONDITION_KIND_") for each in model.conditions),
+    )
+
+
+def _word(enum: Any, value: int, prefix: str) -> str:
+    """An enum's value as a word; one of a later version as its number."""
+    return enum.Name(value).removeprefix(prefix).lower() if value in enum.values() else str(value)
+
+
+def _measured(url: str, timeout: float, seconds: float, problems: list[str]) -> dict[str, Any]:
+    """What the page of metrics tells, looked at twice."""
+    try:
+        before, began = read_page(url, timeout), time.monotonic()
+        time.sleep(seconds)
+        page, passed = read_page(url, timeout), time.monotonic() - began
+    except PageError as error:
+        problems.append(str(error))
+        return {}
+    if page.total("maskweave_engine_ready") is None:
+        problems.append(f"{url} is not the page of a gateway")
+        return {}
+    started = page.total("process_start_time_seconds")
+    uptime = max(time.time() - started, passed) if started else None
+    build = next((labels for labels, _ in page.select("maskweave_build_info")), {})
+    runtime = next((labels for labels, _ in page.select("maskweave_runtime_info")), {})
+    return {
+        "version": build.get("version", ""),
+        "uptime_seconds": uptime,
+        "engine_ready": page.total("maskweave_engine_ready") == 1,
+        "runtime": runtime,
+        "model_load_seconds": page.by("maskweave_model_load_seconds", "model"),
+        "load": _load(page),
+        "recent": _period(page.since(before), page, passed),
+        "total": _period(page, page, uptime or passed),
+    }
+
+
+def _load(page: MetricsPage) -> Load:
+    def now(name: str) -> int:
+        return round(page.total(name) or 0)
+
+    calls = page.by("maskweave_requests_in_flight", "grpc_method")
+    return Load(
+        queue_images=now("maskweave_queue_depth"),
+        queue_seconds=page.total("maskweave_work_waiting_seconds") or 0.0,
+        images_in_progress=now("maskweave_images_in_progress"),
+        calls={method: round(count) for method, count in calls.items() if count},
+        streams=now("maskweave_open_streams"),
+        sessions=now("maskweave_open_sessions"),
+        workers=now("maskweave_workers"),
+        workers_busy=now("maskweave_workers_busy"),
+        worker_tasks_waiting=now("maskweave_worker_tasks_waiting"),
+        event_loop_tasks=now("maskweave_event_loop_tasks"),
+        memory_bytes=now("process_resident_memory_bytes"),
+        cache_entries=now("maskweave_response_cache_entries"),
+        cache_bytes=now("maskweave_response_cache_bytes"),
+        cache_capacity_bytes=now("maskweave_response_cache_capacity_bytes"),
+    )
+
+
+def _period(counted: MetricsPage, page: MetricsPage, seconds: float) -> Period:
+    def rate(name: str) -> float:
+        return (counted.total(name) or 0.0) / seconds
+
+    def counts(name: str, label: str) -> dict[str, int]:
+        return {value: round(count) for value, count in counted.by(name, label).items() if count}
+
+    workers = page.total("maskweave_workers")
+    busy = counted.total("maskweave_worker_busy_seconds_total")
+    known = workers and busy is not None
+    return Period(
+        seconds=seconds,
+        traffic=_traffic(counted, seconds),
+        stages=_stages(counted),
+        images_per_second=rate("maskweave_images_total"),
+        received_bytes_per_second=rate("maskweave_received_bytes_total"),
+        sent_bytes_per_second=rate("maskweave_sent_bytes_total"),
+        queue_wait_p99=counted.quantile(0.99, "maskweave_queue_wait_seconds"),
+        worker_utilisation=min((busy or 0.0) / seconds / (workers or 1.0), 1.0) if known else None,
+        loop_lag_p99=counted.quantile(0.99, "maskweave_event_loop_lag_seconds"),
+        cache_lookups=round(counted.total("maskweave_response_cache_lookups_total") or 0),
+        cache_hits=round(counted.total("maskweave_response_cache_hits_total") or 0),
+        shed=counts("maskweave_shed_total", "cause"),
+        cancelled=counts("maskweave_cancelled_total", "cause"),
+        failures=counts("maskweave_failures_total", "reason"),
+    )
+
+
+def _traffic(counted: MetricsPage, seconds: float) -> dict[str, Traffic]:
+    found = {}
+    for method, calls in counted.by("grpc_server_handled_total", "grpc_method").items():
+        if calls:
+            answered = counted.total("grpc_server_handled_total", grpc_method=method, grpc_code="OK") or 0.0
+            labels = {"grpc_method": method, "grpc_code": "OK"}
+            found[method] = Traffic(
+                calls=round(calls),
+                per_second=calls / seconds,
+                failed=1 - answered / calls,
+                p50=counted.quantile(0.5, _HANDLING, **labels),
+                p99=counted.quantile(0.99, _HANDLING, **labels),
+            )
+    return found
+
+
+def _stages(counted: MetricsPage) -> dict[str, StageStatus]:
+    name = "maskweave_stage_duration_seconds"
+    return {
+        stage: StageStatus(
+            round(runs), counted.quantile(0.5, name, stage=stage), counted.quantile(0.99, name, stage=stage)
+        )
+        for stage, runs in counted.by(f"{name}_count", "stage").items()
+        if runs
+    }

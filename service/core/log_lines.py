@@ -1,0 +1,158 @@
+"""Lines of the log: text for people, JSON for machines, and the table of what stands in them.
+
+Both forms carry the same facts. Contents of requests do not belong into a log: binary values are written as
+their size, and what looks like a key is masked. `docs/logs.md` is made of the table.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import IO, Any, Literal
+
+from pythonjsonlogger.json import JsonFormatter
+
+from service.core.logging import current_request_id, redacted
+
+EVERY_LINE: Mapping[str, str] = MappingProxyType(
+    {
+        "time": "When, in UTC: `2026-11-28T19:00:00.000Z`.",
+        "level": "`debug`, `info`, `warning` or `error`.",
+        "logger": "The module that says it.",
+        "message": "What happened: always the same words, facts are in the other fields.",
+        "request_id": "The call that it is about: the caller's `x-request-id`, or one made up here.",
+        "exception": "The stack trace of a defect.",
+    }
+)
+"""Fields of all lines; the last two where there is one."""
+
+ACCESS_LINE: Mapping[str, str] = MappingProxyType(
+    {
+        "method": "The method, `Synthesize`.",
+        "code": "The gRPC status, `OK` or `INVALID_ARGUMENT`.",
+        "seconds": "From its arrival to its status.",
+        "reason": "Of a failure: the reason that its caller was told, as in [errors.md](errors.md).",
+        "problem": "Of a failure: the sentence that its caller was told.",
+        "key": "The id of the key that it came with; keys themselves are never logged.",
+        "received_bytes": "Bytes of the messages that came.",
+        "sent_bytes": "Bytes of the messages that went out.",
+        "model": "The model that was asked for, once the request was checked.",
+        "images": "Images, or other results, that were made.",
+        "queue_seconds": "Waits of its images for their turns, all together.",
+        "worker_seconds": "Wait of the first image for a worker after that.",
+        "decode_seconds": "Reading what the caller sent.",
+        "stages_seconds": "Stages of the model, all together, their waits included.",
+        "encode_seconds": "Making files of the images, all together.",
+        "cached_stages": "Stages that the response cache answered.",
+        "trace_id": "Of its trace, if it has one.",
+    }
+)
+"""Fields of the line `call`, one for each call."""
+
+OTHER_LINES: Mapping[str, str] = MappingProxyType(
+    {
+        "files": "Files that were read anew.",
+        "grace_seconds": "Time that calls in progress have to finish.",
+        "host": "Address that is listened on.",
+        "keys": "Number of keys.",
+        "models": "Number of models.",
+        "model": "A model of the repository.",
+        "problem": "What is wrong.",
+        "reason": "Why a server is not ready.",
+        "seconds": "How long it took, or may take.",
+        "signal": "Signal that was received.",
+        "stages": "Number of stages.",
+        "url": "Address of an inference server.",
+        "urls": "Addresses of the inference servers.",
+        "version": "Version of a model of the repository.",
+        "method": "The method whose call failed.",
+        "code": "The status of the call that failed.",
+    }
+)
+"""Fields of lines about the gateway itself."""
+
+_STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+_EXACT = 1e-4
+"""Numbers below it are written out by Python as powers of ten, which nobody reads in passing."""
+
+
+def configure_logging(level: str, log_format: Literal["text", "json"], stream: IO[str] | None = None) -> None:
+    """Send all logging of the process to `stream` (standard error by default) in one form."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(JsonLines() if log_format == "json" else TextLines())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+
+
+# Made once: `json.dumps` makes one for each line.
+_encoder = json.JSONEncoder(ensure_ascii=False, default=str)
+
+
+def _serialized(log_data: Mapping[str, Any], **_: object) -> str:
+    return _encoder.encode(log_data)
+
+
+class JsonLines(JsonFormatter):
+    """One JSON object per line, with the facts as keys."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            ["levelname", "name", "message"],
+            rename_fields={"levelname": "level", "name": "logger", "exc_info": "exception"},
+            json_serializer=_serialized,
+        )
+
+    def add_fields(
+        self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]
+    ) -> None:
+        """Take over what the record has."""
+        log_data["time"] = _time(record)
+        super().add_fields(log_data, record, message_dict)
+        log_data["level"] = record.levelname.lower()
+        log_data.update(_facts(record))
+
+    def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
+        """Render the line."""
+        return redacted(super().jsonify_log_record(log_data))
+
+
+class TextLines(logging.Formatter):
+    """Time, level, message, then the facts as `name=value`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Render `record` on one line, followed by its traceback when it has one."""
+        facts = "".join(f" {name}={_shown(value)}" for name, value in _facts(record).items())
+        line = f"{_time(record)} {record.levelname:<7} {record.getMessage()}{facts}"
+        return redacted(f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, (int, float)):
+        return f"{value:.6f}" if 0 < abs(value) < _EXACT else str(value)
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _time(record: logging.LogRecord) -> str:
+    moment = datetime.fromtimestamp(record.created, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _facts(record: logging.LogRecord) -> dict[str, Any]:
+    facts = {
+        name: _printable(value) for name, value in vars(record).items() if name not in _STANDARD_ATTRIBUTES
+    }
+    request_id = current_request_id()
+    if request_id:
+        facts.setdefault("request_id", request_id)
+    return facts
+
+
+def _printable(value: object) -> object:
+    size = len(value) if isinstance(value, (bytes, bytearray)) else getattr(value, "nbytes", None)
+    return value if size is None else f"<{size} bytes>"
