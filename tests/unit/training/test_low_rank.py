@@ -1,5 +1,6 @@
 """Low-rank copies: exact where outputs vary in few directions, cheaper, and read back as they were stored."""
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from training.sis_ug.networks.mapper import LabelMapMapper
 from training.sis_ug.students.build import load_low_rank
 from training.sis_ug.students.low_rank import (
     LowRankConv,
-    OutputStatistics,
+    PairedOutputs,
     is_cheaper,
     low_rank_copy,
     rank_for,
@@ -74,17 +75,35 @@ def test_rank(variances: list[float], energy: float, rank: int) -> None:
     assert rank_for(torch.tensor(variances), energy) == rank
 
 
-def test_statistics_are_of_all_batches_together() -> None:
-    outputs = torch.randn(6, 5, 4, 4) * torch.tensor([3.0, 1, 1, 1, 0.1])[:, None, None] + 7
-    parts, whole = OutputStatistics(), OutputStatistics()
-    whole.add(outputs)
-    for part in outputs.split(2):
-        parts.add(part)
-    variances = parts.components()[0]
-    torch.testing.assert_close(variances, whole.components()[0])
-    cells = outputs.movedim(1, -1).reshape(-1, 5).double()
-    torch.testing.assert_close(variances.sum(), cells.var(0, unbiased=False).sum())
-    torch.testing.assert_close(parts.mean(), cells.mean(0))
+def test_later_convolutions_mend_what_earlier_ones_lost() -> None:
+    """Fitted to the copy's own inputs: better than each fitted by itself."""
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(24, 32, 3), nn.ReLU(), nn.Conv2d(32, 32, 3), nn.ReLU(), nn.Conv2d(32, 8, 3)
+    )
+    inputs, others = torch.randn(4, 24, 16, 16), torch.randn(4, 24, 16, 16)
+    copied = low_rank_copy(network.eval(), lambda each: each(inputs), 0.6)
+    assert ranks_of(copied.state_dict()).keys() == {"0", "2"}  # the last is narrow already
+    apart = copy.deepcopy(copied)
+    apart[4].load_state_dict(network[4].state_dict())
+    wanted = network(others)
+    assert (copied(others) - wanted).square().mean() < 0.95 * (apart(others) - wanted).square().mean()
+
+
+def test_fit_is_of_all_batches_together() -> None:
+    torch.manual_seed(0)
+    copied = torch.randn(6, 5, 4, 4) * torch.tensor([3.0, 1, 1, 1, 0.1])[:, None, None] + 7
+    matrix = torch.randn(5, 5)
+    teacher = torch.einsum("oc,bchw->bohw", matrix, copied) - 2
+    outputs = PairedOutputs()
+    for pair in zip(teacher.split(2), copied.split(2), strict=True):
+        outputs.add(*pair)
+    fit = outputs.fit()
+    torch.testing.assert_close(fit.matrix.float(), matrix, rtol=1e-2, atol=1e-2)
+    cells = teacher.movedim(1, -1).reshape(-1, 5).double()
+    torch.testing.assert_close(fit.target, cells.mean(0))
+    torch.testing.assert_close(fit.variances.sum(), cells.var(0, unbiased=False).sum(), rtol=1e-3, atol=1e-3)
+    assert fit.variances[0] >= fit.variances[-1] >= 0
 
 
 def test_student_is_read_back_with_the_ranks_it_was_stored_with(tmp_path: Path) -> None:

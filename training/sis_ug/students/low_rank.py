@@ -1,24 +1,28 @@
 """Low-rank copies of trained networks: every spatial convolution narrowed to what its outputs vary in.
 
-A convolution k x k from I to O channels becomes one from I to r channels, and one of 1x1 from r to O. The r
-directions are the principal components of what the convolution puts out on real inputs (Zhang et al.,
-"Accelerating Very Deep Convolutional Networks for Classification and Detection", TPAMI 2016): the smallest
-number of them, in eights, that holds a share of the variance, the *energy*. What is left of the error is for
-training to mend.
+A convolution k x k from I to O channels becomes one from I to r channels, and one of 1x1 from r to O. The two
+are fitted in closed form, one convolution after the other in the order they run: what the copy's convolution
+makes of the copy's own inputs is mapped onto what the teacher's puts out, by the best linear map of rank r.
+So each also mends what those before it have lost (Zhang et al., "Accelerating Very Deep Convolutional Networks
+for Classification and Detection", TPAMI 2016). r is the smallest number, in eights, that holds a share of the
+variance, the *energy*. What error is left is for training to mend.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 STEP = 8
 """Ranks are multiples of it, as vector units like them."""
+RIDGE = 1e-5
+"""Of the mean variance, so that outputs that hardly vary make no large weights."""
 NARROW = ".narrow.weight"
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -45,56 +49,75 @@ class LowRankConv(nn.Module):
         return result
 
 
-class OutputStatistics:
-    """Mean and covariance over cells of what a convolution puts out."""
+class PairedOutputs:
+    """Means and covariances over cells of what a teacher's convolution and its copy's put out."""
 
     def __init__(self) -> None:
-        self._count, self._sum, self._products = 0, torch.zeros(()), torch.zeros(())
+        self._count = 0
+        self._sums = self._products = torch.zeros(())
 
-    def add(self, outputs: Tensor) -> None:
-        """Of a batch `[B, C, H, W]`."""
-        cells = outputs.detach().movedim(1, -1).reshape(-1, outputs.shape[1]).cpu().double()
+    def add(self, teacher: Tensor, copied: Tensor) -> None:
+        """Of a batch, each `[B, C, H, W]`."""
+        cells = torch.cat([_cells(teacher), _cells(copied)], dim=1)
         self._count += len(cells)
-        self._sum = self._sum + cells.sum(0)
+        self._sums = self._sums + cells.sum(0)
         self._products = self._products + cells.T @ cells
 
-    def mean(self) -> Tensor:
-        """`[C]`, float64."""
-        return self._sum / self._count
+    def fit(self) -> LinearFit:
+        """The best linear map from the copy's outputs to the teacher's."""
+        means = self._sums / self._count
+        covariance = self._products / self._count - torch.outer(means, means)
+        channels = len(means) // 2
+        own = covariance[channels:, channels:]
+        damping = RIDGE * own.diagonal().mean().clamp(min=1e-12)
+        regularised = own + damping * torch.eye(channels, dtype=own.dtype)
+        matrix = torch.linalg.solve(regularised, covariance[channels:, :channels]).T
+        variances, directions = torch.linalg.eigh(matrix @ own @ matrix.T)
+        return LinearFit(
+            means[:channels], means[channels:], matrix, variances.flip(0).clamp(min=0), directions.flip(1)
+        )
 
-    def components(self) -> tuple[Tensor, Tensor]:
-        """Variances `[C]`, largest first, and directions `[C, C]`, a column each; float64."""
-        mean = self.mean()
-        variances, directions = torch.linalg.eigh(self._products / self._count - torch.outer(mean, mean))
-        return variances.flip(0).clamp(min=0), directions.flip(1)
+
+class LinearFit(NamedTuple):
+    """A map `target + matrix (outputs - own)`, and its principal components; float64.
+
+    Attributes:
+        target: mean of the teacher's outputs, `[C]`.
+        own: mean of the copy's, `[C]`.
+        matrix: `[C, C]`.
+        variances: of what it maps to, `[C]`, largest first.
+        directions: theirs, `[C, C]`, a column each.
+    """
+
+    target: Tensor
+    own: Tensor
+    matrix: Tensor
+    variances: Tensor
+    directions: Tensor
 
 
 def low_rank_copy(network: Network, run: Callable[[Network], object], energy: float) -> Network:
     """A copy of a trained network in low rank, wherever that takes fewer products.
 
     Args:
-        network: in evaluation mode, batch norms folded in (`training.unet.frozen`).
-        run: runs the network on real inputs.
+        network: in evaluation mode, batch norms folded in (`training.networks.unet.frozen`).
+        run: runs a network on real inputs, on the same ones each time; outputs of all convolutions are held.
         energy: share of each convolution's variance to be held, in (0, 1].
     """
-    found: dict[str, OutputStatistics] = {}
-    hooks = []
-    for name, convolution in spatial_convolutions(network).items():
-        found[name] = OutputStatistics()
-        hooks.append(convolution.register_forward_hook(partial(_note, found[name])))
-    with torch.no_grad():
+    wanted: dict[str, list[Tensor]] = {name: [] for name in spatial_convolutions(network)}
+    order: list[str] = []
+    with _noting(network, wanted, order):
         run(network)
-    for hook in hooks:
-        hook.remove()
-    ranks = {name: rank_for(each.components()[0], energy) for name, each in found.items()}
-    ranks = {name: rank for name, rank in ranks.items() if is_cheaper(_convolution(network, name), rank)}
-    copied = with_ranks(network, ranks)
-    with torch.no_grad():
-        for name in ranks:
-            fitted = copied.get_submodule(name)
-            assert isinstance(fitted, LowRankConv)
-            _fit(fitted, _convolution(network, name), found[name])
-    return copied
+    copied = copy.deepcopy(network)
+    for name in order:
+        found: dict[str, list[Tensor]] = {name: []}
+        with _noting(copied, found):
+            run(copied)
+        outputs = PairedOutputs()
+        for teacher, own in zip(wanted[name], found[name], strict=True):
+            outputs.add(teacher, own)
+        _replace(copied, name, outputs.fit(), energy)
+    return copied.requires_grad_(True)
 
 
 def with_ranks(network: Network, ranks: Mapping[str, int]) -> Network:
@@ -141,18 +164,48 @@ def _convolution(network: nn.Module, name: str) -> nn.Conv2d:
     return convolution
 
 
-def _note(statistics: OutputStatistics, module: nn.Module, given: object, outputs: Tensor) -> None:
-    del module, given
-    statistics.add(outputs)
+def _cells(outputs: Tensor) -> Tensor:
+    """`[B, C, H, W]` to `[B*H*W, C]`, float64 on the CPU."""
+    return outputs.movedim(1, -1).reshape(-1, outputs.shape[1]).cpu().double()
 
 
-def _fit(fitted: LowRankConv, like: nn.Conv2d, statistics: OutputStatistics) -> None:
-    """Project outputs, about their mean, onto the first components."""
-    rank = fitted.narrow.out_channels
-    mean = statistics.mean().to(like.weight)
-    directions = statistics.components()[1][:, :rank].to(like.weight)
-    bias = torch.zeros_like(mean) if like.bias is None else like.bias
-    fitted.narrow.weight.copy_(torch.einsum("oikl,or->rikl", like.weight, directions))
+@contextmanager
+def _noting(
+    network: nn.Module, outputs: dict[str, list[Tensor]], order: list[str] | None = None
+) -> Iterator[None]:
+    """Keep what the convolutions of those names put out, and in which order they run first."""
+
+    def note(name: str, module: nn.Module, given: object, output: Tensor) -> None:
+        del module, given
+        outputs[name].append(output.detach())
+        if order is not None and name not in order:
+            order.append(name)
+
+    hooks = [_convolution(network, name).register_forward_hook(partial(note, name)) for name in outputs]
+    with torch.no_grad():
+        yield
+    for hook in hooks:
+        hook.remove()
+
+
+@torch.no_grad()
+def _replace(network: nn.Module, name: str, fit: LinearFit, energy: float) -> None:
+    """Put the fitted convolution, of a low rank if that is cheaper, in the place of one."""
+    like = _convolution(network, name)
+    weight, target, own = like.weight, fit.target.to(like.weight), fit.own.to(like.weight)
+    matrix, rank = fit.matrix.to(weight), rank_for(fit.variances, energy)
+    bias = torch.zeros_like(own) if like.bias is None else like.bias
+    if not is_cheaper(like, rank):
+        like.weight.copy_(torch.einsum("po,oikl->pikl", matrix, weight))
+        if like.bias is not None:
+            like.bias.copy_(target + matrix @ (bias - own))
+        return
+    directions = fit.directions[:, :rank].to(weight)
+    narrow = directions.T @ matrix
+    fitted = LowRankConv(like, rank).to(weight.device)
+    fitted.narrow.weight.copy_(torch.einsum("ro,oikl->rikl", narrow, weight))
     fitted.spread.weight.copy_(directions[:, :, None, None])
     assert fitted.spread.bias is not None
-    fitted.spread.bias.copy_(mean + directions @ (directions.T @ (bias - mean)))
+    fitted.spread.bias.copy_(target + directions @ (narrow @ (bias - own)))
+    parent, _, attribute = name.rpartition(".")
+    setattr(network.get_submodule(parent), attribute, fitted)
