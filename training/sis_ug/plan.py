@@ -70,6 +70,10 @@ def plan_of(
     """
     if stage == "students":
         return _plan_of_students(config, only)
+    return _plan_of_teachers(config, stage, cycle, keep_rearranger)
+
+
+def _plan_of_teachers(config: PackConfig, stage: str, cycle: Cycle, keep_rearranger: bool) -> Plan:
     segmenter, mapper = ("proxy_segmenter",), config.mapper
     if stage == "proxies":
         return Plan((), None, {"proxy_segmenter": config.proxies.segmenter}, ("clusters", *segmenter))

@@ -3,9 +3,9 @@
 A convolution k x k from I to O channels becomes one from I to r channels, and one of 1x1 from r to O. The two
 are fitted in closed form, one convolution after the other in the order they run: what the copy's convolution
 makes of the copy's own inputs is mapped onto what the teacher's puts out, by the best linear map of rank r.
-So each also mends what those before it have lost (Zhang et al., "Accelerating Very Deep Convolutional Networks
-for Classification and Detection", TPAMI 2016). r is the smallest number, in eights, that holds a share of the
-variance, the *energy*. What error is left is for training to mend.
+So each also mends what those before it have lost (Zhang et al., "Accelerating Very Deep Convolutional
+Networks for Classification and Detection", TPAMI 2016). r is the smallest number, in eights, that holds a
+share of the variance, the *energy*. What error is left is for training to mend.
 """
 
 from __future__ import annotations
