@@ -102,6 +102,10 @@ class StudentTrainer(ABC):
     def sheet(self) -> Image.Image:
         """A contact sheet of the present state, of the first batch."""
 
+    def first_batches(self) -> list[Tensors]:
+        """What a low-rank copy is fitted to; asked beforehand, since asking runs the teacher, too."""
+        return [self.answers[number] for number in range(FITTED)]
+
     def drawn(self, random: torch.Generator) -> Tensor:
         """Indices of samples."""
         return torch.randint(len(self.samples), (self.batch,), generator=random)
@@ -167,10 +171,11 @@ class MapperTrainer(StudentTrainer):
 
     def student(self) -> nn.Module:
         """The teacher in low rank."""
+        batches = self.first_batches()
 
         def run(network: nn.Module) -> None:
-            for number in range(FITTED):
-                self._logits(network, self.answers[number])
+            for batch in batches:
+                self._logits(network, batch)
 
         return low_rank_copy(self.teachers.mapper, run, self.energy)
 
@@ -225,10 +230,11 @@ class RearrangerTrainer(StudentTrainer):
 
     def student(self) -> Rearranger:
         """The teacher in low rank; its attention and gates do not learn."""
+        batches = self.first_batches()
 
         def run(network: Rearranger) -> None:
-            for number in range(FITTED):
-                self._arranged(network, self.answers[number])
+            for batch in batches:
+                self._arranged(network, batch)
 
         network = low_rank_copy(self.teachers.rearranger, run, self.section.energy)
         network.attention.requires_grad_(False)
