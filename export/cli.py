@@ -15,6 +15,7 @@ SUMMARIES = {
     "engines": "Build the TensorRT plans of a repository on this machine.",
     "check-plans": "Refuse plans that this machine must not load.",
     "verify": "Compare a repository's images with PyTorch's.",
+    "flops": "Count what an image computes, stage by stage.",
 }
 
 

@@ -45,6 +45,12 @@ TINY: dict[str, Any] = {
     "sketch": {"widths": (16, 24, 32), "steps": 24, "batch": 8},
     "scribble": {"widths": (16, 24, 32), "steps": 16, "batch": 8},
     "inversion": {"widths": (16, 24, 32), "depth": 1, "steps": 30, "batch": 4, "kept_samples": 2},
+    "students": {
+        "reader": {"width": 16, "steps": 30, "batch": 8, "batches": 8},
+        "mapper": {"energy": 0.5, "steps": 30, "batch": 8, "batches": 8},
+        "rearranger": {"energy": 0.5, "steps": 30, "batch": 4, "batches": 8},
+        "cycle": {"steps": 6, "batch": 4},
+    },
     "few_shot": {
         "width": 16,
         "steps": 150,

@@ -59,6 +59,9 @@ Findings = tuple[str, dict[str, object], dict[str, Image.Image]]
     help="Repeatable; the default dial if left out.",
 )
 @optgroup.option(
+    "--teachers", is_flag=True, help="Of a pack with students: what these learnt from, in their place."
+)
+@optgroup.option(
     "--photographs",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     help="Folder of square PNG or JPEG, faces in the generator's place: gives the inverter a second row.",
@@ -70,6 +73,7 @@ def evaluate(
     split: str,
     strengths: tuple[float, ...],
     inception: bool,
+    teachers: bool,
     photographs: Path | None,
 ) -> None:
     """Measure a PACK on held-out pairs and draw its contact sheets (runs/PACK/evaluation/)."""
@@ -80,14 +84,18 @@ def evaluate(
                 raise click.BadParameter(f"{pack} has no style strength", param_hint="'--strength'")
             if photographs is not None:
                 raise click.BadParameter(f"{pack} has no inverter", param_hint="'--photographs'")
+            if teachers:
+                raise click.BadParameter(f"{pack} has no students", param_hint="'--teachers'")
             if split != HELDOUT:
                 raise click.BadParameter(f"{pack} has no split {split}", param_hint="'--split'")
             table, figures, sheets = _evaluate_styles(pack, pairs, features)
         else:
-            table, figures, sheets = _evaluate(pack, pairs, split, strengths, features, photographs)
+            table, figures, sheets = _evaluate(
+                pack, pairs, split, strengths, features, photographs, teachers=teachers
+            )
     except EXPECTED as error:
         raise click.ClickException(str(error)) from None
-    folder = RUNS / pack / "evaluation"
+    folder = RUNS / pack / ("evaluation-of-teachers" if teachers else "evaluation")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "metrics.json").write_text(json.dumps(figures, indent=2) + "\n")
     for name, sheet in sheets.items():
@@ -111,10 +119,12 @@ def _evaluate(
     strengths: tuple[float, ...],
     features: dict[str, Features],
     photographs: Path | None,
+    *,
+    teachers: bool,
 ) -> Findings:
     config = load_config(pack)
     default = config.mapper.style_strength.default
-    pipeline = load_pipeline(config, pack_folder(pack))
+    pipeline = load_pipeline(config, pack_folder(pack), students=not teachers)
     if photographs is not None and pipeline.inverter is None:
         raise ValueError(f"--photographs: {pack} has no inverter: run `maskweave train inversion` first")
     given = None if photographs is None else square_images(photographs, pipeline.generator.image_size)

@@ -132,7 +132,7 @@ def evaluate(pack: str, shots: tuple[int, ...], draws: int, pairs: int, threads:
     folder = RUNS / pack / FOLDER / f"{pairs}-pairs"
     try:
         config = load_config(pack)
-        pipeline = load_pipeline(config, pack_folder(pack))
+        pipeline = load_pipeline(config, pack_folder(pack), students=False)
         options = RunOptions(folder, show_progress=False)
         experiment = Experiment(config, pack_folder(pack), pipeline, options, draws, pairs)
         results = []

@@ -21,9 +21,11 @@ from training.runs.options import RunOptions
 from training.runs.updates import Precision
 from training.sis_ug import plan, stages
 from training.sis_ug.config import load_config
+from training.sis_ug.students.stage import Student
 
 STYLES = "styles"
 MAPPER = "mapper"
+STUDENTS = "students"
 
 
 @click.command(
@@ -31,6 +33,7 @@ MAPPER = "mapper"
         "train styles --pack rooms --dry-run --memory 24",
         "train styles --pack rooms --devices 4",
         "train mapper --pack faces64 --cycle proxies",
+        "train students --pack faces64 --only reader",
     )
 )
 @click.argument("stage", type=click.Choice((*stages.STAGES, STYLES)))
@@ -47,6 +50,13 @@ MAPPER = "mapper"
 )
 @optgroup.option("--no-cycle", is_flag=True, help="The same as --cycle none.")
 @optgroup.option("--keep-rearranger", is_flag=True, help="The cycle tunes the mapper alone.")
+@optgroup.group("Stage students")
+@optgroup.option(
+    "--only",
+    type=click.Choice(get_args(Student)),
+    multiple=True,
+    help="One of them, or the cycle that tunes mapper and rearranger; repeatable. All by default.",
+)
 @optgroup.group("Stage styles")
 @optgroup.option(
     "--fit-only",
@@ -105,6 +115,7 @@ def train(
     cycle: stages.Cycle | None,
     no_cycle: bool,
     keep_rearranger: bool,
+    only: tuple[Student, ...],
     fresh: bool,
     fit_only: bool,
     log_every: int,
@@ -115,12 +126,13 @@ def train(
 ) -> None:
     """Train one STAGE of a pack: proxies, then rearranger, then mapper; sketch, scribble, judge at any time.
 
+    Last come the students, small networks that are served in the place of their teachers.
     Packs of GroupDNet have the stage styles. PACK is a folder's name in packs/, or one of the product's.
 
     Metrics, contact sheets and checkpoints go to runs/PACK/, the finished weights into the pack's folder. A
     run that was stopped goes on from its last checkpoint, on however many processes.
     """
-    mapping = _cycle(stage, cycle, no_cycle=no_cycle, keep_rearranger=keep_rearranger)
+    given = _cycle(stage, cycle, no_cycle=no_cycle, keep_rearranger=keep_rearranger) | _only(stage, only)
     if fit_only and (stage != STYLES or dry_run or devices * nodes > 1):
         raise click.BadParameter(
             f"is for the stage {STYLES}, in one process, without --dry-run", param_hint="'--fit-only'"
@@ -128,14 +140,14 @@ def train(
     shards = devices * nodes * accumulate
     try:
         if dry_run:
-            click.echo(_dry_run(stage, pack, shards, accumulate, precision, memory, mapping))
+            click.echo(_dry_run(stage, pack, shards, accumulate, precision, memory, given))
             return
         chosen = chosen_device(device)
         run: Callable[[RunOptions], None]
         if stage == STYLES:
             run = partial(fit_anew if fit_only else train_styles, load_styles_config(pack), pack_folder(pack))
         else:
-            run = partial(stages.STAGES[stage], load_config(pack), pack_folder(pack), **mapping)
+            run = partial(stages.STAGES[stage], load_config(pack), pack_folder(pack), **given)
         distributed = launch(chosen, devices, nodes)
         if threads:
             torch.set_num_threads(threads)
@@ -164,13 +176,13 @@ def _dry_run(
     accumulate: int,
     precision: Precision,
     memory: float,
-    mapping: dict[str, Any],
+    given: dict[str, Any],
 ) -> str:
     if stage == STYLES:
         config = split_batches(load_styles_config(pack), "training", shards)
         return report(config, accumulate, precision, memory)
     own = load_config(pack)
-    planned = plan.plan_of(own, stage, **mapping)
+    planned = plan.plan_of(own, stage, **given)
     return plan.report(own, planned, stage, shards, precision, pack_folder(pack), RUNS / pack)
 
 
@@ -187,3 +199,10 @@ def _cycle(
     if no_cycle and cycle not in (None, "none"):
         raise click.BadParameter(f"contradicts --cycle {cycle}", param_hint="'--no-cycle'")
     return {"cycle": "none" if no_cycle else cycle or "labels", "keep_rearranger": keep_rearranger}
+
+
+def _only(stage: str, only: tuple[Student, ...]) -> dict[str, Any]:
+    """Which students the options name, as `train_students` takes it."""
+    if only and stage != STUDENTS:
+        raise click.BadParameter(f"is for the stage {STUDENTS}, not {stage}", param_hint="'--only'")
+    return {"only": only} if only else {}

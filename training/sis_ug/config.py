@@ -21,6 +21,7 @@ from training.sis_ug.sections import (
     ReaderSection,
     RearrangerSection,
 )
+from training.sis_ug.students.config import StudentsSection
 
 SIS_UG = "sis-ug"
 STYLEGAN2 = "stylegan2"
@@ -45,6 +46,7 @@ class PackConfig(Section):
     inversion: InversionSection | None = None
     few_shot: FewShotSection | None = None
     judge: JudgeSection | None = None
+    students: StudentsSection | None = None
 
     @model_validator(mode="after")
     def _masks_reach_the_cut(self) -> PackConfig:
@@ -92,6 +94,23 @@ class PackConfig(Section):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _students_fit(self) -> PackConfig:
+        if self.students is None:
+            return self
+        finest = self.rearranger.levels[-1].resolution
+        if self.proxies.resolution == finest:
+            raise ValueError(
+                f"students: proxy masks of {finest} cells a side, as the finest attended features; they must "
+                "have more"
+            )
+        found, allowed = sorted(self.students.rearranger.weights.features), sorted(self.rearranger.hidden)
+        if not set(found) <= set(allowed):
+            raise ValueError(
+                f"students.rearranger.weights.features: can have the resolutions {allowed}, found {found}"
+            )
+        return self
+
     @property
     def fold(self) -> int:
         """Pixels per side of an image for each cell of a proxy mask."""
@@ -126,6 +145,15 @@ def few_shot_section(config: PackConfig) -> FewShotSection:
         ValueError: if it has none.
     """
     return _needed(config.few_shot, config, "few_shot")
+
+
+def students_section(config: PackConfig) -> StudentsSection:
+    """The pack's section for students.
+
+    Raises:
+        ValueError: if it has none.
+    """
+    return _needed(config.students, config, "students")
 
 
 def judge_section(config: PackConfig) -> JudgeSection:

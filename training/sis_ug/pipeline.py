@@ -30,12 +30,19 @@ from training.sis_ug.networks.build import (
 from training.sis_ug.networks.judge import Judge
 from training.sis_ug.networks.mapper import LabelMapMapper, proxy_histogram
 from training.sis_ug.networks.rearranger import Rearranger
+from training.sis_ug.students.build import load_low_rank, proxy_reader
+from training.sis_ug.students.proxy_reader import ProxyReader
 
 INVERTER = "inverter"
 JUDGE = "judge"
 """Of a stage, its split, its run and its file."""
 UNTUNED_REARRANGER = "rearranger"
 TUNED_REARRANGER = "rearranger_tuned"
+PROXY_READER = "proxy_reader"
+LEAN_MAPPER = "lean_mapper"
+LEAN_REARRANGER = "lean_rearranger"
+STUDENTS = (PROXY_READER, LEAN_MAPPER, LEAN_REARRANGER)
+TEACHERS = ("proxy_segmenter", "mapper_label_map", UNTUNED_REARRANGER, TUNED_REARRANGER)
 _Network = TypeVar("_Network", bound=nn.Module)
 
 
@@ -67,6 +74,8 @@ class SynthesisPipeline(nn.Module):
         segmenter: images to proxy masks.
         arranger: the rearranger.
         mapper: for label maps.
+        proxy_reader: features to proxy masks, in place of the segmenter wherever there are features; None
+            while it is not trained.
         reader: of sketches; None while it is not trained.
         completer: of scribbles; None while it is not trained.
         inverter: for edits of images; None while it is not trained.
@@ -82,11 +91,12 @@ class SynthesisPipeline(nn.Module):
         reader: SketchReader | None = None,
         completer: ScribbleCompleter | None = None,
         inverter: Inverter | None = None,
+        proxy_reader: ProxyReader | None = None,
     ) -> None:
         super().__init__()
         self.generator, self.segmenter, self.rearranger = generator, segmenter, arranger
         self.mapper, self.reader, self.completer = mapper, reader, completer
-        self.inverter = inverter
+        self.inverter, self.proxy_reader = inverter, proxy_reader
         self.clusters = config.proxies.clusters
         self.cut = config.rearranger.cut
         self.attended = tuple(level.resolution for level in config.rearranger.levels)
@@ -95,7 +105,7 @@ class SynthesisPipeline(nn.Module):
         """Stage generator head: latents `[B, latent_dim]`."""
         styles = self.generator.styles(latents)
         pyramid, images = self.generator.sample(latents, styles)
-        mask = self.segment(images)
+        mask = self.segment(images) if self.proxy_reader is None else _likeliest(self.proxy_reader(pyramid))
         return Source(
             {r: pyramid[r] for r in self.attended},
             mask,
@@ -167,10 +177,15 @@ class SynthesisPipeline(nn.Module):
         return self.tail(features, source.styles)
 
 
-def load_pipeline(config: PackConfig, folder: Path) -> SynthesisPipeline:
+def load_pipeline(config: PackConfig, folder: Path, *, students: bool = True) -> SynthesisPipeline:
     """The pipeline of a trained pack, on the CPU.
 
     What sketches, scribbles and edits of images need is there once it is trained.
+
+    Args:
+        config: of the pack.
+        folder: the pack's.
+        students: let each student that is trained take its teacher's place.
 
     Raises:
         FileNotFoundError: if another network has not been trained or the generator is not installed.
@@ -179,15 +194,24 @@ def load_pipeline(config: PackConfig, folder: Path) -> SynthesisPipeline:
     inverting = _if_trained(lambda: inverter(config, generator), folder, INVERTER)
     if inverting is not None:
         inverting = inverting.half().float()  # exported graphs then hold it in half the space
+    taught = config.students is not None and students
+    reading = _if_trained(lambda: proxy_reader(config, generator), folder, PROXY_READER) if taught else None
+    mapper = frozen(load_weights(label_map_mapper(config), folder, "mapper_label_map"))
+    arranger = load_weights(rearranger(config, generator), folder, served_rearranger(folder))
+    if taught and weights_path(folder, LEAN_MAPPER).exists():
+        mapper = load_low_rank(mapper, folder, LEAN_MAPPER)
+    if taught and weights_path(folder, LEAN_REARRANGER).exists():
+        arranger = load_low_rank(arranger, folder, LEAN_REARRANGER)
     return SynthesisPipeline(
         config,
         generator,
         frozen(load_weights(proxy_segmenter(config), folder, "proxy_segmenter")),
-        load_weights(rearranger(config, generator), folder, served_rearranger(folder)),
-        frozen(load_weights(label_map_mapper(config), folder, "mapper_label_map")),
+        arranger,
+        mapper,
         _if_trained(lambda: sketch_reader(config), folder, "sketch_reader"),
         _if_trained(lambda: scribble_completer(config), folder, "scribble_completer"),
         inverting,
+        reading,
     ).eval()
 
 

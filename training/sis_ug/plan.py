@@ -13,11 +13,27 @@ from training.config.sections import ClassifierSection
 from training.config.weights import weights_path
 from training.data.labelled import split_path
 from training.runs.updates import Precision
-from training.sis_ug.config import PackConfig, inversion_section, judge_section, reader_section
+from training.sis_ug.config import (
+    PackConfig,
+    inversion_section,
+    judge_section,
+    reader_section,
+    students_section,
+)
 from training.sis_ug.loops.cycle import cycle_name
-from training.sis_ug.pipeline import INVERTER, JUDGE, TUNED_REARRANGER, UNTUNED_REARRANGER
+from training.sis_ug.pipeline import (
+    INVERTER,
+    JUDGE,
+    LEAN_MAPPER,
+    LEAN_REARRANGER,
+    PROXY_READER,
+    TUNED_REARRANGER,
+    UNTUNED_REARRANGER,
+)
 from training.sis_ug.sections import CycleSection, InversionSection, RearrangerSection
 from training.sis_ug.stages import Cycle
+from training.sis_ug.students.stage import FOLDER, Student
+from training.sis_ug.students.trainers import MapperTrainer, ReaderTrainer, RearrangerTrainer
 
 Steps = ClassifierSection | CycleSection | InversionSection | RearrangerSection
 
@@ -40,13 +56,24 @@ class Plan:
 
 
 def plan_of(
-    config: PackConfig, stage: str, cycle: Cycle = "labels", *, keep_rearranger: bool = False
+    config: PackConfig,
+    stage: str,
+    cycle: Cycle = "labels",
+    *,
+    keep_rearranger: bool = False,
+    only: tuple[Student, ...] = (),
 ) -> Plan:
     """The plan of a stage, one of `stages.STAGES`.
 
     Raises:
         ValueError: if the pack has no such section.
     """
+    if stage == "students":
+        return _plan_of_students(config, only)
+    return _plan_of_teachers(config, stage, cycle, keep_rearranger)
+
+
+def _plan_of_teachers(config: PackConfig, stage: str, cycle: Cycle, keep_rearranger: bool) -> Plan:
     segmenter, mapper = ("proxy_segmenter",), config.mapper
     if stage == "proxies":
         return Plan((), None, {"proxy_segmenter": config.proxies.segmenter}, ("clusters", *segmenter))
@@ -69,6 +96,25 @@ def plan_of(
         weights += (UNTUNED_REARRANGER, "discriminator")
     written = (*(("label_segmenter",) if labels else ()), "mapper_label_map")
     return Plan(weights, "train", runs, (*written, *((TUNED_REARRANGER,) if tune else ())))
+
+
+def _plan_of_students(config: PackConfig, only: tuple[Student, ...]) -> Plan:
+    section = students_section(config)
+    runs: dict[Student, tuple[str, Steps, tuple[str, ...]]] = {
+        "reader": (ReaderTrainer.name, section.reader, (PROXY_READER,)),
+        "mapper": (MapperTrainer.name, section.mapper, (LEAN_MAPPER,)),
+        "rearranger": (RearrangerTrainer.name, section.rearranger, (LEAN_REARRANGER,)),
+        "cycle": (cycle_name(label_judge=True, tune_rearranger=True), section.cycle, ()),
+    }
+    asked = set(only or runs)
+    weights = ["proxy_segmenter", "mapper_label_map", TUNED_REARRANGER]
+    written = [name for student, (_, _, names) in runs.items() if student in asked for name in names]
+    if "cycle" in asked:
+        tuned = [LEAN_MAPPER, LEAN_REARRANGER]
+        weights += ["label_segmenter", "discriminator", *(name for name in tuned if name not in written)]
+        written += [name for name in tuned if name not in written]
+    planned = {f"{FOLDER}/{run}": steps for student, (run, steps, _) in runs.items() if student in asked}
+    return Plan(tuple(weights), "train", planned, tuple(written))
 
 
 def report(

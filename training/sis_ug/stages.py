@@ -12,7 +12,7 @@ from torch import nn
 from tqdm import tqdm
 
 from training.config.batches import split_batches
-from training.config.weights import Network, averaged_weights, load_weights, save_weights
+from training.config.weights import Network, averaged_weights, load_weights, save_weights, weights_path
 from training.data.labelled import load_split
 from training.data.samples import chunk_size
 from training.generators.base import FeaturePyramid, Generator
@@ -44,7 +44,16 @@ from training.sis_ug.networks.build import (
     sketch_reader,
 )
 from training.sis_ug.networks.discriminator import SegmenterDiscriminator
-from training.sis_ug.pipeline import INVERTER, JUDGE, TUNED_REARRANGER, UNTUNED_REARRANGER, served_rearranger
+from training.sis_ug.pipeline import (
+    INVERTER,
+    JUDGE,
+    STUDENTS,
+    TEACHERS,
+    TUNED_REARRANGER,
+    UNTUNED_REARRANGER,
+    served_rearranger,
+)
+from training.sis_ug.students.stage import train_students
 
 FIT_BATCH = 256
 
@@ -187,6 +196,7 @@ STAGES: dict[str, Callable[..., None]] = {
     "scribble": train_scribble,
     "inversion": train_inversion,
     JUDGE: train_judge,
+    "students": train_students,
 }
 
 
@@ -241,7 +251,15 @@ def _finish(
 
 
 def _store(network: nn.Module, folder: Path, name: str, distributed: DistributedContext) -> None:
-    """Save weights once, so that afterwards every rank can read them."""
+    """Save weights once, so that afterwards every rank can read them.
+
+    Students of a teacher that has changed are removed: what was trained is what is served.
+    """
     if distributed.is_main:
+        path = weights_path(folder, name)
+        before = path.read_bytes() if path.exists() else None
         save_weights(network, folder, name)
+        if name in TEACHERS and path.read_bytes() != before:
+            for student in STUDENTS:
+                weights_path(folder, student).unlink(missing_ok=True)
     distributed.barrier()

@@ -7,6 +7,7 @@ import onnx
 import pytest
 
 from export.exported import ExportedPack
+from export.flops import ensemble_flops
 from export.methods import load_pack
 from export.model_config import ensemble_config, stage_config
 from export.parity import parity_errors
@@ -84,3 +85,9 @@ def test_binaries_of_the_whole_repository_stay_small() -> None:
         ROOT / name for name in listed.stdout.split("\0") if name.endswith((".onnx", ".safetensors", ".png"))
     ]
     assert sum(path.stat().st_size for path in files if path.exists()) < MAX_BINARY_BYTES
+
+
+def test_what_an_image_computes_is_what_the_documentation_says() -> None:
+    flops = ensemble_flops(REPOSITORY)["faces64_label_map"]
+    assert flops.new_image == pytest.approx(1.576e9, abs=1e6)
+    assert flops.repaint == pytest.approx(1.362e9, abs=1e6)

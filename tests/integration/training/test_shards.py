@@ -27,6 +27,7 @@ from training.runs.options import RunOptions
 from training.runs.updates import Metrics, Shard, run_step, shard_generator
 from training.sis_ug import stages
 from training.sis_ug.config import PackConfig
+from training.sis_ug.students import stage as students
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 STEPS = 2
@@ -71,6 +72,7 @@ STAGES = {
     "scribble": ["scribble_completer"],
     "inversion": ["inverter"],
     "judge": ["judge"],
+    "students": ["student_reader", "student_mapper", "student_rearranger", "cycle"],
 }
 
 
@@ -87,6 +89,7 @@ def test_sis_ug(
 
     monkeypatch.chdir(trained)
     monkeypatch.setattr(stages, "train", check_first)
+    monkeypatch.setattr(students, "train", check_first)
     options = RunOptions(trained / "runs", show_progress=False)
     stages.STAGES[stage](config, trained / "pack", options)
     assert seen == STAGES[stage]

@@ -143,7 +143,7 @@ def test_pack_without_a_cycle_serves_the_rearranger_that_saw_no_label(
     monkeypatch.chdir(trained)
     shutil.copytree(trained / "pack", tmp_path / "pack")
     (tmp_path / "pack" / "rearranger_tuned.safetensors").unlink()
-    pipeline = load_pipeline(config, tmp_path / "pack")
+    pipeline = load_pipeline(config, tmp_path / "pack", students=False)
     untuned = load_weights(rearranger(config, pipeline.generator), trained / "pack", "rearranger")
     served = pipeline.rearranger.state_dict()
     for name, tensor in untuned.state_dict().items():
@@ -218,7 +218,7 @@ def test_stopped_run_goes_on_as_if_never_stopped(trained: Path, config: PackConf
 
 
 def test_the_inverter_gives_back_more_of_an_image_than_its_mean(trained: Path, config: PackConfig) -> None:
-    pipeline = load_pipeline(config, trained / "pack")
+    pipeline = load_pipeline(config, trained / "pack", students=False)
     with torch.inference_mode():
         source = pipeline.head(torch.randn(16, 100, generator=torch.Generator().manual_seed(3)) * 0.9)
         found = pipeline.source_of(source.images)

@@ -199,14 +199,41 @@ class Rearranger(nn.Module):
         Returns:
             The rearranged features at every resolution from the coarsest attended one to the cut.
         """
-        asked = self.embed_target(target_mask)
-        offered = self.embed_source(source_mask)
+        offered, asked = self.embed_source(source_mask), self.embed_target(target_mask)
+        return self.finish(generator, self.attend(source, offered, asked), asked, styles)
+
+    def attend(
+        self, source: FeaturePyramid, offered: FeaturePyramid, asked: FeaturePyramid
+    ) -> FeaturePyramid:
+        """The source's features, moved at each attended resolution.
+
+        Args:
+            source: features at the attended resolutions.
+            offered: the source's proxy mask, embedded.
+            asked: the target's.
+        """
+        return {
+            level.resolution: self.attention[str(level.resolution)](
+                asked[level.resolution],
+                torch.cat([normalise(source[level.resolution]), offered[level.resolution]], dim=1),
+                source[level.resolution],
+            )
+            for level in self.levels
+        }
+
+    def finish(
+        self,
+        generator: Generator,
+        attended: FeaturePyramid,
+        asked: FeaturePyramid,
+        styles: Tensor | None = None,
+    ) -> FeaturePyramid:
+        """What `forward` returns, of what `attend` does."""
         result: FeaturePyramid = {}
         features: Tensor | None = None
         for level in self.levels:
             r = level.resolution
-            keys = torch.cat([normalise(source[r]), offered[r]], dim=1)
-            moved = self.attention[str(r)](asked[r], keys, source[r])
+            moved = attended[r]
             if features is not None:
                 gate = torch.sigmoid(self.gate[str(r)])[:, None, None]
                 moved = gate * moved + (1 - gate) * generator.block(features, r, styles)

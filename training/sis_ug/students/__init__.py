@@ -1,0 +1,1 @@
+"""Students: small networks, taught by those that were trained first and served in their place."""
