@@ -191,12 +191,12 @@ def gateway_process(
     before_exec: Callable[[], object] | None = None,
     /,
     *,
-    fresh: bool = False,
+    fresh: object = False,  # true or false; `object`, as callers pass dicts of settings along
     **settings: object,
 ) -> Iterator[GatewayProcess]:
     """A gateway that is up inside this context and stops cleanly at its end."""
     gateway = GatewayProcess(
-        repository, settings, environment=environment, before_exec=before_exec, fresh=fresh
+        repository, settings, environment=environment, before_exec=before_exec, fresh=bool(fresh)
     )
     try:
         yield gateway

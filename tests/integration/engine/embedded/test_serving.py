@@ -11,7 +11,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from service.core.errors import EngineFailure, InvalidArgument, Unavailable
-from service.core.logging import TextFormatter, request_context
+from service.core.log_lines import TextLines
+from service.core.logging import request_context
 from service.engine.base import Array, Engine, Inference, InferenceContext, Task
 from service.engine.embedded.engine import EmbeddedEngine
 from tests.support.arrays import row
@@ -282,7 +283,7 @@ async def test_the_request_id_is_in_the_log(repository: RepositoryWriter, start:
     engine = await start()
     logger, lines = logging.getLogger("service.engine.embedded"), io.StringIO()
     handler = logging.StreamHandler(lines)
-    handler.setFormatter(TextFormatter())
+    handler.setFormatter(TextLines())
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG)
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from service.core.errors import DeadlineExceeded, InvalidArgument, ModelNotReady, Unavailable
-from service.core.logging import TextFormatter
+from service.core.log_lines import TextLines
 from service.engine.base import Array, Inference, InferenceContext, Task
 from service.engine.triton.engine import TritonEngine
 from tests.support.recording_triton import MODEL, RecordingTriton, recording_triton
@@ -196,7 +196,7 @@ async def test_what_a_task_logs_carries_the_request_id(serving: Serving) -> None
     engine, _ = serving
     logger, lines = logging.getLogger(__name__), io.StringIO()
     handler = logging.StreamHandler(lines)
-    handler.setFormatter(TextFormatter())
+    handler.setFormatter(TextLines())
     logger.addHandler(handler)
 
     def task() -> Task[None]:
