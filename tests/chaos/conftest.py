@@ -11,7 +11,7 @@ from maskweave_client import Client
 from tests.support.faces64_repository import write_repository
 from tests.support.footprint import leaks, settled
 from tests.support.gateway_process import FRESH_VARIABLE, GatewayProcess, gateway_process
-from tests.support.load import LABEL_MAP, expected_pictures
+from tests.support.load import LABEL_MAP, expected_images
 
 Unharmed = Callable[[Callable[[], object]], None]
 """Runs a scenario until a run leaves nothing behind; the first runs fill caches, pools and allocators."""
@@ -57,7 +57,7 @@ def unharmed_by(gateway: GatewayProcess) -> Unharmed:
     """See `Unharmed`; afterwards the gateway still gives the right pictures."""
 
     def check(scenario: Callable[[], object]) -> None:
-        expected = expected_pictures(gateway)
+        expected = expected_images(gateway)
         scenario()
         for _ in range(_MOST_ROUNDS):
             before = settled(gateway)

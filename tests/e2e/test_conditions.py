@@ -54,7 +54,7 @@ def test_a_sketch_arrives_as_ink(client: Client) -> None:
     np.testing.assert_array_equal(shown(made), (255 - greys[::2, ::2]) // 32)
 
 
-def test_every_form_of_a_sketch_gives_the_same_picture(client: Client) -> None:
+def test_every_form_of_a_sketch_gives_the_same_image(client: Client) -> None:
     greys = lines()
     layer = Image.new("RGBA", greys.size, "black")
     layer.putalpha(Image.eval(greys, lambda grey: 255 - grey))
@@ -91,7 +91,7 @@ def test_a_scribble_arrives_with_what_is_not_drawn(client: Client) -> None:
     np.testing.assert_array_equal(shown(made), np.where(scribble == NOT_DRAWN, 0, scribble)[::2, ::2])
 
 
-def test_strokes_and_the_picture_of_them_give_the_same(client: Client) -> None:
+def test_strokes_and_the_image_of_them_give_the_same(client: Client) -> None:
     rows, columns = np.mgrid[:64, :64] + 0.5
     scribble = np.full((64, 64), NOT_DRAWN, np.uint8)
     scribble[np.abs(rows - 16) <= 4] = 1
@@ -118,7 +118,7 @@ def test_later_strokes_are_drawn_over_earlier_ones(client: Client) -> None:
     assert (seen[16, 16], seen[8, 16], seen[0, 0]) == (4, 1, 0)
 
 
-def test_a_painted_picture_becomes_a_scribble(client: Client) -> None:
+def test_a_painted_image_becomes_a_scribble(client: Client) -> None:
     palette = client.model("faces64").palette
     painted = Image.new("RGBA", (64, 64))
     ImageDraw.Draw(painted).rectangle((0, 0, 63, 31), fill=palette.by_name("mouth").color)
@@ -155,7 +155,7 @@ def test_an_exemplar_is_resized(client: Client) -> None:
         assert seen[:, :10].max() < seen[:, 22:].min()
 
 
-def test_a_picture_of_the_service_is_an_exemplar(client: Client, label_map: Labels) -> None:
+def test_an_image_of_the_service_is_an_exemplar(client: Client, label_map: Labels) -> None:
     first = client.synthesize("faces64", label_map, seed=3).images[0]
     assert client.synthesize("faces64", exemplar=first.to_pil(), seed=3).images
 
@@ -224,7 +224,7 @@ def test_all_kinds_share_a_seed_s_head(client: Client, label_map: Labels) -> Non
     assert cached == {kind: kind != "label_map" for kind in KINDS}
 
 
-def test_pictures_are_counted_by_kind(repository: Path, label_map: Labels) -> None:
+def test_images_are_counted_by_kind(repository: Path, label_map: Labels) -> None:
     with gateway_process(repository) as gateway, Client(gateway.address) as client:
         for number, given in enumerate(conditions(label_map).values(), 1):
             client.synthesize("faces64", seed=1, number_of_images=number, **given)  # type: ignore[arg-type]

@@ -71,7 +71,7 @@ def test_the_model_tells_what_can_be_edited(client: Client, dolls_client: Client
 
 
 @pytest.mark.parametrize("width", [0.0, 1.0, 2.5, DEFAULT_BLEND_WIDTH, 12.0, 64.0])
-def test_a_picture_changes_where_the_label_maps_differ_and_fades_out_around(
+def test_an_image_changes_where_the_label_maps_differ_and_fades_out_around(
     client: Client, width: float
 ) -> None:
     result = edited(client, PICTURE, blend_width=width).astype(int)
@@ -89,7 +89,7 @@ def test_the_default_width_is_the_one_told(client: Client) -> None:
     np.testing.assert_array_equal(edited(client, PICTURE), told)
 
 
-def test_a_picture_without_its_label_map_is_made_anew(client: Client) -> None:
+def test_an_image_without_its_label_map_is_made_anew(client: Client) -> None:
     result = edited(client, PICTURE, source=None, style_strength=1.0)
     np.testing.assert_array_equal(result, shown(PICTURE, TARGET, 1.0))
 
@@ -133,7 +133,7 @@ def test_the_style_strength_holds_for_what_is_there_too(client: Client) -> None:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "image"])
-def test_pictures_come_as_files_and_images_too(client: Client, kind: str) -> None:
+def test_images_come_as_files_and_from_pillow_too(client: Client, kind: str) -> None:
     image = Image.fromarray(PICTURE)
     file = io.BytesIO()
     image.save(file, "PNG")

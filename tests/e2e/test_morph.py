@@ -8,13 +8,13 @@ import grpc
 import pytest
 
 from maskweave_client import Client, DeadlineExceeded, InvalidRequest, PermissionDenied, Seed, StyleCode
+from tests.support.dolls_images import HERS, HIS, make, seen
 from tests.support.dolls_pack import (
     HAIR,
     LABEL_MAP,
     SKIN,
     color,
 )
-from tests.support.dolls_pictures import HERS, HIS, make, seen
 from tests.support.gateway_process import GatewayProcess, gateway_process
 from tests.support.key_file import new_key, write_keys
 
@@ -139,7 +139,7 @@ def test_a_morph_that_the_queue_can_never_hold_is_not_allowed(dolls_repository: 
             list(once.morph("dolls", LABEL_MAP, *ends, number_of_frames=6))
 
 
-def test_interactive_pictures_pass_a_morph_that_nobody_waits_for(
+def test_interactive_images_pass_a_morph_that_nobody_waits_for(
     dolls_client: Client, dolls: GatewayProcess
 ) -> None:
     frames = dolls_client.morph(

@@ -30,13 +30,13 @@ def test_every_sample_gives_faces_that_differ_by_seed(shipped_client: Client, ki
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_another_condition_gives_another_picture_of_the_same_seed(shipped_client: Client, kind: str) -> None:
+def test_another_condition_gives_another_image_of_the_same_seed(shipped_client: Client, kind: str) -> None:
     ones, others = (pictures(shipped_client, **condition(kind, file)) for file in samples(kind)[:2])
     assert np.abs(ones[0] - others[0]).mean() > 5
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_picture_follows_the_condition(shipped_client: Client, kind: str) -> None:
+def test_the_image_follows_the_condition(shipped_client: Client, kind: str) -> None:
     """Mirrored, it makes a picture that fits the mirrored one better than the one before."""
     file = next(file for file in samples(kind) if "looking" in file.stem or kind == "exemplar")
     with Image.open(file) as opened:

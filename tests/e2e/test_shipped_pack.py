@@ -33,7 +33,7 @@ def test_every_sample_gives_faces_that_differ_by_seed(shipped_client: Client, fi
     assert np.abs(pixels[1] - pixels[2]).mean() > 5
 
 
-def test_the_picture_follows_the_mask(shipped_client: Client) -> None:
+def test_the_image_follows_the_mask(shipped_client: Client) -> None:
     """Mirroring the mask mirrors the picture's layout: it fits the mirrored picture better than its own."""
     with Image.open(LABEL_MAPS[0]) as opened:
         label_map = np.asarray(opened)
@@ -59,7 +59,7 @@ def test_same_seed_same_bytes_also_after_a_restart(shipped_client: Client) -> No
     assert first[0] == first[2] != first[1]
 
 
-def test_style_strength_changes_the_picture(shipped_client: Client) -> None:
+def test_style_strength_changes_the_image(shipped_client: Client) -> None:
     with Image.open(LABEL_MAPS[0]) as label_map:
         least, most = (
             shipped_client.synthesize("faces64", label_map, seed=1, style_strength=strength).images[0]

@@ -65,7 +65,7 @@ def test_the_model_and_its_styles(shipped_client: Client) -> None:
 
 
 @every_map
-def test_the_codes_of_a_picture_give_it_back(shipped_client: Client, file: Path) -> None:
+def test_the_codes_of_an_image_give_it_back(shipped_client: Client, file: Path) -> None:
     for seed in (0, 1):
         picture = face(shipped_client, file, seed)
         codes = codes_of(shipped_client, file, seed)
@@ -75,7 +75,7 @@ def test_the_codes_of_a_picture_give_it_back(shipped_client: Client, file: Path)
         assert back > by_chance + MIN_GAIN
 
 
-def test_the_codes_of_a_picture_leave_nothing_to_the_seed_where_all_classes_are(
+def test_the_codes_of_an_image_leave_nothing_to_the_seed_where_all_classes_are(
     shipped_client: Client,
 ) -> None:
     whole = [file for file in LABEL_MAPS if len(np.unique(fitted(file))) == CLASSES]
@@ -116,7 +116,7 @@ def test_a_changed_code_shows_in_its_own_pixels(shipped_client: Client, file: Pa
 
 @every_map
 @pytest.mark.parametrize("path", ["linear", "spherical"])
-def test_a_morph_goes_from_picture_to_picture(shipped_client: Client, file: Path, path: str) -> None:
+def test_a_morph_goes_from_image_to_image(shipped_client: Client, file: Path, path: str) -> None:
     read = codes_of(shipped_client, file, 0)
     start: dict[int, Style] = {HAIR: read[HAIR], SKIN: read[SKIN]}
     end: dict[int, Style] = {HAIR: Seed(3), SKIN: blend((read[SKIN], 0.5), (Seed(4), 0.5)), 0: Seed(5)}

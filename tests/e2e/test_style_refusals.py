@@ -16,6 +16,7 @@ from maskweave_client import (
     StyleCode,
     blend,
 )
+from tests.support.dolls_images import HERS, Pixels, make
 from tests.support.dolls_pack import (
     HAIR,
     LABEL_MAP,
@@ -24,7 +25,6 @@ from tests.support.dolls_pack import (
     SKIN,
     write_dolls,
 )
-from tests.support.dolls_pictures import HERS, Pixels, make
 from tests.support.gateway_process import GatewayProcess, channel_to, run_serve
 from tests.support.model_repository import RepositoryWriter
 from tests.support.small_pack import VERSION

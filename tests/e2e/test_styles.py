@@ -19,6 +19,7 @@ from maskweave_client import (
 )
 from service.core.limits import LIMITS
 from service.synthesis.validation.latents import normal_from_seed
+from tests.support.dolls_images import HERS, HIS, latent_of, make, painted, seen
 from tests.support.dolls_pack import (
     BACKGROUND,
     EYES,
@@ -35,7 +36,6 @@ from tests.support.dolls_pack import (
     joint_style,
     single_style,
 )
-from tests.support.dolls_pictures import HERS, HIS, latent_of, make, painted, seen
 from tests.support.gateway_process import GatewayProcess
 from tests.support.small_pack import VERSION
 from tests.support.turned import ORIENTATIONS, turned_file
@@ -78,13 +78,13 @@ def test_codes_say_what_they_are_of(dolls_client: Client) -> None:
     assert dolls_client.encode_styles("dolls", HERS, without_skin)[NOSE].covered_class_ids == (NOSE,)
 
 
-def test_all_codes_of_a_picture_give_it_back(dolls_client: Client) -> None:
+def test_all_codes_of_an_image_give_it_back(dolls_client: Client) -> None:
     codes = dolls_client.encode_styles("dolls", HERS, LABEL_MAP)
     np.testing.assert_array_equal(make(dolls_client, dict(codes)).to_numpy(), HERS)
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
-def test_pictures_and_label_maps_are_turned_as_their_orientation_says(
+def test_images_and_label_maps_are_turned_as_their_orientation_says(
     dolls_client: Client, orientation: int
 ) -> None:
     label_map = np.where(np.arange(SIDE) < 3, LABEL_MAP, LABEL_MAP[::-1])  # unlike itself, however turned
@@ -98,7 +98,7 @@ def test_pictures_and_label_maps_are_turned_as_their_orientation_says(
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "image"])
-def test_pictures_come_as_files_and_images_too(dolls_client: Client, kind: str) -> None:
+def test_images_come_as_files_and_from_pillow_too(dolls_client: Client, kind: str) -> None:
     image = Image.fromarray(painted((120, 120, 120), (120, 120, 120), (120, 120, 120), (120, 120, 120)))
     file = io.BytesIO()
     image.save(file, "PNG" if kind == "image" else kind)
@@ -117,7 +117,7 @@ def test_a_sample_varies_the_code_by_its_seed(dolls_client: Client) -> None:
     np.testing.assert_allclose(one, mean + np.exp(LOG_VARIANCE / 2) * noise, rtol=1e-6)
 
 
-def test_styles_of_different_pictures_go_together(dolls_client: Client) -> None:
+def test_styles_of_different_images_go_together(dolls_client: Client) -> None:
     hers, his = (dolls_client.encode_styles("dolls", picture, LABEL_MAP) for picture in (HERS, HIS))
     picture = make(dolls_client, {HAIR: hers[HAIR], SKIN: his[SKIN]})
     assert (seen(picture, HAIR), seen(picture, SKIN), seen(picture, NOSE)) == (
@@ -158,7 +158,7 @@ def test_the_same_request_gives_the_same_bytes(dolls_client: Client) -> None:
     assert make(dolls_client, {EYES: kept}).data == make(dolls_client, {EYES: code}).data
 
 
-def test_every_picture_of_a_request_has_the_styles(dolls_client: Client) -> None:
+def test_every_image_of_a_request_has_the_styles(dolls_client: Client) -> None:
     result = dolls_client.synthesize("dolls", LABEL_MAP, seeds=[1, 2, 3], styles={HAIR: Seed(7)})
     hair = {seen(picture, HAIR) for picture in result.images}
     assert hair == {color(single_style(latent_of(7), STYLE_OF_CLASS[HAIR]))}

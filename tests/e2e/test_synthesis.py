@@ -42,7 +42,7 @@ def latent_of(seed: int) -> NDArray[np.float32]:
     return normal * np.float32(LATENT_SCALE)
 
 
-def test_picture_is_what_the_models_make_of_mask_seed_and_strength(client: Client, label_map: Labels) -> None:
+def test_image_is_what_the_models_make_of_mask_seed_and_strength(client: Client, label_map: Labels) -> None:
     result = client.synthesize("faces64", label_map, seed=7, style_strength=0.25)
 
     (picture,) = result.images
@@ -79,7 +79,7 @@ def encodings(label_map: Labels) -> dict[str, pb.LabelMap]:
     }
 
 
-def test_every_encoding_of_a_label_map_gives_the_same_picture(
+def test_every_encoding_of_a_label_map_gives_the_same_image(
     stub: pb_grpc.SynthesisServiceStub, label_map: Labels
 ) -> None:
     files = {
@@ -165,7 +165,7 @@ def test_listed_seeds_keep_their_order_and_may_repeat(client: Client, label_map:
     assert made[1] == client.synthesize("faces64", label_map, seed=3).images[0]
 
 
-def test_a_latent_given_gives_the_picture_of_its_seed(client: Client, label_map: Labels) -> None:
+def test_a_latent_given_gives_the_image_of_its_seed(client: Client, label_map: Labels) -> None:
     latents = np.stack([latent_of(seed) for seed in (21, 22)])
     from_latents = client.synthesize("faces64", label_map, latents=latents).images
     from_seeds = client.synthesize("faces64", label_map, seeds=[21, 22]).images
@@ -192,7 +192,7 @@ def test_style_strength_default_is_the_model_s_and_zero_is_not_unset(
     assert (blue(None), blue(0.5), blue(0.0), blue(1.0)) == (120, 120, 0, 240)
 
 
-def test_stream_gives_the_same_pictures_as_the_unary_call(client: Client, label_map: Labels) -> None:
+def test_stream_gives_the_same_images_as_the_unary_call(client: Client, label_map: Labels) -> None:
     whole = client.synthesize("faces64", label_map, seed=40, number_of_images=16)
     parts = list(client.synthesize_stream("faces64", label_map, seed=40, number_of_images=16))
     assert sorted(part.index for part in parts) == list(range(16))

@@ -88,7 +88,7 @@ class Load:
                 self.outcomes[outcome] += 1
 
 
-def expected_pictures(gateway: GatewayProcess) -> dict[int, GeneratedImage]:
+def expected_images(gateway: GatewayProcess) -> dict[int, GeneratedImage]:
     """The right pictures of a few seeds, made before anything happens to the service."""
     with Client(gateway.address) as client:
         pictures = client.synthesize("faces64", LABEL_MAP, seed=0, number_of_images=8).images

@@ -65,7 +65,7 @@ def test_the_model_is_the_same(embedded: Client, by_triton: Client) -> None:
 
 
 @pytest.mark.parametrize("kind", CONDITIONS)
-def test_pictures_are_the_same(
+def test_images_are_the_same(
     embedded: Client, by_triton: Client, own_triton: TritonProcess, kind: str
 ) -> None:
     before = own_triton.count(f"faces64_{kind}", "inference_count")

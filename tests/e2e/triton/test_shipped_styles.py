@@ -44,7 +44,7 @@ def test_codes(
 
 
 @every_map
-def test_pictures(shipped_client: Client, shipped_by_triton: Client, file: Path) -> None:
+def test_images(shipped_client: Client, shipped_by_triton: Client, file: Path) -> None:
     codes = codes_of(shipped_client, shipped_client, file)
     mixed: dict[int, Style] = {HAIR: Seed(3), SKIN: blend((codes[SKIN], 0.5), (Seed(4), 0.5))}
     wanted: list[dict[int, Style]] = [{}, dict(codes), mixed]
@@ -58,7 +58,7 @@ def test_pictures(shipped_client: Client, shipped_by_triton: Client, file: Path)
             assert_same(one, other)
 
 
-def test_the_codes_that_triton_reads_give_the_picture_back(shipped_by_triton: Client) -> None:
+def test_the_codes_that_triton_reads_give_the_image_back(shipped_by_triton: Client) -> None:
     file = LABEL_MAPS[0]
     (picture,) = shipped_by_triton.synthesize("faces64", fitted(file), seed=0).images
     codes = shipped_by_triton.encode_styles(MODEL, picture.to_numpy(), fitted(file))

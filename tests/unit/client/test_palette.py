@@ -33,7 +33,7 @@ def test_there_and_back(label_map: NDArray[np.uint8]) -> None:
     np.testing.assert_array_equal(PALETTE.label_map(picture), label_map)
 
 
-def test_colours_of_the_picture() -> None:
+def test_colours_of_the_image() -> None:
     picture = PALETTE.color_image(np.array([[3, 200]], np.uint8)).convert("RGB")
     assert np.asarray(picture).tolist() == [[[0x8B, 0x5A, 0x2B], [0, 0xFF, 0x7F]]]
 

@@ -98,7 +98,7 @@ def test_what_is_no_style_is_refused(styles: dict[int, Style], error: type[Excep
         styles_to_proto("styles", styles)
 
 
-def test_pictures_travel_as_they_come() -> None:
+def test_images_travel_as_they_come() -> None:
     assert encode(b"a file").picture.file == b"a file"
     for picture in (PICTURE, Image.fromarray(PICTURE)):
         raw = encode(picture).picture.raw
@@ -116,7 +116,7 @@ def test_pictures_travel_as_they_come() -> None:
         (("file.png",), TypeError, "image: got tuple"),
     ],
 )
-def test_other_pictures_are_refused(picture: Any, error: type[Exception], told: str) -> None:
+def test_other_images_are_refused(picture: Any, error: type[Exception], told: str) -> None:
     with pytest.raises(error, match=told):
         encode(picture)
 

@@ -41,7 +41,7 @@ def test_shares_follow_the_distance(given_: tuple[np.ndarray, np.ndarray, np.nda
 
 @settings(deadline=None)
 @given(pairs(), widths)
-def test_a_blend_lies_between_its_pictures(
+def test_a_blend_lies_between_its_images(
     given_: tuple[np.ndarray, np.ndarray, np.ndarray], width: float
 ) -> None:
     original, edited, changed = given_

@@ -115,7 +115,7 @@ async def test_interactive_goes_before_batch() -> None:
     assert room.order == ["running", "interactive", "batch"]
 
 
-async def test_a_caller_with_many_pictures_does_not_delay_one_with_few() -> None:
+async def test_a_caller_with_many_images_does_not_delay_one_with_few() -> None:
     room = Room(room=20)
     await room.come("running", caller="z")
     await room.come("many", pictures=10, caller="a")
