@@ -54,7 +54,7 @@ def gateway(repository: Path) -> Iterator[GatewayProcess]:
 
 @pytest.fixture
 def unharmed_by(gateway: GatewayProcess) -> Unharmed:
-    """See `Unharmed`; afterwards the gateway still gives the right pictures."""
+    """See `Unharmed`; afterwards the gateway still gives the right images."""
 
     def check(scenario: Callable[[], object]) -> None:
         expected = expected_images(gateway)
@@ -66,8 +66,8 @@ def unharmed_by(gateway: GatewayProcess) -> Unharmed:
                 break
         assert not found, f"not given back after {_MOST_ROUNDS} rounds: {found}"
         with Client(gateway.address) as client:
-            for seed, picture in expected.items():
-                assert client.synthesize("faces64", LABEL_MAP, seed=seed).images == (picture,)
+            for seed, image in expected.items():
+                assert client.synthesize("faces64", LABEL_MAP, seed=seed).images == (image,)
         assert "Traceback" not in gateway.output
 
     return check

@@ -116,7 +116,7 @@ def test_rapid_resets(gateway: GatewayProcess, unharmed_by: Unharmed) -> None:
 
 @contextmanager
 def slow_readers(gateway: GatewayProcess) -> Iterator[list[socket.socket]]:
-    """Callers who ask for a stream of sixteen raw pictures each and allow not one byte of them to be sent."""
+    """Callers who ask for a stream of sixteen raw images each and allow not one byte of them to be sent."""
     message = raw_request(number_of_images=16).SerializeToString()
     start = http2.PREFACE + http2.settings({http2.INITIAL_WINDOW_SIZE: 0})
     with ExitStack() as stack:

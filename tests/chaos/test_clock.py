@@ -56,8 +56,8 @@ def test_the_clock_jumps_back_and_forth(shifted: tuple[GatewayProcess, SetClock]
                 )
             with pytest.raises(InvalidRequest):  # a line in the log
                 client.synthesize("faces64", np.full((2, 2), 9, np.uint8))
-            (picture,) = client.synthesize("faces64", LABEL_MAP, seed=0, timeout=60).images
-            assert picture == expected[0]
+            (image,) = client.synthesize("faces64", LABEL_MAP, seed=0, timeout=60).images
+            assert image == expected[0]
     assert set(load.outcomes) == {"right"}
     # The log goes by the wall clock, and shows that it was set.
     years = {line[:4] for line in gateway.output.splitlines() if " call method=" in line}

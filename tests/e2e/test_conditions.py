@@ -1,4 +1,4 @@
-"""Pictures from sketches, scribbles, proxy masks and exemplars, over the wire."""
+"""Images from sketches, scribbles, proxy masks and exemplars, over the wire."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ NOT_DRAWN = 255
 STROKES = [Stroke(1, [(0, 16), (64, 16)], width=8), Stroke(5, [(32, 48)], width=12)]
 
 
-def shown(picture: GeneratedImage) -> Labels:
+def shown(image: GeneratedImage) -> Labels:
     """What the small networks show of a condition, [32, 32]: see `faces64_conditions`."""
-    green: Labels = picture.to_numpy()[::2, ::2, 1] // 30
+    green: Labels = image.to_numpy()[::2, ::2, 1] // 30
     return green
 
 
@@ -96,14 +96,14 @@ def test_strokes_and_the_image_of_them_give_the_same(client: Client) -> None:
     scribble = np.full((64, 64), NOT_DRAWN, np.uint8)
     scribble[np.abs(rows - 16) <= 4] = 1
     scribble[np.hypot(rows - 48, columns - 32) <= 6] = 5
-    from_picture = client.synthesize("faces64", scribble=scribble, seed=3).images
+    from_image = client.synthesize("faces64", scribble=scribble, seed=3).images
 
-    assert client.synthesize("faces64", scribble=Scribble(STROKES), seed=3).images == from_picture
+    assert client.synthesize("faces64", scribble=Scribble(STROKES), seed=3).images == from_image
     large = [Stroke(each.class_id, np.array(each.points) * 8, each.width * 8) for each in STROKES]
-    assert client.synthesize("faces64", scribble=Scribble(large, 512, 512), seed=3).images == from_picture
+    assert client.synthesize("faces64", scribble=Scribble(large, 512, 512), seed=3).images == from_image
     image = Image.fromarray(scribble)
-    assert client.synthesize("faces64", scribble=image, seed=3).images == from_picture
-    assert client.synthesize("faces64", scribble=written(image), seed=3).images == from_picture
+    assert client.synthesize("faces64", scribble=image, seed=3).images == from_image
+    assert client.synthesize("faces64", scribble=written(image), seed=3).images == from_image
 
 
 def test_strokes_of_a_canvas_stay_at_least_a_pixel_wide(client: Client) -> None:
@@ -143,14 +143,14 @@ def test_a_proxy_mask_arrives_as_it_is(client: Client, form: str) -> None:
 
 
 def test_an_exemplar_is_resized(client: Client) -> None:
-    picture = np.zeros((64, 64, 3), np.uint8)
-    picture[:, 32:] = 255
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[:, 32:] = 255
     wanted = [[0] * 16 + [7] * 16] * 32
-    for exemplar in (picture, Image.fromarray(picture), written(Image.fromarray(picture))):
+    for exemplar in (image, Image.fromarray(image), written(Image.fromarray(image))):
         seen = shown(client.synthesize("faces64", exemplar=exemplar, seed=3).images[0])
         assert seen.tolist() == wanted
     for size in ((640, 320), (2, 1)):
-        scaled = Image.fromarray(picture).resize(size, Image.Resampling.NEAREST)
+        scaled = Image.fromarray(image).resize(size, Image.Resampling.NEAREST)
         seen = shown(client.synthesize("faces64", exemplar=scaled, seed=3).images[0])
         assert seen[:, :10].max() < seen[:, 22:].min()
 

@@ -20,7 +20,7 @@ from tests.support.key_file import new_key, write_keys
 
 
 def test_a_morph_goes_from_one_to_the_other_in_order(dolls_client: Client) -> None:
-    hers, his = (dolls_client.encode_styles("dolls", picture, LABEL_MAP) for picture in (HERS, HIS))
+    hers, his = (dolls_client.encode_styles("dolls", image, LABEL_MAP) for image in (HERS, HIS))
     frames = list(
         dolls_client.morph(
             "dolls", LABEL_MAP, {HAIR: hers[HAIR]}, {HAIR: his[HAIR]}, number_of_frames=5, seed=9
@@ -56,7 +56,7 @@ def test_a_class_at_one_end_only_comes_from_or_goes_to_what_the_seed_decides(dol
 
 
 def test_a_morph_may_go_beyond_both_ends_and_backwards(dolls_client: Client) -> None:
-    hers, his = (dolls_client.encode_styles("dolls", picture, LABEL_MAP)[HAIR] for picture in (HERS, HIS))
+    hers, his = (dolls_client.encode_styles("dolls", image, LABEL_MAP)[HAIR] for image in (HERS, HIS))
 
     def hair(first: float, last: float, frames: int) -> list[tuple[int, ...]]:
         made = dolls_client.morph(
@@ -151,7 +151,7 @@ def test_interactive_images_pass_a_morph_that_nobody_waits_for(
     waiting = next(
         line for line in dolls.get("/metrics").splitlines() if line.startswith("maskweave_queue_depth")
     )
-    assert float(waiting.rpartition(" ")[2]) > 0, "the picture was made before the frames that came before it"
+    assert float(waiting.rpartition(" ")[2]) > 0, "the image was made before the frames that came before it"
     frames.close()
 
 

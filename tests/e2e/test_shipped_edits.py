@@ -17,7 +17,7 @@ Pixels = NDArray[np.uint8]
 MODEL = "faces64"
 SKIN = 2
 MIN_PSNR = 20.0
-"""Between a picture and what comes back when it is made anew in its own shape, in decibels."""
+"""Between an image and what comes back when it is made anew in its own shape, in decibels."""
 
 every_map = pytest.mark.parametrize("file", LABEL_MAPS, ids=lambda file: file.stem)
 
@@ -43,14 +43,14 @@ def test_images_can_be_edited(shipped_client: Client) -> None:
 
 
 @every_map
-@pytest.mark.parametrize("as_picture", [False, True], ids=["seed", "picture"])
+@pytest.mark.parametrize("as_image", [False, True], ids=["seed", "image"])
 def test_an_edit_shows_where_it_is_and_nowhere_else(
-    shipped_client: Client, file: Path, as_picture: bool
+    shipped_client: Client, file: Path, as_image: bool
 ) -> None:
     source = fitted(file)
     target = more_hair(source, source)
     before = made(shipped_client, source)
-    change = apart(before, edited(shipped_client, before if as_picture else 3, target, source))
+    change = apart(before, edited(shipped_client, before if as_image else 3, target, source))
     assert change[source != target].mean() > 4
     rows, columns = np.nonzero(source != target)
     y, x = np.mgrid[:SIDE, :SIDE]

@@ -15,17 +15,17 @@ MODEL = "faces64_styles"
 HAIR, SKIN, NOSE, NECK = 1, 2, 5, 7
 CLASSES = 8
 MIN_PSNR = 20.0
-"""Between a picture and what its codes give, in decibels; 21.5 is the lowest found."""
+"""Between an image and what its codes give, in decibels; 21.5 is the lowest found."""
 MIN_GAIN = 3.0
-"""How much nearer, in decibels, codes bring a picture than a seed does."""
+"""How much nearer, in decibels, codes bring an image than a seed does."""
 MIN_RATIO = {HAIR: 4.0, SKIN: 2.5}
 """How much more a class's pixels change than all others when only its style does; the skin encloses some."""
 
 every_map = pytest.mark.parametrize("file", LABEL_MAPS, ids=lambda file: file.stem)
 
 
-def pixels(picture: GeneratedImage) -> NDArray[np.float64]:
-    return picture.to_numpy().astype(np.float64)
+def pixels(image: GeneratedImage) -> NDArray[np.float64]:
+    return image.to_numpy().astype(np.float64)
 
 
 def psnr(one: GeneratedImage, other: GeneratedImage) -> float:
@@ -67,10 +67,10 @@ def test_the_model_and_its_styles(shipped_client: Client) -> None:
 @every_map
 def test_the_codes_of_an_image_give_it_back(shipped_client: Client, file: Path) -> None:
     for seed in (0, 1):
-        picture = face(shipped_client, file, seed)
+        image = face(shipped_client, file, seed)
         codes = codes_of(shipped_client, file, seed)
-        back = psnr(picture, made(shipped_client, file, dict(codes)))
-        by_chance = psnr(picture, made(shipped_client, file, {}))
+        back = psnr(image, made(shipped_client, file, dict(codes)))
+        by_chance = psnr(image, made(shipped_client, file, {}))
         assert back > MIN_PSNR
         assert back > by_chance + MIN_GAIN
 
@@ -87,7 +87,7 @@ def test_the_codes_of_an_image_leave_nothing_to_the_seed_where_all_classes_are(
 
 
 def test_the_style_of_a_class_that_is_not_there_hardly_shows(shipped_client: Client) -> None:
-    """The networks see all codes, so that the seed's neck does change a picture without one."""
+    """The networks see all codes, so that the seed's neck does change an image without one."""
     (file,) = (path for path in LABEL_MAPS if path.stem == "heldout_wide_smile")
     assert NECK not in fitted(file)
     codes: dict[int, Style] = dict(codes_of(shipped_client, file, 0))

@@ -33,8 +33,8 @@ class Footprint:
         threads: Threads.
         memory_bytes: Proportional set size: pages shared with other processes count in part.
         in_flight: Calls in progress.
-        running: Pictures being made.
-        waiting: Pictures that wait for their turn.
+        running: Images being made.
+        waiting: Images that wait for their turn.
         tasks: Tasks of the event loop.
     """
 

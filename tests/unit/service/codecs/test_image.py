@@ -1,4 +1,4 @@
-"""Pictures as files."""
+"""Images as files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures that callers have: what is read, and what is refused before anything large is made of it."""
+"""Images that callers have: what is read, and what is refused before anything large is made of it."""
 
 from __future__ import annotations
 

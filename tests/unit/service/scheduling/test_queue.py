@@ -64,12 +64,10 @@ class Room:
         self.gates: dict[str, asyncio.Event] = {}
         self.tasks: dict[str, asyncio.Task[None]] = {}
 
-    async def come(
-        self, name: str, pictures: int = 1, caller: str = "a", priority: int = INTERACTIVE
-    ) -> None:
-        """Start a request that makes its pictures one after the other, each until its gate opens."""
+    async def come(self, name: str, images: int = 1, caller: str = "a", priority: int = INTERACTIVE) -> None:
+        """Start a request that makes its images one after the other, each until its gate opens."""
         self.gates[name] = asyncio.Event()
-        self.tasks[name] = asyncio.create_task(self._request(name, pictures, caller, priority))
+        self.tasks[name] = asyncio.create_task(self._request(name, images, caller, priority))
         for _ in range(3):
             await asyncio.sleep(0)
 
@@ -84,9 +82,9 @@ class Room:
             self.gates[name].set()
         await asyncio.wait_for(asyncio.gather(*(self.tasks[name] for name in names)), 5)
 
-    async def _request(self, name: str, pictures: int, caller: str, priority: int) -> None:
-        with admitted(self.queue, pictures, caller=caller, priority=priority) as ticket:
-            await asyncio.gather(*(self._image(name, ticket) for _ in range(pictures)))
+    async def _request(self, name: str, images: int, caller: str, priority: int) -> None:
+        with admitted(self.queue, images, caller=caller, priority=priority) as ticket:
+            await asyncio.gather(*(self._image(name, ticket) for _ in range(images)))
 
     async def _image(self, name: str, ticket: Ticket) -> None:
         async with turn(self.queue, ticket, self.clock):
@@ -118,9 +116,9 @@ async def test_interactive_goes_before_batch() -> None:
 async def test_a_caller_with_many_images_does_not_delay_one_with_few() -> None:
     room = Room(room=20)
     await room.come("running", caller="z")
-    await room.come("many", pictures=10, caller="a")
+    await room.come("many", images=10, caller="a")
     await room.come("one", caller="b")
-    await room.come("two", pictures=2, caller="c")
+    await room.come("two", images=2, caller="c")
     await room.finish(*room.tasks)
     assert room.order[:5] == ["running", "many", "one", "two", "many"]
     assert sorted(room.order[5:7]) == ["many", "two"]
@@ -145,8 +143,8 @@ async def test_a_full_room_refuses_and_says_when_to_come_back() -> None:
 async def test_of_a_full_room_the_caller_who_takes_most_makes_way() -> None:
     room = Room(room=4)
     await room.come("running", caller="z")
-    await room.come("old", pictures=2, caller="a")
-    await room.come("young", pictures=2, caller="a")
+    await room.come("old", images=2, caller="a")
+    await room.come("young", images=2, caller="a")
     await room.come("other", caller="b")
     with pytest.raises(Overloaded, match="evicted"):
         await room.tasks["young"]
@@ -162,7 +160,7 @@ async def test_of_a_full_room_the_caller_who_takes_most_makes_way() -> None:
 
 async def test_batches_make_way_for_interactive_requests_but_not_once_they_have_begun() -> None:
     room = Room(room=2)
-    await room.come("begun", pictures=2, caller="a", priority=BATCH)
+    await room.come("begun", images=2, caller="a", priority=BATCH)
     await room.come("waits", caller="b", priority=BATCH)
     await room.come("urgent", caller="c")
     with pytest.raises(Overloaded, match="evicted"):
@@ -201,9 +199,9 @@ async def test_a_turn_that_would_come_too_late_is_refused_at_once() -> None:
     room.clock.now = 2.0
     await room.go("teaches")
     await room.come("running")
-    await room.come("waits", pictures=3)
+    await room.come("waits", images=3)
     queue = room.queue
-    # Three pictures of 2 s, a quarter for caution, and its own 2 s.
+    # Three images of 2 s, a quarter for caution, and its own 2 s.
     with admitted(queue, 1, caller="b", priority=INTERACTIVE, seconds_left=9.6):
         pass
     with (
@@ -239,7 +237,7 @@ async def test_batches_do_not_count_for_the_wait_of_interactive_requests() -> No
     room.clock.now = 2.0
     await room.go("teaches")
     await room.come("running")
-    await room.come("batch", pictures=10, caller="b", priority=BATCH)
+    await room.come("batch", images=10, caller="b", priority=BATCH)
     with admitted(room.queue, 1, caller="c", priority=INTERACTIVE, seconds_left=1.0):
         pass
     for name in ("running", "batch"):
@@ -264,8 +262,8 @@ def test_whatever_comes_goes_or_is_cancelled_no_slot_and_no_room_is_lost(
         alive: list[str] = []
         for number, (action, *how) in enumerate(actions):
             if action == "come":
-                caller, priority, pictures = how
-                await room.come(str(number), pictures, caller, priority)
+                caller, priority, images = how
+                await room.come(str(number), images, caller, priority)
                 alive.append(str(number))
             elif alive:
                 name = alive.pop(how[0] % len(alive))
@@ -314,7 +312,7 @@ async def test_a_wait_that_is_cancelled_is_not_charged() -> None:
     await again.come("running", caller="z")
     for _ in range(40):
         await cancelled(again.queue, "a")
-    await again.come("once", pictures=2, caller="b")
+    await again.come("once", images=2, caller="b")
     await again.come("next", caller="a")
     await again.finish(*again.tasks)
     assert again.order == ["running", "once", "next", "once"]
@@ -380,7 +378,7 @@ async def test_the_work_that_waits_is_told_in_seconds() -> None:
     room.clock.now = 2.0
     await room.go("teaches")
     await room.come("running")
-    await room.come("waits", pictures=3)
+    await room.come("waits", images=3)
     assert room.queue.work_waiting_seconds == pytest.approx(6.0)
     await room.finish(*room.tasks)
     assert room.queue.largest_request == 11
