@@ -1,4 +1,4 @@
-"""What a gateway holds: memory, descriptors, threads, tasks, slots. What it does not give back is a leak."""
+"""What a gateway holds: memory, descriptors, threads, tasks, turns. What it does not give back is a leak."""
 
 from __future__ import annotations
 
