@@ -157,6 +157,7 @@ train: $(DEV) $(LABELS)  ## Say how a pack is made, with the environments for it
 	@echo '  maskweave train proxies --pack faces64       # and the segmenter that reads them'
 	@echo '  maskweave train rearranger --pack faces64'
 	@echo '  maskweave train mapper --pack faces64'
+	@echo '  maskweave train students --pack faces64'
 	@echo '  maskweave evaluate faces64'
 	@echo '  maskweave export repository faces64           # writes model_repository/'
 	@echo 'And faces64_styles, a style for each part of the face, from the same data:'
@@ -169,7 +170,7 @@ train: $(DEV) $(LABELS)  ## Say how a pack is made, with the environments for it
 lock: $(DEV)  ## Resolve requirements/*.txt anew from pyproject.toml, client/pyproject.toml and labels.in
 	@requirements/lock.sh .venv/dev/bin/python
 
-clean:  ## Remove environments, caches and the demo's pictures
+clean:  ## Remove environments, caches and the demo's images
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*
 	rm -f demo.png demo_conditions.png demo_styles.png demo_edits.png
 

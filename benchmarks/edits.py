@@ -1,7 +1,7 @@
 """How good edits are: what stays where nothing changed, and what is read off where something did.
 
 `python -m benchmarks.edits --pack faces64` starts a service on free ports, takes held-out label maps (made by
-`maskweave data`), edits what their seeds gave, first as seeds and then as pictures, and has the results read
+`maskweave data`), edits what their seeds gave, first as seeds and then as images, and has the results read
 back by the labelling tool (`make labels-env`). Figures and sheets go to `runs/benchmarks/edits`.
 """
 
@@ -38,7 +38,7 @@ SHOWN, TILE = 12, 96
 @click.option(
     "--photographs",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help=".npy of uint8 pictures [N, H, W, 3], of the size and aligned as the model's: draws their sheet.",
+    help=".npy of uint8 images [N, H, W, 3], of the size and aligned as the model's: draws their sheet.",
 )
 def main(pack: str, samples: int, address: str | None, photographs: Path | None) -> None:
     """Measure edits, and draw their sheets."""
@@ -107,11 +107,11 @@ def _heldout(pack: str, samples: int) -> tuple[list[int], Labels]:
     return seeds[:samples], np.stack(maps[:samples])
 
 
-def _read(pictures: Pixels) -> Labels:
-    """What the labelling tool reads off pictures, uint8 `[N, H, W]`."""
+def _read(images: Pixels) -> Labels:
+    """What the labelling tool reads off images, uint8 `[N, H, W]`."""
     with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder) / "pictures.npy", Path(folder) / "labels.npz"
-        np.save(source, pictures)
+        source, target = Path(folder) / "images.npy", Path(folder) / "labels.npz"
+        np.save(source, images)
         subprocess.run([*LABELLER, str(source), str(target)], check=True, stderr=subprocess.DEVNULL)
         with np.load(target) as labelled:
             read: Labels = labelled["labels"]
@@ -153,14 +153,14 @@ def _table(rows: Mapping[str, Mapping[str, float]]) -> str:
     return "\n".join(lines)
 
 
-def _photographs(client: Client, pack: str, pictures: Pixels) -> None:
+def _photographs(client: Client, pack: str, images: Pixels) -> None:
     """A sheet for the first wishes: a column a photograph, and for each wish its map and what came of it."""
-    palette, labels = client.model(pack).palette, _read(pictures)
-    _, heldout = _heldout(pack, len(pictures))
-    rows = [pictures, _painted(palette, labels)]
+    palette, labels = client.model(pack).palette, _read(images)
+    _, heldout = _heldout(pack, len(images))
+    rows = [images, _painted(palette, labels)]
     for change in WISHES.values():
         targets = _wished(change, labels, heldout)
-        rows += [_painted(palette, targets), _edited(client, pack, list(pictures), labels, targets)]
+        rows += [_painted(palette, targets), _edited(client, pack, list(images), labels, targets)]
     _tiled(rows).save(OUTPUT / "photographs.png")
     click.echo(f"{OUTPUT / 'photographs.png'}: {', '.join(WISHES)}")
 
@@ -179,8 +179,8 @@ def _painted(palette: Palette, labels: Labels) -> Pixels:
 def _tiled(rows: list[Pixels]) -> Image.Image:
     sheet = Image.new("RGB", (len(rows[0]) * TILE, len(rows) * TILE))
     for y, row in enumerate(rows):
-        for x, picture in enumerate(row):
-            tile = Image.fromarray(picture).resize((TILE, TILE), Image.Resampling.BICUBIC)
+        for x, image in enumerate(row):
+            tile = Image.fromarray(image).resize((TILE, TILE), Image.Resampling.BICUBIC)
             sheet.paste(tile, (x * TILE, y * TILE))
     return sheet
 

@@ -26,7 +26,7 @@ class Row:
         memory_bytes: Resident memory of the gateway at its end.
         descriptors: Open file descriptors of the gateway at its end.
         tasks: Tasks of its event loop at its end.
-        durations: Of the good requests for one picture, in seconds.
+        durations: Of the good requests for one image, in seconds.
     """
 
     at_seconds: float

@@ -2,7 +2,7 @@
 # Starts Triton on the model repository as production wants it. Arguments go to tritonserver, after these.
 #
 # A repository with TensorRT plans is checked first: a plan that was built for another GPU, by another TensorRT or
-# from another graph is refused here, with the reason, instead of failing inside Triton or giving wrong pictures.
+# from another graph is refused here, with the reason, instead of failing inside Triton or giving wrong images.
 set -euo pipefail
 
 repository=$(readlink -m "${MASKWEAVE_MODEL_REPOSITORY:-/models}")

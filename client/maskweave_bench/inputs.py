@@ -104,10 +104,10 @@ def encode(pixels: NDArray[np.uint8], form: Literal["PNG", "JPEG"] = "PNG") -> b
 def encode_ids(ids: Ids, colors: dict[int, tuple[int, int, int]]) -> bytes:
     """A palette PNG whose indices are the ids, as drawing tools save them."""
     flat = [channel for number in range(256) for channel in colors.get(number, (0, 0, 0))]
-    picture = Image.fromarray(ids)
-    picture.putpalette(flat)
+    painted = Image.fromarray(ids)
+    painted.putpalette(flat)
     file = io.BytesIO()
-    picture.save(file, "PNG")
+    painted.save(file, "PNG")
     return file.getvalue()
 
 

@@ -41,7 +41,7 @@ class Target:
     """A service, or a fleet of them.
 
     Attributes:
-        name: In tables and pictures.
+        name: In tables and charts.
         addresses: `host:port` of each; requests go to them in turn.
         tls: None for connections without encryption.
         api_key: Sent with every request.

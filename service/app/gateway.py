@@ -22,7 +22,8 @@ from service.app.server import build_server, listen, stop_server
 from service.app.settings import Settings
 from service.app.signing import followed_signing, signing_files
 from service.core.metric_table import latency_buckets
-from service.core.metrics import Metrics, Readings
+from service.core.metrics import Metrics
+from service.core.observed_metrics import Readings
 from service.core.trace import TraceFactory, passed_on
 from service.engine.base import Engine, EngineStatistics
 from service.engine.embedded.engine import EmbeddedEngine

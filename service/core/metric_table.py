@@ -125,10 +125,10 @@ _SPECS = (
         "maskweave_shed_total",
         "counter",
         "RPCs refused for want of room, by what was full. queue: the queue. too_late: it would have been "
-        "ready after its deadline. evicted: it made way in the queue. rpcs: max_concurrent_rpcs. sessions: "
-        "max_sessions. checks: places for watches of health and reflection. caller: its caller's share of "
-        "these. memory: max_request_memory_bytes. quota: of its key. engine: the queue of the inference "
-        "server. stopping: the gateway was stopping.",
+        "ready after its deadline. evicted: another took its place in the queue. rpcs: max_concurrent_rpcs. "
+        "sessions: max_sessions. checks: places for watches of health and reflection. caller: its caller's "
+        "share of these. memory: max_request_memory_bytes. quota: of its key. engine: the queue of the "
+        "inference server. stopping: the gateway was stopping.",
         ("cause",),
     ),
     MetricSpec(

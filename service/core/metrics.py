@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, Protocol, TypeVar
 
@@ -15,12 +15,11 @@ from prometheus_client import (
     disable_created_metrics,
 )
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.registry import Collector
 from prometheus_client.values import ValueClass
 
 from service.core.errors import ConfigurationError
 from service.core.metric_table import LATENCY, METRICS, MetricSpec, latency_buckets
+from service.core.observed_metrics import ObservedMetrics, Readings
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +86,6 @@ class ImageTimings(Protocol):
 
 
 M = TypeVar("M", Counter, Gauge, Histogram)
-
-Readings = Mapping[str, float | Mapping[tuple[str, ...], float]]
-"""Values of metrics by name; of those with labels, by the values of their labels."""
 
 
 class _Family(Generic[M]):
@@ -183,7 +179,7 @@ class Metrics:
         self._buckets = tuple(buckets or latency_buckets())
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
-        self._observed = _Observed()
+        self._observed = ObservedMetrics()
         self._registry.register(self._observed)
         self._methods: dict[Rpc, MethodMetrics] = {}
         self.rpc_started = self._counter("grpc_server_started_total")
@@ -231,10 +227,7 @@ class Metrics:
         self._cancelled.of(cause).inc()
 
     def watch(self, read: Callable[[], Readings]) -> None:
-        """Publish what others count, as it is when it is looked at.
-
-        Counts begin at 0 with this call: what came before, such as a warm-up, is left out.
-        """
+        """Publish what others count, as it is when it is looked at (see `ObservedMetrics.add`)."""
         self._observed.add(read)
 
     def admitted(self, model: str, images: int) -> None:
@@ -324,36 +317,6 @@ class Metrics:
         spec = _spec(name, "histogram")
         buckets = self._buckets if spec.buckets == LATENCY else spec.buckets
         return _Family(Histogram(spec.name, spec.help, spec.labels, registry=self._registry, buckets=buckets))
-
-
-class _Observed(Collector):
-    """Metrics that are read when somebody looks."""
-
-    def __init__(self) -> None:
-        self._reads: list[tuple[Callable[[], Readings], Readings]] = []
-
-    def add(self, read: Callable[[], Readings]) -> None:
-        """Publish what `read` gives; it may be asked at once."""
-        first = read()
-        for name in first:
-            METRICS[name]  # a name that is not in the table is a defect, told now
-        self._reads.append((read, first))
-
-    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
-        """Read all of them."""
-        for read, first in self._reads:
-            for name, reading in read().items():
-                spec = METRICS[name]
-                kind = CounterMetricFamily if spec.kind == "counter" else GaugeMetricFamily
-                family = kind(name, spec.help, labels=spec.labels)
-                before = _labelled(first[name]) if spec.kind == "counter" else {}
-                for labels, value in _labelled(reading).items():
-                    family.add_metric(labels, value - before.get(labels, 0.0))
-                yield family
-
-
-def _labelled(reading: float | Mapping[tuple[str, ...], float]) -> Mapping[tuple[str, ...], float]:
-    return reading if isinstance(reading, Mapping) else {(): reading}
 
 
 def _spec(name: str, kind: str) -> MetricSpec:

@@ -11,7 +11,7 @@ from maskweave_client import Client
 from tests.support.faces64_repository import write_repository
 from tests.support.footprint import leaks, settled
 from tests.support.gateway_process import FRESH_VARIABLE, GatewayProcess, gateway_process
-from tests.support.load import LABEL_MAP, expected_pictures
+from tests.support.load import LABEL_MAP, expected_images
 
 Unharmed = Callable[[Callable[[], object]], None]
 """Runs a scenario until a run leaves nothing behind; the first runs fill caches, pools and allocators."""
@@ -54,10 +54,10 @@ def gateway(repository: Path) -> Iterator[GatewayProcess]:
 
 @pytest.fixture
 def unharmed_by(gateway: GatewayProcess) -> Unharmed:
-    """See `Unharmed`; afterwards the gateway still gives the right pictures."""
+    """See `Unharmed`; afterwards the gateway still gives the right images."""
 
     def check(scenario: Callable[[], object]) -> None:
-        expected = expected_pictures(gateway)
+        expected = expected_images(gateway)
         scenario()
         for _ in range(_MOST_ROUNDS):
             before = settled(gateway)
@@ -66,8 +66,8 @@ def unharmed_by(gateway: GatewayProcess) -> Unharmed:
                 break
         assert not found, f"not given back after {_MOST_ROUNDS} rounds: {found}"
         with Client(gateway.address) as client:
-            for seed, picture in expected.items():
-                assert client.synthesize("faces64", LABEL_MAP, seed=seed).images == (picture,)
+            for seed, image in expected.items():
+                assert client.synthesize("faces64", LABEL_MAP, seed=seed).images == (image,)
         assert "Traceback" not in gateway.output
 
     return check

@@ -23,7 +23,7 @@ from tests.chaos.conftest import Unharmed
 from tests.support import http2
 from tests.support.footprint import Footprint, leaks, settled
 from tests.support.gateway_process import GatewayProcess, channel_to, gateway_process, wait_until
-from tests.support.load import LABEL_MAP, Load, expected_pictures
+from tests.support.load import LABEL_MAP, Load, expected_images
 from tests.support.slow_pack import SLOW_ONE_SECOND
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -116,7 +116,7 @@ def test_rapid_resets(gateway: GatewayProcess, unharmed_by: Unharmed) -> None:
 
 @contextmanager
 def slow_readers(gateway: GatewayProcess) -> Iterator[list[socket.socket]]:
-    """Callers who ask for a stream of sixteen raw pictures each and allow not one byte of them to be sent."""
+    """Callers who ask for a stream of sixteen raw images each and allow not one byte of them to be sent."""
     message = raw_request(number_of_images=16).SerializeToString()
     start = http2.PREFACE + http2.settings({http2.INITIAL_WINDOW_SIZE: 0})
     with ExitStack() as stack:
@@ -133,7 +133,7 @@ def test_slow_readers_hold_up_nobody_and_not_for_ever(gateway: GatewayProcess, u
     """Their calls end at the deadline, though they are connected all the while."""
 
     def read_nothing() -> None:
-        expected = expected_pictures(gateway)
+        expected = expected_images(gateway)
         with slow_readers(gateway) as connections:
             with Load(gateway, expected) as load:
                 load.wait_for("right", 20)
@@ -230,7 +230,7 @@ def test_more_connections_than_descriptors(repository: Path) -> None:
     with gateway_process(
         repository, None, lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limit), worker_threads=2
     ) as gateway:
-        expected = expected_pictures(gateway)
+        expected = expected_images(gateway)
         before = settled(gateway)
         with Client(gateway.address) as client, ExitStack() as stack:
             assert client.synthesize("faces64", LABEL_MAP, seed=0).images == (expected[0],)

@@ -13,7 +13,7 @@ import pytest
 
 from maskweave_client import Client, DeadlineExceeded, InvalidRequest
 from tests.support.gateway_process import GatewayProcess, gateway_process
-from tests.support.load import LABEL_MAP, Load, expected_pictures
+from tests.support.load import LABEL_MAP, Load, expected_images
 from tests.support.slow_pack import SLOW_ONE_SECOND
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -45,7 +45,7 @@ def shifted(repository: Path, tmp_path: Path) -> Iterator[tuple[GatewayProcess, 
 
 def test_the_clock_jumps_back_and_forth(shifted: tuple[GatewayProcess, SetClock]) -> None:
     gateway, set_clock = shifted
-    expected = expected_pictures(gateway)
+    expected = expected_images(gateway)
     with Client(gateway.address) as client, Load(gateway, expected) as load:
         for jump in (HOUR, -HOUR, 10 * YEAR, -20 * YEAR, 0):
             set_clock(jump)
@@ -56,8 +56,8 @@ def test_the_clock_jumps_back_and_forth(shifted: tuple[GatewayProcess, SetClock]
                 )
             with pytest.raises(InvalidRequest):  # a line in the log
                 client.synthesize("faces64", np.full((2, 2), 9, np.uint8))
-            (picture,) = client.synthesize("faces64", LABEL_MAP, seed=0, timeout=60).images
-            assert picture == expected[0]
+            (image,) = client.synthesize("faces64", LABEL_MAP, seed=0, timeout=60).images
+            assert image == expected[0]
     assert set(load.outcomes) == {"right"}
     # The log goes by the wall clock, and shows that it was set.
     years = {line[:4] for line in gateway.output.splitlines() if " call method=" in line}

@@ -12,7 +12,7 @@ import pytest
 
 from maskweave_client import Client, InvalidRequest
 from tests.support.gateway_process import gateway_process
-from tests.support.load import Load, expected_pictures
+from tests.support.load import Load, expected_images
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -42,7 +42,7 @@ def test_a_gateway_serves_without_a_disk(
     with gateway_process(
         repository, environment, trouble, worker_threads=2, response_cache_bytes=2**16
     ) as gateway:
-        expected = expected_pictures(gateway)
+        expected = expected_images(gateway)
         with Client(gateway.address) as client, Load(gateway, expected) as load:
             for _ in range(50):  # each is a line in the log
                 with pytest.raises(InvalidRequest):
@@ -59,7 +59,7 @@ def test_the_disk_fills_while_the_log_is_written(repository: Path, tmp_path: Pat
         resource.setrlimit(resource.RLIMIT_FSIZE, (LOG_BYTES, LOG_BYTES))
 
     with gateway_process(repository, None, log_to_a_small_disk, worker_threads=2) as gateway:
-        expected = expected_pictures(gateway)
+        expected = expected_images(gateway)
         with Client(gateway.address) as client, Load(gateway, expected) as load:
             for _ in range(100):
                 with pytest.raises(InvalidRequest):

@@ -20,7 +20,7 @@ SECONDS = 3.0
 def test_whatever_callers_do_and_take_back_leaves_nothing_behind(
     gateway: GatewayProcess, unharmed_by: Unharmed
 ) -> None:
-    """The load of the soak, for seconds: pictures, streams, cancelled calls, deadlines, bad requests."""
+    """The load of the soak, for seconds: images, streams, cancelled calls, deadlines, bad requests."""
     outcomes: Counter[tuple[str, str]] = Counter()
 
     def ask() -> None:

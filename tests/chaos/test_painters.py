@@ -16,7 +16,7 @@ from maskweave_client import Client, Unavailable
 from tests.chaos.conftest import Unharmed
 from tests.support import http2
 from tests.support.gateway_process import GatewayProcess, gateway_process
-from tests.support.load import LABEL_MAP, SLACK_SECONDS, Load, expected_pictures
+from tests.support.load import LABEL_MAP, SLACK_SECONDS, Load, expected_images
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -54,7 +54,7 @@ def test_painters_who_read_nothing_hold_up_nobody_and_not_for_ever(
     """Their sessions end when they are idle, though they are connected all the while."""
 
     def read_nothing() -> None:
-        expected = expected_pictures(gateway)
+        expected = expected_images(gateway)
         with blind_painters(gateway, finished=finished) as connections:
             with Load(gateway, expected) as load:
                 load.wait_for("right", 20)

@@ -11,7 +11,7 @@ import pytest
 
 from maskweave_client import Client
 from tests.support.gateway_process import gateway_process
-from tests.support.load import CALL_SECONDS, SLACK_SECONDS, Load, expected_pictures
+from tests.support.load import CALL_SECONDS, SLACK_SECONDS, Load, expected_images
 from tests.support.slow_pack import SLOW_ONE_SECOND
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -31,7 +31,7 @@ def test_sigterm_under_load_tells_nobody_that_they_cancelled(repository: Path) -
     with_details = 0
     for _ in range(6):  # where the signal falls is chance
         with gateway_process(repository, worker_threads=2) as gateway:
-            with Load(gateway, expected_pictures(gateway), clients=CLIENTS) as load:
+            with Load(gateway, expected_images(gateway), clients=CLIENTS) as load:
                 load.wait_for("right", 20)
                 gateway.terminate()
                 assert gateway.wait() == 0
@@ -45,7 +45,7 @@ def test_sigterm_under_load_loses_no_request_that_was_taken(repository: Path, at
     del attempt  # where the signal falls is chance
     blank = np.zeros((4, 4), np.uint8)
     with gateway_process(repository, worker_threads=2, shutdown_grace_seconds=600) as gateway:
-        expected = expected_pictures(gateway)
+        expected = expected_images(gateway)
         with Client(gateway.address, timeout=60) as client, ThreadPoolExecutor(TAKEN) as pool:
             # With retries: some of their answers come just when the port is closed.
             with Load(gateway, expected, retries=True) as load:

@@ -1,4 +1,4 @@
-"""The gateway's image: built, looked into, started as an engine would start it, and asked for pictures."""
+"""The image of the gateway: built, looked into, started as an engine would start it, and asked for faces."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_draws_what_a_gateway_of_this_checkout_draws(container: Container, ports
             with Pictures.open(path) as label_map:
                 expected = here.synthesize(model, label_map, seed=7)
                 got = there.synthesize(model, label_map, seed=7)
-            assert [picture.data for picture in got.images] == [each.data for each in expected.images]
+            assert [each.data for each in got.images] == [each.data for each in expected.images]
             assert np.asarray(got.images[0].to_pil()).std() > 10
 
 

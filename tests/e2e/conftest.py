@@ -65,7 +65,7 @@ def dolls_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def dolls(dolls_repository: Path) -> Iterator[GatewayProcess]:
-    """A gateway on them; it makes one picture at a time."""
+    """A gateway on them; it makes one image at a time."""
     with gateway_process(dolls_repository, concurrency_limit=1) as running:
         yield running
 

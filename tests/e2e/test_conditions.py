@@ -1,4 +1,4 @@
-"""Pictures from sketches, scribbles, proxy masks and exemplars, over the wire."""
+"""Images from sketches, scribbles, proxy masks and exemplars, over the wire."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ NOT_DRAWN = 255
 STROKES = [Stroke(1, [(0, 16), (64, 16)], width=8), Stroke(5, [(32, 48)], width=12)]
 
 
-def shown(picture: GeneratedImage) -> Labels:
+def shown(image: GeneratedImage) -> Labels:
     """What the small networks show of a condition, [32, 32]: see `faces64_conditions`."""
-    green: Labels = picture.to_numpy()[::2, ::2, 1] // 30
+    green: Labels = image.to_numpy()[::2, ::2, 1] // 30
     return green
 
 
@@ -54,7 +54,7 @@ def test_a_sketch_arrives_as_ink(client: Client) -> None:
     np.testing.assert_array_equal(shown(made), (255 - greys[::2, ::2]) // 32)
 
 
-def test_every_form_of_a_sketch_gives_the_same_picture(client: Client) -> None:
+def test_every_form_of_a_sketch_gives_the_same_image(client: Client) -> None:
     greys = lines()
     layer = Image.new("RGBA", greys.size, "black")
     layer.putalpha(Image.eval(greys, lambda grey: 255 - grey))
@@ -91,19 +91,19 @@ def test_a_scribble_arrives_with_what_is_not_drawn(client: Client) -> None:
     np.testing.assert_array_equal(shown(made), np.where(scribble == NOT_DRAWN, 0, scribble)[::2, ::2])
 
 
-def test_strokes_and_the_picture_of_them_give_the_same(client: Client) -> None:
+def test_strokes_and_the_image_of_them_give_the_same(client: Client) -> None:
     rows, columns = np.mgrid[:64, :64] + 0.5
     scribble = np.full((64, 64), NOT_DRAWN, np.uint8)
     scribble[np.abs(rows - 16) <= 4] = 1
     scribble[np.hypot(rows - 48, columns - 32) <= 6] = 5
-    from_picture = client.synthesize("faces64", scribble=scribble, seed=3).images
+    from_image = client.synthesize("faces64", scribble=scribble, seed=3).images
 
-    assert client.synthesize("faces64", scribble=Scribble(STROKES), seed=3).images == from_picture
+    assert client.synthesize("faces64", scribble=Scribble(STROKES), seed=3).images == from_image
     large = [Stroke(each.class_id, np.array(each.points) * 8, each.width * 8) for each in STROKES]
-    assert client.synthesize("faces64", scribble=Scribble(large, 512, 512), seed=3).images == from_picture
+    assert client.synthesize("faces64", scribble=Scribble(large, 512, 512), seed=3).images == from_image
     image = Image.fromarray(scribble)
-    assert client.synthesize("faces64", scribble=image, seed=3).images == from_picture
-    assert client.synthesize("faces64", scribble=written(image), seed=3).images == from_picture
+    assert client.synthesize("faces64", scribble=image, seed=3).images == from_image
+    assert client.synthesize("faces64", scribble=written(image), seed=3).images == from_image
 
 
 def test_strokes_of_a_canvas_stay_at_least_a_pixel_wide(client: Client) -> None:
@@ -118,7 +118,7 @@ def test_later_strokes_are_drawn_over_earlier_ones(client: Client) -> None:
     assert (seen[16, 16], seen[8, 16], seen[0, 0]) == (4, 1, 0)
 
 
-def test_a_painted_picture_becomes_a_scribble(client: Client) -> None:
+def test_a_painted_image_becomes_a_scribble(client: Client) -> None:
     palette = client.model("faces64").palette
     painted = Image.new("RGBA", (64, 64))
     ImageDraw.Draw(painted).rectangle((0, 0, 63, 31), fill=palette.by_name("mouth").color)
@@ -143,19 +143,19 @@ def test_a_proxy_mask_arrives_as_it_is(client: Client, form: str) -> None:
 
 
 def test_an_exemplar_is_resized(client: Client) -> None:
-    picture = np.zeros((64, 64, 3), np.uint8)
-    picture[:, 32:] = 255
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[:, 32:] = 255
     wanted = [[0] * 16 + [7] * 16] * 32
-    for exemplar in (picture, Image.fromarray(picture), written(Image.fromarray(picture))):
+    for exemplar in (image, Image.fromarray(image), written(Image.fromarray(image))):
         seen = shown(client.synthesize("faces64", exemplar=exemplar, seed=3).images[0])
         assert seen.tolist() == wanted
     for size in ((640, 320), (2, 1)):
-        scaled = Image.fromarray(picture).resize(size, Image.Resampling.NEAREST)
+        scaled = Image.fromarray(image).resize(size, Image.Resampling.NEAREST)
         seen = shown(client.synthesize("faces64", exemplar=scaled, seed=3).images[0])
         assert seen[:, :10].max() < seen[:, 22:].min()
 
 
-def test_a_picture_of_the_service_is_an_exemplar(client: Client, label_map: Labels) -> None:
+def test_an_image_of_the_service_is_an_exemplar(client: Client, label_map: Labels) -> None:
     first = client.synthesize("faces64", label_map, seed=3).images[0]
     assert client.synthesize("faces64", exemplar=first.to_pil(), seed=3).images
 
@@ -224,7 +224,7 @@ def test_all_kinds_share_a_seed_s_head(client: Client, label_map: Labels) -> Non
     assert cached == {kind: kind != "label_map" for kind in KINDS}
 
 
-def test_pictures_are_counted_by_kind(repository: Path, label_map: Labels) -> None:
+def test_images_are_counted_by_kind(repository: Path, label_map: Labels) -> None:
     with gateway_process(repository) as gateway, Client(gateway.address) as client:
         for number, given in enumerate(conditions(label_map).values(), 1):
             client.synthesize("faces64", seed=1, number_of_images=number, **given)  # type: ignore[arg-type]

@@ -84,7 +84,7 @@ def test_table_shows_every_stage_with_p50_and_p99(demo: tuple[str, Path]) -> Non
     assert rows["faces64_generator_head"][2:] == (str(SEEDS), str(requests - SEEDS))
 
 
-def test_last_line_says_where_the_picture_is(demo: tuple[str, Path]) -> None:
+def test_last_line_says_where_the_image_is(demo: tuple[str, Path]) -> None:
     printed, sheet = demo
     assert printed.rstrip().endswith(f"of {len(LABEL_MAPS)} label maps: {sheet}")
 

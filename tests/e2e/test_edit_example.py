@@ -36,7 +36,7 @@ def test_a_seed_and_then_the_same_as_an_image(gateway: GatewayProcess, tmp_path:
         assert np.asarray(sheet).std() > 0
 
 
-def test_a_picture_of_ones_own(gateway: GatewayProcess, client: Client, tmp_path: Path) -> None:
+def test_an_image_of_ones_own(gateway: GatewayProcess, client: Client, tmp_path: Path) -> None:
     ids = fitted(LABEL_MAPS[0])
     Image.fromarray(ids).save(tmp_path / "map.png")
     client.synthesize("faces64", ids, seed=3).images[0].to_pil().save(tmp_path / "face.png")

@@ -1,4 +1,4 @@
-"""Edits over a real socket, of pictures and of what seeds gave, on a pack that shows what it was given."""
+"""Edits over a real socket, of images and of what seeds gave, on a pack that shows what it was given."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ HOLE = np.s_[24:40, 20:30]
 TARGET = SOURCE.copy()
 TARGET[HOLE] = 6
 CHANGED = SOURCE != TARGET
-PICTURE = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
+IMAGE = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
 
 
 def distance() -> NDArray[np.float64]:
@@ -53,9 +53,9 @@ def edited(client: Client, what: Pixels | int | None, **more: object) -> Pixels:
     return result.images[0].to_numpy()
 
 
-def shown(picture: Pixels, label_map: Pixels, strength: float = 0.5) -> Pixels:
+def shown(image: Pixels, label_map: Pixels, strength: float = 0.5) -> Pixels:
     """What the small editor makes of them."""
-    result = np.stack([picture[..., 0], 30 * label_map, np.full_like(label_map, 200 * strength)], 2)
+    result = np.stack([image[..., 0], 30 * label_map, np.full_like(label_map, 200 * strength)], 2)
     return result.astype(np.uint8)
 
 
@@ -71,32 +71,32 @@ def test_the_model_tells_what_can_be_edited(client: Client, dolls_client: Client
 
 
 @pytest.mark.parametrize("width", [0.0, 1.0, 2.5, DEFAULT_BLEND_WIDTH, 12.0, 64.0])
-def test_a_picture_changes_where_the_label_maps_differ_and_fades_out_around(
+def test_an_image_changes_where_the_label_maps_differ_and_fades_out_around(
     client: Client, width: float
 ) -> None:
-    result = edited(client, PICTURE, blend_width=width).astype(int)
-    wanted, far = shown(PICTURE, TARGET).astype(int), distance()
+    result = edited(client, IMAGE, blend_width=width).astype(int)
+    wanted, far = shown(IMAGE, TARGET).astype(int), distance()
     np.testing.assert_array_equal(result[CHANGED], wanted[CHANGED])
     beyond = far >= max(width, 1.0)
     assert beyond.any() or width == 64.0
-    np.testing.assert_array_equal(result[beyond], PICTURE[beyond])
+    np.testing.assert_array_equal(result[beyond], IMAGE[beyond])
     share = (0.5 + 0.5 * np.cos(np.pi * np.minimum(far / max(width, 1.0), 1.0)))[..., None]
-    assert np.abs(result - (PICTURE + share * (wanted - PICTURE))).max() <= 0.5 + 1e-9
+    assert np.abs(result - (IMAGE + share * (wanted - IMAGE))).max() <= 0.5 + 1e-9
 
 
 def test_the_default_width_is_the_one_told(client: Client) -> None:
-    told = edited(client, PICTURE, blend_width=DEFAULT_BLEND_WIDTH)
-    np.testing.assert_array_equal(edited(client, PICTURE), told)
+    told = edited(client, IMAGE, blend_width=DEFAULT_BLEND_WIDTH)
+    np.testing.assert_array_equal(edited(client, IMAGE), told)
 
 
-def test_a_picture_without_its_label_map_is_made_anew(client: Client) -> None:
-    result = edited(client, PICTURE, source=None, style_strength=1.0)
-    np.testing.assert_array_equal(result, shown(PICTURE, TARGET, 1.0))
+def test_an_image_without_its_label_map_is_made_anew(client: Client) -> None:
+    result = edited(client, IMAGE, source=None, style_strength=1.0)
+    np.testing.assert_array_equal(result, shown(IMAGE, TARGET, 1.0))
 
 
 def test_nothing_to_change_changes_nothing(client: Client) -> None:
-    result = client.edit("faces64", PICTURE, SOURCE, source=SOURCE).images[0].to_numpy()
-    np.testing.assert_array_equal(result, PICTURE)
+    result = client.edit("faces64", IMAGE, SOURCE, source=SOURCE).images[0].to_numpy()
+    np.testing.assert_array_equal(result, IMAGE)
     seed = client.edit("faces64", 7, SOURCE, source=SOURCE).images[0].to_numpy()
     np.testing.assert_array_equal(seed, synthesized(client, SOURCE))
 
@@ -133,23 +133,23 @@ def test_the_style_strength_holds_for_what_is_there_too(client: Client) -> None:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "image"])
-def test_pictures_come_as_files_and_images_too(client: Client, kind: str) -> None:
-    image = Image.fromarray(PICTURE)
+def test_images_come_as_files_and_from_pillow_too(client: Client, kind: str) -> None:
+    image = Image.fromarray(IMAGE)
     file = io.BytesIO()
     image.save(file, "PNG")
     given = image if kind == "image" else file.getvalue()
     result = client.edit("faces64", given, TARGET, source=SOURCE).images[0]
-    np.testing.assert_array_equal(result.to_numpy(), edited(client, PICTURE))
+    np.testing.assert_array_equal(result.to_numpy(), edited(client, IMAGE))
 
 
 def test_label_maps_of_other_sizes_are_resized(client: Client) -> None:
     large = TARGET.repeat(4, 0).repeat(4, 1)
-    result = client.edit("faces64", PICTURE, large, source=SOURCE).images[0]
-    np.testing.assert_array_equal(result.to_numpy(), edited(client, PICTURE))
+    result = client.edit("faces64", IMAGE, large, source=SOURCE).images[0]
+    np.testing.assert_array_equal(result.to_numpy(), edited(client, IMAGE))
 
 
 async def test_the_client_for_asyncio_does_the_same(gateway: GatewayProcess, client: Client) -> None:
-    sources: tuple[Pixels | int, ...] = (PICTURE, 7)
+    sources: tuple[Pixels | int, ...] = (IMAGE, 7)
     wanted = [edited(client, what) for what in sources]
     async with AsyncClient(gateway.address) as other:
         for what, pixels in zip(sources, wanted, strict=True):
@@ -158,7 +158,7 @@ async def test_the_client_for_asyncio_does_the_same(gateway: GatewayProcess, cli
 
 
 def test_the_same_request_gives_the_same_bytes(client: Client) -> None:
-    for what in (PICTURE, 7):
+    for what in (IMAGE, 7):
         one, other = (client.edit("faces64", what, TARGET, source=SOURCE).images[0] for _ in range(2))
         assert one.data == other.data
 
@@ -177,19 +177,19 @@ ANY = {"target": TARGET, "source": SOURCE}
 @pytest.mark.parametrize(
     ("what", "changed", "field", "told"),
     [
-        (PICTURE[:32], {}, "picture.raw", "64 x 32 pixels; allowed: exactly 64 x 64 pixels"),
+        (IMAGE[:32], {}, "picture.raw", "64 x 32 pixels; allowed: exactly 64 x 64 pixels"),
         (b"GIF89a", {}, "picture.file", "a GIF file; allowed: a PNG or JPEG"),
         (b"", {}, "picture.file", "0 bytes; allowed: a PNG or JPEG"),
-        (PICTURE, {"blend_width": -0.5}, "blend_width", "got -0.5; allowed: 0 to 64"),
-        (PICTURE, {"blend_width": float("nan")}, "blend_width", "got nan; allowed: 0 to 64"),
-        (PICTURE, {"blend_width": float("inf")}, "blend_width", "got inf; allowed: 0 to 64"),
-        (PICTURE, {"blend_width": 64.5}, "blend_width", "got 64.5; allowed: 0 to 64"),
-        (PICTURE, {"style_strength": 2.0}, "style_strength", "got 2; allowed: 0 to 1"),
-        (PICTURE, {"quality": 50}, "image_quality", "got 50; allowed: unset for PNG"),
-        (PICTURE, {"target": TARGET + 8}, "target_label_map.raw", "class id 8"),
-        (PICTURE, {"source": SOURCE + 8}, "source_label_map.raw", "class id 8"),
-        (PICTURE, {"target": b"none"}, "target_label_map.png", "allowed"),
-        (PICTURE, {"source": b"none"}, "source_label_map.png", "allowed"),
+        (IMAGE, {"blend_width": -0.5}, "blend_width", "got -0.5; allowed: 0 to 64"),
+        (IMAGE, {"blend_width": float("nan")}, "blend_width", "got nan; allowed: 0 to 64"),
+        (IMAGE, {"blend_width": float("inf")}, "blend_width", "got inf; allowed: 0 to 64"),
+        (IMAGE, {"blend_width": 64.5}, "blend_width", "got 64.5; allowed: 0 to 64"),
+        (IMAGE, {"style_strength": 2.0}, "style_strength", "got 2; allowed: 0 to 1"),
+        (IMAGE, {"quality": 50}, "image_quality", "got 50; allowed: unset for PNG"),
+        (IMAGE, {"target": TARGET + 8}, "target_label_map.raw", "class id 8"),
+        (IMAGE, {"source": SOURCE + 8}, "source_label_map.raw", "class id 8"),
+        (IMAGE, {"target": b"none"}, "target_label_map.png", "allowed"),
+        (IMAGE, {"source": b"none"}, "source_label_map.png", "allowed"),
         (None, {"latent": [1.0, 2.0]}, "latent.values", "2 numbers; allowed: exactly 100"),
         (None, {"latent": [float("nan")] * 100}, "latent.values[0]", "nan; allowed: finite numbers"),
     ],
@@ -210,7 +210,7 @@ def test_models_that_cannot_be_edited_say_so(dolls_client: Client) -> None:
     with pytest.raises(InvalidRequest, match="dolls, of the method groupdnet; allowed: a model that can be"):
         dolls_client.edit("dolls", 7, dolls)
     with pytest.raises(InvalidRequest, match="got an image; allowed: a seed or a latent, for faces64"):
-        dolls_client.edit("faces64", PICTURE, TARGET)
+        dolls_client.edit("faces64", IMAGE, TARGET)
     assert dolls_client.edit("faces64", 7, TARGET, source=SOURCE).images[0].to_pil().size == (SIDE, SIDE)
     with pytest.raises(NotFound, match="cats"):
         dolls_client.edit("cats", 7, TARGET)
@@ -238,7 +238,7 @@ def test_models_that_cannot_be_edited_say_so(dolls_client: Client) -> None:
             "picture",
         ),
     ],
-    ids=["no_target", "no_source", "empty_target", "empty_source", "empty_picture"],
+    ids=["no_target", "no_source", "empty_target", "empty_source", "empty_image"],
 )
 def test_what_is_left_out_is_named(
     stub: pb_grpc.SynthesisServiceStub, request_: pb.EditRequest, told: str
@@ -250,7 +250,7 @@ def test_what_is_left_out_is_named(
 
 def test_the_time_is_told_and_counted(stub: pb_grpc.SynthesisServiceStub, gateway: GatewayProcess) -> None:
     raw = pb.RawLabelMap(data=TARGET.tobytes(), width=SIDE, height=SIDE)
-    picture = pb.SourcePicture(raw=pb.RawPicture(data=PICTURE.tobytes(), width=SIDE, height=SIDE))
+    picture = pb.SourcePicture(raw=pb.RawPicture(data=IMAGE.tobytes(), width=SIDE, height=SIDE))
     request = pb.EditRequest(model="faces64", picture=picture, target_label_map=pb.LabelMap(raw=raw))
     response, call = stub.Edit.with_call(request)
     assert [stage.stage for stage in response.timings.stages] == ["faces64_edit"]

@@ -1,4 +1,4 @@
-"""Wild bytes over the real wire: every answer is a picture or INVALID_ARGUMENT, and the service stays up."""
+"""Wild bytes over the real wire: every answer is an image or INVALID_ARGUMENT, and the service stays up."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ strokes = st.builds(
     st.floats(1, 30, width=32) | st.floats(width=32),
     st.lists(st.tuples(COORDINATES, COORDINATES), max_size=5),
 )
-pictures = damaged_pngs() | st.binary(max_size=100)
+images = damaged_pngs() | st.binary(max_size=100)
 conditions = st.one_of(
     st.fixed_dictionaries({"label_map": label_maps}),
-    st.fixed_dictionaries({"sketch": st.builds(lambda data: pb.Sketch(file=data), pictures)}),
-    st.fixed_dictionaries({"exemplar": st.builds(lambda data: pb.Exemplar(file=data), pictures)}),
-    st.fixed_dictionaries({"proxy_mask": st.builds(lambda data: pb.ProxyMask(png=data), pictures)}),
+    st.fixed_dictionaries({"sketch": st.builds(lambda data: pb.Sketch(file=data), images)}),
+    st.fixed_dictionaries({"exemplar": st.builds(lambda data: pb.Exemplar(file=data), images)}),
+    st.fixed_dictionaries({"proxy_mask": st.builds(lambda data: pb.ProxyMask(png=data), images)}),
     st.fixed_dictionaries(
         {
             "scribble": st.builds(

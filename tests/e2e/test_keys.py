@@ -194,7 +194,7 @@ def test_keys_change_without_a_restart_and_without_a_failed_call(repository: Pat
 
 
 async def test_fairness_is_between_keys_and_not_between_machines(repository: Path, tmp_path: Path) -> None:
-    """One key's pictures fill the room; another key from the same machine still gets its turn."""
+    """One key's images fill the room; another key from the same machine still gets its turn."""
     (greedy_key, greedy), (modest_key, modest) = new_key("greedy"), new_key("modest")
     file = write_keys(tmp_path / "keys.toml", greedy, modest)
     settings = {"api_keys_file": file, "concurrency_limit": 1, "queue_capacity": 2, "worker_threads": 1}

@@ -245,7 +245,7 @@ def test_closing_a_stream_early_cancels_the_rest(own_gateway: GatewayProcess) ->
         assert client.synthesize("slow", SMALL, latents=[[0.0]], timeout=60).images
 
 
-def test_closing_a_stream_before_its_first_picture_leaves_nothing_behind(own_gateway: GatewayProcess) -> None:
+def test_closing_a_stream_before_its_first_image_leaves_nothing_behind(own_gateway: GatewayProcess) -> None:
     with Client(own_gateway.address) as client:
         client.synthesize_stream("slow", SMALL, latents=ONE_SECOND * 16).close()
         assert client.synthesize("slow", SMALL, latents=[[0.0]]).images

@@ -39,10 +39,10 @@ def test_model_describes_itself(client: Client) -> None:
 
 def test_palette_goes_there_and_back(client: Client, label_map: NDArray[np.uint8]) -> None:
     palette = client.model("faces64").palette
-    picture = palette.color_image(label_map)
-    np.testing.assert_array_equal(np.asarray(picture), label_map)
-    np.testing.assert_array_equal(palette.label_map(picture), label_map)
-    np.testing.assert_array_equal(palette.label_map(np.asarray(picture.convert("RGB"))), label_map)
+    image = palette.color_image(label_map)
+    np.testing.assert_array_equal(np.asarray(image), label_map)
+    np.testing.assert_array_equal(palette.label_map(image), label_map)
+    np.testing.assert_array_equal(palette.label_map(np.asarray(image.convert("RGB"))), label_map)
 
 
 def test_pages(stub: pb_grpc.SynthesisServiceStub) -> None:

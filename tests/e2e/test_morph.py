@@ -8,19 +8,19 @@ import grpc
 import pytest
 
 from maskweave_client import Client, DeadlineExceeded, InvalidRequest, PermissionDenied, Seed, StyleCode
+from tests.support.dolls_images import HERS, HIS, make, seen
 from tests.support.dolls_pack import (
     HAIR,
     LABEL_MAP,
     SKIN,
     color,
 )
-from tests.support.dolls_pictures import HERS, HIS, make, seen
 from tests.support.gateway_process import GatewayProcess, gateway_process
 from tests.support.key_file import new_key, write_keys
 
 
 def test_a_morph_goes_from_one_to_the_other_in_order(dolls_client: Client) -> None:
-    hers, his = (dolls_client.encode_styles("dolls", picture, LABEL_MAP) for picture in (HERS, HIS))
+    hers, his = (dolls_client.encode_styles("dolls", image, LABEL_MAP) for image in (HERS, HIS))
     frames = list(
         dolls_client.morph(
             "dolls", LABEL_MAP, {HAIR: hers[HAIR]}, {HAIR: his[HAIR]}, number_of_frames=5, seed=9
@@ -56,7 +56,7 @@ def test_a_class_at_one_end_only_comes_from_or_goes_to_what_the_seed_decides(dol
 
 
 def test_a_morph_may_go_beyond_both_ends_and_backwards(dolls_client: Client) -> None:
-    hers, his = (dolls_client.encode_styles("dolls", picture, LABEL_MAP)[HAIR] for picture in (HERS, HIS))
+    hers, his = (dolls_client.encode_styles("dolls", image, LABEL_MAP)[HAIR] for image in (HERS, HIS))
 
     def hair(first: float, last: float, frames: int) -> list[tuple[int, ...]]:
         made = dolls_client.morph(
@@ -139,7 +139,7 @@ def test_a_morph_that_the_queue_can_never_hold_is_not_allowed(dolls_repository: 
             list(once.morph("dolls", LABEL_MAP, *ends, number_of_frames=6))
 
 
-def test_interactive_pictures_pass_a_morph_that_nobody_waits_for(
+def test_interactive_images_pass_a_morph_that_nobody_waits_for(
     dolls_client: Client, dolls: GatewayProcess
 ) -> None:
     frames = dolls_client.morph(
@@ -151,7 +151,7 @@ def test_interactive_pictures_pass_a_morph_that_nobody_waits_for(
     waiting = next(
         line for line in dolls.get("/metrics").splitlines() if line.startswith("maskweave_queue_depth")
     )
-    assert float(waiting.rpartition(" ")[2]) > 0, "the picture was made before the frames that came before it"
+    assert float(waiting.rpartition(" ")[2]) > 0, "the image was made before the frames that came before it"
     frames.close()
 
 

@@ -98,7 +98,7 @@ def test_every_stage_is_trained(made: Path) -> None:
     assert figures["pairs"] == 12
 
 
-def test_the_head_gives_the_imported_generators_own_pictures(pipeline: SynthesisPipeline) -> None:
+def test_the_head_gives_the_imported_generators_own_images(pipeline: SynthesisPipeline) -> None:
     latents = torch.randn(2, 16, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         torch.testing.assert_close(pipeline.head(latents).images, tiny_generator().images(latents))
@@ -111,10 +111,10 @@ def test_it_is_offered_as_it_is(client: Client) -> None:
     assert [entry.name for entry in model.palette][:2] == ["black", "darkest"]
 
 
-def test_served_pictures_are_those_of_pytorch(client: Client, pipeline: SynthesisPipeline) -> None:
+def test_served_images_are_those_of_pytorch(client: Client, pipeline: SynthesisPipeline) -> None:
     seeds = list(range(5))
     result = client.synthesize(PACK, LABEL_MAP, seeds=seeds, style_strength=0.5)
-    served = np.stack([picture.to_numpy().astype(int) for picture in result.images])
+    served = np.stack([image.to_numpy().astype(int) for image in result.images])
     labels = torch.from_numpy(LABEL_MAP).expand(5, -1, -1)
     expected = to_uint8(pipeline(labels, latents_of(seeds, 16, 1.0), torch.full((5, 1), 0.5))).astype(int)
     assert served.shape == (5, 32, 32, 3)
@@ -123,4 +123,4 @@ def test_served_pictures_are_those_of_pytorch(client: Client, pipeline: Synthesi
     # A cell of a proxy mask that was a close call may fall the other way, and changes its surroundings.
     assert (apart.max(axis=(1, 2, 3)) <= 1).sum() >= 4
     assert np.median(apart) == 0
-    assert len({picture.tobytes() for picture in served}) == 5
+    assert len({image.tobytes() for image in served}) == 5

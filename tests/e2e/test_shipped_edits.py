@@ -17,7 +17,7 @@ Pixels = NDArray[np.uint8]
 MODEL = "faces64"
 SKIN = 2
 MIN_PSNR = 20.0
-"""Between a picture and what comes back when it is made anew in its own shape, in decibels."""
+"""Between an image and what comes back when it is made anew in its own shape, in decibels."""
 
 every_map = pytest.mark.parametrize("file", LABEL_MAPS, ids=lambda file: file.stem)
 
@@ -35,7 +35,7 @@ def apart(one: Pixels, other: Pixels) -> NDArray[np.float64]:
     return difference
 
 
-def test_pictures_can_be_edited(shipped_client: Client) -> None:
+def test_images_can_be_edited(shipped_client: Client) -> None:
     editing = shipped_client.model(MODEL).editing
     assert editing is not None
     assert editing.images
@@ -43,14 +43,14 @@ def test_pictures_can_be_edited(shipped_client: Client) -> None:
 
 
 @every_map
-@pytest.mark.parametrize("as_picture", [False, True], ids=["seed", "picture"])
+@pytest.mark.parametrize("as_image", [False, True], ids=["seed", "image"])
 def test_an_edit_shows_where_it_is_and_nowhere_else(
-    shipped_client: Client, file: Path, as_picture: bool
+    shipped_client: Client, file: Path, as_image: bool
 ) -> None:
     source = fitted(file)
     target = more_hair(source, source)
     before = made(shipped_client, source)
-    change = apart(before, edited(shipped_client, before if as_picture else 3, target, source))
+    change = apart(before, edited(shipped_client, before if as_image else 3, target, source))
     assert change[source != target].mean() > 4
     rows, columns = np.nonzero(source != target)
     y, x = np.mgrid[:SIDE, :SIDE]
@@ -59,9 +59,7 @@ def test_an_edit_shows_where_it_is_and_nowhere_else(
 
 
 @every_map
-def test_a_picture_made_anew_in_its_own_shape_is_still_that_picture(
-    shipped_client: Client, file: Path
-) -> None:
+def test_an_image_made_anew_in_its_own_shape_is_still_that_image(shipped_client: Client, file: Path) -> None:
     source = fitted(file)
     before, other = made(shipped_client, source), made(shipped_client, source, seed=4)
     again = edited(shipped_client, before, source, None)
@@ -78,7 +76,7 @@ def test_no_nose_takes_the_colour_of_the_skin(shipped_client: Client) -> None:
 
 
 @pytest.mark.parametrize("wish", list(WISHES))
-def test_whatever_is_wished_for_gives_a_picture(shipped_client: Client, wish: str) -> None:
+def test_whatever_is_wished_for_gives_an_image(shipped_client: Client, wish: str) -> None:
     source, other = fitted(LABEL_MAPS[0]), fitted(LABEL_MAPS[1])
     target = WISHES[wish](source, other)
     noise = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
@@ -87,7 +85,7 @@ def test_whatever_is_wished_for_gives_a_picture(shipped_client: Client, wish: st
 
 
 @pytest.mark.parametrize("class_id", range(8))
-def test_all_of_one_class_gives_a_picture(shipped_client: Client, class_id: int) -> None:
+def test_all_of_one_class_gives_an_image(shipped_client: Client, class_id: int) -> None:
     source = fitted(LABEL_MAPS[0])
     plain = np.full_like(source, class_id)
     for what in (3, made(shipped_client, source)):

@@ -27,14 +27,14 @@ def test_the_model_and_its_palette(shipped_client: Client) -> None:
 def test_every_sample_gives_faces_that_differ_by_seed(shipped_client: Client, file: Path) -> None:
     with Image.open(file) as label_map:
         made = shipped_client.synthesize("faces64", label_map, seed=0, number_of_images=3).images
-    pixels = [picture.to_numpy().astype(int) for picture in made]
-    assert all(picture.std() > 20 for picture in pixels)
+    pixels = [image.to_numpy().astype(int) for image in made]
+    assert all(image.std() > 20 for image in pixels)
     assert np.abs(pixels[0] - pixels[1]).mean() > 5
     assert np.abs(pixels[1] - pixels[2]).mean() > 5
 
 
-def test_the_picture_follows_the_mask(shipped_client: Client) -> None:
-    """Mirroring the mask mirrors the picture's layout: it fits the mirrored picture better than its own."""
+def test_the_image_follows_the_mask(shipped_client: Client) -> None:
+    """Mirroring the mask mirrors the image's layout: it fits the mirrored image better than its own."""
     with Image.open(LABEL_MAPS[0]) as opened:
         label_map = np.asarray(opened)
     half = label_map.copy()
@@ -59,7 +59,7 @@ def test_same_seed_same_bytes_also_after_a_restart(shipped_client: Client) -> No
     assert first[0] == first[2] != first[1]
 
 
-def test_style_strength_changes_the_picture(shipped_client: Client) -> None:
+def test_style_strength_changes_the_image(shipped_client: Client) -> None:
     with Image.open(LABEL_MAPS[0]) as label_map:
         least, most = (
             shipped_client.synthesize("faces64", label_map, seed=1, style_strength=strength).images[0]

@@ -15,17 +15,17 @@ MODEL = "faces64_styles"
 HAIR, SKIN, NOSE, NECK = 1, 2, 5, 7
 CLASSES = 8
 MIN_PSNR = 20.0
-"""Between a picture and what its codes give, in decibels; 21.5 is the lowest found."""
+"""Between an image and what its codes give, in decibels; 21.5 is the lowest found."""
 MIN_GAIN = 3.0
-"""How much nearer, in decibels, codes bring a picture than a seed does."""
+"""How much nearer, in decibels, codes bring an image than a seed does."""
 MIN_RATIO = {HAIR: 4.0, SKIN: 2.5}
 """How much more a class's pixels change than all others when only its style does; the skin encloses some."""
 
 every_map = pytest.mark.parametrize("file", LABEL_MAPS, ids=lambda file: file.stem)
 
 
-def pixels(picture: GeneratedImage) -> NDArray[np.float64]:
-    return picture.to_numpy().astype(np.float64)
+def pixels(image: GeneratedImage) -> NDArray[np.float64]:
+    return image.to_numpy().astype(np.float64)
 
 
 def psnr(one: GeneratedImage, other: GeneratedImage) -> float:
@@ -65,17 +65,17 @@ def test_the_model_and_its_styles(shipped_client: Client) -> None:
 
 
 @every_map
-def test_the_codes_of_a_picture_give_it_back(shipped_client: Client, file: Path) -> None:
+def test_the_codes_of_an_image_give_it_back(shipped_client: Client, file: Path) -> None:
     for seed in (0, 1):
-        picture = face(shipped_client, file, seed)
+        image = face(shipped_client, file, seed)
         codes = codes_of(shipped_client, file, seed)
-        back = psnr(picture, made(shipped_client, file, dict(codes)))
-        by_chance = psnr(picture, made(shipped_client, file, {}))
+        back = psnr(image, made(shipped_client, file, dict(codes)))
+        by_chance = psnr(image, made(shipped_client, file, {}))
         assert back > MIN_PSNR
         assert back > by_chance + MIN_GAIN
 
 
-def test_the_codes_of_a_picture_leave_nothing_to_the_seed_where_all_classes_are(
+def test_the_codes_of_an_image_leave_nothing_to_the_seed_where_all_classes_are(
     shipped_client: Client,
 ) -> None:
     whole = [file for file in LABEL_MAPS if len(np.unique(fitted(file))) == CLASSES]
@@ -87,7 +87,7 @@ def test_the_codes_of_a_picture_leave_nothing_to_the_seed_where_all_classes_are(
 
 
 def test_the_style_of_a_class_that_is_not_there_hardly_shows(shipped_client: Client) -> None:
-    """The networks see all codes, so that the seed's neck does change a picture without one."""
+    """The networks see all codes, so that the seed's neck does change an image without one."""
     (file,) = (path for path in LABEL_MAPS if path.stem == "heldout_wide_smile")
     assert NECK not in fitted(file)
     codes: dict[int, Style] = dict(codes_of(shipped_client, file, 0))
@@ -116,7 +116,7 @@ def test_a_changed_code_shows_in_its_own_pixels(shipped_client: Client, file: Pa
 
 @every_map
 @pytest.mark.parametrize("path", ["linear", "spherical"])
-def test_a_morph_goes_from_picture_to_picture(shipped_client: Client, file: Path, path: str) -> None:
+def test_a_morph_goes_from_image_to_image(shipped_client: Client, file: Path, path: str) -> None:
     read = codes_of(shipped_client, file, 0)
     start: dict[int, Style] = {HAIR: read[HAIR], SKIN: read[SKIN]}
     end: dict[int, Style] = {HAIR: Seed(3), SKIN: blend((read[SKIN], 0.5), (Seed(4), 0.5)), 0: Seed(5)}

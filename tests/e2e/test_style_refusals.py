@@ -16,6 +16,7 @@ from maskweave_client import (
     StyleCode,
     blend,
 )
+from tests.support.dolls_images import HERS, Pixels, make
 from tests.support.dolls_pack import (
     HAIR,
     LABEL_MAP,
@@ -24,7 +25,6 @@ from tests.support.dolls_pack import (
     SKIN,
     write_dolls,
 )
-from tests.support.dolls_pictures import HERS, Pixels, make
 from tests.support.gateway_process import GatewayProcess, channel_to, run_serve
 from tests.support.model_repository import RepositoryWriter
 from tests.support.small_pack import VERSION
@@ -137,7 +137,7 @@ def test_a_morph_that_is_not_allowed_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("picture", "label_map", "field", "told"),
+    ("image", "label_map", "field", "told"),
     [
         (HERS[:4], LABEL_MAP, "picture.raw", "8 x 4 pixels; allowed: exactly 8 x 8 pixels"),
         (HERS, LABEL_MAP[:4], "label_map", "8 x 4 pixels; allowed: exactly 8 x 8 pixels"),
@@ -145,13 +145,13 @@ def test_a_morph_that_is_not_allowed_is_refused(
         (b"GIF89a", LABEL_MAP, "picture.file", "a GIF file; allowed: a PNG or JPEG"),
         (HERS, np.full((SIDE, SIDE), 9, np.uint8), "label_map.raw", "class id 9"),
     ],
-    ids=["small_picture", "small_map", "empty", "gif", "unknown_class"],
+    ids=["small_image", "small_map", "empty", "gif", "unknown_class"],
 )
 def test_what_cannot_be_encoded_is_refused(
-    dolls_client: Client, picture: Pixels | bytes, label_map: Pixels, field: str, told: str
+    dolls_client: Client, image: Pixels | bytes, label_map: Pixels, field: str, told: str
 ) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        dolls_client.encode_styles("dolls", picture, label_map)
+        dolls_client.encode_styles("dolls", image, label_map)
     (violation,) = caught.value.violations
     assert violation.field == field
     assert told in violation.description

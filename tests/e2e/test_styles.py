@@ -19,6 +19,7 @@ from maskweave_client import (
 )
 from service.core.limits import LIMITS
 from service.synthesis.validation.latents import normal_from_seed
+from tests.support.dolls_images import HERS, HIS, latent_of, make, painted, seen
 from tests.support.dolls_pack import (
     BACKGROUND,
     EYES,
@@ -35,7 +36,6 @@ from tests.support.dolls_pack import (
     joint_style,
     single_style,
 )
-from tests.support.dolls_pictures import HERS, HIS, latent_of, make, painted, seen
 from tests.support.gateway_process import GatewayProcess
 from tests.support.small_pack import VERSION
 from tests.support.turned import ORIENTATIONS, turned_file
@@ -57,15 +57,15 @@ def test_the_model_tells_its_method_and_its_styles(dolls_client: Client) -> None
 def test_classes_without_styles_look_as_the_seed_decides_for_them_together(
     dolls_client: Client,
 ) -> None:
-    picture = make(dolls_client, {}, seed=5)
+    image = make(dolls_client, {}, seed=5)
     for class_id, style in enumerate(STYLE_OF_CLASS):
-        assert seen(picture, class_id) == color(joint_style(latent_of(5), style))
+        assert seen(image, class_id) == color(joint_style(latent_of(5), style))
 
 
 def test_a_seed_of_a_class_is_drawn_for_it_alone(dolls_client: Client) -> None:
-    picture = make(dolls_client, {HAIR: Seed(7)}, seed=5)
-    assert seen(picture, HAIR) == color(single_style(latent_of(7), STYLE_OF_CLASS[HAIR]))
-    assert seen(picture, SKIN) == color(joint_style(latent_of(5), STYLE_OF_CLASS[SKIN]))
+    image = make(dolls_client, {HAIR: Seed(7)}, seed=5)
+    assert seen(image, HAIR) == color(single_style(latent_of(7), STYLE_OF_CLASS[HAIR]))
+    assert seen(image, SKIN) == color(joint_style(latent_of(5), STYLE_OF_CLASS[SKIN]))
 
 
 def test_codes_say_what_they_are_of(dolls_client: Client) -> None:
@@ -78,27 +78,27 @@ def test_codes_say_what_they_are_of(dolls_client: Client) -> None:
     assert dolls_client.encode_styles("dolls", HERS, without_skin)[NOSE].covered_class_ids == (NOSE,)
 
 
-def test_all_codes_of_a_picture_give_it_back(dolls_client: Client) -> None:
+def test_all_codes_of_an_image_give_it_back(dolls_client: Client) -> None:
     codes = dolls_client.encode_styles("dolls", HERS, LABEL_MAP)
     np.testing.assert_array_equal(make(dolls_client, dict(codes)).to_numpy(), HERS)
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
-def test_pictures_and_label_maps_are_turned_as_their_orientation_says(
+def test_images_and_label_maps_are_turned_as_their_orientation_says(
     dolls_client: Client, orientation: int
 ) -> None:
     label_map = np.where(np.arange(SIDE) < 3, LABEL_MAP, LABEL_MAP[::-1])  # unlike itself, however turned
     colors = np.array([(10, 20, 30), (200, 100, 40), (220, 180, 160), (0, 128, 250)], np.uint8)
-    picture = colors[np.array(STYLE_OF_CLASS)[label_map]]
-    expected = dolls_client.encode_styles("dolls", picture, label_map)
+    image = colors[np.array(STYLE_OF_CLASS)[label_map]]
+    expected = dolls_client.encode_styles("dolls", image, label_map)
     assert color(expected[HAIR].values) == (200, 100, 40)
-    turned_picture, turned_map = (turned_file(one, orientation) for one in (picture, label_map))
-    assert dolls_client.encode_styles("dolls", turned_picture, label_map) == expected
-    assert dolls_client.encode_styles("dolls", picture, turned_map) == expected
+    turned_image, turned_map = (turned_file(one, orientation) for one in (image, label_map))
+    assert dolls_client.encode_styles("dolls", turned_image, label_map) == expected
+    assert dolls_client.encode_styles("dolls", image, turned_map) == expected
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "image"])
-def test_pictures_come_as_files_and_images_too(dolls_client: Client, kind: str) -> None:
+def test_images_come_as_files_and_from_pillow_too(dolls_client: Client, kind: str) -> None:
     image = Image.fromarray(painted((120, 120, 120), (120, 120, 120), (120, 120, 120), (120, 120, 120)))
     file = io.BytesIO()
     image.save(file, "PNG" if kind == "image" else kind)
@@ -117,10 +117,10 @@ def test_a_sample_varies_the_code_by_its_seed(dolls_client: Client) -> None:
     np.testing.assert_allclose(one, mean + np.exp(LOG_VARIANCE / 2) * noise, rtol=1e-6)
 
 
-def test_styles_of_different_pictures_go_together(dolls_client: Client) -> None:
-    hers, his = (dolls_client.encode_styles("dolls", picture, LABEL_MAP) for picture in (HERS, HIS))
-    picture = make(dolls_client, {HAIR: hers[HAIR], SKIN: his[SKIN]})
-    assert (seen(picture, HAIR), seen(picture, SKIN), seen(picture, NOSE)) == (
+def test_styles_of_different_images_go_together(dolls_client: Client) -> None:
+    hers, his = (dolls_client.encode_styles("dolls", image, LABEL_MAP) for image in (HERS, HIS))
+    image = make(dolls_client, {HAIR: hers[HAIR], SKIN: his[SKIN]})
+    assert (seen(image, HAIR), seen(image, SKIN), seen(image, NOSE)) == (
         (200, 100, 40),
         (120, 80, 60),
         (120, 80, 60),
@@ -130,8 +130,8 @@ def test_styles_of_different_pictures_go_together(dolls_client: Client) -> None:
 def test_codes_keep_under_another_label_map(dolls_client: Client) -> None:
     codes = dolls_client.encode_styles("dolls", HERS, LABEL_MAP)
     turned = np.ascontiguousarray(LABEL_MAP.T)
-    picture = make(dolls_client, dict(codes), label_map=turned)
-    assert seen(picture, HAIR, turned) == (200, 100, 40)
+    image = make(dolls_client, dict(codes), label_map=turned)
+    assert seen(image, HAIR, turned) == (200, 100, 40)
     only_the_nose = np.full((SIDE, SIDE), NOSE, np.uint8)
     assert seen(make(dolls_client, {SKIN: codes[SKIN]}, label_map=only_the_nose), NOSE, only_the_nose) == (
         220,
@@ -141,7 +141,7 @@ def test_codes_keep_under_another_label_map(dolls_client: Client) -> None:
 
 
 def test_a_blend_is_the_weighted_sum_and_may_go_beyond(dolls_client: Client) -> None:
-    hers, his = (dolls_client.encode_styles("dolls", picture, LABEL_MAP)[HAIR] for picture in (HERS, HIS))
+    hers, his = (dolls_client.encode_styles("dolls", image, LABEL_MAP)[HAIR] for image in (HERS, HIS))
     assert seen(make(dolls_client, {HAIR: blend((hers, 0.5), (his, 0.5))}), HAIR) == (120, 70, 40)
     assert seen(make(dolls_client, {HAIR: blend((his, 1.5), (hers, -0.5))}), HAIR) == (0, 10, 40)
     with_seed = np.array(hers.values) * 0.25 + single_style(latent_of(8), STYLE_OF_CLASS[HAIR]) * 2.0
@@ -158,16 +158,16 @@ def test_the_same_request_gives_the_same_bytes(dolls_client: Client) -> None:
     assert make(dolls_client, {EYES: kept}).data == make(dolls_client, {EYES: code}).data
 
 
-def test_every_picture_of_a_request_has_the_styles(dolls_client: Client) -> None:
+def test_every_image_of_a_request_has_the_styles(dolls_client: Client) -> None:
     result = dolls_client.synthesize("dolls", LABEL_MAP, seeds=[1, 2, 3], styles={HAIR: Seed(7)})
-    hair = {seen(picture, HAIR) for picture in result.images}
+    hair = {seen(image, HAIR) for image in result.images}
     assert hair == {color(single_style(latent_of(7), STYLE_OF_CLASS[HAIR]))}
-    assert len({seen(picture, SKIN) for picture in result.images}) == 3
+    assert len({seen(image, SKIN) for image in result.images}) == 3
     alone = [stage.stage for stage in result.timings.stages].count("dolls_prior")
-    assert alone == 3 + 1, "once for each picture, and once for the seed of the hair"
+    assert alone == 3 + 1, "once for each image, and once for the seed of the hair"
     streamed = dolls_client.synthesize_stream("dolls", LABEL_MAP, seeds=[1, 2, 3], styles={HAIR: Seed(7)})
     assert {each.index: each.image.data for each in streamed} == {
-        index: picture.data for index, picture in enumerate(result.images)
+        index: image.data for index, image in enumerate(result.images)
     }
 
 

@@ -1,4 +1,4 @@
-"""Pictures through the real client, a real socket and a real process."""
+"""Images through the real client, a real socket and a real process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.small_pack import LATENT_SCALE, LATENT_SIZE, VERSION
 Labels = NDArray[np.uint8]
 
 
-def expected_picture(label_map: Labels, latent: NDArray[np.float32], strength: float) -> Labels:
+def expected_image(label_map: Labels, latent: NDArray[np.float32], strength: float) -> Labels:
     """What the small repository's networks make: see `faces64_networks`."""
     small = label_map[::2, ::2].astype(np.float32)
     mean = 2 * latent.astype(np.float64).mean()
@@ -32,8 +32,8 @@ def expected_picture(label_map: Labels, latent: NDArray[np.float32], strength: f
         30 * small,
         np.full(small.shape, 30 * int(8 * strength)),
     )
-    picture = np.stack(channels, axis=-1).clip(0, 255).astype(np.uint8)
-    return picture.repeat(2, axis=0).repeat(2, axis=1)
+    image = np.stack(channels, axis=-1).clip(0, 255).astype(np.uint8)
+    return image.repeat(2, axis=0).repeat(2, axis=1)
 
 
 def latent_of(seed: int) -> NDArray[np.float32]:
@@ -42,14 +42,14 @@ def latent_of(seed: int) -> NDArray[np.float32]:
     return normal * np.float32(LATENT_SCALE)
 
 
-def test_picture_is_what_the_models_make_of_mask_seed_and_strength(client: Client, label_map: Labels) -> None:
+def test_image_is_what_the_models_make_of_mask_seed_and_strength(client: Client, label_map: Labels) -> None:
     result = client.synthesize("faces64", label_map, seed=7, style_strength=0.25)
 
-    (picture,) = result.images
-    assert (picture.width, picture.height, picture.seed) == (64, 64, 7)
-    wanted = expected_picture(label_map, latent_of(7), 0.25)
+    (image,) = result.images
+    assert (image.width, image.height, image.seed) == (64, 64, 7)
+    wanted = expected_image(label_map, latent_of(7), 0.25)
     # The mean is summed in another order here.
-    np.testing.assert_allclose(picture.to_numpy().astype(int), wanted, atol=1)
+    np.testing.assert_allclose(image.to_numpy().astype(int), wanted, atol=1)
     assert result.model_version == VERSION
 
 
@@ -79,7 +79,7 @@ def encodings(label_map: Labels) -> dict[str, pb.LabelMap]:
     }
 
 
-def test_every_encoding_of_a_label_map_gives_the_same_picture(
+def test_every_encoding_of_a_label_map_gives_the_same_image(
     stub: pb_grpc.SynthesisServiceStub, label_map: Labels
 ) -> None:
     files = {
@@ -117,11 +117,11 @@ def test_formats(
     raw = client.synthesize("faces64", label_map, seed=5, image_format="raw").images[0]
     assert len(raw.data) == 64 * 64 * 3
 
-    picture = client.synthesize("faces64", label_map, seed=5, image_format=image_format).images[0]
+    image = client.synthesize("faces64", label_map, seed=5, image_format=image_format).images[0]
 
-    with Image.open(io.BytesIO(picture.data)) as image:
-        assert (image.format, image.mode, image.size) == (mode_of_file, "RGB", (64, 64))
-    difference = np.abs(picture.to_numpy().astype(int) - raw.to_numpy())
+    with Image.open(io.BytesIO(image.data)) as opened:
+        assert (opened.format, opened.mode, opened.size) == (mode_of_file, "RGB", (64, 64))
+    difference = np.abs(image.to_numpy().astype(int) - raw.to_numpy())
     assert difference.max() <= tolerance
     assert difference.mean() <= tolerance / 10
 
@@ -154,23 +154,23 @@ def test_same_request_gives_same_bytes_also_after_a_restart(
 
 def test_seeds_count_up_from_the_first(client: Client, label_map: Labels) -> None:
     made = client.synthesize("faces64", label_map, seed=2**32 - 2, number_of_images=4).images
-    assert [picture.seed for picture in made] == [2**32 - 2, 2**32 - 1, 0, 1]
+    assert [image.seed for image in made] == [2**32 - 2, 2**32 - 1, 0, 1]
     assert made[2:] == client.synthesize("faces64", label_map, seeds=[0, 1]).images
 
 
 def test_listed_seeds_keep_their_order_and_may_repeat(client: Client, label_map: Labels) -> None:
     made = client.synthesize("faces64", label_map, seeds=[11, 3, 11]).images
-    assert [picture.seed for picture in made] == [11, 3, 11]
+    assert [image.seed for image in made] == [11, 3, 11]
     assert made[0] == made[2] != made[1]
     assert made[1] == client.synthesize("faces64", label_map, seed=3).images[0]
 
 
-def test_a_latent_given_gives_the_picture_of_its_seed(client: Client, label_map: Labels) -> None:
+def test_a_latent_given_gives_the_image_of_its_seed(client: Client, label_map: Labels) -> None:
     latents = np.stack([latent_of(seed) for seed in (21, 22)])
     from_latents = client.synthesize("faces64", label_map, latents=latents).images
     from_seeds = client.synthesize("faces64", label_map, seeds=[21, 22]).images
-    assert [picture.seed for picture in from_latents] == [None, None]
-    assert [picture.data for picture in from_latents] == [picture.data for picture in from_seeds]
+    assert [image.seed for image in from_latents] == [None, None]
+    assert [image.data for image in from_latents] == [image.data for image in from_seeds]
 
 
 def test_without_a_seed_a_random_one_is_drawn_and_told(client: Client, label_map: Labels) -> None:
@@ -192,7 +192,7 @@ def test_style_strength_default_is_the_model_s_and_zero_is_not_unset(
     assert (blue(None), blue(0.5), blue(0.0), blue(1.0)) == (120, 120, 0, 240)
 
 
-def test_stream_gives_the_same_pictures_as_the_unary_call(client: Client, label_map: Labels) -> None:
+def test_stream_gives_the_same_images_as_the_unary_call(client: Client, label_map: Labels) -> None:
     whole = client.synthesize("faces64", label_map, seed=40, number_of_images=16)
     parts = list(client.synthesize_stream("faces64", label_map, seed=40, number_of_images=16))
     assert sorted(part.index for part in parts) == list(range(16))

@@ -34,7 +34,7 @@ Target = Callable[[bytes], None]
 
 REFUSALS = frozenset({grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND})
 _SIGNATURE = 8
-# A PNG of the real bounds is legal and slow; what a fuzzer looks for is there in small pictures too.
+# A PNG of the real bounds is legal and slow; what a fuzzer looks for is there in small images too.
 _SMALL = Limits(max_side=512, max_pixels=512 * 512, max_stroke_pixels=512 * 512)
 
 
@@ -78,7 +78,7 @@ def sketch_repaired(data: bytes) -> None:
 
 
 def scribble(data: bytes) -> None:
-    """The bytes of a `Scribble`: strokes, or a picture."""
+    """The bytes of a `Scribble`: strokes, or an image."""
     message = _parsed(pb.Scribble, data)
     if message is not None:
         _answered(pb.SynthesizeRequest(model="tiny", seed=1, scribble=message))

@@ -100,7 +100,7 @@ CONDITION_CASES = [
         "sketch_short", _greys(0, width=2), "sketch.raw.data", "1 bytes", "exactly 2 bytes, for 2 x 1 pixels"
     ),
     Case("sketch_negative", _greys(0, width=-1), "sketch.raw", "-1 x 1 pixels", _ANY_SIZE),
-    # scribble as a picture
+    # scribble as an image
     Case("scribble_no_encoding", _request(scribble=pb.Scribble()), "scribble", "no encoding", "strokes"),
     Case(
         "scribble_empty", _scribble(255, 255), "scribble.raw", "a scribble of 255 alone", "at least one drawn"

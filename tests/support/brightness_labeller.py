@@ -1,4 +1,4 @@
-"""A labeller program in place of the face labeller: classes by brightness, no face in dark pictures."""
+"""A labeller program in place of the face labeller: classes by brightness, no face in dark images."""
 
 import sys
 
@@ -7,6 +7,6 @@ import numpy as np
 CLASSES = 8
 DARKEST_FACE = 40
 
-pictures = np.load(sys.argv[1])
-labels = (pictures.mean(-1) * CLASSES / 256).astype(np.uint8)
-np.savez(sys.argv[2], labels=labels, detected=pictures.mean((1, 2, 3)) > DARKEST_FACE)
+images = np.load(sys.argv[1])
+labels = (images.mean(-1) * CLASSES / 256).astype(np.uint8)
+np.savez(sys.argv[2], labels=labels, detected=images.mean((1, 2, 3)) > DARKEST_FACE)

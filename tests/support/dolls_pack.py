@@ -1,7 +1,7 @@
 """A pack with styles in which one sees them: a style's code is the colour of its classes.
 
-Each pixel is 128 + 32 * code of its class's style, in three channels; the encoder reads the same off a
-picture. `dolls` does it at once, `slow_dolls` takes a fifth of a second for every picture.
+Each pixel is 128 + 32 * code of its class's style, in three channels; the encoder reads the same off an
+image. `dolls` does it at once, `slow_dolls` takes a fifth of a second for every image.
 """
 
 from __future__ import annotations

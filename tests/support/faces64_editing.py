@@ -1,6 +1,6 @@
-"""What edits pictures of the small `faces64`: it shows what it was given.
+"""What edits images of the small `faces64`: it shows what it was given.
 
-Red is the picture's, green 30 times the class, blue 200 times the style strength.
+Red is the image's, green 30 times the class, blue 200 times the style strength.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _U8 = TensorProto.UINT8
 
 
 def write_editor(writer: RepositoryWriter, pack: str = "faces64", name: str = "faces64_edit") -> None:
-    """Write the model `name`, which edits the pictures of `pack`."""
+    """Write the model `name`, which edits the images of `pack`."""
     writer.model(
         name,
         {1: _editor()},

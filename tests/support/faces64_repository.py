@@ -25,7 +25,7 @@ from tests.support.slow_pack import write_slow
 
 
 def write_repository(root: Path) -> None:
-    """Write both packs into `root`, `faces64` with every kind of condition and with edits of pictures."""
+    """Write both packs into `root`, `faces64` with every kind of condition and with edits of images."""
     writer = RepositoryWriter(root)
     write_faces64(writer)
     write_conditions(writer)

@@ -1,4 +1,4 @@
-"""What a gateway holds: memory, descriptors, threads, tasks, slots. What it does not give back is a leak."""
+"""What a gateway holds: memory, descriptors, threads, tasks, turns. What it does not give back is a leak."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Footprint:
         threads: Threads.
         memory_bytes: Proportional set size: pages shared with other processes count in part.
         in_flight: Calls in progress.
-        running: Pictures being made.
-        waiting: Pictures that wait for their turn.
+        running: Images being made.
+        waiting: Images that wait for their turn.
         tasks: Tasks of the event loop.
     """
 

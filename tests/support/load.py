@@ -1,4 +1,4 @@
-"""Clients that ask for pictures they know, while a test does something to the service."""
+"""Clients that ask for images they know, while a test does something to the service."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ SLACK_SECONDS = 30.0
 
 
 class Load:
-    """Clients that ask for pictures of known seeds, one after the other, until they are told to stop.
+    """Clients that ask for images of known seeds, one after the other, until they are told to stop.
 
     Args:
         gateway: Whom they ask.
-        expected: The right pictures by their seeds.
+        expected: The right images by their seeds.
         clients: How many ask at the same time.
         retries: Whether the client tries again by itself, as users have it. Otherwise every failure shows.
     """
@@ -79,8 +79,8 @@ class Load:
                 turn += 1
                 began = time.monotonic()
                 try:
-                    (picture,) = client.synthesize("faces64", LABEL_MAP, seed=seed).images
-                    outcome = "right" if picture == self._expected[seed] else "wrong"
+                    (image,) = client.synthesize("faces64", LABEL_MAP, seed=seed).images
+                    outcome = "right" if image == self._expected[seed] else "wrong"
                 except MaskweaveError as error:
                     outcome = f"{error.code.name}: {error.reason}"
                     time.sleep(0.02)
@@ -88,8 +88,8 @@ class Load:
                 self.outcomes[outcome] += 1
 
 
-def expected_pictures(gateway: GatewayProcess) -> dict[int, GeneratedImage]:
-    """The right pictures of a few seeds, made before anything happens to the service."""
+def expected_images(gateway: GatewayProcess) -> dict[int, GeneratedImage]:
+    """The right images of a few seeds, made before anything happens to the service."""
     with Client(gateway.address) as client:
-        pictures = client.synthesize("faces64", LABEL_MAP, seed=0, number_of_images=8).images
-    return {picture.seed or 0: picture for picture in pictures}
+        images = client.synthesize("faces64", LABEL_MAP, seed=0, number_of_images=8).images
+    return {image.seed or 0: image for image in images}

@@ -41,7 +41,7 @@ def condition(kind: str, file: Path) -> dict[str, Any]:
 
 
 def fitted(file: Path) -> NDArray[np.uint8]:
-    """A sample label map at the size of the models' pictures."""
+    """A sample label map at the size of the models' images."""
     return resize_nearest(opened(file), SIDE, SIDE)
 
 

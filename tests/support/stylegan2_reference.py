@@ -131,7 +131,7 @@ def colors(state: dict[str, Array], layer: str, x: Array, w: Array, clamp: float
 def synthesis(
     state: dict[str, Array], ws: Array, noise: dict[str, Array] | str, clamp: float | None
 ) -> dict[int, tuple[Array, Array]]:
-    """Features and picture so far at each resolution, of one sample's styles `[layers, style]`."""
+    """Features and image so far at each resolution, of one sample's styles `[layers, style]`."""
 
     def noise_of(layer: str) -> Array | None:
         if isinstance(noise, dict):
@@ -142,15 +142,15 @@ def synthesis(
         return convolution(state, layer, x, w, noise_of(layer), clamp)
 
     x = convolved("synthesis.b4.conv1", state["synthesis.b4.const"], ws[0])
-    picture = colors(state, "synthesis.b4.torgb", x, ws[1], clamp)
-    result: dict[int, tuple[Any, Any]] = {4: (x, picture)}
+    image = colors(state, "synthesis.b4.torgb", x, ws[1], clamp)
+    result: dict[int, tuple[Any, Any]] = {4: (x, image)}
     r, first = 8, 1
     while f"synthesis.b{r}.torgb.bias" in state:
         x = convolved(f"synthesis.b{r}.conv0", x, ws[first])
         x = convolved(f"synthesis.b{r}.conv1", x, ws[first + 1])
-        picture = low_pass(spread(picture), (2, 1)) + colors(
+        image = low_pass(spread(image), (2, 1)) + colors(
             state, f"synthesis.b{r}.torgb", x, ws[first + 2], clamp
         )
-        result[r] = x, picture
+        result[r] = x, image
         r, first = 2 * r, first + 2
     return result

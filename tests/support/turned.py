@@ -1,4 +1,4 @@
-"""Pictures that lie as their Exif orientation says."""
+"""Images that lie as their Exif orientation says."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ORIENTATIONS = range(1, 9)
 def lying(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     """Upright pixels `[height, width, ...]` as a file with this orientation stores them.
 
-    Exif 2.32: the orientation tells on which sides of the picture as it is seen the stored picture's first
+    Exif 2.32: the orientation tells on which sides of the image as it is seen the stored image's first
     row and first column lie: 1 top, left; 2 top, right; 3 bottom, right; 4 bottom, left; 5 left, top;
     6 right, top; 7 right, bottom; 8 left, bottom.
     """

@@ -52,7 +52,7 @@ def shift_decision(path: Path) -> None:
 def write_threshold(path: Path, lean: float) -> None:
     """A graph from SCORES `[N, 2, 100]` to PICTURE: 100 where the second score, plus `lean`, is higher."""
     scores = helper.make_tensor_value_info("SCORES", TensorProto.FLOAT, ("batch", 2, 100))
-    picture = helper.make_tensor_value_info("PICTURE", TensorProto.FLOAT, ("batch", 100))
+    image = helper.make_tensor_value_info("PICTURE", TensorProto.FLOAT, ("batch", 100))
     nodes = [
         helper.make_node("Add", ["SCORES", "bias"], ["leaning"]),
         helper.make_node("ArgMax", ["leaning"], ["decided"], axis=1, keepdims=0),
@@ -63,12 +63,12 @@ def write_threshold(path: Path, lean: float) -> None:
         numpy_helper.from_array(np.array([[[0], [lean]]], np.float32), "bias"),
         numpy_helper.from_array(np.array(100, np.float32), "hundred"),
     ]
-    graph = helper.make_graph(nodes, "threshold", [scores], [picture], weights)
+    graph = helper.make_graph(nodes, "threshold", [scores], [image], weights)
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path)
 
 
 def shift_image(path: Path) -> None:
-    """Move a graph's only output, pictures `[N, H, W, 3]`, one pixel to the left."""
+    """Move a graph's only output, images `[N, H, W, 3]`, one pixel to the left."""
     model = onnx.load(path)
     (output,) = model.graph.output
     height, width = (size.dim_value for size in output.type.tensor_type.shape.dim[1:3])

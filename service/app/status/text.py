@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from service.app.status.look import Load, Period, StageStatus, Status, Traffic
+from service.app.status.types import Load, Period, StageStatus, Status, Traffic
 
 _COLUMN = 11
 """Width of the names on the left."""

@@ -1,4 +1,4 @@
-"""Every kind of condition through a real Triton: the same pictures as the embedded engine makes."""
+"""Every kind of condition through a real Triton: the same images as the embedded engine makes."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_the_model_is_the_same(embedded: Client, by_triton: Client) -> None:
 
 
 @pytest.mark.parametrize("kind", CONDITIONS)
-def test_pictures_are_the_same(
+def test_images_are_the_same(
     embedded: Client, by_triton: Client, own_triton: TritonProcess, kind: str
 ) -> None:
     before = own_triton.count(f"faces64_{kind}", "inference_count")
@@ -73,7 +73,7 @@ def test_pictures_are_the_same(
         client.synthesize("faces64", seed=5, number_of_images=3, **CONDITIONS[kind])
         for client in (embedded, by_triton)
     )
-    assert [picture.data for picture in ours.images] == [picture.data for picture in theirs.images]
+    assert [image.data for image in ours.images] == [image.data for image in theirs.images]
     streamed = by_triton.synthesize_stream("faces64", seed=5, number_of_images=3, **CONDITIONS[kind])
     assert {each.index: each.image for each in streamed} == dict(enumerate(theirs.images))
     own_triton.wait_for_count(f"faces64_{kind}", "inference_count", before + 6)

@@ -17,7 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from maskweave_client import Client, Unavailable
 from tests.e2e.triton.support import triton_backed
 from tests.support.gateway_process import GatewayProcess, channel_to, wait_until
-from tests.support.load import CALL_SECONDS, LABEL_MAP, SLACK_SECONDS, Load, expected_pictures
+from tests.support.load import CALL_SECONDS, LABEL_MAP, SLACK_SECONDS, Load, expected_images
 from tests.support.triton_process import TritonProcess, triton_process
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -52,7 +52,7 @@ def wait_for_health(gateway: GatewayProcess, wanted: str) -> None:
 
 def test_a_crash_under_load_and_the_return(own_triton: TritonProcess) -> None:
     with triton_backed(own_triton) as gateway:
-        expected = expected_pictures(gateway)
+        expected = expected_images(gateway)
         with channel_to(gateway) as channel:
             watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=SERVICE))
             assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
@@ -76,7 +76,7 @@ def test_a_crash_under_load_and_the_return(own_triton: TritonProcess) -> None:
 
 def test_an_orderly_restart_loses_no_call_without_saying_so(own_triton: TritonProcess) -> None:
     with triton_backed(own_triton) as gateway:
-        expected = expected_pictures(gateway)
+        expected = expected_images(gateway)
         with Load(gateway, expected) as load:
             load.wait_for("right", 20)
             own_triton.stop()
@@ -107,7 +107,7 @@ def inferences(triton: TritonProcess) -> int:
 
 def test_of_two_tritons_one_is_enough(own_triton: TritonProcess, triton: TritonProcess) -> None:
     with triton_backed(own_triton, triton) as gateway:
-        expected = expected_pictures(gateway)
+        expected = expected_images(gateway)
         with Load(gateway, expected) as load:
             load.wait_for("right", 20)
             shares = [

@@ -1,4 +1,4 @@
-"""Edits on the shipped pack, by both engines: the same pictures."""
+"""Edits on the shipped pack, by both engines: the same images."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ MODEL = "faces64"
 @pytest.mark.parametrize("file", LABEL_MAPS, ids=lambda file: file.stem)
 def test_edits(shipped_client: Client, shipped_by_triton: Client, file: Path) -> None:
     source = fitted(file)
-    picture = shipped_client.synthesize(MODEL, source, seed=3).images[0].to_numpy()
-    for what in (picture, 3):
+    image = shipped_client.synthesize(MODEL, source, seed=3).images[0].to_numpy()
+    for what in (image, 3):
         for target in (more_hair(source, source), no_nose(source, source)):
             for known in (source, None):
                 ours, theirs = (
@@ -36,11 +36,11 @@ def test_what_triton_ran(
 ) -> None:
     source = fitted(LABEL_MAPS[0])
     before = shipped_triton.count("faces64_inverter", "inference_count")
-    picture = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
-    result = shipped_by_triton.edit(MODEL, picture, source)
+    image = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
+    result = shipped_by_triton.edit(MODEL, image, source)
     shipped_triton.wait_for_count("faces64_inverter", "inference_count", before + 1)
     assert [stage.stage for stage in result.timings.stages] == ["faces64_edit"]
-    ours = shipped_client.edit(MODEL, picture, source)
+    ours = shipped_client.edit(MODEL, image, source)
     assert [stage.stage for stage in ours.timings.stages] == [
         "faces64_proxy_segmenter",
         "faces64_inverter",

@@ -1,4 +1,4 @@
-"""The styles of the shipped pack, by both engines: the same codes, and the same pictures of them."""
+"""The styles of the shipped pack, by both engines: the same codes, and the same images of them."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ every_map = pytest.mark.parametrize("file", LABEL_MAPS, ids=lambda file: file.st
 
 
 def codes_of(
-    client: Client, pictures: Client, file: Path, sample_seed: int | None = None
+    client: Client, images: Client, file: Path, sample_seed: int | None = None
 ) -> dict[int, StyleCode]:
-    """What one gateway reads of a picture that another one made."""
-    (picture,) = pictures.synthesize("faces64", fitted(file), seed=0).images
-    return client.encode_styles(MODEL, picture.to_numpy(), fitted(file), sample_seed=sample_seed)
+    """What one gateway reads of an image that another one made."""
+    (image,) = images.synthesize("faces64", fitted(file), seed=0).images
+    return client.encode_styles(MODEL, image.to_numpy(), fitted(file), sample_seed=sample_seed)
 
 
 @every_map
@@ -44,7 +44,7 @@ def test_codes(
 
 
 @every_map
-def test_pictures(shipped_client: Client, shipped_by_triton: Client, file: Path) -> None:
+def test_images(shipped_client: Client, shipped_by_triton: Client, file: Path) -> None:
     codes = codes_of(shipped_client, shipped_client, file)
     mixed: dict[int, Style] = {HAIR: Seed(3), SKIN: blend((codes[SKIN], 0.5), (Seed(4), 0.5))}
     wanted: list[dict[int, Style]] = [{}, dict(codes), mixed]
@@ -58,12 +58,12 @@ def test_pictures(shipped_client: Client, shipped_by_triton: Client, file: Path)
             assert_same(one, other)
 
 
-def test_the_codes_that_triton_reads_give_the_picture_back(shipped_by_triton: Client) -> None:
+def test_the_codes_that_triton_reads_give_the_image_back(shipped_by_triton: Client) -> None:
     file = LABEL_MAPS[0]
-    (picture,) = shipped_by_triton.synthesize("faces64", fitted(file), seed=0).images
-    codes = shipped_by_triton.encode_styles(MODEL, picture.to_numpy(), fitted(file))
+    (image,) = shipped_by_triton.synthesize("faces64", fitted(file), seed=0).images
+    codes = shipped_by_triton.encode_styles(MODEL, image.to_numpy(), fitted(file))
     (again,) = shipped_by_triton.synthesize(MODEL, fitted(file), seed=9, styles=codes).images
-    error = np.square(picture.to_numpy().astype(float) - again.to_numpy()).mean()
+    error = np.square(image.to_numpy().astype(float) - again.to_numpy()).mean()
     assert 10 * np.log10(255**2 / error) > 20
 
 

@@ -1,4 +1,4 @@
-"""Styles through a real Triton: the same codes and the same pictures as the embedded engine gives."""
+"""Styles through a real Triton: the same codes and the same images as the embedded engine gives."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 
 from maskweave_client import Client, Seed, Style, blend
 from tests.e2e.triton.support import triton_backed
+from tests.support.dolls_images import HERS, HIS, seen
 from tests.support.dolls_pack import EYES, HAIR, LABEL_MAP, SKIN, write_dolls
-from tests.support.dolls_pictures import HERS, HIS, seen
 from tests.support.gateway_process import gateway_process
 from tests.support.model_repository import RepositoryWriter
 from tests.support.triton_process import TritonProcess, triton_process
@@ -63,13 +63,13 @@ def test_codes_are_the_same(embedded: Client, by_triton: Client, sample_seed: in
         np.testing.assert_allclose(code.values, theirs[class_id].values, atol=1e-6)
 
 
-def test_pictures_are_the_same(embedded: Client, by_triton: Client) -> None:
-    hers, his = (embedded.encode_styles("dolls", picture, LABEL_MAP) for picture in (HERS, HIS))
+def test_images_are_the_same(embedded: Client, by_triton: Client) -> None:
+    hers, his = (embedded.encode_styles("dolls", image, LABEL_MAP) for image in (HERS, HIS))
     styles: dict[int, Style] = {HAIR: blend((hers[HAIR], 0.5), (his[HAIR], 0.5)), EYES: Seed(3)}
     ours, theirs = (
         client.synthesize("dolls", LABEL_MAP, seeds=[1, 2], styles=styles) for client in (embedded, by_triton)
     )
-    assert [picture.data for picture in ours.images] == [picture.data for picture in theirs.images]
+    assert [image.data for image in ours.images] == [image.data for image in theirs.images]
     assert seen(theirs.images[0], HAIR) == (120, 70, 40)
 
 

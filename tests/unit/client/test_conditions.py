@@ -113,7 +113,7 @@ def test_other_types(kind: str) -> None:
 PALETTE = Palette((PaletteEntry(0, "a", "a", "#000000"), PaletteEntry(9, "b", "b", "#00ff00")))
 
 
-def test_painted_pictures_become_scribbles() -> None:
+def test_painted_images_become_scribbles() -> None:
     painted = np.array([[[0, 255, 0, 255], [0, 0, 0, 128], [7, 7, 7, 127]]], np.uint8)
     assert PALETTE.scribble(painted).tolist() == [[9, 0, 255]]
     assert PALETTE.scribble(Image.fromarray(painted)).tolist() == [[9, 0, 255]]

@@ -1,4 +1,4 @@
-"""Painted pictures to label maps and back."""
+"""Painted images to label maps and back."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ PALETTE = Palette(
     )
 )
 def test_there_and_back(label_map: NDArray[np.uint8]) -> None:
-    picture = PALETTE.color_image(label_map)
-    assert picture.mode == "P"
-    np.testing.assert_array_equal(np.asarray(picture), label_map)
-    np.testing.assert_array_equal(PALETTE.label_map(picture), label_map)
+    image = PALETTE.color_image(label_map)
+    assert image.mode == "P"
+    np.testing.assert_array_equal(np.asarray(image), label_map)
+    np.testing.assert_array_equal(PALETTE.label_map(image), label_map)
 
 
-def test_colours_of_the_picture() -> None:
-    picture = PALETTE.color_image(np.array([[3, 200]], np.uint8)).convert("RGB")
-    assert np.asarray(picture).tolist() == [[[0x8B, 0x5A, 0x2B], [0, 0xFF, 0x7F]]]
+def test_colours_of_the_image() -> None:
+    image = PALETTE.color_image(np.array([[3, 200]], np.uint8)).convert("RGB")
+    assert np.asarray(image).tolist() == [[[0x8B, 0x5A, 0x2B], [0, 0xFF, 0x7F]]]
 
 
 def test_other_colours_are_refused_with_their_place() -> None:
-    picture = Image.new("RGB", (3, 2), (0x1F, 0x1F, 0x1F))
-    picture.putpixel((2, 1), (0x8B, 0x5A, 0x2C))
+    image = Image.new("RGB", (3, 2), (0x1F, 0x1F, 0x1F))
+    image.putpixel((2, 1), (0x8B, 0x5A, 0x2C))
     with pytest.raises(
         ValueError, match=r"got #8b5a2c at pixel \(x=2, y=1\); allowed: #1f1f1f background, #8b5a2b"
     ):
-        PALETTE.label_map(picture)
+        PALETTE.label_map(image)
 
 
 @pytest.mark.parametrize("shape", [(2, 2), (2, 2, 4)])

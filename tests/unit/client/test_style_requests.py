@@ -18,7 +18,7 @@ from maskweave_client._styles import styles_to_proto
 from tests.support.turned import ORIENTATIONS, turned_file
 
 LABEL_MAP = np.zeros((2, 2), np.uint8)
-PICTURE = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+IMAGE = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
 CODE = StyleCode("dolls", "1.0.0", 1, (0.5, -2.0), (1, 3))
 
 HALF: Any = "half"
@@ -36,9 +36,9 @@ codes = st.builds(
 )
 
 
-def encode(picture: Any = PICTURE, **changed: Any) -> pb.EncodeStylesRequest:
+def encode(image: Any = IMAGE, **changed: Any) -> pb.EncodeStylesRequest:
     arguments: dict[str, Any] = {"sample_seed": None, "priority": "interactive", **changed}
-    return encode_styles_request("dolls", picture, LABEL_MAP, **arguments)
+    return encode_styles_request("dolls", image, LABEL_MAP, **arguments)
 
 
 def morph(**changed: Any) -> pb.MorphRequest:
@@ -98,27 +98,27 @@ def test_what_is_no_style_is_refused(styles: dict[int, Style], error: type[Excep
         styles_to_proto("styles", styles)
 
 
-def test_pictures_travel_as_they_come() -> None:
+def test_images_travel_as_they_come() -> None:
     assert encode(b"a file").picture.file == b"a file"
-    for picture in (PICTURE, Image.fromarray(PICTURE)):
-        raw = encode(picture).picture.raw
-        assert (raw.data, raw.width, raw.height) == (PICTURE.tobytes(), 2, 2)
+    for image in (IMAGE, Image.fromarray(IMAGE)):
+        raw = encode(image).picture.raw
+        assert (raw.data, raw.width, raw.height) == (IMAGE.tobytes(), 2, 2)
     assert not encode().HasField("sample_seed")
     assert encode(sample_seed=0).HasField("sample_seed")
 
 
 @pytest.mark.parametrize(
-    ("picture", "error", "told"),
+    ("image", "error", "told"),
     [
         (Image.new("RGBA", (2, 2)), ValueError, "image: got an image of mode RGBA"),
-        (PICTURE.astype(float), ValueError, r"image: got float64 \(2, 2, 3\); allowed: uint8"),
-        (PICTURE[..., 0], ValueError, r"image: got uint8 \(2, 2\)"),
+        (IMAGE.astype(float), ValueError, r"image: got float64 \(2, 2, 3\); allowed: uint8"),
+        (IMAGE[..., 0], ValueError, r"image: got uint8 \(2, 2\)"),
         (("file.png",), TypeError, "image: got tuple"),
     ],
 )
-def test_other_pictures_are_refused(picture: Any, error: type[Exception], told: str) -> None:
+def test_other_images_are_refused(image: Any, error: type[Exception], told: str) -> None:
     with pytest.raises(error, match=told):
-        encode(picture)
+        encode(image)
 
 
 def test_a_morph_says_everything_it_was_told() -> None:
@@ -155,11 +155,11 @@ def test_images_are_sent_as_they_are_shown(orientation: int) -> None:
         raw = encode(image).picture.raw
     assert (raw.width, raw.height, raw.data) == (3, 2, upright.tobytes())
     with Image.open(io.BytesIO(turned_file(upright[..., 0], orientation))) as image:
-        sent = encode_styles_request("dolls", PICTURE, image, sample_seed=None, priority="interactive")
+        sent = encode_styles_request("dolls", IMAGE, image, sample_seed=None, priority="interactive")
     assert (sent.label_map.raw.width, sent.label_map.raw.data) == (3, upright[..., 0].tobytes())
 
 
 def test_a_damaged_orientation_turns_nothing() -> None:
-    image = Image.fromarray(PICTURE)
+    image = Image.fromarray(IMAGE)
     image.info["exif"] = b"no block at all"
-    assert encode(image).picture.raw.data == PICTURE.tobytes()
+    assert encode(image).picture.raw.data == IMAGE.tobytes()

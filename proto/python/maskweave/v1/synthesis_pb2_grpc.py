@@ -6,7 +6,7 @@ from maskweave.v1 import synthesis_pb2 as maskweave_dot_v1_dot_synthesis__pb2
 
 
 class SynthesisServiceStub(object):
-    """Makes pictures with generative models whose layout the caller draws.
+    """Makes images with generative models whose layout the caller draws.
     """
 
     def __init__(self, channel):
@@ -58,7 +58,7 @@ class SynthesisServiceStub(object):
 
 
 class SynthesisServiceServicer(object):
-    """Makes pictures with generative models whose layout the caller draws.
+    """Makes images with generative models whose layout the caller draws.
     """
 
     def ListModels(self, request, context):
@@ -80,7 +80,7 @@ class SynthesisServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Synthesize(self, request, context):
-        """Makes pictures that follow a condition and returns them together, in the order of their seeds
+        """Makes images that follow a condition and returns them together, in the order of their seeds
         or latents. The same request with the same seeds gives the same bytes for as long as
         `model_version` stays the same, from one release of the service on one kind of processor: others
         may round differently. (Where the operator signs images, the pixels are the same and the files are not:
@@ -97,10 +97,10 @@ class SynthesisServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def SynthesizeStream(self, request, context):
-        """Makes the same pictures as Synthesize and sends each one as soon as it is ready, which need not
+        """Makes the same images as Synthesize and sends each one as soon as it is ready, which need not
         be the order of the seeds: `SynthesizeStreamResponse.index` tells which one it is.
 
-        Errors: as for Synthesize. The request is checked whole before the first picture is sent.
+        Errors: as for Synthesize. The request is checked whole before the first image is sent.
 
         The request type is Synthesize's on purpose: a caller changes from one method to the other
         without building anything anew.
@@ -111,10 +111,10 @@ class SynthesisServiceServicer(object):
 
     def Paint(self, request_iterator, context):
         """Paints: keeps a canvas (a label map) for as long as the stream lasts, takes changes to it, and
-        answers with the picture of the canvas as it is by then. Meant for interactive tools.
+        answers with the image of the canvas as it is by then. Meant for interactive tools.
 
         The first message is the `start`, every further one an `update`. All updates are applied to the
-        canvas, in their order. Pictures ("frames") are made one after another, always of the latest
+        canvas, in their order. Images ("frames") are made one after another, always of the latest
         canvas: an update that is overtaken by another before its frame is begun gets no frame of its own,
         and the next frame tells how many there were (`dropped_frames`). The last update always gets one.
         A frame that the service has no room for at the moment is tried again, with what the canvas is
@@ -136,14 +136,14 @@ class SynthesisServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def EncodeStyles(self, request, context):
-        """Reads the looks of a picture: one code for each style that its label map has. For models whose
+        """Reads the looks of an image: one code for each style that its label map has. For models whose
         `Model.styles` is set.
 
         The service keeps nothing: codes travel with the caller, who gives them to Synthesize,
-        SynthesizeStream or Morph, as they are or mixed, together with codes of other pictures, under the
+        SynthesizeStream or Morph, as they are or mixed, together with codes of other images, under the
         same label map or another. The same request gives the same codes, as for Synthesize.
 
-        Errors: as for Synthesize; INVALID_ARGUMENT also for a model without styles, and for a picture or a
+        Errors: as for Synthesize; INVALID_ARGUMENT also for a model without styles, and for an image or a
         label map that is not of the model's size.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -151,29 +151,29 @@ class SynthesisServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Morph(self, request, context):
-        """Makes pictures on the way from some styles to others, under one label map, and sends each as soon as
+        """Makes images on the way from some styles to others, under one label map, and sends each as soon as
         it and all before it are ready: they come in order. For models whose `Model.styles` is set.
 
         A caller who has seen enough cancels the call; what has not been made by then is not made.
 
-        Errors: as for Synthesize. The request is checked whole before the first picture is sent.
+        Errors: as for Synthesize. The request is checked whole before the first image is sent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Edit(self, request, context):
-        """Edits one picture: gives what it shows the shape of a label map, and keeps who it is and its colours.
+        """Edits one image: gives what it shows the shape of a label map, and keeps who it is and its colours.
         For models whose `Model.editing` is set.
 
-        With the label map that the picture has now, only what differs between the two is made anew: the
-        result is blended into the picture there, with a soft edge `blend_width` wide around it, and beyond
-        that edge the picture stays as it was, bit for bit. Without, the whole picture is made anew.
+        With the label map that the image has now, only what differs between the two is made anew: the
+        result is blended into the image there, with a soft edge `blend_width` wide around it, and beyond
+        that edge the image stays as it was, bit for bit. Without, the whole image is made anew.
 
         The same request gives the same bytes, as for Synthesize. However strange the wish (no nose, huge
-        ears), the answer is a picture; whether it is a good one, the model decides.
+        ears), the answer is an image; whether it is a good one, the model decides.
 
-        Errors: as for Synthesize; INVALID_ARGUMENT also for a model that cannot be edited, and for a picture
+        Errors: as for Synthesize; INVALID_ARGUMENT also for a model that cannot be edited, and for an image
         that is not of the model's size.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -231,7 +231,7 @@ def add_SynthesisServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SynthesisService(object):
-    """Makes pictures with generative models whose layout the caller draws.
+    """Makes images with generative models whose layout the caller draws.
     """
 
     @staticmethod

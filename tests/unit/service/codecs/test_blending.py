@@ -15,10 +15,10 @@ widths = st.floats(0, 64)
 
 @st.composite
 def pairs(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Two pictures of the same size, and where something changed."""
+    """Two images of the same size, and where something changed."""
     height, width = draw(sides), draw(sides)
-    pictures = [draw(arrays.arrays(np.uint8, (height, width, 3))) for _ in range(2)]
-    return pictures[0], pictures[1], draw(arrays.arrays(np.bool_, (height, width)))
+    images = [draw(arrays.arrays(np.uint8, (height, width, 3))) for _ in range(2)]
+    return images[0], images[1], draw(arrays.arrays(np.bool_, (height, width)))
 
 
 @settings(deadline=None)
@@ -41,7 +41,7 @@ def test_shares_follow_the_distance(given_: tuple[np.ndarray, np.ndarray, np.nda
 
 @settings(deadline=None)
 @given(pairs(), widths)
-def test_a_blend_lies_between_its_pictures(
+def test_a_blend_lies_between_its_images(
     given_: tuple[np.ndarray, np.ndarray, np.ndarray], width: float
 ) -> None:
     original, edited, changed = given_

@@ -1,4 +1,4 @@
-"""Pictures as files."""
+"""Images as files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_same_pixels_same_bytes(image_format: ImageFormat) -> None:
 
 
 @pytest.mark.parametrize("image_format", [ImageFormat.PNG, ImageFormat.JPEG, ImageFormat.WEBP])
-def test_files_hold_the_picture(image_format: ImageFormat) -> None:
+def test_files_hold_the_image(image_format: ImageFormat) -> None:
     with Image.open(io.BytesIO(encode_image(PIXELS, image_format, None))) as image:
         assert (image.format, image.size, image.mode) == (image_format.upper(), (32, 24), "RGB")
         if not image_format.lossy:

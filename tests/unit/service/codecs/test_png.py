@@ -21,7 +21,7 @@ DEPTHS = st.sampled_from([1, 2, 4, 8])
 
 
 @st.composite
-def pictures(draw: st.DrawFn) -> tuple[NDArray[np.uint8], int]:
+def label_maps(draw: st.DrawFn) -> tuple[NDArray[np.uint8], int]:
     """Class ids that fit a bit depth, and that depth."""
     depth = draw(DEPTHS)
     height, width = draw(st.integers(1, 20)), draw(st.integers(1, 20))
@@ -33,20 +33,20 @@ def decode(data: bytes) -> NDArray[np.uint8]:
     return decode_png(data, field="label_map.png").ids
 
 
-@given(pictures(), st.sampled_from([GREY, INDEXED]), st.booleans())
+@given(label_maps(), st.sampled_from([GREY, INDEXED]), st.booleans())
 def test_ids_are_read_as_stored_at_every_depth(
-    picture: tuple[NDArray[np.uint8], int], colour: int, interlace: bool
+    label_map: tuple[NDArray[np.uint8], int], colour: int, interlace: bool
 ) -> None:
-    ids, depth = picture
+    ids, depth = label_map
     data = one_channel_png(ids.tolist(), depth=depth, colour=colour, interlace=interlace)
     np.testing.assert_array_equal(decode(data), ids)
 
 
-@given(pictures(), st.booleans(), st.integers(0, 9))
+@given(label_maps(), st.booleans(), st.integers(0, 9))
 def test_files_of_pillow_with_filters_and_optimised_palettes(
-    picture: tuple[NDArray[np.uint8], int], palette: bool, level: int
+    label_map: tuple[NDArray[np.uint8], int], palette: bool, level: int
 ) -> None:
-    ids, _ = picture
+    ids, _ = label_map
     image = Image.fromarray(ids)
     if palette:
         image.putpalette(bytes(range(256)) * 3)

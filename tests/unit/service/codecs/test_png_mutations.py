@@ -103,8 +103,8 @@ def test_a_palette_shorter_than_the_ids_changes_nothing() -> None:
 
 def written(kind: str, **options: object) -> bytes:
     file = io.BytesIO()
-    picture = Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3))
-    picture.save(file, kind, **options)
+    image = Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3))
+    image.save(file, kind, **options)
     return file.getvalue()
 
 

@@ -43,7 +43,7 @@ def test_a_reduced_pixel_takes_the_commonest_class_in_it(
     np.testing.assert_array_equal(found, resize_nearest(reduced, width, height))
 
 
-def test_a_thin_stroke_of_a_large_picture_stays_whole() -> None:
+def test_a_thin_stroke_of_a_large_image_stays_whole() -> None:
     large = np.full((1000, 1000), NOT_DRAWN, np.uint8)
     large[503] = 1
     assert (resize_scribble(large, 64, 64) == 1).sum() == 64

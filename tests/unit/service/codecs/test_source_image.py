@@ -1,4 +1,4 @@
-"""Pictures that callers have: what is read, and what is refused before anything large is made of it."""
+"""Images that callers have: what is read, and what is refused before anything large is made of it."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_files_are_turned_as_their_orientation_says(orientation: int) -> None:
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
-def test_the_size_counts_once_the_picture_is_upright(orientation: int) -> None:
+def test_the_size_counts_once_the_image_is_upright(orientation: int) -> None:
     lies = orientation >= 5
     stored = lying(RGB, orientation)
     assert stored.shape[:2] == ((4, 3) if lies else (3, 4))
@@ -78,7 +78,7 @@ def test_the_size_counts_once_the_picture_is_upright(orientation: int) -> None:
         assert decode_image(data, 4, 3, field="f").shape == (3, 4, 3)
 
 
-def test_a_picture_that_lies_and_does_not_say_so_is_refused() -> None:
+def test_an_image_that_lies_and_does_not_say_so_is_refused() -> None:
     lying_down = written(Image.fromarray(lying(RGB, 6)))
     assert "3 x 4 pixels; allowed: exactly 4 x 3 pixels" in refusal(lying_down)
 
@@ -133,7 +133,7 @@ def test_sixteen_bits_are_refused_by_the_header(colour: int) -> None:
             decode(deep, field="f")
 
 
-def test_pictures_of_any_size_keep_to_the_limits() -> None:
+def test_images_of_any_size_keep_to_the_limits() -> None:
     found = decode_any_image(written(Image.fromarray(RGB)), field="f")
     np.testing.assert_array_equal(found, RGB)
     np.testing.assert_array_equal(decode_any_pixels(RGB.tobytes(), 4, 3, field="f"), RGB)
@@ -174,7 +174,7 @@ def test_a_bomb_is_refused_by_its_header() -> None:
     assert f"{len(TOO_MANY_BYTES)} bytes; allowed: at most" in refusal(TOO_MANY_BYTES)
 
 
-def test_a_picture_that_is_cut_off_is_refused() -> None:
+def test_an_image_that_is_cut_off_is_refused() -> None:
     for kind in ("PNG", "JPEG"):
         data = written(Image.effect_noise((4, 3), 90).convert("RGB"), kind)
         assert "cut off" in refusal(data[: len(data) - 20])

@@ -6,8 +6,9 @@ from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.core.metric_table import METRICS, latency_buckets
-from service.core.metrics import Metrics, Readings, Rpc
+from service.core.metrics import Metrics, Rpc
 from service.core.metrics_page import metrics_page
+from service.core.observed_metrics import Readings
 from service.engine.base import StageTiming
 from service.rpc.status import code_label
 from service.synthesis.work import Timings

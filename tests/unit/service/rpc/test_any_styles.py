@@ -52,7 +52,7 @@ morphs = st.builds(
     path=st.integers(0, 3),
     seed=UINT32,
 )
-pictures = st.one_of(
+images = st.one_of(
     st.builds(pb.SourcePicture, file=st.binary(max_size=60)),
     st.just(pb.SourcePicture(raw=pb.RawPicture(data=bytes(12), width=2, height=2))),
     st.just(pb.SourcePicture()),
@@ -60,7 +60,7 @@ pictures = st.one_of(
 encodings = st.builds(
     pb.EncodeStylesRequest,
     model=models,
-    picture=pictures,
+    picture=images,
     label_map=BOTH | label_maps,
     sample_seed=st.none() | UINT32,
 )

@@ -90,7 +90,7 @@ async def test_internal_failures_leak_nothing_and_are_logged(
     assert record.exc_info[1] is failure
 
 
-async def test_a_failure_after_the_first_picture_ends_the_stream_with_its_status() -> None:
+async def test_a_failure_after_the_first_image_ends_the_stream_with_its_status() -> None:
     async def later_ones_fail(inputs: Mapping[str, Array]) -> None:
         if inputs["LATENT"][0, 0] > 0:
             raise errors.Unavailable("The engine is gone.")
@@ -199,7 +199,7 @@ async def test_a_deadline_that_passes_while_the_loop_is_busy_is_not_taken_for_a_
 
 
 @pytest.mark.parametrize("method", ["SynthesizeStream", "Paint"])
-async def test_a_caller_who_vanishes_while_a_picture_is_written_has_cancelled(
+async def test_a_caller_who_vanishes_while_an_image_is_written_has_cancelled(
     method: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The write may hear of it before gRPC cancels the call, a race that no client can be made to win."""

@@ -113,10 +113,10 @@ def test_a_cancelled_request_is_not_an_internal_failure() -> None:
 
 
 def test_a_subclass_gets_the_code_of_its_parent() -> None:
-    class BadPicture(InvalidArgument):
+    class BadImage(InvalidArgument):
         pass
 
-    assert describe(BadPicture("png", "x", "y")).code is grpc.StatusCode.INVALID_ARGUMENT
+    assert describe(BadImage("png", "x", "y")).code is grpc.StatusCode.INVALID_ARGUMENT
 
 
 def test_a_repository_error_prints_every_problem_on_its_own_line() -> None:

@@ -1,4 +1,4 @@
-"""Pictures for the pack `dolls`, and what one sees in those that it makes."""
+"""Images for the pack `dolls`, and what one sees in those that it makes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def latent_of(seed: int) -> NDArray[np.float32]:
 
 
 def painted(*colors: tuple[int, int, int]) -> Pixels:
-    """A picture whose pixels have the colours of their styles, uint8 [8, 8, 3]."""
+    """An image whose pixels have the colours of their styles, uint8 [8, 8, 3]."""
     of_style = np.array(colors, np.uint8)
     pixels: Pixels = of_style[np.array(STYLE_OF_CLASS)[LABEL_MAP]]
     return pixels
@@ -29,9 +29,9 @@ HERS = painted((10, 20, 30), (200, 100, 40), (220, 180, 160), (0, 128, 250))
 HIS = painted((90, 90, 90), (40, 40, 40), (120, 80, 60), (60, 30, 20))
 
 
-def seen(picture: GeneratedImage, class_id: int, label_map: Pixels = LABEL_MAP) -> tuple[int, ...]:
-    """The one colour of a class in a picture."""
-    colors = np.unique(picture.to_numpy()[label_map == class_id], axis=0)
+def seen(image: GeneratedImage, class_id: int, label_map: Pixels = LABEL_MAP) -> tuple[int, ...]:
+    """The one colour of a class in an image."""
+    colors = np.unique(image.to_numpy()[label_map == class_id], axis=0)
     assert len(colors) == 1, colors
     return tuple(colors[0].tolist())
 
@@ -39,5 +39,5 @@ def seen(picture: GeneratedImage, class_id: int, label_map: Pixels = LABEL_MAP) 
 def make(
     client: Client, styles: dict[int, Style], seed: int = 1, label_map: Pixels = LABEL_MAP
 ) -> GeneratedImage:
-    """A picture of `dolls` with these styles."""
+    """An image of `dolls` with these styles."""
     return client.synthesize("dolls", label_map, seed=seed, styles=styles).images[0]

@@ -26,9 +26,9 @@ def test_what_comes_from_seeds_can_be_edited_without_any_editor() -> None:
 
 
 def test_models_of_another_method_cannot_be_edited() -> None:
-    catalogue = build_registry({info.name: info for info in (ENSEMBLE, EDITOR, *WITH_STYLES)})
-    assert catalogue["dolls"].editing is None
-    assert catalogue["tiny"].editing == EditSupport("tiny_edit")
+    registry = build_registry({info.name: info for info in (ENSEMBLE, EDITOR, *WITH_STYLES)})
+    assert registry["dolls"].editing is None
+    assert registry["tiny"].editing == EditSupport("tiny_edit")
 
 
 @pytest.mark.parametrize(

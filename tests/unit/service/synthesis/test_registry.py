@@ -25,13 +25,13 @@ from tests.support.fake_engine import (
 )
 
 
-def catalogue_of(*infos: ModelInfo) -> list[str]:
+def registry_of(*infos: ModelInfo) -> list[str]:
     return list(build_registry({info.name: info for info in infos}))
 
 
 def problems_of(*infos: ModelInfo) -> list[str]:
     with pytest.raises(RepositoryError) as caught:
-        catalogue_of(*infos)
+        registry_of(*infos)
     return [str(problem) for problem in caught.value.problems]
 
 
@@ -67,7 +67,7 @@ def test_range_of_style_strength_holds_its_ends_as_they_come_over_the_wire() -> 
 def test_models_without_a_pack_are_not_offered_and_names_are_in_order() -> None:
     stage = with_parameters(replace(ENSEMBLE, name="stage"), pack=None)
     other = with_parameters(replace(ENSEMBLE, name="other"), pack="a_pack")
-    assert catalogue_of(ENSEMBLE, stage, other) == ["a_pack", "tiny"]
+    assert registry_of(ENSEMBLE, stage, other) == ["a_pack", "tiny"]
 
 
 def test_nothing_to_offer() -> None:

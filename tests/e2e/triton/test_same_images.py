@@ -63,8 +63,8 @@ def test_synthesize_stream(shipped_client: Client, shipped_by_triton: Client) ->
         for client in (shipped_client, shipped_by_triton)
     )
     assert ours.keys() == theirs.keys() == {0, 1, 2, 3}
-    for index, picture in ours.items():
-        assert_same(picture, theirs[index])
+    for index, image in ours.items():
+        assert_same(image, theirs[index])
 
 
 def test_paint(shipped_client: Client, shipped_by_triton: Client) -> None:
@@ -117,13 +117,13 @@ def test_a_repeated_seed_is_answered_by_the_response_cache(
     head = "faces64_generator_head"
     hits = shipped_triton.metric("nv_cache_num_hits_per_model", head)
     runs = shipped_triton.count(head, "execution_count")
-    pictures = [
+    images = [
         shipped_by_triton.synthesize("faces64", opened(file), seed=4242).images[0]
         for file in (LABEL_MAPS[0], LABEL_MAPS[1], LABEL_MAPS[0])
     ]
     shipped_triton.wait_for_count(head, "execution_count", runs + 1)
     assert shipped_triton.metric("nv_cache_num_hits_per_model", head) - hits == 2
-    assert pictures[0].data == pictures[2].data != pictures[1].data
+    assert images[0].data == images[2].data != images[1].data
 
 
 def test_every_stage_was_warmed_up_before_triton_was_ready(shipped_triton: TritonProcess) -> None:
