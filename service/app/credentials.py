@@ -64,9 +64,6 @@ async def followed_keys(file: Path, metrics: Metrics) -> AsyncIterator[Access]:
         yield access
 
 
-_logger = logging.getLogger(__name__)
-
-
 class Certificates:
     """The certificate of the gRPC server, as its files are at any time inside `followed`.
 

@@ -77,10 +77,10 @@ def cell_of_pixels(size: int, cells: int) -> NDArray[np.intp]:
 # Pillow warns of damaged blocks in words that callers choose: noise in the log, and Python keeps each.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.TiffImagePlugin")
 
-# From orientation (Exif 2.32, tag 0x0112) to what sets it right; 1 is upright.
 _MAX_EXIF_BYTES = 65_536
 """What a JPEG file can have; the reader takes its time over more."""
 
+# From orientation (Exif 2.32, tag 0x0112) to what sets it right; 1 is upright.
 _TURNS: Mapping[int, Image.Transpose] = MappingProxyType(
     {
         2: Image.Transpose.FLIP_LEFT_RIGHT,

@@ -6,6 +6,7 @@ import logging
 
 import grpc
 
+from service.core.logging import redacted
 from service.core.metrics import MethodMetrics, Rpc
 from service.rpc.call import Call
 from service.rpc.status import Failure, code_label
@@ -28,7 +29,7 @@ def call_ended(call: Call, rpc: Rpc, method: MethodMetrics, failure: Failure | N
     trace = call.trace
     method.ended(code_label(code), seconds, trace.trace_id if trace.sampled else "")
     facts = _facts(call, failure)
-    trace.end(code.name, code.value[0], {"request_id": call.request_id, **facts})
+    trace.end(code.name, code.value[0], {"request_id": redacted(call.request_id), **facts})
     if logged and _logger.isEnabledFor(logging.INFO):
         line = {"method": rpc.method, "code": code.name, "seconds": round(seconds, 6), **facts}
         if trace.trace_id:

@@ -251,11 +251,12 @@ class Calls:
             if kind.measured:
                 self._metrics.cancelled("caller")
             return failure
-        self._metrics.failed(failure.reason)
+        if kind.measured:  # alerts compare failures with the RPCs that are counted
+            self._metrics.failed(failure.reason)
         if isinstance(error, MaskweaveError):
             if error.shed is not None:
                 self._metrics.shed(error.shed)
-            if error.cancelled is not None:
+            if error.cancelled is not None and kind.measured:
                 self._metrics.cancelled(error.cancelled)
         if failure.code is grpc.StatusCode.INTERNAL:
             facts = {"method": rpc.method, "code": failure.code.name, "reason": failure.reason}

@@ -116,22 +116,25 @@ class Authentication(grpc.aio.ServerInterceptor):
         return handler
 
 
-# Version, trace id, parent id, flags; ids of zeros only are invalid. Later versions may only add at the end.
+# Version, trace id, parent id, flags; ids of zeros only are invalid. Versions after 00 may add at the end.
 _TRACEPARENT_FORM = re.compile(
-    r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-[\x21-\x7e]+)?"
+    r"(?!ff|00.{53}-)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-[\x21-\x7e]+)?"
 )
-_MAX_TRACESTATE_CHARS = 512
+
+# Nobody must carry more. What gRPC would not send has come around gRPC: passed on, it would fail the call.
+_TRACESTATE_FORM = re.compile(r"[\x20-\x7e]{1,512}")
 
 
 def trace_context(metadata: Mapping[str, str | bytes]) -> Mapping[str, str]:
     """The headers to pass on; nothing when `traceparent` is missing or malformed, as the standard asks.
 
-    A `tracestate` is passed on as it is, unless it is longer than the standard says must be carried.
+    A `tracestate` is passed on as it is, unless it is longer than the standard says must be carried, or has
+    anything but visible ASCII and spaces.
     """
     parent = metadata.get(TRACEPARENT)
     if not isinstance(parent, str) or not _TRACEPARENT_FORM.fullmatch(parent):
         return {}
     state = metadata.get(TRACESTATE)
-    if isinstance(state, str) and 0 < len(state) <= _MAX_TRACESTATE_CHARS:
+    if isinstance(state, str) and _TRACESTATE_FORM.fullmatch(state):
         return {TRACEPARENT: parent, TRACESTATE: state}
     return {TRACEPARENT: parent}

@@ -71,13 +71,7 @@ class PaintSessions:
         Raises:
             Exception: What the session has ended with, when not by its caller.
         """
-        first = await self._next(call)
-        if first is None or first.WhichOneof("request") != "start":
-            got = "no message" if first is None else first.WhichOneof("request") or "a message without either"
-            raise InvalidArgument("request", got, "start in the first message")
-        with field_prefix("start"):
-            request = painting_from_proto(first.start)
-            painting = Painting(request, self._registry, self._limits, self._marking)
+        painting = await self._begun(call)
         start_bytes, call.in_hand = call.in_hand, 0
         self._paintings.add(painting)
         if self._stopping:
@@ -102,19 +96,40 @@ class PaintSessions:
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)
 
+    async def _begun(self, call: Call) -> Painting:
+        """The painting that the first message begins; the message goes when the canvas has been drawn."""
+        first = await self._next(call)
+        if first is None or first.WhichOneof("request") != "start":
+            got = "no message" if first is None else first.WhichOneof("request") or "a message without either"
+            raise InvalidArgument("request", got, "start in the first message")
+        with field_prefix("start"):
+            request = painting_from_proto(first.start)
+            return Painting(request, self._registry, self._limits, self._marking)
+
     async def _read(self, call: Call, painting: Painting) -> None:
         """Apply the updates until the caller has no more; what goes wrong ends the painting."""
         try:
-            while (message := await self._next(call)) is not None:
-                if (kind := message.WhichOneof("request")) != "update":
-                    got = kind or "a message without either"
-                    raise InvalidArgument("request", got, "update in every message but the first")
-                with field_prefix("update"):
-                    await painting.apply(update_from_proto(message.update, size_bytes=call.in_hand))
-                call.in_hand = 0  # it waits for its frame, and is counted there
+            while await self._updated(call, painting):
+                pass
             painting.finish()
         except Exception as error:
             self._end(painting, error)
+
+    async def _updated(self, call: Call, painting: Painting) -> bool:
+        """Apply the next update, of which nothing stays here; False when there will be none."""
+        message = await self._next(call)
+        if message is None:
+            return False
+        if (kind := message.WhichOneof("request")) != "update":
+            got = kind or "a message without either"
+            raise InvalidArgument("request", got, "update in every message but the first")
+        with field_prefix("update"):
+            update = update_from_proto(message.update, size_bytes=call.in_hand)
+            await painting.apply(update)
+        if not update.draws and call.memory is not None:  # nobody keeps it
+            call.memory.keep(call.memory.size - call.in_hand)
+        call.in_hand = 0  # it waits for its frame, and is counted there
+        return True
 
     def _end(self, painting: Painting, failure: Exception) -> None:
         painting.fail(failure)

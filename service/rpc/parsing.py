@@ -41,7 +41,7 @@ _SMALL_FACTOR = _FIELD_BYTES // 4
 
 _TEXTS = (FieldDescriptor.TYPE_BYTES, FieldDescriptor.TYPE_STRING)
 
-_VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
+_VARINT, _FIXED64, _LENGTH, _GROUP, _GROUP_END, _FIXED32 = 0, 1, 2, 3, 4, 5
 _SKIPPED = {_FIXED64: 8, _FIXED32: 4}
 _MAX_DEPTH = 16
 
@@ -125,8 +125,8 @@ def _count(data: memoryview, message: Any, count: _Count, depth: int) -> None:
             position += size
         elif kind in _SKIPPED:
             position += _SKIPPED[kind]
-        else:
-            return  # a group, or nonsense: the parser will say so
+        elif kind not in (_GROUP, _GROUP_END):  # the parser skips groups, and reads on behind them
+            return  # nonsense: the parser will say so
 
 
 def _varint(data: memoryview, position: int) -> tuple[int, int]:

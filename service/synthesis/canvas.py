@@ -46,6 +46,11 @@ class Update:
     style_strength: float | None = None
     size_bytes: int = 0
 
+    @property
+    def draws(self) -> bool:
+        """Whether it changes the canvas: such an update is kept until it is drawn."""
+        return self.label_map is not None or self.strokes is not None
+
 
 class CanvasWork(ImageWork):
     """The image of a canvas on which updates are drawn first.

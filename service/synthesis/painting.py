@@ -17,7 +17,7 @@ from service.synthesis.conditions.types import DecodedLabelMap
 from service.synthesis.images import Image
 from service.synthesis.marking import XMP_ONLY, Marking
 from service.synthesis.registry.models import Model
-from service.synthesis.requests import CallContext, FirstSeed, SynthesisRequest
+from service.synthesis.requests import CallContext, FirstSeed, Latent, SynthesisRequest
 from service.synthesis.runner import Runner
 from service.synthesis.validation.images import check_request
 
@@ -78,7 +78,7 @@ class Painting:
             seed = validated.latents[0].seed
             assert seed is not None
             request = replace(request, latent_source=FirstSeed(seed))
-        self._request = request
+        self._request = _detached(request)
         self._validated = validated
         self._canvas: Canvas | None = None
         self._pending: list[Update] = []
@@ -122,10 +122,10 @@ class Painting:
             request = replace(request, style_strength=update.style_strength)
         if request is not self._request:
             self._validated = check_request(request, self._registry, self._limits)
-            self._request = request
+            self._request = _detached(request)
         self._sequence = update.sequence
         self._changes += 1
-        if update.label_map is not None or update.strokes is not None:
+        if update.draws:
             self._pending.append(update)
             self._pending_bytes += update.size_bytes
         self._news.set()
@@ -206,8 +206,10 @@ class Painting:
             # Not before: while frames are refused, no more updates are read.
             if len(self._pending) < _MAX_PENDING_UPDATES and self._pending_bytes < _MAX_PENDING_BYTES:
                 self._space.set()
-            self._changes += work.left
-            yield dropped - work.left, data
+            left = work.left
+            self._changes += left
+            del work  # and with it the messages of its updates, until the next frame
+            yield dropped - left, data
             dropped, permitted = 0, False
             if self._changes or self._finished:
                 self._news.set()
@@ -230,6 +232,13 @@ class Painting:
             left = work.updates[len(work.updates) - work.left :]
         self._pending[:0] = left
         self._pending_bytes += sum(update.size_bytes for update in left)
+
+
+def _detached(request: SynthesisRequest) -> SynthesisRequest:
+    """A request whose latent, known to be of the model's size, keeps no message in memory."""
+    if not isinstance(request.latent_source, Latent):
+        return request
+    return replace(request, latent_source=Latent(tuple(request.latent_source.values)))
 
 
 def _framed(

@@ -115,6 +115,14 @@ def test_without_metrics_the_rest_is_shown(gateway: GatewayProcess) -> None:
     assert "models     faces64" in text
 
 
+def test_a_port_that_speaks_no_http_is_a_problem_among_others(gateway: GatewayProcess) -> None:
+    """The gRPC port in the place of the other one."""
+    text = status(gateway.address, "--http", gateway.address)
+    assert "SERVING" in text
+    assert f"problem    http://{gateway.address}/metrics cannot be read: " in text
+    assert all(line.isprintable() for line in text.splitlines())
+
+
 def test_a_page_that_is_another_s_is_not_taken_for_a_gateway_s(gateway: GatewayProcess) -> None:
     text = status(gateway.address, "--http", f"{gateway.http}/healthz")
     assert f"{gateway.http}/healthz " in text

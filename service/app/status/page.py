@@ -7,6 +7,7 @@ import urllib.request
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -110,6 +111,8 @@ def read_page(url: str, timeout: float) -> MetricsPage:
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         raise PageError(f"{url} cannot be read: {reason}") from error
+    except HTTPException as error:  # a gRPC port, for one; what it says is no text
+        raise PageError(f"{url} cannot be read: the answer is not HTTP ({type(error).__name__})") from error
 
 
 def parse_page(text: str) -> MetricsPage:

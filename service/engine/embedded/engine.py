@@ -1,7 +1,7 @@
 """The embedded engine itself.
 
-It serves a Triton model repository as it is on disk. See `supported.py` for what it makes of each field of a
-config. A task runs from its beginning to its end on one worker thread, and so do the models it asks for: an
+It serves a Triton model repository as it is on disk. See `model_config.py` for what it makes of each field of
+a config. A task runs from its beginning to its end on one worker thread, and so do the models it asks for: an
 ensemble is a list of stages that run one after the other.
 """
 

@@ -141,9 +141,13 @@ class Session:
         return results
 
     def warm_up(self, inputs: Mapping[str, Array]) -> None:
-        """Run on one thread once, where that is another session than the one that runs alone."""
+        """Run on one thread once, where that is another session than the one that runs alone.
+
+        Raises:
+            EngineFailure: As for `run`.
+        """
         if self._session is not self._wide:
-            self._session.run(None, dict(inputs))
+            self.run(inputs, list(self._shapes), wide=False)
 
 
 def _open(file: Path, config: ModelConfig, threads: int) -> ort.InferenceSession:

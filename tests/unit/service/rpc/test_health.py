@@ -186,3 +186,20 @@ async def test_reflection_that_says_nothing_is_over_and_is_bounded() -> None:
     async with running(CallLimits(check_seconds=0.2)) as gateway:
         silent = gateway.opened(INFO)
         assert await silent.code() is grpc.StatusCode.OK
+
+
+async def test_what_fails_of_health_and_reflection_is_no_failure_of_rpcs() -> None:
+    """Alerts compare failures with the RPCs that are counted; anybody could set them off without a key."""
+    listing = reflection_pb2.ServerReflectionRequest(list_services="").SerializeToString()
+    async with running(CallLimits(reflections=1, reflections_per_caller=1)) as gateway:
+        with pytest.raises(grpc.aio.AioRpcError) as unknown:
+            await gateway.stub.Check(Check(service="nobody"), timeout=30)
+        assert unknown.value.code() is grpc.StatusCode.NOT_FOUND
+        held = gateway.opened(INFO)
+        await held.write(listing)
+        assert await held.read()
+        assert await gateway.opened(INFO).code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        page = gateway.metrics.render().decode()
+        held.cancel()
+    assert 'maskweave_shed_total{cause="checks"} 1.0' in page
+    assert "maskweave_failures_total{" not in page

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -21,6 +22,7 @@ from tests.support.service_stack import ServiceStack, service_on
 REQUEST = pb.SynthesizeRequest(
     model="tiny", label_map=pb.LabelMap(raw=pb.RawLabelMap(data=b"\0", width=1, height=1))
 ).SerializeToString()
+MAP_OF_25 = pb.LabelMap(raw=pb.RawLabelMap(data=bytes(25), width=5, height=5))
 SYNTHESIZE = f"/{SERVICE_NAME}/Synthesize"
 STREAM = f"/{SERVICE_NAME}/SynthesizeStream"
 LIST_MODELS = f"/{SERVICE_NAME}/ListModels"
@@ -29,9 +31,9 @@ PAINT = f"/{SERVICE_NAME}/Paint"
 
 @asynccontextmanager
 async def gateway(
-    limits: CallLimits, metrics: Metrics | None = None
+    limits: CallLimits, metrics: Metrics | None = None, engine: FakeEngine | None = None
 ) -> AsyncIterator[tuple[grpc.aio.Channel, ServiceStack]]:
-    stack = service_on(FakeEngine(), metrics, call_limits=limits)
+    stack = service_on(engine or FakeEngine(), metrics, call_limits=limits)
     server = grpc.aio.server(interceptors=(RequestIds(),))
     stack.add_to(server)
     port = server.add_insecure_port("127.0.0.1:0")
@@ -121,8 +123,7 @@ async def test_a_wait_for_a_place_that_is_cancelled_takes_none() -> None:
 
 
 async def test_a_session_holds_its_canvas_and_what_waits_for_a_frame() -> None:
-    map_of_25 = pb.LabelMap(raw=pb.RawLabelMap(data=bytes(25), width=5, height=5))
-    start = pb.PaintStart(model="tiny", seed=1, label_map=map_of_25)
+    start = pb.PaintStart(model="tiny", seed=1, label_map=MAP_OF_25)
     stroke = pb.Stroke(class_id=4, width=1, points=[pb.Point(x=0.5, y=0.5)])
     update = pb.PaintUpdate(sequence=1, strokes=pb.StrokeList(strokes=[stroke]))
     async with gateway(CallLimits()) as (channel, stack):
@@ -134,6 +135,59 @@ async def test_a_session_holds_its_canvas_and_what_waits_for_a_frame() -> None:
             await until(lambda: memory.taken == 25)  # a byte a pixel
         session.cancel()
         await until(lambda: memory.taken == 0)
+
+
+async def test_a_session_keeps_no_message_once_its_frame_is_there() -> None:
+    """Neither the one that it began with, nor its latest; not with a latent, either."""
+    latent = pb.Latent(values=[0.5] * 3)
+    start = pb.PaintStart(model="tiny", latent=latent, label_map=MAP_OF_25)
+    updates = pb.PaintUpdate(sequence=1, label_map=MAP_OF_25), pb.PaintUpdate(sequence=2, latent=latent)
+    sent = [pb.PaintRequest(start=start), *(pb.PaintRequest(update=update) for update in updates)]
+    data = [request.SerializeToString() for request in sent]
+    before = messages_alive()
+    async with gateway(CallLimits()) as (channel, _):
+        session = opened(channel, PAINT)
+        for each in data:
+            await session.write(each)
+            assert await session.read()
+        await until(lambda: messages_alive() <= before)
+        session.cancel()
+
+
+def messages_alive() -> int:
+    """Messages of `Paint` that somebody holds."""
+    return sum(type(each) is pb.PaintRequest for each in gc.get_objects())
+
+
+async def test_updates_of_which_nothing_is_kept_hold_nothing() -> None:
+    """However many come while a frame is being made."""
+    go_on = asyncio.Event()
+
+    async def wait(_: object) -> None:
+        await go_on.wait()
+
+    begin = pb.PaintStart(model="tiny", seed=1, label_map=MAP_OF_25)
+    start = pb.PaintRequest(start=begin).SerializeToString()
+    metrics = Metrics()
+    async with gateway(CallLimits(), metrics, FakeEngine(wait)) as (channel, stack):
+        memory = stack.calls._admission.memory
+        session = opened(channel, PAINT)
+        await session.write(start)
+        for sequence in range(1, 6):
+            update = pb.PaintUpdate(sequence=sequence, seed=sequence)
+            await session.write(pb.PaintRequest(update=update).SerializeToString())
+        await until(lambda: received(metrics, "Paint") == 6)
+        assert memory.taken == 16 * len(start)
+        go_on.set()
+        session.cancel()
+        await until(lambda: memory.taken == 0)
+
+
+def received(metrics: Metrics, method: str) -> float:
+    """Messages of a method that have come."""
+    start = "grpc_server_msg_received_total{"
+    lines = metrics.render().decode().splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith(start) and f'"{method}"' in line)
 
 
 async def until(so: Callable[[], bool]) -> None:

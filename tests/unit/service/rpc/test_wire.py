@@ -31,6 +31,21 @@ def test_a_host_of_empty_messages_is_refused_without_parsing(monkeypatch: pytest
         weigh(data, pb.SynthesizeRequest)
 
 
+@pytest.mark.parametrize("group", [b"\x0b\x0c", b"\xfb\x3e\xfc\x3e", b"\xfb\x3e\x08\x01\xfc\x3e"])
+def test_a_group_hides_no_fields_behind_it(group: bytes) -> None:
+    """The contract has no groups, but the parser takes unknown ones, wherever they stand."""
+    host = empty_latents(MAX_FIELDS + 1)
+    for data in (group + host, host + group, pb_field(5, group + b"\x0a\x00" * (MAX_FIELDS + 1))):
+        assert len(parse(pb.SynthesizeRequest, data).latents.latents) == MAX_FIELDS + 1
+        with pytest.raises(InvalidArgument, match="more than 32768 fields"):
+            weigh(data, pb.SynthesizeRequest)
+
+
+def pb_field(number: int, data: bytes) -> bytes:
+    """A message as a field of another."""
+    return _varint(number << 3 | 2) + _varint(len(data)) + data
+
+
 def test_the_largest_request_that_the_limits_allow_is_parsed() -> None:
     points = [pb.Point(x=1.5, y=2.5)] * (LIMITS.max_stroke_points // LIMITS.max_strokes)
     strokes = [pb.Stroke(class_id=1, width=2.5, points=points)] * LIMITS.max_strokes

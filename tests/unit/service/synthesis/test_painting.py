@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncGenerator, Callable
 
 import numpy as np
@@ -18,7 +20,7 @@ from service.synthesis.canvas import Update
 from service.synthesis.conditions.types import RawLabelMap
 from service.synthesis.painting import Frame, Painting
 from service.synthesis.registry.registry import build_registry
-from service.synthesis.requests import CallContext, FirstSeed, SynthesisRequest
+from service.synthesis.requests import CallContext, FirstSeed, Latent, SynthesisRequest
 from service.synthesis.runner import Runner
 from tests.support.fake_engine import FakeEngine
 
@@ -52,6 +54,26 @@ async def test_updates_that_wait_for_a_frame_are_one_frame() -> None:
         await painter.painting.apply(Update(sequence, strokes=DOT))
     painter.painting.finish()
     assert [frame async for frame in painter.frames] == [(2, b"3")]
+
+
+class Values(list[float]):
+    """Numbers of a message; unlike those of protobuf, it can be told when they are gone."""
+
+
+async def test_a_latent_keeps_no_message_in_memory() -> None:
+    """The numbers of a message, as protobuf gives them, keep all of the message."""
+    registry = build_registry(FakeEngine().models())
+    size = registry["tiny"].latent_size
+    first, later = Values([0.5] * size), Values([0.25] * size)
+    gone = weakref.ref(first), weakref.ref(later)
+    painting = Painting(SynthesisRequest("tiny", CANVAS, Latent(first)), registry)
+    del first
+    gc.collect()
+    assert gone[0]() is None
+    await painting.apply(Update(1, latent_source=Latent(later)))
+    del later
+    gc.collect()
+    assert gone[1]() is None
 
 
 async def test_strokes_are_drawn_in_the_turn_of_their_frame(monkeypatch: pytest.MonkeyPatch) -> None:
