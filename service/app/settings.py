@@ -35,7 +35,9 @@ _ENDPOINT_FORM = re.compile(r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?:
 
 def _checked_endpoint(value: str) -> str:
     if value and not _ENDPOINT_FORM.fullmatch(value):
-        raise ValueError(f"got {value!r}; allowed: http://HOST:PORT or https://HOST:PORT, or nothing")
+        # What is in front of an @ may be a password.
+        shown = re.sub(r"//.*@", "//...@", value)
+        raise ValueError(f"got {shown!r}; allowed: http://HOST:PORT or https://HOST:PORT, or nothing")
     return value
 
 

@@ -77,6 +77,9 @@ OTHER_LINES: Mapping[str, str] = MappingProxyType(
 
 _STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
+_CONTROLS = {code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), 0x2028, 0x2029)}
+"""What JSON leaves as it is and a terminal may take for the end of a line or a command."""
+
 _EXACT = 1e-4
 """Numbers below it are written out by Python as powers of ten, which nobody reads in passing."""
 
@@ -135,7 +138,7 @@ class TextLines(logging.Formatter):
 def _shown(value: object) -> str:
     if isinstance(value, (int, float)):
         return f"{value:.6f}" if 0 < abs(value) < _EXACT else str(value)
-    return json.dumps(value, ensure_ascii=False, default=str)
+    return json.dumps(value, ensure_ascii=False, default=str).translate(_CONTROLS)
 
 
 def _time(record: logging.LogRecord) -> str:

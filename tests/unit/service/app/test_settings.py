@@ -47,6 +47,12 @@ def test_a_bad_value_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: s
         Settings()
 
 
+def test_a_password_in_an_endpoint_is_not_repeated() -> None:
+    with pytest.raises(ValidationError, match=r"got 'http://\.\.\.@host:4317'") as refused:
+        Settings(otlp_endpoint="http://user:secret@host:4317")
+    assert "secret" not in str(refused.value.errors()[0]["msg"])
+
+
 def test_an_unknown_flag_is_refused() -> None:
     with pytest.raises(ValidationError, match="grpc_prot"):
         Settings(grpc_prot=1)  # type: ignore[call-arg]

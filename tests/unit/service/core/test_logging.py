@@ -53,6 +53,13 @@ def test_a_line_break_in_a_fact_does_not_forge_a_line(stream: io.StringIO) -> No
     assert _logged(stream, "text", caller="x\n2026 INFO forged").count("\n") == 1
 
 
+@pytest.mark.parametrize("control", ["\x7f", "\x85", "\x9b", "\u2028", "\u2029"])
+def test_what_a_terminal_takes_for_a_line_or_a_command_is_written_out(
+    stream: io.StringIO, control: str
+) -> None:
+    assert f'model="a\\u{ord(control):04x}b"' in _logged(stream, "text", model=f"a{control}b")
+
+
 @pytest.mark.parametrize("payload", [b"12345", bytearray(5), np.zeros(5, np.uint8)])
 def test_payloads_are_written_as_their_size(stream: io.StringIO, payload: object) -> None:
     assert json.loads(_logged(stream, payload=payload))["payload"] == "<5 bytes>"
