@@ -79,7 +79,7 @@ def test_untrained_pack_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(export.sis_ug, "pack_folder", lambda pack: tmp_path)
     result = run_export(tmp_path / "model_repository")
     assert result.exit_code == 1
-    assert "proxy_segmenter.safetensors is missing: train it with `maskweave train`" in result.output
+    assert "mapper_label_map.safetensors is missing: train it with `maskweave train`" in result.output
     assert len(result.output.splitlines()) == 1
 
 

@@ -68,7 +68,7 @@ def test_data_makes_both_splits_and_counts_what_was_found(empty: Path, config: P
     assert 0 < counts[1] <= config.data.heldout_samples
 
 
-@pytest.mark.parametrize("stage", stages.STAGES)
+@pytest.mark.parametrize("stage", [stage for stage in stages.STAGES if stage != "students"])
 def test_dry_run_names_what_a_stage_reads_and_leaves(stage: str, complete: Path, config: PackConfig) -> None:
     """Against a pack that was trained: what it reads and writes is there, and its runs are done."""
     shutil.copytree(complete / "runs", complete / "runs" / PACK)
@@ -88,6 +88,16 @@ def test_dry_run_names_what_a_stage_reads_and_leaves(stage: str, complete: Path,
             assert numbers is not None
             assert numbers[1] == numbers[2]
     assert sorted(complete.rglob("*")) == before
+
+
+def test_dry_run_of_students_starts_from_the_teachers(complete: Path) -> None:
+    result = maskweave("train", "students", "--pack", PACK, "--dry-run")
+    assert result.exit_code == 0, result.output
+    told = [(line[:20].strip(), Path(line[20:])) for line in result.output.splitlines()]
+    assert "missing" not in result.output
+    assert all(file.exists() for title, file in told if title == "starts from")
+    names = [file.name for title, file in told if title == "writes"]
+    assert names == ["proxy_reader.safetensors", "lean_mapper.safetensors", "lean_rearranger.safetensors"]
 
 
 def test_dry_run_tells_what_is_missing(empty: Path) -> None:

@@ -169,7 +169,7 @@ def test_a_handful_of_labelled_samples_is_enough_to_train(
 
 
 def test_missing_weights_name_the_file(config: PackConfig, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"proxy_segmenter\.safetensors is missing: train it"):
+    with pytest.raises(FileNotFoundError, match=r"mapper_label_map\.safetensors is missing: train it"):
         load_pipeline(config, tmp_path)
 
 
