@@ -55,7 +55,8 @@ def page(figures: Path = FIGURES) -> str:
     ]
     earlier = figures / "earlier.md"
     if earlier.exists():
-        lines += ["", earlier.read_text().rstrip()]
+        # Its links lead out of its own folder.
+        lines += ["", earlier.read_text().rstrip().replace("](../", "](")]
     return "\n".join(lines) + "\n"
 
 
