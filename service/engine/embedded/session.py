@@ -144,10 +144,14 @@ class Session:
         """Run on one thread once, where that is another session than the one that runs alone.
 
         Raises:
-            EngineFailure: As for `run`.
+            EngineFailure: ONNX Runtime failed.
         """
-        if self._session is not self._wide:
-            self.run(inputs, list(self._shapes), wide=False)
+        if self._session is self._wide:
+            return
+        try:
+            self._session.run(None, dict(inputs))
+        except Exception as error:  # ONNX Runtime's exceptions have no common base
+            raise EngineFailure(f"{self.name} version {self.version} failed: {error}") from error
 
 
 def _open(file: Path, config: ModelConfig, threads: int) -> ort.InferenceSession:
