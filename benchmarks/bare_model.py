@@ -54,8 +54,8 @@ class BareEnsemble:
             FileNotFoundError: When a model of it is missing.
             ValueError: When its steps cannot be put into an order.
         """
-        self._config = _read_config(repository, ensemble)
-        self._steps = _in_order(self._config)
+        self._config = read_config(repository, ensemble)
+        self._steps = steps_in_order(self._config)
         self._sessions = {
             step.model_name: _session(repository, step.model_name, threads) for step in self._steps
         }
@@ -100,12 +100,20 @@ class BareEnsemble:
         return sum(counts) / (time.perf_counter() - started)
 
 
-def _read_config(repository: Path, model: str) -> model_config_pb2.ModelConfig:
+def read_config(repository: Path, model: str) -> model_config_pb2.ModelConfig:
+    """The config.pbtxt of a model of a repository."""
     text = (repository / model / "config.pbtxt").read_text()
     return text_format.Parse(text, model_config_pb2.ModelConfig())
 
 
-def _in_order(ensemble: model_config_pb2.ModelConfig) -> list[model_config_pb2.ModelEnsembling.Step]:
+def model_file(repository: Path, model: str) -> Path:
+    """The ONNX file of the newest version of a model."""
+    folder = repository / model
+    newest = max(int(path.name) for path in folder.iterdir() if path.name.isdigit())
+    return folder / str(newest) / (read_config(repository, model).default_model_filename or "model.onnx")
+
+
+def steps_in_order(ensemble: model_config_pb2.ModelConfig) -> list[model_config_pb2.ModelEnsembling.Step]:
     """The steps, each after those whose outputs it reads."""
     known = {each.name for each in ensemble.input}
     waiting = list(ensemble.ensemble_scheduling.step)
@@ -122,18 +130,14 @@ def _in_order(ensemble: model_config_pb2.ModelConfig) -> list[model_config_pb2.M
 
 
 def _session(repository: Path, model: str, threads: int) -> onnxruntime.InferenceSession:
-    config = _read_config(repository, model)
+    config = read_config(repository, model)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = _thread_count(config, "intra_op_thread_count") or threads
     options.inter_op_num_threads = _thread_count(config, "inter_op_thread_count") or threads
     # As the embedded engine does: threads that spin while they wait flatter a machine that does nothing else.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    newest = max(
-        (path for path in (repository / model).iterdir() if path.name.isdigit()),
-        key=lambda path: int(path.name),
-    )
-    file = newest / (config.default_model_filename or "model.onnx")
+    file = model_file(repository, model)
     return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 
 
