@@ -109,9 +109,14 @@ logs-page: $(SERVE)  ## Write docs/logs.md anew from the table of the log's fiel
 errors-page: $(SERVE)  ## Write docs/errors.md anew from the table of failures
 	@.venv/serve/bin/python -m service.rpc.errors_page > docs/errors.md
 
-bench: $(BENCH)  ## Measure a local gateway for docs/performance.md and write it (options: make bench ARGS="--help")
+bench: $(BENCH) build/untrained/.made  ## Measure a local gateway for docs/performance.md and write it (options: make bench ARGS="--help")
 	@.venv/bench/bin/python -m benchmarks.measure $(ARGS)
 	@.venv/bench/bin/python -m benchmarks.page
+
+build/untrained/.made: $(DEV) export/commands/untrained.py
+	@rm -rf build/untrained
+	@.venv/dev/bin/maskweave export untrained build/untrained
+	@touch $@
 
 bench-peers: $(SERVE) $(DEV) $(TRITON) $(PEERS)  ## Compare with other servers around the same graphs (15 minutes)
 	@.venv/serve/bin/python -m benchmarks.peers $(ARGS)
@@ -120,8 +125,8 @@ bench-peers: $(SERVE) $(DEV) $(TRITON) $(PEERS)  ## Compare with other servers a
 fuzz: $(FUZZ)  ## Fuzz every decoder and message, a minute each (options: make fuzz ARGS="--help")
 	@.venv/fuzz/bin/python -m tests.fuzz.run $(ARGS)
 
-soak: $(SERVE)  ## Ten minutes of mixed load on a local gateway (shorter: make soak ARGS="--seconds 60")
-	@.venv/serve/bin/python -m benchmarks.soak $(ARGS)
+soak: $(BENCH)  ## Ten minutes of mixed load on a local gateway (shorter: make soak ARGS="--seconds 60")
+	@.venv/bench/bin/python -m benchmarks.soak $(ARGS)
 
 ##@ Images
 .PHONY: image image-test

@@ -47,6 +47,7 @@ class Measuring:
         repeats: Of each trial.
         quick: As little as shows that everything works.
         p99_ms: The target of the knee.
+        untrained: A repository of packs of several sizes.
     """
 
     repository: Path
@@ -55,10 +56,12 @@ class Measuring:
     repeats: int
     quick: bool
     p99_ms: float
+    untrained: Path
 
-    def service(self) -> Any:
-        """A gateway of its own, for a block."""
-        return local_service({"MODEL_REPOSITORY": str(self.repository), "LOG_LEVEL": "warning"})
+    def service(self, repository: Path | None = None) -> Any:
+        """A gateway of its own, for a block; of another repository, if one is given."""
+        served = str(repository or self.repository)
+        return local_service({"MODEL_REPOSITORY": served, "LOG_LEVEL": "warning"})
 
     def bench(
         self,
@@ -172,6 +175,29 @@ def growth(how: Measuring) -> dict[str, Any]:
     return {"clients": clients, "images": images, "label_map_pixels": sizes, "resident_mib_after": memory}
 
 
+def models(how: Measuring) -> dict[str, Any]:
+    """Models of other resolutions and numbers of classes: one client and eight.
+
+    Raises:
+        click.ClickException: There are none.
+    """
+    if not how.untrained.is_dir():
+        raise click.ClickException(
+            f"{how.untrained}: no such folder; make it first: maskweave export untrained {how.untrained}"
+        )
+    found: dict[str, Any] = {}
+    with how.service(how.untrained) as service:
+        with Client(service.address) as client:
+            served = sorted(client.models(), key=lambda each: (each.image_width, len(each.palette)))
+        for model in how.few(served):
+            asked = scenario(model.name, model.name)
+            one, eight = rows_of(how.bench(service, "run", asked, "--clients", 1, "--clients", 8, repeats=1))
+            size = {"pixels": model.image_width, "classes": len(model.palette)}
+            found[model.name] = {**size, "one": one, "eight": eight}
+        memory = _resident_mib(service.pid)
+    return {"models": found, "resident_mib_after": memory}
+
+
 def knee(how: Measuring) -> dict[str, Any]:
     """The highest rate with the 99th percentile under the target."""
     with how.service() as service:
@@ -210,7 +236,7 @@ def start(how: Measuring) -> dict[str, Any]:
 
 
 PARTS: dict[str, Callable[[Measuring], dict[str, Any]]] = {
-    each.__name__: each for each in (stages, kinds, growth, knee, overload, start)
+    each.__name__: each for each in (stages, kinds, growth, models, knee, overload, start)
 }
 """By name, what can be measured."""
 
@@ -232,6 +258,13 @@ PARTS: dict[str, Callable[[Measuring], dict[str, Any]]] = {
     help="The repository to serve.",
 )
 @click.option(
+    "--untrained",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=ROOT / "build" / "untrained",
+    show_default="build/untrained",
+    help="Of the part models, what `maskweave export untrained` wrote.",
+)
+@click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     default=FIGURES / "gateway.json",
@@ -247,11 +280,12 @@ def main(
     p99_ms: float,
     model: str,
     model_repository: Path,
+    untrained: Path,
     output: Path,
 ) -> None:
     """Measure a gateway of this checkout, started for the purpose, and write the figures."""
     how = Measuring(
-        model_repository, model, 0.6 if quick else seconds, 1 if quick else repeats, quick, p99_ms
+        model_repository, model, 0.6 if quick else seconds, 1 if quick else repeats, quick, p99_ms, untrained
     )
     figures: dict[str, Any] = json.loads(output.read_text()) if output.exists() else {}
     for name in names or PARTS:

@@ -41,6 +41,7 @@ def page(figures: Path = FIGURES) -> str:
         ("Every kind of request", _part(gateway, "kinds", _kinds)),
         ("The knee", _part(gateway, "knee", _knee)),
         ("More clients, more images, larger label maps", _part(gateway, "growth", _growth)),
+        ("Models of other sizes", _part(gateway, "models", _models)),
         ("Overload", _part(gateway, "overload", _overload)),
         ("Start and memory", _part(gateway, "start", _start)),
     ]
@@ -49,9 +50,7 @@ def page(figures: Path = FIGURES) -> str:
         lines += [f"## {title}", *body, ""]
     lines += [
         "## Not measured",
-        "GPUs, Triton's own backends, models of other sizes and numbers of classes (their cost is "
-        "accounted for in "
-        "[training.md](training.md)), and more cores than the machines above have.",
+        "GPUs, Triton's own backends, and more cores than the machines above have.",
     ]
     earlier = figures / "earlier.md"
     if earlier.exists():
@@ -217,6 +216,29 @@ def _growth(figures: Mapping[str, Any]) -> list[str]:
         *_table(images),
         "",
         *_table(sizes),
+        "",
+        f"Resident memory of the gateway after all of that: {figures['resident_mib_after']:.0f} MiB.",
+    ]
+
+
+def _models(figures: Mapping[str, Any]) -> list[str]:
+    rows = [["image, px", "classes", "one client p50", "p99", "images/s, 8 clients", "CPU ms an image"]]
+    rows += [
+        [
+            str(each["pixels"]),
+            str(each["classes"]),
+            *_both(each["one"], "p50", "p99"),
+            _plain(each["eight"]["images_per_second"]),
+            _ms(each["eight"]["cpu_per_request"]),
+        ]
+        for each in figures["models"].values()
+    ]
+    return [
+        "Networks of the architecture of `faces64_styles` that nobody trained "
+        "(`maskweave export untrained`), all in one gateway: each doubling of the side is a block more, and "
+        "each class has a style and at least a channel of its own.",
+        "",
+        *_table(rows),
         "",
         f"Resident memory of the gateway after all of that: {figures['resident_mib_after']:.0f} MiB.",
     ]

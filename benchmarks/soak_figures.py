@@ -88,7 +88,7 @@ def judge(rows: Sequence[Row], allowed: Mapping[str, frozenset[str]]) -> Verdict
     problems = [
         f"{kind} ended {count} times with {code}"
         for (kind, code), count in sorted(outcomes.items())
-        if code not in allowed[kind]
+        if code not in allowed.get(kind, ())
     ]
     if end > start * (1 + MOST_GROWTH):
         problems.append(f"memory grew by {end / start - 1:.1%} after the warm-up")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-import time
+import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
@@ -13,6 +13,8 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from maskweave_bench.loops import Bounds, Clock, Send, closed_loop
+from maskweave_bench.samples import OK, Sample
 from maskweave_client import AsyncClient, ImageFormat, MaskweaveError
 
 ALLOWED: Mapping[str, frozenset[str]] = MappingProxyType(
@@ -33,7 +35,10 @@ ALLOWED: Mapping[str, frozenset[str]] = MappingProxyType(
 Ask = Callable[[AsyncClient], Awaitable[None]]
 
 _FORMATS: tuple[ImageFormat, ...] = ("png", "jpeg", "webp", "raw")
+_KINDS = tuple(ALLOWED)
+_STEADY = ("synthesize", "stream")
 _PAUSE_SECONDS = 0.05
+"""Between two requests of a kind that comes now and then."""
 
 
 class MixedLoad:
@@ -60,47 +65,54 @@ class MixedLoad:
 
     async def run(self, seconds: float) -> None:
         """Ask for so long."""
-        end = time.perf_counter() + seconds
-        async with AsyncClient(self._address) as client:
-            steady: Mapping[str, Ask] = {"synthesize": self._synthesize, "stream": self._stream}
-            now_and_then: Mapping[str, Ask] = {
-                "new connection": self._new_connection,
-                "cancelled": self._cancelled,
-                "stream left": self._stream_left,
-                "short deadline": self._short_deadline,
-                "bad class": self._bad_class,
-                "bad file": self._bad_file,
-                "unknown model": self._unknown_model,
-            }
-            async with asyncio.TaskGroup() as group:
-                for kind, ask in steady.items():
-                    group.create_task(self._caller(kind, ask, client, end, pause=0.0))
-                for kind, ask in now_and_then.items():
-                    group.create_task(self._caller(kind, ask, client, end, pause=_PAUSE_SECONDS))
+        begin = asyncio.get_running_loop().time()
+        async with AsyncClient(self._address) as client, asyncio.TaskGroup() as group:
+            for kind, ask in self._asks().items():
+                send = self._sender(kind, ask, client, 0.0 if kind in _STEADY else _PAUSE_SECONDS)
+                group.create_task(
+                    closed_loop(
+                        1, seconds, send, self._take, begin=begin, bounds=Bounds(), max_requests=sys.maxsize
+                    )
+                )
 
-    async def _caller(
-        self,
-        kind: str,
-        ask: Ask,
-        client: AsyncClient,
-        end: float,
-        *,
-        pause: float,
-    ) -> None:
-        while (began := time.perf_counter()) < end:
+    def _asks(self) -> Mapping[str, Ask]:
+        return {
+            "synthesize": self._synthesize,
+            "stream": self._stream,
+            "new connection": self._new_connection,
+            "cancelled": self._cancelled,
+            "stream left": self._stream_left,
+            "short deadline": self._short_deadline,
+            "bad class": self._bad_class,
+            "bad file": self._bad_file,
+            "unknown model": self._unknown_model,
+        }
+
+    def _sender(self, kind: str, ask: Ask, client: AsyncClient, pause: float) -> Send:
+        """One request of a kind, as the load generator sends it."""
+
+        async def send(number: int, due: float, clock: Clock) -> list[Sample]:
+            sent = clock()
             try:
                 await ask(client)
-                code = "OK"
+                code = OK
             except MaskweaveError as error:
                 code = error.code.name
             except asyncio.CancelledError:
                 if (task := asyncio.current_task()) is not None and task.cancelling():
                     raise
                 code = "CANCELLED"
-            if kind == "synthesize" and code == "OK":
-                self._durations.append(time.perf_counter() - began)
-            self._outcomes[kind, code] += 1
+            done = clock()
             await asyncio.sleep(pause)
+            return [Sample(number, _KINDS.index(kind), due, sent, done, code)]
+
+        return send
+
+    def _take(self, sample: Sample) -> None:
+        kind = _KINDS[sample.kind] if sample.kind >= 0 else "not sent"
+        if kind == "synthesize" and sample.code == OK:
+            self._durations.append(sample.done - sample.sent)
+        self._outcomes[kind, sample.code] += 1
 
     async def _synthesize(self, client: AsyncClient) -> None:
         seed = next(self._seeds)

@@ -16,6 +16,7 @@ SUMMARIES = {
     "check-plans": "Refuse plans that this machine must not load.",
     "verify": "Compare a repository's images with PyTorch's.",
     "flops": "Count what an image computes, stage by stage.",
+    "untrained": "Write packs that nobody trained, to measure what sizes cost.",
 }
 
 

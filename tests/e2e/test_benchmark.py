@@ -65,7 +65,8 @@ def test_command_finds_the_service_and_its_exit_code_is_handed_on(
 @pytest.mark.timeout(600)
 def test_all_figures_are_measured_and_shown(repository: Path, tmp_path: Path) -> None:
     output = tmp_path / "figures" / "gateway.json"
-    done = run("benchmarks.measure", "--quick", "--model-repository", repository, "--output", output)
+    flags = ["--quick", "--model-repository", repository, "--untrained", repository, "--output", output]
+    done = run("benchmarks.measure", *flags)
     assert done.returncode == 0, done.stderr
     figures = json.loads(output.read_text())
     assert list(figures) == list(PARTS)
@@ -77,6 +78,7 @@ def test_all_figures_are_measured_and_shown(repository: Path, tmp_path: Path) ->
         assert stages[name]["parts"].keys() >= {f"stage {stage}" for stage in STAGES}
         assert stages[name]["failed"] == 0
     assert [row["clients"] for row in figures["growth"]["figures"]["clients"]] == [1, 2]
+    assert figures["models"]["figures"]["models"]["faces64"]["eight"]["failed"] == 0
     assert figures["knee"]["figures"]["rates"]
     rates = figures["overload"]["figures"]["rates"]
     assert sum(sum(row["codes"].values()) for row in rates) > 0

@@ -1,7 +1,7 @@
-"""The queue model of the capacity plan against real servers, one and three replicas, through real sockets.
+"""The queue model of the capacity plan against real gateways, one and three replicas.
 
-The servers take times that are known, and longer ones on a busy machine, so that its speed does not
-decide. All loads run at the same time, each on servers of its own.
+Their images take times that are known and no processor, and longer ones on a busy machine, so that its speed
+does not decide. All loads run at the same time, each on gateways of its own.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -28,13 +30,14 @@ from maskweave_bench.results import Results, TargetResult
 from maskweave_bench.samples import Sample, columns
 from maskweave_bench.scenario import Ask, Scenario
 from maskweave_bench.schedule import Times, poisson
-from maskweave_bench.summary import summarize
 from maskweave_bench.target import Target
-from tests.support.delay_server import Delays, delay_servers
+from tests.support.gateway_process import gateway_process
+from tests.support.paced_triton import PacedTriton, paced_triton
+from tests.support.trials import trial_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-# Four durations and three replicas in turn: every replica gets all of them.
+# Each replica takes these in turn.
 SHAPE = (0.73, 1.09, 0.91, 1.27)
 SERVERS = 2
 CLIENTS = (1, 2, 4, 8)
@@ -43,30 +46,57 @@ REPLICAS = (1, 3)
 TARGET_SHARE = 4.0
 """What the 99th percentile may be at the knee, in relation to the mean duration."""
 
-LONGEST_SECONDS = 0.8
+SHORTEST_SECONDS, LONGEST_SECONDS = 0.25, 1.2
 BOUNDS = Bounds(max_lag=30.0, drain_seconds=60.0)
 SCENARIO = Scenario(requests=(Ask(timeout_seconds=60.0),))
 
 
+class Fleet(NamedTuple):
+    """Gateways and what they stand on."""
+
+    tritons: list[PacedTriton]
+    addresses: list[str]
+
+    def pace(self, *seconds: float) -> list[str]:
+        """The gateways' addresses, whose next images take these times in turn."""
+        for triton in self.tritons:
+            triton.pace(seconds)
+        return self.addresses
+
+
 @pytest.fixture(scope="module")
-def duration() -> float:
-    """Mean seconds of a request, long enough that what this machine adds now is little."""
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """As many gateways as all loads take together, each on a Triton of its own."""
+    nowhere = tmp_path_factory.mktemp("nothing")
+    with ExitStack() as stack:
+        tritons, addresses = [], []
+        for _ in range(sum(REPLICAS) * len(SHARES)):
+            paced, triton = stack.enter_context(paced_triton(SHORTEST_SECONDS))
+            gateway = stack.enter_context(
+                gateway_process(nowhere, engine="triton", triton_url=triton, concurrency_limit=SERVERS)
+            )
+            tritons.append(paced)
+            addresses.append(gateway.address)
+        yield Fleet(tritons, addresses)
 
-    async def lateness() -> float:
-        loop = asyncio.get_running_loop()
-        late = []
-        for _ in range(60):
-            due = loop.time() + 0.02
-            await asyncio.sleep(0.02)
-            late.append(loop.time() - due)
-        return float(np.percentile(late, 80))
 
-    # There and back there are four such waits.
-    return min(LONGEST_SECONDS, max(0.2, 4 * asyncio.run(lateness()) / 0.05))
+@pytest.fixture(scope="module")
+def mix(fleet: Fleet) -> Mix:
+    """The request."""
+    return prepare(SCENARIO, list_models([target(fleet.addresses[:1])])[0])
 
 
-def delays(duration: float) -> Delays:
-    return Delays(tuple(share * duration for share in SHAPE), servers=SERVERS)
+@pytest.fixture(scope="module")
+def duration(fleet: Fleet, mix: Mix) -> float:
+    """Mean seconds of an image, long enough that what this machine adds now is little."""
+    fleet.pace(SHORTEST_SECONDS)
+
+    async def measure() -> list[list[Sample]]:
+        return await asyncio.gather(*(closed(mix, address, SERVERS, 2.0) for address in fleet.addresses))
+
+    found = [each for samples in asyncio.run(measure()) for each in samples]
+    added = float(np.percentile([each.done - each.sent for each in found], 80)) - SHORTEST_SECONDS
+    return min(LONGEST_SECONDS, max(SHORTEST_SECONDS, added / 0.05))
 
 
 def target(addresses: Sequence[str]) -> Target:
@@ -95,23 +125,6 @@ async def opened(mix: Mix, addresses: Sequence[str], times: Times) -> list[Sampl
     return samples
 
 
-def trial(samples: list[Sample], load: Load) -> Trial:
-    return summarize(
-        columns(samples),
-        target="a",
-        load=load,
-        repeat=0,
-        started=0.0,
-        warmup_seconds=1.0,
-        kinds=["one"],
-        processes=1,
-        cpu=0.0,
-        loop_busy=0.0,
-        metrics={},
-        lag_tolerance=30.0,
-    )
-
-
 def results(trials: list[Trial]) -> Results:
     about = TargetResult(name="a", addresses=["x"], tls=False, model="delays", model_version="1")
     return Results(
@@ -120,26 +133,30 @@ def results(trials: list[Trial]) -> Results:
 
 
 @pytest.fixture(scope="module")
-def curve(duration: float) -> Curve:
-    """What closed loops on one replica say of it, and one open loop."""
-    seconds, rate = 80 * duration, 0.4 * SERVERS / duration
+def curve(duration: float, fleet: Fleet, mix: Mix) -> Curve:
+    """What closed loops on one replica say of it, and one open loop; the others have as much to do."""
+    seconds, rate = 40 * duration, 0.4 * SERVERS / duration
     loads = [Load(kind="closed", clients=number, seconds=seconds) for number in CLIENTS]
     loads.append(Load(kind="poisson", rate=rate, seconds=seconds))
+    addresses = fleet.pace(*(share * duration for share in SHAPE))
 
-    async def measure(addresses: Sequence[str], mix: Mix) -> list[list[Sample]]:
+    async def measure() -> list[list[Sample]]:
         times = poisson(rate, seconds, np.random.default_rng(1))
+        rest = addresses[len(CLIENTS) :]
         return await asyncio.gather(
             *(
                 closed(mix, address, number, seconds)
                 for address, number in zip(addresses, CLIENTS, strict=False)
             ),
-            opened(mix, addresses[-1:], times),
+            *(opened(mix, [address], times) for address in rest),
         )
 
-    with delay_servers(delays(duration), len(loads)) as addresses:
-        mix = prepare(SCENARIO, list_models([target(addresses[:1])])[0])
-        measured = asyncio.run(measure(addresses, mix))
-    return fit(results([trial(each, load) for each, load in zip(measured, loads, strict=True)]))
+    measured = asyncio.run(measure())[: len(loads)]
+    trials = [
+        trial_of(each, load, warmup_seconds=1.0, lag_tolerance=30.0)
+        for each, load in zip(measured, loads, strict=True)
+    ]
+    return fit(results(trials))
 
 
 def predicted(curve: Curve, due: Times, replicas: int) -> Times:
@@ -147,7 +164,7 @@ def predicted(curve: Curve, due: Times, replicas: int) -> Times:
     queues = [Queue(curve.station) for _ in range(replicas)]
     return np.array(
         [
-            queues[number % replicas].take(time, SHAPE[number % len(SHAPE)])
+            queues[number % replicas].take(time, SHAPE[number // replicas % len(SHAPE)])
             for number, time in enumerate(due.tolist())
         ]
     )
@@ -158,16 +175,19 @@ def test_a_replica_is_what_was_put_in(curve: Curve, duration: float) -> None:
     assert curve.station.capacity == pytest.approx(SERVERS / duration, rel=0.15)
 
 
-def test_the_model_predicts_one_and_three_replicas_within_15_percent(curve: Curve, duration: float) -> None:
+def test_the_model_predicts_one_and_three_replicas_within_15_percent(
+    curve: Curve, duration: float, fleet: Fleet, mix: Mix
+) -> None:
     knee = Steady(curve.station).knee(99, TARGET_SHARE * duration)
     cases = [(replicas, share) for replicas in REPLICAS for share in SHARES]
     times = [
-        poisson(replicas * share * knee, 100 * duration, np.random.default_rng([7, number]))
+        poisson(replicas * share * knee, 60 * duration, np.random.default_rng([7, number]))
         for number, (replicas, share) in enumerate(cases)
     ]
+    addresses = fleet.pace(*(share * duration for share in SHAPE))
     places = np.cumsum([0, *(replicas for replicas, _ in cases)]).tolist()
 
-    async def measure(addresses: Sequence[str], mix: Mix) -> list[list[Sample]]:
+    async def measure() -> list[list[Sample]]:
         return await asyncio.gather(
             *(
                 opened(mix, addresses[first:last], due)
@@ -175,9 +195,7 @@ def test_the_model_predicts_one_and_three_replicas_within_15_percent(curve: Curv
             )
         )
 
-    with delay_servers(delays(duration), places[-1]) as addresses:
-        mix = prepare(SCENARIO, list_models([target(addresses[:1])])[0])
-        measured = asyncio.run(measure(addresses, mix))
+    measured = asyncio.run(measure())
     for (replicas, share), due, samples in zip(cases, times, measured, strict=True):
         taken = columns(samples)
         assert taken.ok.all()

@@ -89,20 +89,13 @@ def _duration(seconds: float) -> Duration:
 @contextmanager
 def delay_server(delays: Delays) -> Iterator[str]:
     """A server in a process of its own; gives its address."""
-    with delay_servers(delays, 1) as (address,):
-        yield address
-
-
-@contextmanager
-def delay_servers(delays: Delays, number: int) -> Iterator[list[str]]:
-    """Several servers that know nothing of one another, in a process of their own; gives their addresses."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    process = context.Process(target=_serve, args=(delays, number, there), daemon=True)
+    process = context.Process(target=_serve, args=(delays, there), daemon=True)
     process.start()
     there.close()
     try:
-        yield [f"127.0.0.1:{port}" for port in here.recv()]
+        yield f"127.0.0.1:{here.recv()}"
     finally:
         here.close()
         process.join(10)
@@ -111,18 +104,15 @@ def delay_servers(delays: Delays, number: int) -> Iterator[list[str]]:
             process.join()
 
 
-def _serve(delays: Delays, number: int, link: Connection) -> None:
+def _serve(delays: Delays, link: Connection) -> None:
     async def serve() -> None:
-        servers = [grpc.aio.server() for _ in range(number)]
-        ports = []
-        for server in servers:
-            pb_grpc.add_SynthesisServiceServicer_to_server(_Service(delays), server)  # type: ignore[abstract]  # what is not asked for is not there
-            ports.append(server.add_insecure_port("127.0.0.1:0"))
-            await server.start()
-        link.send(ports)
+        server = grpc.aio.server()
+        pb_grpc.add_SynthesisServiceServicer_to_server(_Service(delays), server)  # type: ignore[abstract]  # what is not asked for is not there
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        link.send(port)
         await asyncio.get_running_loop().run_in_executor(None, _until_closed, link)
-        for server in servers:
-            await server.stop(0)
+        await server.stop(0)
 
     asyncio.run(serve())
 

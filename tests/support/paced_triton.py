@@ -43,9 +43,13 @@ class PacedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignor
     """
 
     def __init__(self, seconds: Sequence[float]) -> None:
-        self._seconds = itertools.cycle(seconds)
+        self.pace(seconds)
         self.open = threading.Event()
         self.open.set()
+
+    def pace(self, seconds: Sequence[float]) -> None:
+        """From now on images take these times, in turn."""
+        self._seconds = itertools.cycle(seconds)
 
     async def ServerReady(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC's names
         """It is."""

@@ -13,7 +13,8 @@ from maskweave_bench.histogram import Histogram, HistogramError, enough
 from maskweave_bench.record import ClientUse, Load
 from maskweave_bench.samples import OK, SKIPPED_LATE, SKIPPED_OUTSTANDING, Sample, columns, merge
 from maskweave_bench.stages import LAG, NETWORK, OTHER, break_down
-from maskweave_bench.summary import client_limits, summarize
+from maskweave_bench.summary import client_limits
+from tests.support.trials import trial_of
 from tests.unit.bench.simulated import trial
 
 durations = st.lists(st.floats(1e-6, 3600, allow_nan=False), min_size=1, max_size=200)
@@ -111,19 +112,7 @@ def samples_of_a_load() -> list[Sample]:
 
 
 def test_what_was_given_up_after_long_waiting_is_slow_and_what_was_refused_is_not_fast() -> None:
-    result = summarize(
-        columns(samples_of_a_load()),
-        target="a",
-        load=Load(kind="constant", rate=100, seconds=10),
-        repeat=0,
-        started=0.0,
-        warmup_seconds=0.0,
-        kinds=["synthesize"],
-        processes=1,
-        cpu=0.1,
-        loop_busy=0.1,
-        metrics={},
-    )
+    result = trial_of(samples_of_a_load(), Load(kind="constant", rate=100, seconds=10))
     latency = Histogram.decode(result.latency)
     assert len(latency) == 990
     assert latency.percentile(95) == pytest.approx(10, rel=1e-3)
@@ -165,18 +154,6 @@ def test_what_the_client_skipped_is_not_the_services_failure() -> None:
     assert trial(random).failed == 0
     late = [Sample(i, -1, i / 10, math.nan, i / 10 + 0.2, SKIPPED_LATE) for i in range(50)]
     answered = [Sample(50 + i, 0, 5 + i / 10, 5 + i / 10, 5.02 + i / 10, OK) for i in range(50)]
-    result = summarize(
-        columns([*late, *answered]),
-        target="a",
-        load=OPEN,
-        repeat=0,
-        started=0.0,
-        warmup_seconds=0.0,
-        kinds=["x"],
-        processes=1,
-        cpu=0.1,
-        loop_busy=0.1,
-        metrics={},
-    )
+    result = trial_of([*late, *answered], OPEN)
     assert result.failed == 0
     assert not result.counts

@@ -32,5 +32,5 @@ def test_the_peers_are_a_table_with_ratios(tmp_path: Path) -> None:
 def test_what_is_not_there_is_said_with_the_command_that_measures_it(tmp_path: Path) -> None:
     text = page(tmp_path)
     assert "`make bench-peers`" in text
-    for part in ("stages", "kinds", "knee", "growth", "overload", "start"):
+    for part in ("stages", "kinds", "knee", "growth", "models", "overload", "start"):
         assert f"`python -m benchmarks.measure --part {part}`" in text

@@ -13,8 +13,8 @@ from maskweave_bench.capacity.station import REFUSED, Floats, Queue, Station, lo
 from maskweave_bench.capacity.steady import Steady, bins_of, percentile_of, slower_than
 from maskweave_bench.record import Load, Trial
 from maskweave_bench.results import Results, TargetResult
-from maskweave_bench.samples import OK, Sample, columns
-from maskweave_bench.summary import summarize
+from maskweave_bench.samples import OK, Sample
+from tests.support.trials import trial_of
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -109,19 +109,7 @@ def measured(truth: Station, load: Load, seed: int) -> Trial:
         Sample(number, 0, at, at, at + took, OK, {"total": took - truth.overhead}, 1, 100)
         for number, (at, took) in enumerate(zip(due.tolist(), latency.tolist(), strict=True))
     ]
-    return summarize(
-        columns(samples),
-        target="a",
-        load=load,
-        repeat=0,
-        started=0.0,
-        warmup_seconds=1.0,
-        kinds=["one"],
-        processes=1,
-        cpu=0.1,
-        loop_busy=0.1,
-        metrics={},
-    )
+    return trial_of(samples, load, warmup_seconds=1.0)
 
 
 def _closed(truth: Station, load: Load, random: np.random.Generator) -> tuple[Floats, Floats]:
