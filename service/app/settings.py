@@ -138,7 +138,8 @@ class Settings(BaseSettings):
         default=64 * _MIB,
         ge=0,
         description="For engine embedded: size of the cache of stage outputs (response_cache in their "
-        "config): what follows from a seed or a condition alone, some 1 MB for a new image of faces64; 0 disables it.",
+        "config): what follows from a seed or a condition alone, some 1 MB for a new image of faces64; "
+        "0 disables it.",
     )
 
     max_message_bytes: int = Field(
