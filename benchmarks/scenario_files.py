@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+_MANY: dict[str, Any] = {"variants": 256}
+"""Conditions: so many that by the time one comes again, nothing of it is in the gateway's cache."""
+
 KINDS: dict[str, dict[str, Any]] = {
-    "label map": {},
-    "label map, repeated seed": {"seeds": "repeated", "distinct_seeds": 1},
-    "sketch": {"condition": "sketch"},
-    "scribble": {"condition": "scribble"},
-    "proxy mask": {"condition": "proxy_mask"},
-    "exemplar": {"condition": "exemplar"},
-    "edit of a seed": {"rpc": "edit", "source": "seed"},
-    "edit of an image": {"rpc": "edit", "source": "image"},
+    "label map": _MANY,
+    "label map, repeated seed": {"seeds": "repeated", "distinct_seeds": 1} | _MANY,
+    "sketch": {"condition": "sketch"} | _MANY,
+    "scribble": {"condition": "scribble"} | _MANY,
+    "proxy mask": {"condition": "proxy_mask"} | _MANY,
+    "exemplar": {"condition": "exemplar"} | _MANY,
+    "edit of a seed": {"rpc": "edit", "source": "seed"} | _MANY,
+    "edit of an image": {"rpc": "edit", "source": "image"} | _MANY,
     "stroke in Paint": {"rpc": "paint", "session_seconds": 4, "updates_per_second": 20},
 }
 """By name, one request of every kind."""

@@ -1,8 +1,10 @@
 """What the graphs of a repository compute for one image: floating-point operations, read off the files.
 
 Counted are convolutions and matrix products, a product and a sum being two operations; all else is little
-beside them. A *new image* runs every stage of its ensemble; a *repaint*, with a latent that was seen before,
-all but those whose answers the server remembers.
+beside them. A *new image* runs every stage of its ensemble. A *repaint* has a new condition and a source, a
+latent or an image that is edited, that was seen before: it runs all but the stages of the source alone whose
+answers the server remembers. A *variation* has a new source and a condition that was seen before: it runs all
+but the remembered stages of the condition alone.
 """
 
 from __future__ import annotations
@@ -14,8 +16,10 @@ from pathlib import Path
 
 import onnx
 from onnx import helper
+from tritonclient.grpc import model_config_pb2 as triton
 
 from export.config_file import CONFIG, read_config_file
+from export.stages import LATENT, PICTURE
 
 Shape = tuple[int, ...]
 
@@ -26,11 +30,13 @@ class EnsembleFlops:
 
     Attributes:
         stages: operations by stage, in the order they run.
-        cached: the stages whose answers are remembered.
+        of_source: the stages of the source alone whose answers are remembered.
+        of_condition: the stages of the condition alone whose answers are remembered.
     """
 
     stages: Mapping[str, int]
-    cached: frozenset[str]
+    of_source: frozenset[str]
+    of_condition: frozenset[str]
 
     @property
     def new_image(self) -> int:
@@ -39,8 +45,16 @@ class EnsembleFlops:
 
     @property
     def repaint(self) -> int:
-        """Operations of the stages that are not remembered."""
-        return sum(count for name, count in self.stages.items() if name not in self.cached)
+        """Operations with a source that was seen before."""
+        return self._but(self.of_source)
+
+    @property
+    def variation(self) -> int:
+        """Operations with a condition that was seen before."""
+        return self._but(self.of_condition)
+
+    def _but(self, remembered: frozenset[str]) -> int:
+        return sum(count for name, count in self.stages.items() if name not in remembered)
 
 
 def graph_flops(file: Path) -> int:
@@ -88,19 +102,40 @@ def ensemble_flops(repository: Path) -> dict[str, EnsembleFlops]:
             if stage not in known:
                 known[stage] = graph_flops(_graph(repository / stage, configs[stage].default_model_filename))
         if stages:
-            cached = frozenset(stage for stage in stages if configs[stage].response_cache.enable)
-            found[name] = EnsembleFlops({stage: known[stage] for stage in stages}, cached)
+            source, condition = _alone(config)
+            cached = {stage for stage in stages if configs[stage].response_cache.enable}
+            found[name] = EnsembleFlops(
+                {stage: known[stage] for stage in stages}, source & cached, condition & cached
+            )
     return found
 
 
+def _alone(ensemble: triton.ModelConfig) -> tuple[frozenset[str], frozenset[str]]:
+    """The stages that depend on the source of an ensemble alone, and those that do not depend on it."""
+    given = {tensor.name for tensor in ensemble.input}
+    source = {LATENT} if LATENT in given else {PICTURE}
+    follows = {name: frozenset({name}) for name in given}
+    of_source, of_condition = set(), set()
+    for step in ensemble.ensemble_scheduling.step:
+        read = frozenset[str]().union(*(follows[tensor] for tensor in step.input_map.values()))
+        follows |= dict.fromkeys(step.output_map.values(), read)
+        if read <= source:
+            of_source.add(step.model_name)
+        elif not read & source:
+            of_condition.add(step.model_name)
+    return frozenset(of_source), frozenset(of_condition)
+
+
 def as_table(ensembles: Mapping[str, EnsembleFlops]) -> str:
-    """A line for each ensemble and one for each stage, in GFLOP."""
-    lines = [f"{'':40} {'new image':>10} {'repaint':>10}   GFLOP"]
+    """A line for each ensemble and one for each stage, in GFLOP; a dash where a stage is not run."""
+    lines = [f"{'':40} {'new image':>10} {'repaint':>10} {'variation':>10}   GFLOP"]
     for name, flops in ensembles.items():
-        lines.append(f"{name:40} {flops.new_image / 1e9:10.3f} {flops.repaint / 1e9:10.3f}")
+        totals = flops.new_image, flops.repaint, flops.variation
+        lines.append(f"{name:40}" + "".join(f" {total / 1e9:10.3f}" for total in totals))
         for stage, count in flops.stages.items():
-            repaint = "remembered" if stage in flops.cached else f"{count / 1e9:.3f}"
-            lines.append(f"  {stage:38} {count / 1e9:10.3f} {repaint:>10}")
+            runs = True, stage not in flops.of_source, stage not in flops.of_condition
+            cells = (f"{count / 1e9:.3f}" if run else "-" for run in runs)
+            lines.append(f"  {stage:38}" + "".join(f" {cell:>10}" for cell in cells))
     return "\n".join(lines)
 
 

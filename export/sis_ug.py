@@ -3,8 +3,11 @@
     sketch   -> reader ────┐
     scribble -> completer ─┤
     label map ─────────────┴─> mapper ─┐
-    proxy mask ────────────────────────┼─> rearranger -> tail -> image
+    proxy mask ────────────────────────┼─> target reader ─> rearranger -> tail -> image
     exemplar -> proxy segmenter ───────┘
+
+Answers of all stages before the rearranger are kept: a repeated latent runs no head, a repeated condition
+none of the stages that read it alone.
 
 Sketches, scribbles and edits of images are served once they are trained. Edits have an inverter in place of
 the head, and the image that is edited in place of the latent.
@@ -175,7 +178,7 @@ def _served(
     default = None if strength is None else strength.default
     return ServedCondition(
         name=ensemble_name(pack, condition),
-        stages=(parts.head, *stages, parts.rearranger, parts.tail),
+        stages=(parts.head, *stages, parts.target, parts.rearranger, parts.tail),
         fused=Stage(fused_name(pack, condition), fused, inputs, (parts.image,)),
         parameters=parameters,
         walk=_walk(given.name, draw, default),
@@ -195,7 +198,7 @@ def _edited(parts: Parts) -> ServedCondition:
 
     return ServedCondition(
         name=ensemble_name(pack.name, EDIT),
-        stages=(parts.segmenter, parts.inverter, parts.mapper, parts.rearranger, parts.tail),
+        stages=(parts.segmenter, parts.inverter, parts.mapper, parts.target, parts.rearranger, parts.tail),
         fused=Stage(fused_name(pack.name, EDIT), FusedEdit(parts.pipeline), inputs, (parts.image,)),
         parameters={"edits": pack.name, "model_version": pack.version},
         walk=walk,

@@ -13,6 +13,7 @@ from export.sis_ug_stages import (
     Rearranger,
     ScribbleCompleter,
     SketchReader,
+    TargetReader,
 )
 from export.stages import (
     IMAGE,
@@ -30,6 +31,7 @@ from export.stages import (
 from training.conditions.readers import NOT_DRAWN
 from training.sis_ug.config import PackConfig
 from training.sis_ug.pipeline import SynthesisPipeline
+from training.sis_ug.rearranger_parts import RearrangerParts
 
 STYLE_STRENGTH = "STYLE_STRENGTH"
 SOURCE_HISTOGRAM = "SOURCE_HISTOGRAM"
@@ -54,16 +56,27 @@ class Parts:
         pack, side, clusters = config.pack.name, config.proxies.resolution, config.proxies.clusters
         ids, classes = below(clusters), len(config.palette)
         channels, size = pipeline.generator.channels, pipeline.generator.image_size
-        features = tuple(
-            TensorSpec(f"FEATURES_{r}X{r}", torch.float32, (channels[r], r, r)) for r in pipeline.attended
-        )
+        features = tuple(_map(f"FEATURES_{r}X{r}", channels[r], r) for r in pipeline.attended)
+        parts = RearrangerParts(pipeline.rearranger)
+        levels = config.rearranger.levels
+
+        def of_levels(name: str) -> tuple[TensorSpec, ...]:
+            return tuple(
+                _map(
+                    f"{name}_{level.resolution}X{level.resolution}",
+                    level.heads * level.head_dim,
+                    level.resolution,
+                )
+                for level in levels
+            )
+
+        keys, queries = of_levels("KEYS"), of_levels("QUERIES")
+        additions = tuple(_map(f"ADDITION_{r}X{r}", parts.added_channels(r), r) for r in parts.added)
         source_mask = TensorSpec(SOURCE_PROXY_MASK, torch.uint8, (side, side), ids)
         histogram = TensorSpec(SOURCE_HISTOGRAM, torch.float32, (clusters,), shares_of_one)
         shape = pipeline.generator.styles_shape
         styles = () if shape is None else (TensorSpec(LAYER_STYLES, torch.float32, shape),)
-        rearranged = TensorSpec(
-            REARRANGED_FEATURES, torch.float32, (channels[pipeline.cut], pipeline.cut, pipeline.cut)
-        )
+        rearranged = _map(REARRANGED_FEATURES, channels[pipeline.cut], pipeline.cut)
         self.latent = TensorSpec(
             LATENT, torch.float32, (pipeline.generator.latent_dim,), normal(config.latent.scale)
         )
@@ -77,9 +90,9 @@ class Parts:
 
         self.head = Stage(
             f"{pack}_generator_head",
-            GeneratorHead(pipeline),
+            GeneratorHead(pipeline, parts),
             (self.latent,),
-            (*features, source_mask, histogram, *styles),
+            (*features, *keys, histogram, *styles),
             cached=True,
         )
         self.mapper = Stage(
@@ -87,20 +100,40 @@ class Parts:
             Mapper(pipeline),
             (self.label_map, histogram, self.strength),
             (self.target_mask,),
+            cached=True,
         )
         self.reader = Stage(
-            f"{pack}_sketch_reader", SketchReader(pipeline), (self.sketch,), (self.label_map,)
+            f"{pack}_sketch_reader",
+            SketchReader(pipeline),
+            (self.sketch,),
+            (self.label_map,),
+            cached=True,
         )
         self.completer = Stage(
-            f"{pack}_scribble_completer", ScribbleCompleter(pipeline), (self.scribble,), (self.label_map,)
+            f"{pack}_scribble_completer",
+            ScribbleCompleter(pipeline),
+            (self.scribble,),
+            (self.label_map,),
+            cached=True,
         )
         self.segmenter = Stage(
-            f"{pack}_proxy_segmenter", ProxySegmenter(pipeline), (self.given_image,), (self.target_mask,)
+            f"{pack}_proxy_segmenter",
+            ProxySegmenter(pipeline),
+            (self.given_image,),
+            (self.target_mask,),
+            cached=True,
+        )
+        self.target = Stage(
+            f"{pack}_target_reader",
+            TargetReader(pipeline, parts),
+            (self.target_mask,),
+            (*queries, *additions),
+            cached=True,
         )
         self.rearranger = Stage(
             f"{pack}_rearranger",
-            Rearranger(pipeline),
-            (*features, source_mask, self.target_mask, *styles),
+            Rearranger(pipeline, parts),
+            (*features, *keys, *queries, *additions, *styles),
             (rearranged,),
         )
         self.tail = Stage(
@@ -108,9 +141,14 @@ class Parts:
         )
         self.inverter = Stage(
             f"{pack}_inverter",
-            Inverter(pipeline),
+            Inverter(pipeline, parts),
             (self.given_image, source_mask),
-            (*features, histogram),
+            (*features, *keys, histogram),
             cached=True,
             halved=True,
         )
+
+
+def _map(name: str, channels: int, side: int) -> TensorSpec:
+    """Feature maps of a resolution."""
+    return TensorSpec(name, torch.float32, (channels, side, side))

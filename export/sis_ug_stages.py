@@ -8,8 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from export.stages import from_image, to_image
+from training.generators.base import FeaturePyramid
+from training.networks.one_hot import one_hot
 from training.sis_ug.networks.mapper import proxy_histogram
 from training.sis_ug.pipeline import SynthesisPipeline
+from training.sis_ug.rearranger_parts import RearrangerParts, Target
 
 ToTarget = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Condition, source histogram and style strength to target proxy masks, int64 `[B, m, m]`."""
@@ -21,14 +24,25 @@ class _OfPipeline(nn.Module):
         self.pipeline = pipeline
 
 
-class GeneratorHead(_OfPipeline):
-    """Latent to features at the attended resolutions, source proxy mask, histogram, layer styles if any."""
+class _WithRearranger(_OfPipeline):
+    def __init__(self, pipeline: SynthesisPipeline, rearranger: RearrangerParts) -> None:
+        super().__init__(pipeline)
+        self.rearranger = rearranger
+
+    def keys(self, pyramid: FeaturePyramid, mask: Tensor) -> tuple[Tensor, ...]:
+        """What the rearranger looks for in a source, whose proxy mask has ids `[B, m, m]`."""
+        return tuple(self.rearranger.keys(pyramid, one_hot(mask, self.pipeline.clusters)).values())
+
+
+class GeneratorHead(_WithRearranger):
+    """Latent to features at the attended resolutions, their keys, histogram, layer styles if any."""
 
     def forward(self, latent: Tensor) -> tuple[Tensor, ...]:
         """See `Stage`."""
         source = self.pipeline.head(latent)
         styles = () if source.styles is None else (source.styles,)
-        return (*source.pyramid.values(), source.mask.to(torch.uint8), source.histogram, *styles)
+        keys = self.keys(source.pyramid, source.mask)
+        return (*source.pyramid.values(), *keys, source.histogram, *styles)
 
 
 class Mapper(_OfPipeline):
@@ -63,13 +77,14 @@ class ProxySegmenter(_OfPipeline):
         return self.pipeline.segment(from_image(image)).to(torch.uint8)
 
 
-class Inverter(_OfPipeline):
-    """Image, uint8 and channels last, and its proxy mask to features, and the mask's histogram."""
+class Inverter(_WithRearranger):
+    """Image, uint8 and channels last, and its proxy mask to features, their keys, the mask's histogram."""
 
     def forward(self, image: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
         """See `Stage`."""
         histogram = proxy_histogram(mask, self.pipeline.clusters)
-        return (*self.pipeline.invert(from_image(image)).values(), histogram)
+        pyramid = self.pipeline.invert(from_image(image))
+        return (*pyramid.values(), *self.keys(pyramid, mask), histogram)
 
 
 class FusedEdit(_OfPipeline):
@@ -82,14 +97,29 @@ class FusedEdit(_OfPipeline):
         return to_image(self.pipeline.shape(source, target))
 
 
-class Rearranger(_OfPipeline):
-    """Source features, both proxy masks, and layer styles if any, to features at the cut."""
+class TargetReader(_WithRearranger):
+    """Target proxy mask to the rearranger's queries, and to its additions."""
+
+    def forward(self, mask: Tensor) -> tuple[Tensor, ...]:
+        """See `Stage`."""
+        target = self.rearranger.target(one_hot(mask, self.pipeline.clusters))
+        return (*target.queries.values(), *target.additions.values())
+
+
+class Rearranger(_WithRearranger):
+    """Features, keys, queries, additions, and layer styles if any, to features at the cut."""
 
     def forward(self, *tensors: Tensor) -> Tensor:
         """See `Stage`."""
-        levels = len(self.pipeline.attended)
-        pyramid = dict(zip(self.pipeline.attended, tensors[:levels], strict=True))
-        return self.pipeline.rearrange(pyramid, *tensors[levels:])
+        given = iter(tensors)
+        attended, added = self.rearranger.attended, self.rearranger.added
+        pyramid, keys, queries, additions = (
+            {r: next(given) for r in resolutions} for resolutions in (attended, attended, attended, added)
+        )
+        target = Target(queries, additions)
+        arranged = self.rearranger(self.pipeline.generator, pyramid, keys, target, next(given, None))
+        features: Tensor = arranged[self.pipeline.cut]
+        return features
 
 
 class GeneratorTail(_OfPipeline):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
+import io
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -20,18 +21,22 @@ from typing import Any, TypeAlias
 import aiohttp
 import grpc
 import numpy as np
+from PIL import Image
 from tritonclient.grpc import service_pb2
 
 from maskweave.v1 import synthesis_pb2 as pb
 from maskweave_bench.loops import Bounds, Clock, closed_loop, open_loop
 from maskweave_bench.samples import OK, Sample
 
-Ask = Callable[[int], Awaitable[Mapping[str, float]]]
-"""Asks for the image of a seed; tells what the server says of the time that it took, in milliseconds."""
+Ask = Callable[[int, bytes], Awaitable[Mapping[str, float]]]
+"""Asks for the image of a seed and a label map, a palette PNG; tells what the server says of the time that it
+took, in milliseconds."""
 
 # As a text: only the type stubs have parameters.
 _Method: TypeAlias = "grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]"
 
+_SHIFTS = 256
+"""More than any server could remember all that follows from them."""
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -44,14 +49,14 @@ def _checked(image: bytes) -> None:
         raise WrongAnswerError(f"no PNG, but {image[:200]!r}")
 
 
-async def _maskweave(address: str, plan: Mapping[str, Any], label_map: bytes, stack: AsyncExitStack) -> Ask:
+async def _maskweave(address: str, plan: Mapping[str, Any], stack: AsyncExitStack) -> Ask:
     channel = await stack.enter_async_context(grpc.aio.insecure_channel(address))
     call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
         "/maskweave.v1.SynthesisService/Synthesize"
     )
     model = plan["ensemble"].removesuffix("_label_map")
 
-    async def ask(seed: int) -> Mapping[str, float]:
+    async def ask(seed: int, label_map: bytes) -> Mapping[str, float]:
         request = pb.SynthesizeRequest(model=model, label_map=pb.LabelMap(png=label_map), seed=seed)
         reply = pb.SynthesizeResponse.FromString(await call(request.SerializeToString()))
         _checked(reply.images[0].data)
@@ -66,16 +71,17 @@ async def _maskweave(address: str, plan: Mapping[str, Any], label_map: bytes, st
     return ask
 
 
-async def _triton(address: str, plan: Mapping[str, Any], label_map: bytes, stack: AsyncExitStack) -> Ask:
+async def _triton(address: str, plan: Mapping[str, Any], stack: AsyncExitStack) -> Ask:
     # Tensors in and out: Triton has no codecs, so that this one does less than the others.
     channel = await stack.enter_async_context(grpc.aio.insecure_channel(address))
     call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
         "/inference.GRPCInferenceService/ModelInfer"
     )
     height, width = plan["label_map"]
-    ids = np.zeros((1, height, width), np.uint8)
 
-    async def ask(seed: int) -> Mapping[str, float]:
+    async def ask(seed: int, label_map: bytes) -> Mapping[str, float]:
+        with Image.open(io.BytesIO(label_map)) as image:
+            ids = np.asarray(image.resize((width, height), Image.Resampling.NEAREST))[np.newaxis]
         latent = np.random.default_rng(seed).standard_normal((1, *plan["latent"]), np.float32)
         arrays = {"LABEL_MAP": (ids, "UINT8"), "LATENT": (latent * np.float32(plan["latent_scale"]), "FP32")}
         if plan["style_strength"] is not None:
@@ -122,7 +128,6 @@ async def _http(
     make: Callable[[bytes, int], Post],
     address: str,
     plan: Mapping[str, Any],
-    label_map: bytes,
     stack: AsyncExitStack,
 ) -> Ask:
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60)
@@ -130,7 +135,7 @@ async def _http(
         aiohttp.ClientSession(base_url=f"http://{address}", connector=connector)
     )
 
-    async def ask(seed: int) -> Mapping[str, float]:
+    async def ask(seed: int, label_map: bytes) -> Mapping[str, float]:
         path, arguments = make(label_map, seed)
         async with session.post(path, **arguments) as reply:
             image = await reply.read()
@@ -176,7 +181,7 @@ async def measured(
         warmup_seconds: Before that.
         clients: Of a closed loop: requests under way at any time.
         rate: Of an open loop: requests per second, at times of a Poisson process.
-        repeated: Ask for one seed again and again, instead of a new one each time.
+        repeated: Ask for one seed again and again, with a new label map each time, as who draws does.
 
     Raises:
         WrongAnswerError: An answer is no image, or none came.
@@ -185,12 +190,13 @@ async def measured(
     told: dict[int, Mapping[str, float]] = {}
     samples: list[Sample] = []
     whole = warmup_seconds + seconds
+    maps = shifted(label_map, _SHIFTS if repeated else 1)
     async with AsyncExitStack() as stack:
-        ask = await KINDS[kind](address, plan, label_map, stack)
+        ask = await KINDS[kind](address, plan, stack)
 
         async def send(number: int, due: float, clock: Clock) -> Sequence[Sample]:
             sent = clock()
-            told[number] = await ask(first if repeated else first + number)
+            told[number] = await ask(first if repeated else first + number, maps[number % len(maps)])
             return [Sample(number, 0, due, sent, clock(), OK)]
 
         begin = asyncio.get_running_loop().time()
@@ -219,6 +225,21 @@ async def measured(
     for name in told[kept[0].number]:
         figures[name] = _percentiles([told[sample.number][name] for sample in kept])
     return figures
+
+
+def shifted(label_map: bytes, count: int) -> list[bytes]:
+    """A palette PNG, moved a little in so many ways; the first is as it was."""
+    made = [label_map]
+    with Image.open(io.BytesIO(label_map)) as image:
+        ids, palette = np.asarray(image), image.getpalette()
+    for number in range(1, count):
+        down, right = divmod(number, 16)
+        moved = Image.fromarray(np.roll(ids, (4 * down, 4 * right), (0, 1)), "P")
+        moved.putpalette(palette or [])
+        stream = io.BytesIO()
+        moved.save(stream, "PNG")
+        made.append(stream.getvalue())
+    return made
 
 
 def _percentiles(values: Sequence[float]) -> Mapping[str, float]:

@@ -59,12 +59,14 @@ class Prepared:
             number: Of the request in the load.
             first_seed: Of the load.
         """
-        template = self.templates[number % len(self.templates)]
+        turn, variant = divmod(number, len(self.templates))
+        template = self.templates[variant]
         if not self.request:
             return template
         seed = number * self.images
         if self.distinct_seeds:
-            seed %= self.distinct_seeds * self.images
+            # Each seed meets each variant before any comes with the same one again.
+            seed = (number + turn) % self.distinct_seeds * self.images
         return template + _with_seed(self.request, (first_seed + seed) % messages.SEEDS)
 
 

@@ -45,7 +45,9 @@ class Ask(BaseModel):
         variants: How many different conditions are generated.
         detail: How ragged they are, 0 to 1: ragged ones are larger files, and take longer to decode.
         images: Images in one request.
-        seeds: `new`: never asked before, so that nothing is cached; `repeated`: out of `distinct_seeds`.
+        seeds: `new`: never asked before, so that nothing of a seed is cached; `repeated`: out of
+            `distinct_seeds`. What is read of a condition may be cached as well: choose `variants` large where
+            that is not to be.
         distinct_seeds: Of repeated seeds.
         image_format: Of the images that come back.
         image_quality: Of lossy formats; unset, the service's.

@@ -137,7 +137,9 @@ class Settings(BaseSettings):
     response_cache_bytes: int = Field(
         default=64 * _MIB,
         ge=0,
-        description="For engine embedded: size of the cache of stage outputs; 0 disables it.",
+        description="For engine embedded: size of the cache of stage outputs (response_cache in their "
+        "config): what follows from a seed or a condition alone, some 1 MB for a new image of faces64; "
+        "0 disables it.",
     )
 
     max_message_bytes: int = Field(

@@ -1,4 +1,10 @@
-"""Answers repeated inputs of a model without running it: a cache bounded in bytes, with single flight."""
+"""Answers repeated inputs of a model without running it: a cache bounded in bytes, with single flight.
+
+One cache serves all models whose config asks for it: what is made of a seed alone and what is made of a
+condition alone are both the answers of a stage to its inputs. Most conditions come once, and seeds that are
+painted with come again and again. So what was asked for once goes before what was asked for again, whenever
+that was: segmented LRU (Karedla et al., "Caching Strategies to Improve Disk System Performance", 1994).
+"""
 
 from __future__ import annotations
 
@@ -18,6 +24,8 @@ CacheKey = tuple[str, int, bytes]
 """Model, version, and digest of the inputs."""
 
 _DIGEST_BYTES = 32
+_SHARE_OF_REPEATED = 0.75
+"""Of the bytes, at most, for what was asked for again: the rest is left for what may be asked for again."""
 
 
 def cache_key(model: str, version: int, inputs: Mapping[str, Array]) -> CacheKey:
@@ -48,8 +56,60 @@ class _Flight:
         return self.ended
 
 
+class _Kept:
+    """Outputs that are kept. Those asked for once go first, then the others, each the least recent first.
+
+    Args:
+        max_bytes: Bound of all arrays together.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._once: LRUCache[CacheKey, Mapping[str, Array]] = LRUCache(max_bytes, getsizeof=_nbytes)
+        self._again: LRUCache[CacheKey, Mapping[str, Array]] = LRUCache(
+            int(max_bytes * _SHARE_OF_REPEATED), getsizeof=_nbytes
+        )
+
+    def __len__(self) -> int:
+        return len(self._once) + len(self._again)
+
+    @property
+    def nbytes(self) -> int:
+        return int(self._once.currsize + self._again.currsize)
+
+    @property
+    def max_bytes(self) -> int:
+        return int(self._once.maxsize)
+
+    def get(self, key: CacheKey) -> Mapping[str, Array] | None:
+        outputs = self._again.get(key)
+        if outputs is not None:
+            return outputs
+        outputs = self._once.get(key)
+        size = 0 if outputs is None else _nbytes(outputs)
+        if outputs is None or size > self._again.maxsize:
+            return outputs
+        del self._once[key]
+        while self._again.currsize + size > self._again.maxsize:
+            oldest, value = self._again.popitem()
+            self._once[oldest] = value  # the last of them to go
+        self._again[key] = outputs
+        return outputs
+
+    def put(self, key: CacheKey, outputs: Mapping[str, Array]) -> None:
+        size = _nbytes(outputs)
+        if size > self.max_bytes:
+            return
+        while self.nbytes + size > self.max_bytes:
+            (self._once or self._again).popitem()
+        self._once[key] = outputs
+
+    def clear(self) -> None:
+        self._once.clear()
+        self._again.clear()
+
+
 class ResponseCache:
-    """Outputs of models by their inputs; the least recently used go first. Used by several threads.
+    """Outputs of models by their inputs; see the module's text. Used by several threads.
 
     Args:
         max_bytes: Bound of all arrays together; with 0 only calls that overlap in time share a run.
@@ -57,7 +117,7 @@ class ResponseCache:
 
     def __init__(self, max_bytes: int) -> None:
         self._changed = threading.Condition()  # guards the rest
-        self._entries: LRUCache[CacheKey, Mapping[str, Array]] = LRUCache(max_bytes, getsizeof=_nbytes)
+        self._entries = _Kept(max_bytes)
         self._flights: dict[CacheKey, _Flight] = {}
         self._lookups: Counter[str] = Counter()
         self._hits: Counter[str] = Counter()
@@ -68,7 +128,7 @@ class ResponseCache:
     @property
     def nbytes(self) -> int:
         """Bytes of all arrays kept; never more than the bound."""
-        return int(self._entries.currsize)
+        return self._entries.nbytes
 
     def statistics(self) -> CacheStatistics:
         """How full it is, and how often it was asked so far."""
@@ -76,7 +136,7 @@ class ResponseCache:
             return CacheStatistics(
                 entries=len(self._entries),
                 nbytes=self.nbytes,
-                capacity_bytes=int(self._entries.maxsize),
+                capacity_bytes=self._entries.max_bytes,
                 lookups=dict(self._lookups),
                 hits={model: self._hits[model] for model in self._lookups},
             )
@@ -127,8 +187,8 @@ class ResponseCache:
             with self._changed:
                 flight.ended = True
                 del self._flights[key]
-                if flight.outputs is not None and _nbytes(flight.outputs) <= self._entries.maxsize:
-                    self._entries[key] = flight.outputs
+                if flight.outputs is not None:
+                    self._entries.put(key, flight.outputs)
                 self._changed.notify_all()
         return flight.outputs, False
 

@@ -92,7 +92,8 @@ def test_paint(shipped_client: Client, shipped_by_triton: Client) -> None:
 def test_the_ensemble_and_its_steps_ran_in_triton(
     shipped_by_triton: Client, shipped_triton: TritonProcess
 ) -> None:
-    models = ["faces64_label_map", "faces64_mapper_label_map", "faces64_rearranger", "faces64_generator_tail"]
+    steps = ("mapper_label_map", "target_reader", "rearranger", "generator_tail")
+    models = ["faces64_label_map", *(f"faces64_{step}" for step in steps)]
     before = [shipped_triton.count(model, "inference_count") for model in models]
     result = shipped_by_triton.synthesize("faces64", opened(LABEL_MAPS[0]), seed=123)
     for model, count in zip(models, before, strict=True):
@@ -128,7 +129,7 @@ def test_a_repeated_seed_is_answered_by_the_response_cache(
 
 def test_every_stage_was_warmed_up_before_triton_was_ready(shipped_triton: TritonProcess) -> None:
     ready = shipped_triton.output.index("Started GRPCInferenceService")
-    parts = ("generator_head", "mapper_label_map", "rearranger", "generator_tail")
+    parts = ("generator_head", "mapper_label_map", "target_reader", "rearranger", "generator_tail")
     readers = ("sketch_reader", "scribble_completer", "proxy_segmenter")
     styles = ("styles_encoder", "styles_prior", "styles_decoder")
     for stage in (*parts, *readers, *styles):

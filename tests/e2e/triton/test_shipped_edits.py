@@ -45,6 +45,7 @@ def test_what_triton_ran(
         "faces64_proxy_segmenter",
         "faces64_inverter",
         "faces64_mapper_label_map",
+        "faces64_target_reader",
         "faces64_rearranger",
         "faces64_generator_tail",
     ]

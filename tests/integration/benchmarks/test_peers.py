@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from benchmarks.peers.load import KINDS
+from benchmarks.peers.load import KINDS, shifted
 from benchmarks.peers.plan import plan_of
 from benchmarks.peers.table import GRAPHS, OURS, PEERS, REQUIREMENTS, ROOT, SERVERS
 
@@ -60,6 +63,7 @@ def test_the_plan_runs_the_stages_in_their_order() -> None:
     assert [step["model"].removeprefix("faces64_") for step in plan["steps"]] == [
         "generator_head",
         "mapper_label_map",
+        "target_reader",
         "rearranger",
         "generator_tail",
     ]
@@ -82,3 +86,17 @@ def test_every_peer_can_be_started_asked_and_installed() -> None:
         assert peer.kind in KINDS
     scripts = {part for peer in PEERS.values() for part in peer.command if part.endswith(".py")}
     assert all((SERVERS / script).is_file() for script in scripts)
+
+
+def test_label_maps_of_one_who_draws_are_all_different_and_valid() -> None:
+    given = sorted((ROOT / "client" / "examples" / "label_maps").glob("*.png"))[0].read_bytes()
+    made = shifted(given, 256)
+    assert made[0] == given
+    assert shifted(given, 1) == [given]
+    counts = []
+    for each in (made[0], made[17], made[255]):
+        with Image.open(io.BytesIO(each)) as image:
+            assert image.mode == "P"
+            counts.append(np.bincount(np.asarray(image).ravel(), minlength=8).tolist())
+    assert counts[0] == counts[1] == counts[2]
+    assert len(set(made)) == 256

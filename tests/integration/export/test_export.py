@@ -35,6 +35,7 @@ DECISIONS = {
     "scribble_completer": 1,
     "proxy_segmenter": 1,
     "inverter": 0,
+    "target_reader": 0,
     "rearranger": 0,
     "generator_tail": 1,
     "label_map_fused": 3,
@@ -95,7 +96,7 @@ def test_config_is_complete(name: str, repository: Path) -> None:
     if name == EDIT or name in BEFORE_THE_REARRANGER:
         assert parsed.platform == "ensemble"
         first = ["generator_head", *BEFORE_THE_REARRANGER[name]] if name != EDIT else BEFORE_AN_EDIT
-        stages = [*first, "rearranger", "generator_tail"]
+        stages = [*first, "target_reader", "rearranger", "generator_tail"]
         assert [step.model_name for step in parsed.ensemble_scheduling.step] == [
             f"faces64_{stage}" for stage in stages
         ]
@@ -109,7 +110,9 @@ def test_config_is_complete(name: str, repository: Path) -> None:
         assert parsed.HasField("dynamic_batching")
         assert parsed.dynamic_batching.max_queue_delay_microseconds == 0
         assert [set(warmup.inputs) for warmup in parsed.model_warmup] == [{i.name for i in parsed.input}]
-        assert parsed.response_cache.enable == (name in ("generator_head", "inverter"))
+        assert parsed.response_cache.enable == (
+            name not in ("rearranger", "generator_tail") and not name.endswith("_fused")
+        )
 
 
 @pytest.mark.parametrize("layout", ["", "_fused"])

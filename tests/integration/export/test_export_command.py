@@ -35,6 +35,7 @@ def test_command_writes_a_whole_repository_and_says_how_exact_it_is(tmp_path: Pa
         "faces64_rearranger",
         "faces64_scribble_completer",
         "faces64_sketch_reader",
+        "faces64_target_reader",
     ]
     ensembles = [
         f"faces64_{kind}" for kind in ("label_map", "sketch", "scribble", "proxy_mask", "exemplar", "edit")

@@ -42,7 +42,14 @@ def test_whole_pack_is_looked_at() -> None:
     names = {path.parents[1].name.removeprefix("faces64_") for path in COMMITTED}
     of_styles = {"styles_encoder", "styles_prior", "styles_decoder"}
     of_conditions = {"mapper_label_map", "sketch_reader", "scribble_completer", "proxy_segmenter", "inverter"}
-    assert names == {"generator_head", "rearranger", "generator_tail", *of_conditions, *of_styles}
+    assert names == {
+        "generator_head",
+        "target_reader",
+        "rearranger",
+        "generator_tail",
+        *of_conditions,
+        *of_styles,
+    }
 
 
 @pytest.mark.parametrize("form", GPU_FORMS)

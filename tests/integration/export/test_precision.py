@@ -6,16 +6,30 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
+from torch import Tensor
 
 from export.emulation import emulated
 from export.mixed_precision import KEPT_FP32, LOW_TYPES, in_precision, precision_of
+from export.onnx_graph import write_onnx
+from export.sis_ug_parts import Parts
+from export.sis_ug_stages import GeneratorHead
 from export.stages import Stage, example_inputs
 from export.uint8_edges import with_uint8_at_edges
+from training.sis_ug.config import PackConfig
+from training.sis_ug.pipeline import SynthesisPipeline
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
-GRAPHS = ["generator_head", "mapper_label_map", "rearranger", "generator_tail", "label_map_fused"]
+GRAPHS = [
+    "generator_head",
+    "mapper_label_map",
+    "target_reader",
+    "rearranger",
+    "generator_tail",
+    "label_map_fused",
+]
 Outputs = list[NDArray[np.generic]]
 
 
@@ -76,7 +90,7 @@ def test_norms_softmax_and_decisions_stay_in_fp32_and_layers_do_not(
 
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])
 def test_no_cast_goes_down_and_up_again_inside_a_norm(precision: str, repository: Path) -> None:
-    graph = in_precision(with_uint8_at_edges(graph_of(repository, "rearranger")), precision)
+    graph = in_precision(with_uint8_at_edges(graph_of(repository, "generator_head")), precision)
     made_by = {name: node for node in graph.graph.node for name in node.output}
     norms = [node for node in graph.graph.node if node.op_type == "Sqrt"]
     assert norms
@@ -87,16 +101,34 @@ def test_no_cast_goes_down_and_up_again_inside_a_norm(precision: str, repository
         assert [one.op_type for one in chain] == ["Sqrt", "Add", "ReduceMean", "Pow"]
 
 
-def test_features_whose_squares_leave_fp16_survive(repository: Path, stages: dict[str, Stage]) -> None:
-    graph = with_uint8_at_edges(graph_of(repository, "rearranger"))
-    feed = feed_of(stages["rearranger"])
+class KeysOfFeatures(torch.nn.Module):
+    """The part of head and inverter that norms features, by itself."""
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__()
+        self.head = parts.head.module
+
+    def forward(self, coarse: Tensor, fine: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
+        assert isinstance(self.head, GeneratorHead)
+        return self.head.keys({8: coarse, 16: fine}, mask)
+
+
+def test_features_whose_squares_leave_fp16_survive(
+    config: PackConfig, pipeline: SynthesisPipeline, tmp_path: Path
+) -> None:
+    parts = Parts(config, pipeline)
+    mask = parts.inverter.inputs[1]
+    stage = Stage("keys", KeysOfFeatures(parts), (*parts.head.outputs[:2], mask), parts.head.outputs[2:4])
+    write_onnx(stage, example_inputs(stage, 2), tmp_path / "model.onnx")
+    graph, feed = with_uint8_at_edges(onnx.load(tmp_path / "model.onnx")), feed_of(stage)
     for name in ("FEATURES_8X8", "FEATURES_16X16"):
         feed[name] = (feed[name] * 600).astype(np.float32)
         assert float(np.square(feed[name]).max()) > float(np.finfo(np.float16).max)
-    (expected,), (found,) = run(graph, feed), run(emulated(in_precision(graph, "fp16")), feed)
-    assert np.isfinite(found.astype(np.float64)).all()
-    spread = float(np.ptp(expected.astype(np.float64)))
-    assert float(np.abs(expected.astype(np.float64) - found.astype(np.float64)).max()) < 0.01 * spread
+    found = run(emulated(in_precision(graph, "fp16")), feed)
+    for expected, keys in zip(run(graph, feed), found, strict=True):
+        assert np.isfinite(keys.astype(np.float64)).all()
+        spread = float(np.ptp(expected.astype(np.float64)))
+        assert float(np.abs(expected.astype(np.float64) - keys.astype(np.float64)).max()) < 0.01 * spread
 
 
 @pytest.mark.parametrize("name", GRAPHS)

@@ -55,7 +55,7 @@ class WithNoise(Whole):
 
 
 def stages_of_a_pack() -> list[Stage]:
-    """Those that run the generator: head, rearranger, tail; untrained, but no part of a graph is idle."""
+    """Head, target reader, rearranger, tail; untrained, but no part of a graph is idle."""
     torch.manual_seed(0)
     config, generator = read_config(CONFIG), tiny_generator()
     arranger = rearranger(config, generator)
@@ -66,8 +66,8 @@ def stages_of_a_pack() -> list[Stage]:
         config, generator, frozen(proxy_segmenter(config)), arranger, label_map_mapper(config)
     )
     label_map = sis_ug_pack(config, pipeline.eval()).conditions[0]
-    head, _, middle, tail = label_map.stages
-    return [head, middle, tail]
+    head, _, target, middle, tail = label_map.stages
+    return [head, target, middle, tail]
 
 
 STAGES = [
@@ -94,8 +94,9 @@ def test_graph_computes_what_pytorch_computes(exported: tuple[Stage, Path], batc
 
 
 def test_layer_styles_go_from_the_head_to_all_that_runs_blocks() -> None:
-    head, middle, tail = stages_of_a_pack()
+    head, target, middle, tail = stages_of_a_pack()
     assert "LAYER_STYLES" in [spec.name for spec in head.outputs]
+    assert "LAYER_STYLES" not in [spec.name for spec in target.inputs]
     for stage in (middle, tail):
         assert [spec.name for spec in stage.inputs][-1] == "LAYER_STYLES"
     assert {spec.name: spec.shape for spec in middle.outputs} == {"REARRANGED_FEATURES": (15, 16, 16)}

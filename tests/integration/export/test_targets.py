@@ -27,10 +27,19 @@ STAGES = [
     "faces64_scribble_fused",
     "faces64_sketch_fused",
     "faces64_sketch_reader",
+    "faces64_target_reader",
 ]
 GPU_TARGETS = ["gpu-onnx", "gpu-plan"]
-CACHED = {"faces64_generator_head", "faces64_inverter"}
-"""What depends on the seed or the image alone, asked again and again while a mask is drawn."""
+CACHED = {
+    "faces64_generator_head",
+    "faces64_inverter",
+    "faces64_mapper_label_map",
+    "faces64_proxy_segmenter",
+    "faces64_scribble_completer",
+    "faces64_sketch_reader",
+    "faces64_target_reader",
+}
+"""All before seed and target meet: both are asked for again, seeds again and again while a mask is drawn."""
 CPU_ONLY = {"inter_op_thread_count", "execution_mode"}
 
 

@@ -72,28 +72,42 @@ def test_counts(
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    """Stages a (remembered) and b, and an ensemble of both."""
-    for name, width, more in (("a", 7, "response_cache { enable: true }\n"), ("b", 5, "")):
+    """An ensemble of a, of the latent alone, b, of the label map alone, c, of both, and d, of a's answer.
+
+    Answers of all but d are remembered.
+    """
+    reads = {"a": ("LATENT",), "b": ("LABEL_MAP",), "c": ("LATENT", "LABEL_MAP"), "d": ("A",)}
+    for name, width in (("a", 7), ("b", 5), ("c", 3), ("d", 2)):
         graph(GEMM, [10], {"W": [width, 10]}, tmp_path / name / "1" / "model.onnx")
         graph(GEMM, [10], {"W": [2 * width, 10]}, tmp_path / name / "10" / "model.onnx")  # the newest counts
-        (tmp_path / name / "config.pbtxt").write_text(f'default_model_filename: "model.onnx"\n{more}')
-    (tmp_path / "both").mkdir()
-    steps = "".join(f'step {{ model_name: "{name}" model_version: -1 }}\n' for name in "ab")
-    (tmp_path / "both" / "config.pbtxt").write_text(f"ensemble_scheduling {{\n{steps}}}\n")
+        remembered = "" if name == "d" else "response_cache { enable: true }\n"
+        (tmp_path / name / "config.pbtxt").write_text(f'default_model_filename: "model.onnx"\n{remembered}')
+    (tmp_path / "all").mkdir()
+    steps = "".join(
+        f'step {{ model_name: "{name}" model_version: -1\n'
+        + "".join(f'input_map {{ key: "{tensor}" value: "{tensor}" }}\n' for tensor in tensors)
+        + f'output_map {{ key: "Y" value: "{name.upper()}" }} }}\n'
+        for name, tensors in reads.items()
+    )
+    (tmp_path / "all" / "config.pbtxt").write_text(
+        f'input {{ name: "LATENT" }} input {{ name: "LABEL_MAP" }}\nensemble_scheduling {{\n{steps}}}\n'
+    )
     return tmp_path
 
 
-def test_a_repaint_leaves_out_what_is_remembered(repository: Path) -> None:
+def test_what_is_remembered_of_a_source_or_a_condition_is_left_out(repository: Path) -> None:
     (flops,) = ensemble_flops(repository).values()
-    assert flops.new_image == 2 * 10 * (14 + 10)
-    assert flops.repaint == 2 * 10 * 10
+    assert flops.new_image == 2 * 10 * (14 + 10 + 6 + 4)
+    assert flops.repaint == 2 * 10 * (10 + 6 + 4)
+    assert flops.variation == 2 * 10 * (14 + 6 + 4)
 
 
 def test_command(repository: Path) -> None:
     command = ["export", "flops", "--repository", str(repository)]
     found = CliRunner().invoke(maskweave_cli.main, command)
     assert found.exit_code == 0, found.output
-    assert [line.split()[0] for line in found.output.splitlines()[1:]] == ["both", "a", "b"]
+    assert [line.split()[0] for line in found.output.splitlines()[1:]] == ["all", "a", "b", "c", "d"]
+    assert found.output.splitlines()[2].split() == ["a", "0.000", "-", "0.000"]
     (repository / "b" / "config.pbtxt").unlink()
     found = CliRunner().invoke(maskweave_cli.main, command)
     assert found.exit_code == 1

@@ -13,6 +13,7 @@ Layers, heads and residuals are our design; the paper publishes none.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -82,8 +83,21 @@ class CrossAttention(nn.Module):
 
     def forward(self, target: Tensor, source: Tensor, value: Tensor) -> Tensor:
         """Attend: `target` asks, `source` answers, `value` moves."""
-        query = self._split(self.query(target) + self.query_position)
-        key = self._split(self.key(source) + self.key_position)
+        return self.move(self.queries(target), self.keys(source), value)
+
+    def queries(self, target: Tensor) -> Tensor:
+        """What the target's embedding asks, `[B, heads*head_dim, r, r]`."""
+        asked: Tensor = self.query(target) + self.query_position
+        return asked
+
+    def keys(self, source: Tensor) -> Tensor:
+        """What the source's features and embedding answer, `[B, heads*head_dim, r, r]`."""
+        offered: Tensor = self.key(source) + self.key_position
+        return offered
+
+    def move(self, queries: Tensor, keys: Tensor, value: Tensor) -> Tensor:
+        """Move `value` to where `queries` and `keys` agree."""
+        query, key = self._split(queries), self._split(keys)
         if not self.skip_channels:
             moved = F.scaled_dot_product_attention(query, key, self._split(value))
             return moved.transpose(2, 3).reshape(value.shape)
@@ -120,8 +134,11 @@ class Residual(nn.Module):
 
     def forward(self, features: Tensor, target: Tensor) -> Tensor:
         """What to add to `features` `[B, C, r, r]`, given `target` `[B, E, r, r]`."""
-        hidden = F.leaky_relu(self.enter(torch.cat([features, target], dim=1)), 0.2)
-        hidden = F.leaky_relu(self.middle(hidden), 0.2)
+        return self.after(self.enter(torch.cat([features, target], dim=1)))
+
+    def after(self, entered: Tensor) -> Tensor:
+        """The same, of what the first convolution has made."""
+        hidden = F.leaky_relu(self.middle(F.leaky_relu(entered, 0.2)), 0.2)
         added: Tensor = self.leave(hidden)
         return added
 
@@ -213,13 +230,14 @@ class Rearranger(nn.Module):
             asked: the target's.
         """
         return {
-            level.resolution: self.attention[str(level.resolution)](
-                asked[level.resolution],
-                torch.cat([normalise(source[level.resolution]), offered[level.resolution]], dim=1),
-                source[level.resolution],
-            )
-            for level in self.levels
+            r: self.attention[str(r)](asked[r], self.answering(source, offered, r), source[r])
+            for r in (level.resolution for level in self.levels)
         }
+
+    @staticmethod
+    def answering(source: FeaturePyramid, offered: FeaturePyramid, resolution: int) -> Tensor:
+        """What keys are made of at a resolution: the source's features and its mask's embedding."""
+        return torch.cat([normalise(source[resolution]), offered[resolution]], dim=1)
 
     def finish(
         self,
@@ -229,6 +247,18 @@ class Rearranger(nn.Module):
         styles: Tensor | None = None,
     ) -> FeaturePyramid:
         """What `forward` returns, of what `attend` does."""
+        return self.grow(
+            generator, attended, lambda features, r: self.residual[str(r)](features, asked[r]), styles
+        )
+
+    def grow(
+        self,
+        generator: Generator,
+        attended: FeaturePyramid,
+        residual: Callable[[Tensor, int], Tensor],
+        styles: Tensor | None = None,
+    ) -> FeaturePyramid:
+        """What `forward` returns, of what `attend` does; `residual`: to add to features at a resolution."""
         result: FeaturePyramid = {}
         features: Tensor | None = None
         for level in self.levels:
@@ -237,12 +267,12 @@ class Rearranger(nn.Module):
             if features is not None:
                 gate = torch.sigmoid(self.gate[str(r)])[:, None, None]
                 moved = gate * moved + (1 - gate) * generator.block(features, r, styles)
-            features = generator.in_range(moved + self.residual[str(r)](moved, asked[r]))
+            features = generator.in_range(moved + residual(moved, r))
             result[r] = features
         assert features is not None
         for r in self._above():
             grown = generator.block(features, r, styles)
-            features = generator.in_range(grown + self.residual[str(r)](grown, asked[r]))
+            features = generator.in_range(grown + residual(grown, r))
             result[r] = features
         return result
 

@@ -62,16 +62,47 @@ def test_clear_forgets_everything() -> None:
     assert (len(cache), cache.nbytes) == (0, 0)
 
 
-@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 12))))
+def test_what_was_asked_for_again_outlives_what_comes_once() -> None:
+    """A seed that is painted with is still there after any number of conditions that come once."""
+    cache = ResponseCache(40)
+    for number in (0, 0, *range(1, 50)):
+        _ask(cache, number)
+    assert _ask(cache, 0)
+
+
+def test_what_was_asked_for_again_long_ago_makes_room() -> None:
+    """Or nothing new could be kept once the cache is full of what came twice."""
+    cache = ResponseCache(40)
+    for number in range(6):
+        _ask(cache, number)
+        assert _ask(cache, number)
+    assert [_ask(cache, number) for number in (5, 4, 3, 2, 1, 0)] == [True] * 4 + [False] * 2
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 24))))
 def test_the_bytes_are_those_of_the_entries_and_never_beyond_the_bound(asked: list[tuple[int, int]]) -> None:
     cache = ResponseCache(20)
-    order: dict[int, int] = {}  # sizes of the entries, the least recently used first
+    sizes: dict[int, int] = {}
+    once: list[int] = []  # the least recently used first
+    again: list[int] = []
+
+    def total(numbers: list[int]) -> int:
+        return sum(sizes[number] for number in numbers)
+
     for number, nbytes in asked:
-        assert _ask(cache, number, nbytes) == (number in order)
-        order[number] = order.pop(number, nbytes)
-        while sum(order.values()) > 20:
-            del order[next(iter(order))]
-        assert (len(cache), cache.nbytes) == (len(order), sum(order.values()))
+        kept = number in once or number in again
+        size = sizes.setdefault(number, nbytes)
+        assert _ask(cache, number, size) == kept
+        if kept:
+            (once if number in once else again).remove(number)
+            (again if size <= 15 else once).append(number)
+            while total(again) > 15:
+                once.append(again.pop(0))
+        elif size <= 20:
+            while total(once) + total(again) + size > 20:
+                (once or again).pop(0)
+            once.append(number)
+        assert (len(cache), cache.nbytes) == (len(once) + len(again), total(once) + total(again))
 
 
 class Call:
