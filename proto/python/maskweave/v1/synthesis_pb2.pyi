@@ -216,6 +216,34 @@ DIGITAL_SOURCE_TYPE_COMPOSITE_WITH_TRAINED_ALGORITHMIC_MEDIA: DigitalSourceType.
 """`compositeWithTrainedAlgorithmicMedia`: a model edited an image that the caller sent."""
 global___DigitalSourceType = DigitalSourceType
 
+class _CanvasProblem:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _CanvasProblemEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_CanvasProblem.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    CANVAS_PROBLEM_UNSPECIFIED: _CanvasProblem.ValueType  # 0
+    """There is an image."""
+    CANVAS_PROBLEM_EMPTY: _CanvasProblem.ValueType  # 1
+    """Nothing is drawn: a scribble without classes, or a sketch with less ink than
+    `ConditionSupport.min_sketch_ink`.
+    """
+    CANVAS_PROBLEM_TOO_MUCH_INK: _CanvasProblem.ValueType  # 2
+    """A sketch of more ink than `ConditionSupport.max_mean_sketch_ink`."""
+
+class CanvasProblem(_CanvasProblem, metaclass=_CanvasProblemEnumTypeWrapper):
+    """Why there is no image of a canvas."""
+
+CANVAS_PROBLEM_UNSPECIFIED: CanvasProblem.ValueType  # 0
+"""There is an image."""
+CANVAS_PROBLEM_EMPTY: CanvasProblem.ValueType  # 1
+"""Nothing is drawn: a scribble without classes, or a sketch with less ink than
+`ConditionSupport.min_sketch_ink`.
+"""
+CANVAS_PROBLEM_TOO_MUCH_INK: CanvasProblem.ValueType  # 2
+"""A sketch of more ink than `ConditionSupport.max_mean_sketch_ink`."""
+global___CanvasProblem = CanvasProblem
+
 class _MorphPath:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: typing_extensions.TypeAlias = ValueType
@@ -1607,6 +1635,24 @@ class PaintStart(google.protobuf.message.Message):
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    @typing.final
+    class StylesEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.int
+        @property
+        def value(self) -> global___Style: ...
+        def __init__(
+            self,
+            *,
+            key: builtins.int = ...,
+            value: global___Style | None = ...,
+        ) -> None: ...
+        def HasField(self, field_name: typing.Literal["value", b"value"]) -> builtins.bool: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
     MODEL_FIELD_NUMBER: builtins.int
     LABEL_MAP_FIELD_NUMBER: builtins.int
     SEED_FIELD_NUMBER: builtins.int
@@ -1615,6 +1661,10 @@ class PaintStart(google.protobuf.message.Message):
     IMAGE_FORMAT_FIELD_NUMBER: builtins.int
     IMAGE_QUALITY_FIELD_NUMBER: builtins.int
     PRIORITY_FIELD_NUMBER: builtins.int
+    SKETCH_FIELD_NUMBER: builtins.int
+    SCRIBBLE_FIELD_NUMBER: builtins.int
+    STYLES_FIELD_NUMBER: builtins.int
+    EDIT_FIELD_NUMBER: builtins.int
     model: builtins.str
     """Required. Name of the model, for example `faces64`."""
     seed: builtins.int
@@ -1629,11 +1679,37 @@ class PaintStart(google.protobuf.message.Message):
     """As `SynthesizeRequest.priority`."""
     @property
     def label_map(self) -> global___LabelMap:
-        """Required. The canvas to begin with. Its size is the canvas's for the whole session."""
+        """The canvas to begin with, as a label map. Required, unless `sketch` or `scribble` is set: exactly one of
+        the three. Its kind and its size are the canvas's for the whole session.
+        """
 
     @property
     def latent(self) -> global___Latent:
         """As for Synthesize."""
+
+    @property
+    def sketch(self) -> global___Sketch:
+        """The canvas to begin with, as a sketch: greys. Instead of `label_map`. It may be empty."""
+
+    @property
+    def scribble(self) -> global___Scribble:
+        """The canvas to begin with, as a scribble: class ids, and 255 where nothing is drawn. Instead of
+        `label_map`. It may be empty. `Scribble.strokes` are drawn on the canvas at its own size, not at the
+        model's.
+        """
+
+    @property
+    def styles(self) -> google.protobuf.internal.containers.MessageMap[builtins.int, global___Style]:
+        """How classes are to look, until an update changes it; for models with styles. Rules as for
+        `SynthesizeRequest.styles`, but for one: a class that the canvas does not have, for now or any more, may
+        be given, and its style counts for the frames whose canvas has it.
+        """
+
+    @property
+    def edit(self) -> global___PaintEdit:
+        """Paint an edit: the frames are what Edit gives with the canvas as `EditRequest.target_label_map`. For
+        models with `Model.editing`, and with a `label_map` as the canvas.
+        """
 
     def __init__(
         self,
@@ -1646,9 +1722,13 @@ class PaintStart(google.protobuf.message.Message):
         image_format: global___ImageFormat.ValueType = ...,
         image_quality: builtins.int | None = ...,
         priority: global___Priority.ValueType = ...,
+        sketch: global___Sketch | None = ...,
+        scribble: global___Scribble | None = ...,
+        styles: collections.abc.Mapping[builtins.int, global___Style] | None = ...,
+        edit: global___PaintEdit | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_image_quality", b"_image_quality", "_style_strength", b"_style_strength", "image_quality", b"image_quality", "label_map", b"label_map", "latent", b"latent", "seed", b"seed", "start", b"start", "style_strength", b"style_strength"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_image_quality", b"_image_quality", "_style_strength", b"_style_strength", "image_format", b"image_format", "image_quality", b"image_quality", "label_map", b"label_map", "latent", b"latent", "model", b"model", "priority", b"priority", "seed", b"seed", "start", b"start", "style_strength", b"style_strength"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_image_quality", b"_image_quality", "_style_strength", b"_style_strength", "edit", b"edit", "image_quality", b"image_quality", "label_map", b"label_map", "latent", b"latent", "scribble", b"scribble", "seed", b"seed", "sketch", b"sketch", "start", b"start", "style_strength", b"style_strength"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_image_quality", b"_image_quality", "_style_strength", b"_style_strength", "edit", b"edit", "image_format", b"image_format", "image_quality", b"image_quality", "label_map", b"label_map", "latent", b"latent", "model", b"model", "priority", b"priority", "scribble", b"scribble", "seed", b"seed", "sketch", b"sketch", "start", b"start", "style_strength", b"style_strength", "styles", b"styles"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_image_quality", b"_image_quality"]) -> typing.Literal["image_quality"] | None: ...
     @typing.overload
@@ -1659,6 +1739,41 @@ class PaintStart(google.protobuf.message.Message):
 global___PaintStart = PaintStart
 
 @typing.final
+class PaintEdit(google.protobuf.message.Message):
+    """What is edited while the canvas, its target label map, is painted."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PICTURE_FIELD_NUMBER: builtins.int
+    SOURCE_LABEL_MAP_FIELD_NUMBER: builtins.int
+    BLEND_WIDTH_FIELD_NUMBER: builtins.int
+    blend_width: builtins.float
+    """As `EditRequest.blend_width`."""
+    @property
+    def picture(self) -> global___SourcePicture:
+        """What is edited. Unset: the image that Synthesize makes of the session's seed or latent and
+        `source_label_map`; which seed may change, the image with it. With it, seed and latent must be unset, and
+        updates must not set them.
+        """
+
+    @property
+    def source_label_map(self) -> global___LabelMap:
+        """As `EditRequest.source_label_map`."""
+
+    def __init__(
+        self,
+        *,
+        picture: global___SourcePicture | None = ...,
+        source_label_map: global___LabelMap | None = ...,
+        blend_width: builtins.float | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_blend_width", b"_blend_width", "blend_width", b"blend_width", "picture", b"picture", "source_label_map", b"source_label_map"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_blend_width", b"_blend_width", "blend_width", b"blend_width", "picture", b"picture", "source_label_map", b"source_label_map"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_blend_width", b"_blend_width"]) -> typing.Literal["blend_width"] | None: ...
+
+global___PaintEdit = PaintEdit
+
+@typing.final
 class PaintUpdate(google.protobuf.message.Message):
     """Changes what is painted. Whatever is not set stays as it is."""
 
@@ -1667,9 +1782,12 @@ class PaintUpdate(google.protobuf.message.Message):
     SEQUENCE_FIELD_NUMBER: builtins.int
     LABEL_MAP_FIELD_NUMBER: builtins.int
     STROKES_FIELD_NUMBER: builtins.int
+    SKETCH_FIELD_NUMBER: builtins.int
+    SCRIBBLE_FIELD_NUMBER: builtins.int
     SEED_FIELD_NUMBER: builtins.int
     LATENT_FIELD_NUMBER: builtins.int
     STYLE_STRENGTH_FIELD_NUMBER: builtins.int
+    STYLES_FIELD_NUMBER: builtins.int
     sequence: builtins.int
     """Required. The caller's number of the update: greater than that of the update before, and at least
     1.
@@ -1680,15 +1798,31 @@ class PaintUpdate(google.protobuf.message.Message):
     """The style strength from now on."""
     @property
     def label_map(self) -> global___LabelMap:
-        """A canvas in place of the old one, of the same width and height."""
+        """A canvas in place of the old one, of the same width and height. For sessions whose canvas is a label
+        map.
+        """
 
     @property
     def strokes(self) -> global___StrokeList:
         """Strokes drawn on the canvas."""
 
     @property
+    def sketch(self) -> global___Sketch:
+        """A canvas in place of the old one, of the same width and height. For sessions whose canvas is a sketch."""
+
+    @property
+    def scribble(self) -> global___Scribble:
+        """A canvas in place of the old one, of the same width and height. For sessions whose canvas is a
+        scribble.
+        """
+
+    @property
     def latent(self) -> global___Latent:
         """As for Synthesize."""
+
+    @property
+    def styles(self) -> global___StyleSet:
+        """How classes are to look from now on, in place of all styles before; an empty set: as the start decides."""
 
     def __init__(
         self,
@@ -1696,20 +1830,61 @@ class PaintUpdate(google.protobuf.message.Message):
         sequence: builtins.int = ...,
         label_map: global___LabelMap | None = ...,
         strokes: global___StrokeList | None = ...,
+        sketch: global___Sketch | None = ...,
+        scribble: global___Scribble | None = ...,
         seed: builtins.int = ...,
         latent: global___Latent | None = ...,
         style_strength: builtins.float | None = ...,
+        styles: global___StyleSet | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_style_strength", b"_style_strength", "change", b"change", "label_map", b"label_map", "latent", b"latent", "seed", b"seed", "start", b"start", "strokes", b"strokes", "style_strength", b"style_strength"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_style_strength", b"_style_strength", "change", b"change", "label_map", b"label_map", "latent", b"latent", "seed", b"seed", "sequence", b"sequence", "start", b"start", "strokes", b"strokes", "style_strength", b"style_strength"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_style_strength", b"_style_strength", "change", b"change", "label_map", b"label_map", "latent", b"latent", "scribble", b"scribble", "seed", b"seed", "sketch", b"sketch", "start", b"start", "strokes", b"strokes", "style_strength", b"style_strength", "styles", b"styles"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_style_strength", b"_style_strength", "change", b"change", "label_map", b"label_map", "latent", b"latent", "scribble", b"scribble", "seed", b"seed", "sequence", b"sequence", "sketch", b"sketch", "start", b"start", "strokes", b"strokes", "style_strength", b"style_strength", "styles", b"styles"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_style_strength", b"_style_strength"]) -> typing.Literal["style_strength"] | None: ...
     @typing.overload
-    def WhichOneof(self, oneof_group: typing.Literal["change", b"change"]) -> typing.Literal["label_map", "strokes"] | None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["change", b"change"]) -> typing.Literal["label_map", "strokes", "sketch", "scribble"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["start", b"start"]) -> typing.Literal["seed", "latent"] | None: ...
 
 global___PaintUpdate = PaintUpdate
+
+@typing.final
+class StyleSet(google.protobuf.message.Message):
+    """How classes are to look, by class id."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class StylesEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.int
+        @property
+        def value(self) -> global___Style: ...
+        def __init__(
+            self,
+            *,
+            key: builtins.int = ...,
+            value: global___Style | None = ...,
+        ) -> None: ...
+        def HasField(self, field_name: typing.Literal["value", b"value"]) -> builtins.bool: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
+    STYLES_FIELD_NUMBER: builtins.int
+    @property
+    def styles(self) -> google.protobuf.internal.containers.MessageMap[builtins.int, global___Style]:
+        """As `PaintStart.styles`."""
+
+    def __init__(
+        self,
+        *,
+        styles: collections.abc.Mapping[builtins.int, global___Style] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["styles", b"styles"]) -> None: ...
+
+global___StyleSet = StyleSet
 
 @typing.final
 class StrokeList(google.protobuf.message.Message):
@@ -1734,7 +1909,8 @@ global___StrokeList = StrokeList
 @typing.final
 class Stroke(google.protobuf.message.Message):
     """A line through points, drawn with a round brush. A pixel gets the class when its centre is at most
-    half the width away from the line, or when one of the points lies in it. Nothing is blended.
+    half the width away from the line, or when one of the points lies in it. Nothing is blended. On a sketch, in
+    Paint, it draws full ink.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
@@ -1742,10 +1918,15 @@ class Stroke(google.protobuf.message.Message):
     CLASS_ID_FIELD_NUMBER: builtins.int
     WIDTH_FIELD_NUMBER: builtins.int
     POINTS_FIELD_NUMBER: builtins.int
+    ERASE_FIELD_NUMBER: builtins.int
     class_id: builtins.int
-    """Class to draw. Must be in the model's palette."""
+    """Class to draw. Must be in the model's palette. On a sketch, and to erase, there is no class: it must be 0."""
     width: builtins.float
     """Width of the brush in pixels of the canvas. Range [1, `Limits.max_stroke_width`]."""
+    erase: builtins.bool
+    """Takes away what is drawn there instead of drawing: the ink of a sketch, the classes of a scribble. Must be
+    unset on a label map, which has a class everywhere.
+    """
     @property
     def points(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Point]:
         """Required. The points, joined by straight lines; a single one is a dot."""
@@ -1756,8 +1937,9 @@ class Stroke(google.protobuf.message.Message):
         class_id: builtins.int = ...,
         width: builtins.float = ...,
         points: collections.abc.Iterable[global___Point] | None = ...,
+        erase: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["class_id", b"class_id", "points", b"points", "width", b"width"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["class_id", b"class_id", "erase", b"erase", "points", b"points", "width", b"width"]) -> None: ...
 
 global___Stroke = Stroke
 
@@ -1796,6 +1978,7 @@ class PaintResponse(google.protobuf.message.Message):
     DROPPED_FRAMES_FIELD_NUMBER: builtins.int
     MODEL_VERSION_FIELD_NUMBER: builtins.int
     TIMINGS_FIELD_NUMBER: builtins.int
+    PROBLEM_FIELD_NUMBER: builtins.int
     sequence: builtins.int
     """The update that it answers: the latest that had been applied when it was begun. 0 stands for the
     start.
@@ -1804,9 +1987,11 @@ class PaintResponse(google.protobuf.message.Message):
     """How many updates since the frame before this one got no frame of their own."""
     model_version: builtins.str
     """`Model.version` of the model that made it."""
+    problem: global___CanvasProblem.ValueType
+    """Why there is no image. Unset (unspecified) when there is one."""
     @property
     def image(self) -> global___Image:
-        """The image."""
+        """The image. Unset when the canvas has a `problem`."""
 
     @property
     def timings(self) -> global___Timings:
@@ -1820,9 +2005,10 @@ class PaintResponse(google.protobuf.message.Message):
         dropped_frames: builtins.int = ...,
         model_version: builtins.str = ...,
         timings: global___Timings | None = ...,
+        problem: global___CanvasProblem.ValueType = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["image", b"image", "timings", b"timings"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["dropped_frames", b"dropped_frames", "image", b"image", "model_version", b"model_version", "sequence", b"sequence", "timings", b"timings"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["dropped_frames", b"dropped_frames", "image", b"image", "model_version", b"model_version", "problem", b"problem", "sequence", b"sequence", "timings", b"timings"]) -> None: ...
 
 global___PaintResponse = PaintResponse
 

@@ -110,8 +110,8 @@ class SynthesisServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Paint(self, request_iterator, context):
-        """Paints: keeps a canvas (a label map) for as long as the stream lasts, takes changes to it, and
-        answers with the image of the canvas as it is by then. Meant for interactive tools.
+        """Paints: keeps a canvas (a label map, a sketch or a scribble) for as long as the stream lasts, takes
+        changes to it, and answers with the image of the canvas as it is by then. Meant for interactive tools.
 
         The first message is the `start`, every further one an `update`. All updates are applied to the
         canvas, in their order. Images ("frames") are made one after another, always of the latest
@@ -125,6 +125,9 @@ class SynthesisServiceServicer(object):
         last update. A call without a deadline may last as long as updates come; each frame has the
         service's own time limit. Whoever wants to go on after a failure starts a new session with the
         canvas as they have it.
+
+        A sketch or a scribble may be empty, or have become too dark to be read. That is no failure: the frame of
+        such a canvas has no image but says what the matter is (`PaintResponse.problem`), and the session goes on.
 
         Errors: as for Synthesize, with field paths that begin with `start` or `update`; none of a bad
         update is applied, and the session is over. DEADLINE_EXCEEDED with the reason SESSION_IDLE when no

@@ -107,8 +107,8 @@ class SynthesisServiceStub:
         maskweave.v1.synthesis_pb2.PaintRequest,
         maskweave.v1.synthesis_pb2.PaintResponse,
     ]
-    """Paints: keeps a canvas (a label map) for as long as the stream lasts, takes changes to it, and
-    answers with the image of the canvas as it is by then. Meant for interactive tools.
+    """Paints: keeps a canvas (a label map, a sketch or a scribble) for as long as the stream lasts, takes
+    changes to it, and answers with the image of the canvas as it is by then. Meant for interactive tools.
 
     The first message is the `start`, every further one an `update`. All updates are applied to the
     canvas, in their order. Images ("frames") are made one after another, always of the latest
@@ -122,6 +122,9 @@ class SynthesisServiceStub:
     last update. A call without a deadline may last as long as updates come; each frame has the
     service's own time limit. Whoever wants to go on after a failure starts a new session with the
     canvas as they have it.
+
+    A sketch or a scribble may be empty, or have become too dark to be read. That is no failure: the frame of
+    such a canvas has no image but says what the matter is (`PaintResponse.problem`), and the session goes on.
 
     Errors: as for Synthesize, with field paths that begin with `start` or `update`; none of a bad
     update is applied, and the session is over. DEADLINE_EXCEEDED with the reason SESSION_IDLE when no
@@ -229,8 +232,8 @@ class SynthesisServiceAsyncStub:
         maskweave.v1.synthesis_pb2.PaintRequest,
         maskweave.v1.synthesis_pb2.PaintResponse,
     ]
-    """Paints: keeps a canvas (a label map) for as long as the stream lasts, takes changes to it, and
-    answers with the image of the canvas as it is by then. Meant for interactive tools.
+    """Paints: keeps a canvas (a label map, a sketch or a scribble) for as long as the stream lasts, takes
+    changes to it, and answers with the image of the canvas as it is by then. Meant for interactive tools.
 
     The first message is the `start`, every further one an `update`. All updates are applied to the
     canvas, in their order. Images ("frames") are made one after another, always of the latest
@@ -244,6 +247,9 @@ class SynthesisServiceAsyncStub:
     last update. A call without a deadline may last as long as updates come; each frame has the
     service's own time limit. Whoever wants to go on after a failure starts a new session with the
     canvas as they have it.
+
+    A sketch or a scribble may be empty, or have become too dark to be read. That is no failure: the frame of
+    such a canvas has no image but says what the matter is (`PaintResponse.problem`), and the session goes on.
 
     Errors: as for Synthesize, with field paths that begin with `start` or `update`; none of a bad
     update is applied, and the session is over. DEADLINE_EXCEEDED with the reason SESSION_IDLE when no
@@ -361,8 +367,8 @@ class SynthesisServiceServicer(metaclass=abc.ABCMeta):
         request_iterator: _MaybeAsyncIterator[maskweave.v1.synthesis_pb2.PaintRequest],
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[maskweave.v1.synthesis_pb2.PaintResponse], collections.abc.AsyncIterator[maskweave.v1.synthesis_pb2.PaintResponse]]:
-        """Paints: keeps a canvas (a label map) for as long as the stream lasts, takes changes to it, and
-        answers with the image of the canvas as it is by then. Meant for interactive tools.
+        """Paints: keeps a canvas (a label map, a sketch or a scribble) for as long as the stream lasts, takes
+        changes to it, and answers with the image of the canvas as it is by then. Meant for interactive tools.
 
         The first message is the `start`, every further one an `update`. All updates are applied to the
         canvas, in their order. Images ("frames") are made one after another, always of the latest
@@ -376,6 +382,9 @@ class SynthesisServiceServicer(metaclass=abc.ABCMeta):
         last update. A call without a deadline may last as long as updates come; each frame has the
         service's own time limit. Whoever wants to go on after a failure starts a new session with the
         canvas as they have it.
+
+        A sketch or a scribble may be empty, or have become too dark to be read. That is no failure: the frame of
+        such a canvas has no image but says what the matter is (`PaintResponse.problem`), and the session goes on.
 
         Errors: as for Synthesize, with field paths that begin with `start` or `update`; none of a bad
         update is applied, and the session is over. DEADLINE_EXCEEDED with the reason SESSION_IDLE when no
