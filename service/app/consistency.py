@@ -34,6 +34,7 @@ def contradictions(settings: Settings) -> Iterator[str]:
         yield "engine triton needs triton_url, for example localhost:8001"
     yield from _of_addresses(settings)
     yield from _of_access(settings)
+    yield from _of_http_calls(settings)
     yield from _of_proxies(settings)
     if (settings.c2pa_certificate is None) != (settings.c2pa_key is None):
         missing = "c2pa_key" if settings.c2pa_key is None else "c2pa_certificate"
@@ -80,8 +81,13 @@ def warnings(settings: Settings) -> Iterator[str]:
         yield "mark_images False: nothing in an image says that a model made it, which laws may demand"
     if settings.engine == "embedded" and settings.triton_urls:
         yield f"triton_url {settings.triton_url}: has no effect with engine embedded"
-    if settings.uses_tls and settings.allow_plaintext:
+    by_http = settings.answers_http_calls and not is_local(settings.http_host)
+    if settings.uses_tls and settings.allow_plaintext and not by_http:
         yield "allow_plaintext: has no effect with tls_certificate; the gRPC port speaks TLS"
+    if settings.allowed_origins and not settings.answers_http_calls:
+        yield (
+            f"allowed_origins {settings.allowed_origins}: has no effect, since the HTTP port answers no calls"
+        )
 
 
 def _largest_request(settings: Settings) -> int:
@@ -115,6 +121,25 @@ def _of_access(settings: Settings) -> Iterator[str]:
     for name in ("health_open", "reflection_open"):
         if not getattr(settings, name) and settings.api_keys_file is None:
             yield f"{name}: got False without api_keys_file, so that no key would open it"
+
+
+def _of_http_calls(settings: Settings) -> Iterator[str]:
+    try:
+        settings.origins  # noqa: B018 - parsed to see whether it can be
+    except ValueError as error:
+        yield f"allowed_origins: {error}"
+    if settings.http_calls != "on":
+        return
+    if not (settings.allow_plaintext or is_local(settings.http_host)):
+        yield (
+            f"http_calls: got 'on' with http_host {settings.http_host!r}, which has no TLS; allowed: an "
+            "address of the loopback, or any address with allow_plaintext where something else encrypts"
+        )
+    if settings.tls_client_ca is not None and settings.api_keys_file is None:
+        yield (
+            "http_calls: got 'on' with tls_client_ca, but the HTTP port asks for no certificate; allowed: "
+            "together with api_keys_file"
+        )
 
 
 def _of_proxies(settings: Settings) -> Iterator[str]:

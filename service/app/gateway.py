@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import platform
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 
 import grpc
+from aiohttp import web
 
 from service.access.callers import caller_address
 from service.app.credentials import Certificates, followed_keys
 from service.app.http import http_server
 from service.app.lag import measured_lag
 from service.app.listening import address_text
-from service.app.server import build_server, listen, stop_server
+from service.app.playground import playground_routes
+from service.app.server import build_server, interceptors, listen, stop_server
 from service.app.settings import Settings
 from service.app.signing import followed_signing, signing_files
 from service.core.metric_table import latency_buckets
@@ -28,11 +30,13 @@ from service.core.trace import TraceFactory, passed_on
 from service.engine.base import Engine, EngineStatistics
 from service.engine.embedded.engine import EmbeddedEngine
 from service.engine.triton.engine import TritonEngine
+from service.rpc.access import Access
 from service.rpc.calls import Calls
 from service.rpc.health import GatewayHealth
 from service.rpc.interceptors import SERVICE_NAME
 from service.rpc.paint import PaintSessions
 from service.rpc.service import SynthesisService
+from service.rpc.web.endpoint import WebEndpoint
 from service.scheduling.queue import RequestQueue
 from service.synthesis.marking import Marking
 from service.synthesis.registry.models import Layout, Model
@@ -45,6 +49,9 @@ _logger = logging.getLogger(__name__)
 # The grace of the requests is over when the engine closes: what still runs, nobody waits for.
 _ENGINE_CLOSE_SECONDS = 1.0
 
+# When gRPC's server has stopped, which waits as long as the grace is, the others have ended too.
+_LAST_CALLS_SECONDS = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
@@ -54,11 +61,13 @@ class Gateway:
         grpc_address: `host:port` of the gRPC server.
         http_address: `host:port` of `/metrics` and `/healthz`.
         models: The models it offers, by name.
+        playground: Whether there is a playground at `/` of the HTTP server.
     """
 
     grpc_address: str
     http_address: str
     models: Mapping[str, Model]
+    playground: bool = False
 
 
 @asynccontextmanager
@@ -92,24 +101,18 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         marking = Marking(enabled=settings.mark_images)
         if (signing := signing_files(settings)) is not None:
             await stack.enter_async_context(followed_signing(signing, marking, metrics))
-        if settings.open_to_anyone:
-            _logger.warning(
-                "whoever reaches the gRPC port may have images made", extra={"host": settings.grpc_host}
-            )
-        address = partial(caller_address, header=settings.forwarded_for_header, proxies=settings.proxies)
-        calls = Calls(
-            metrics,
-            settings.call_limits,
-            access,
-            address=address,
-            begin_trace=begin_trace,
-            logged=settings.access_log,
-        )
-        metrics.watch(lambda: {"maskweave_open_sessions": calls.open_sessions})
+        calls = _calls(settings, metrics, access, begin_trace)
         health = GatewayHealth([SERVICE_NAME])
+        callers_first = interceptors(settings, calls, access)
+        endpoint = _web_endpoint(settings, callers_first)
+        pages = await _playground(settings)
         http_port = await stack.enter_async_context(
             http_server(
-                settings.http_host, settings.http_port, metrics=metrics, is_ready=lambda: health.ready
+                settings.http_host,
+                settings.http_port,
+                metrics=metrics,
+                is_ready=lambda: health.ready,
+                routes=[*(endpoint.routes() if endpoint else ()), *pages],
             )
         )
         engine = _engine(settings)
@@ -138,9 +141,12 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         service = SynthesisService(
             runner, registry, sessions, max_message_bytes=settings.max_message_bytes, marking=marking
         )
-        server = build_server(settings, service, calls, health, access)
+        server = build_server(settings, service, calls, health, callers_first)
         grpc_port = listen(server, settings.grpc_host, settings.grpc_port, certificates)
         await server.start()
+        if endpoint is not None:
+            service.add_to(endpoint, calls)
+            stack.push_async_callback(endpoint.ended, _LAST_CALLS_SECONDS)
         stack.push_async_callback(stop_server, server, calls, settings.shutdown_grace_seconds)
         stack.callback(sessions.end_all)
         stack.push_async_callback(asyncio.sleep, settings.shutdown_delay_seconds)
@@ -150,7 +156,47 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             address_text(settings.grpc_host, grpc_port),
             address_text(settings.http_host, http_port),
             registry,
+            playground=bool(pages),
         )
+
+
+def _calls(settings: Settings, metrics: Metrics, access: Access | None, begin_trace: TraceFactory) -> Calls:
+    """What takes calls in, from whatever port."""
+    if settings.open_to_anyone:
+        _logger.warning(
+            "whoever reaches the gRPC port may have images made", extra={"host": settings.grpc_host}
+        )
+    calls = Calls(
+        metrics,
+        settings.call_limits,
+        access,
+        address=partial(caller_address, header=settings.forwarded_for_header, proxies=settings.proxies),
+        begin_trace=begin_trace,
+        logged=settings.access_log,
+    )
+    metrics.watch(lambda: {"maskweave_open_sessions": calls.open_sessions})
+    return calls
+
+
+def _web_endpoint(
+    settings: Settings, callers_first: Sequence[grpc.aio.ServerInterceptor]
+) -> WebEndpoint | None:
+    """What answers calls on the HTTP port."""
+    if not settings.answers_http_calls:
+        return None
+    return WebEndpoint(
+        callers_first,
+        settings.origins,
+        max_bytes=settings.max_message_bytes,
+        ping_seconds=settings.keepalive_seconds,
+    )
+
+
+async def _playground(settings: Settings) -> list[web.RouteDef]:
+    """The routes of the playground, which is of no use without calls on its port."""
+    if not (settings.playground and settings.answers_http_calls):
+        return []
+    return await asyncio.to_thread(playground_routes)
 
 
 def _queue_readings(queue: RequestQueue) -> Readings:

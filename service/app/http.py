@@ -1,4 +1,4 @@
-"""The HTTP port for machines that watch the gateway: `/metrics`, `/healthz` and `/livez`.
+"""The HTTP port: `/metrics`, `/healthz` and `/livez`, and what is given to it besides.
 
 aiohttp, because its server starts and stops inside a loop that belongs to someone else, tells which port
 it was given, and leaves signals alone.
@@ -7,7 +7,7 @@ it was given, and leaves signals alone.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 
 from aiohttp import hdrs, web
@@ -16,8 +16,11 @@ from aiohttp.http_exceptions import HttpProcessingError
 from service.app.listening import ListenError
 from service.core.metrics import Metrics
 
-# A scrape in progress may finish; nothing else runs here.
+# A scrape in progress may finish; calls have ended by then.
 _SHUTDOWN_SECONDS = 1.0
+
+# Of a body that nobody reads yet twice so much is taken in.
+_READ_BYTES = 32 * 1024
 
 _logger = logging.getLogger(__name__)
 
@@ -32,9 +35,14 @@ _logger.addFilter(_is_ours)
 
 @asynccontextmanager
 async def http_server(
-    host: str, port: int, *, metrics: Metrics, is_ready: Callable[[], bool]
+    host: str,
+    port: int,
+    *,
+    metrics: Metrics,
+    is_ready: Callable[[], bool],
+    routes: Iterable[web.RouteDef] = (),
 ) -> AsyncIterator[int]:
-    """Serve `/metrics`, `/healthz` and `/livez` inside this context.
+    """Serve `/metrics`, `/healthz`, `/livez` and more routes inside this context.
 
     `/livez` answers for as long as the event loop turns, whatever the engine does: a gateway whose inference
     server is away must not be restarted for it.
@@ -44,6 +52,7 @@ async def http_server(
         port: Port; 0 takes a free one.
         metrics: What `/metrics` shows.
         is_ready: Whether `/healthz` answers 200 or 503.
+        routes: Further routes, in their order.
 
     Yields:
         The port.
@@ -68,9 +77,18 @@ async def http_server(
             web.get("/metrics", show_metrics),
             web.get("/healthz", show_health),
             web.get("/livez", show_life),
+            *routes,
         ]
     )
-    runner = web.AppRunner(app, access_log=None, logger=_logger, shutdown_timeout=_SHUTDOWN_SECONDS)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        logger=_logger,
+        shutdown_timeout=_SHUTDOWN_SECONDS,
+        handler_cancellation=True,  # whose caller has gone
+        auto_decompress=False,
+        read_bufsize=_READ_BYTES,
+    )
     await runner.setup()
     try:
         try:

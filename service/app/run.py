@@ -73,6 +73,8 @@ def _greeting(gateway: Gateway, settings: Settings) -> str:
         f"health   http://{gateway.http_address}/healthz",
         f"models   {', '.join(gateway.models)}",
     ]
+    if gateway.playground:
+        lines.append(f"paint    http://{gateway.http_address}/")
     drawable = (model for model in gateway.models.values() if ConditionKind.LABEL_MAP in model.conditions)
     if (model := next(drawable, None)) is not None:
         lines.append(f"try      {grpcurl_line(gateway.grpc_address, model, settings)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
 import grpc
 
@@ -39,12 +40,20 @@ def build_server(
     service: SynthesisService,
     calls: Calls,
     health: GatewayHealth,
-    access: Access | None,
+    callers_first: Sequence[grpc.aio.ServerInterceptor],
 ) -> grpc.aio.Server:
-    """Make the server, which does not listen yet."""
+    """Make the server, which does not listen yet.
+
+    Args:
+        settings: The gateway's.
+        service: Its methods.
+        calls: Answers their calls.
+        health: Its health.
+        callers_first: What is done with every call first (`interceptors`).
+    """
     silence_ms = int(settings.keepalive_seconds * 1000)
     server = grpc.aio.server(
-        interceptors=_interceptors(settings, calls, access),
+        interceptors=callers_first,
         options=[
             ("grpc.max_receive_message_length", settings.max_message_bytes),
             ("grpc.max_send_message_length", settings.max_message_bytes),
@@ -102,9 +111,10 @@ def listen(server: grpc.aio.Server, host: str, port: int, certificates: Certific
         raise ListenError("grpc", host, port, reason) from error
 
 
-def _interceptors(
+def interceptors(
     settings: Settings, calls: Calls, access: Access | None
 ) -> tuple[grpc.aio.ServerInterceptor, ...]:
+    """What is done with every call first, whatever port it comes to."""
     if access is None:
         return (RequestIds(),)
     closed = [

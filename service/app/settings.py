@@ -17,6 +17,7 @@ from service.app.listening import checked_host, is_local
 from service.core.limits import CallLimits
 from service.core.logging import redacted
 from service.core.metric_table import LATENCY_TARGET_SECONDS
+from service.rpc.web.origins import Origins
 
 _MIB = 2**20
 
@@ -64,8 +65,25 @@ class Settings(BaseSettings):
         description="Address the gRPC server listens on, or unix:/path for a Unix socket.",
     )
     grpc_port: int = Field(default=50051, ge=0, le=65535, description="gRPC port; 0 picks a free one.")
-    http_host: HttpHost = Field(default="127.0.0.1", description="Address that serves /metrics and /healthz.")
+    http_host: HttpHost = Field(
+        default="127.0.0.1",
+        description="Address that serves /metrics and /healthz, and browsers: see http_calls.",
+    )
     http_port: int = Field(default=8080, ge=0, le=65535, description="HTTP port; 0 picks a free one.")
+    http_calls: Literal["auto", "on", "off"] = Field(
+        default="auto",
+        description="Answer calls on the HTTP port too, which has no TLS: Connect, gRPC-Web and WebSocket. "
+        "auto does where http_host is local or with allow_plaintext, but not with tls_client_ca.",
+    )
+    allowed_origins: str = Field(
+        default="",
+        description="Origins of pages that may call besides the gateway's own, for example "
+        "https://paint.example.com, separated by commas; * for all.",
+    )
+    playground: bool = Field(
+        default=True,
+        description="Show the playground at / of the HTTP port, where calls are answered there.",
+    )
     tls_certificate: OptionalFile = Field(
         default=None,
         description="PEM file with the gRPC server's certificate and its chain; reloaded when it changes.",
@@ -317,14 +335,29 @@ class Settings(BaseSettings):
         return TrustedProxies.parse(_items(self.trusted_proxies))
 
     @property
+    def origins(self) -> Origins:
+        """The origins in `allowed_origins`."""
+        return Origins.parse(_items(self.allowed_origins))
+
+    @property
+    def answers_http_calls(self) -> bool:
+        """Whether the HTTP port answers calls."""
+        if self.http_calls != "auto":
+            return self.http_calls == "on"
+        return self.tls_client_ca is None and (self.allow_plaintext or is_local(self.http_host))
+
+    @property
     def uses_tls(self) -> bool:
         """Whether the gRPC port speaks TLS."""
         return self.tls_certificate is not None
 
     @property
     def open_to_anyone(self) -> bool:
-        """Whether anyone who reaches the gRPC port from another machine may use the service."""
-        return self.api_keys_file is None and self.tls_client_ca is None and not is_local(self.grpc_host)
+        """Whether anyone who reaches one of its ports from another machine may use the service."""
+        if self.api_keys_file is not None:
+            return False
+        by_grpc = self.tls_client_ca is None and not is_local(self.grpc_host)
+        return by_grpc or (self.answers_http_calls and not is_local(self.http_host))
 
     @property
     def concurrency(self) -> int:

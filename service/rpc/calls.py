@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, Protocol
 
 import grpc
 
@@ -59,6 +59,13 @@ def direct_address(peer: str, metadata: Metadata) -> str:
     return caller_address(peer, metadata, "", TrustedProxies())
 
 
+class HandlerServer(Protocol):
+    """What takes calls: gRPC's server, or one for other connections."""
+
+    def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
+        """Serve the methods of these handlers."""
+
+
 class Calls:
     """Takes calls in and sees them out.
 
@@ -97,7 +104,7 @@ class Calls:
         return self._admission.open_sessions
 
     def serve(
-        self, server: grpc.aio.Server, service: str, methods: Mapping[str, tuple[Kind, Behaviour]]
+        self, server: HandlerServer, service: str, methods: Mapping[str, tuple[Kind, Behaviour]]
     ) -> None:
         """Serve the methods of a service: what each takes up, and what answers its calls."""
         handlers = {

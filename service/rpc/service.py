@@ -8,15 +8,13 @@ import bisect
 from collections.abc import Mapping
 from contextlib import aclosing
 
-import grpc
-
 from maskweave.v1 import synthesis_pb2 as pb
 from service.codecs.image import ImageFormat
 from service.core.errors import InvalidArgument
 from service.core.limits import LIMITS, Limits
 from service.rpc.admission import Kind
 from service.rpc.call import Behaviour, Call, taking
-from service.rpc.calls import Calls
+from service.rpc.calls import Calls, HandlerServer
 from service.rpc.interceptors import SERVICE_NAME
 from service.rpc.messages import replies
 from service.rpc.messages.models import model_to_proto
@@ -89,7 +87,7 @@ class SynthesisService:
             "Paint": (Kind.SESSION, self._sessions.paint),
         }
 
-    def add_to(self, server: grpc.aio.Server, calls: Calls) -> None:
+    def add_to(self, server: HandlerServer, calls: Calls) -> None:
         """Serve every method, as calls of a gateway."""
         calls.serve(server, SERVICE_NAME, self.behaviours)
 
