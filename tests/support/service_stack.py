@@ -13,6 +13,7 @@ import grpc
 from service.access.callers import TrustedProxies, caller_address
 from service.core.limits import LIMITS, CallLimits, Limits
 from service.core.metrics import Metrics
+from service.rpc.access import Access
 from service.rpc.call import Call
 from service.rpc.calls import Calls
 from service.rpc.paint import PaintSessions
@@ -44,6 +45,7 @@ def service_on(
     capacity: int = 4,
     call_limits: CallLimits = CallLimits(),  # noqa: B008 - frozen
     limits: Limits = LIMITS,
+    access: Access | None = None,
 ) -> ServiceStack:
     """Put the service on an engine."""
     metrics = metrics or Metrics()
@@ -52,7 +54,7 @@ def service_on(
     runner = Runner(engine, queue, metrics)
     sessions = PaintSessions(runner, registry, metrics, idle_seconds=30, frame_seconds=30, limits=limits)
     service = SynthesisService(runner, registry, sessions, max_message_bytes=2**20, limits=limits)
-    return ServiceStack(service, Calls(metrics, call_limits, address=_who), queue)
+    return ServiceStack(service, Calls(metrics, call_limits, access, address=_who), queue)
 
 
 def _who(peer: str, metadata: Iterable[tuple[str, str | bytes]]) -> str:
