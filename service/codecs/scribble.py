@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -20,8 +21,8 @@ NOT_DRAWN = 255
 _IDS = 256
 
 
-def check_scribble(ids: NDArray[np.uint8], palette_ids: Sequence[int], *, field: str) -> None:
-    """Refuse a scribble as an image when it has an unknown class, or nothing is drawn.
+def check_scribble_ids(ids: NDArray[np.uint8], palette_ids: Sequence[int], *, field: str) -> None:
+    """Refuse a scribble as an image when it has an unknown class; it may be empty.
 
     Args:
         ids: Class ids or `NOT_DRAWN`, uint8 `[height, width]`.
@@ -29,11 +30,27 @@ def check_scribble(ids: NDArray[np.uint8], palette_ids: Sequence[int], *, field:
         field: Path of the field it came in, for the message of a failure.
 
     Raises:
-        InvalidArgument: A pixel has another id, or none is drawn.
+        InvalidArgument: A pixel has another id.
     """
     allowed = f"class ids {listed(palette_ids)}, and {NOT_DRAWN} where nothing is drawn"
     check_ids(ids, (*palette_ids, NOT_DRAWN), "class", allowed, field=field)
-    _check_drawn(ids, field, f"a scribble of {NOT_DRAWN} alone")
+
+
+def check_drawn(
+    ids: NDArray[np.uint8], *, field: str, value: str = f"a scribble of {NOT_DRAWN} alone"
+) -> None:
+    """Refuse a scribble of which nothing is drawn.
+
+    Args:
+        ids: Class ids or `NOT_DRAWN`, uint8 `[height, width]`.
+        field: Path of the field it came in, for the message of a failure.
+        value: What it is.
+
+    Raises:
+        InvalidArgument: No pixel is drawn.
+    """
+    if (ids == NOT_DRAWN).all():
+        raise InvalidArgument(field, value, "at least one drawn pixel")
 
 
 def draw_scribble(
@@ -64,12 +81,17 @@ def draw_scribble(
     """
     check_size(canvas[1], canvas[0], field=field, limits=limits)
     field = f"{field}.strokes"
-    check_strokes(strokes, palette_ids, canvas, field=field, limits=limits)
+    check_strokes(strokes, palette_ids, canvas, field=field, limits=limits, erasable=True)
     scaled = [_scaled(stroke, size[1] / canvas[1], size[0] / canvas[0]) for stroke in strokes]
     check_stroke_pixels(scaled, size, field=field, limits=limits)
-    drawn = draw_strokes(np.full(size, NOT_DRAWN, np.uint8), scaled)
-    _check_drawn(drawn, field, "strokes that leave the canvas empty")
+    drawn = draw_strokes(np.full(size, NOT_DRAWN, np.uint8), with_ids(scaled))
+    check_drawn(drawn, field=field, value="strokes that leave the canvas empty")
     return drawn
+
+
+def with_ids(strokes: Sequence[Stroke]) -> list[Stroke]:
+    """Checked strokes as they are drawn on a scribble: those that erase draw `NOT_DRAWN`."""
+    return [replace(stroke, class_id=NOT_DRAWN) if stroke.erase else stroke for stroke in strokes]
 
 
 def resize_scribble(ids: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
@@ -103,9 +125,4 @@ def _commonest(ids: NDArray[np.uint8], rows: int, columns: int) -> NDArray[np.ui
 
 def _scaled(stroke: Stroke, across: float, down: float) -> Stroke:
     width = max(1.0, stroke.width * math.sqrt(across * down))
-    return Stroke(stroke.class_id, width, [(x * across, y * down) for x, y in stroke.points])
-
-
-def _check_drawn(ids: NDArray[np.uint8], field: str, value: str) -> None:
-    if (ids == NOT_DRAWN).all():
-        raise InvalidArgument(field, value, "at least one drawn pixel")
+    return replace(stroke, width=width, points=[(x * across, y * down) for x, y in stroke.points])

@@ -10,7 +10,8 @@ from service.codecs.files import first_of_cells
 from service.core.errors import InvalidArgument
 from service.core.limits import LIMITS, Limits
 
-_FULL = 255
+FULL_INK = 255
+"""Ink of black."""
 
 
 def ink_of(greys: NDArray[np.uint8], *, field: str, limits: Limits = LIMITS) -> NDArray[np.uint8]:
@@ -27,18 +28,18 @@ def ink_of(greys: NDArray[np.uint8], *, field: str, limits: Limits = LIMITS) -> 
     Raises:
         InvalidArgument: There is too little ink, or too much.
     """
-    ink: NDArray[np.uint8] = _FULL - greys
+    ink: NDArray[np.uint8] = FULL_INK - greys
     most, mean = int(ink.max()), float(ink.mean())
     if most < limits.min_sketch_ink:
         raise InvalidArgument(
             field,
-            f"a blank sketch: its darkest pixel has {most} of {_FULL} ink",
+            f"a blank sketch: its darkest pixel has {most} of {FULL_INK} ink",
             f"at least {limits.min_sketch_ink}: dark lines on a light or transparent ground",
         )
     if mean > limits.max_mean_sketch_ink:
         raise InvalidArgument(
             field,
-            f"a dark sketch: its pixels have {mean:.0f} of {_FULL} ink on average",
+            f"a dark sketch: its pixels have {mean:.0f} of {FULL_INK} ink on average",
             f"at most {limits.max_mean_sketch_ink}: dark lines on a light or transparent ground",
         )
     return ink

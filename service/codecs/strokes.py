@@ -19,14 +19,16 @@ class Stroke:
     """A line through points.
 
     Attributes:
-        class_id: Class to draw.
+        class_id: Class to draw; 0 for ink, and to erase.
         width: Of the brush, in pixels.
         points: (x, y) of each, in pixels from the upper left corner.
+        erase: Whether it takes away what is drawn there.
     """
 
     class_id: int
     width: float
     points: Sequence[tuple[float, float]]
+    erase: bool = False
 
 
 def check_strokes(
@@ -36,15 +38,17 @@ def check_strokes(
     *,
     field: str,
     limits: Limits = LIMITS,
+    erasable: bool = False,
 ) -> None:
     """Refuse strokes that cannot be drawn, or that would take too long to draw.
 
     Args:
         strokes: The strokes.
-        palette_ids: The ids of the palette.
+        palette_ids: The ids of the palette; none where they are of ink.
         size: Height and width of the canvas.
         field: Path of the list of strokes, for the message of a failure.
         limits: The bounds.
+        erasable: Whether the canvas can be empty, and strokes may erase.
 
     Raises:
         InvalidArgument: A class, a width or a point is not allowed, or there are too many.
@@ -55,7 +59,8 @@ def check_strokes(
     if points > limits.max_stroke_points:
         raise InvalidArgument(field, f"{points} points", f"at most {limits.max_stroke_points} points in all")
     for index, stroke in enumerate(strokes):
-        _check_stroke(stroke, palette_ids, f"{field}[{index}]", limits)
+        _check_class(stroke, palette_ids, f"{field}[{index}]", erasable=erasable)
+        _check_shape(stroke, f"{field}[{index}]", limits)
     check_stroke_pixels(strokes, size, field=field, limits=limits)
 
 
@@ -107,10 +112,19 @@ _Segment = tuple[tuple[float, float], tuple[float, float]]
 _Window = tuple[int, int, int, int]
 
 
-def _check_stroke(stroke: Stroke, palette_ids: Sequence[int], field: str, limits: Limits) -> None:
-    if stroke.class_id not in palette_ids:
+def _check_class(stroke: Stroke, palette_ids: Sequence[int], field: str, *, erasable: bool) -> None:
+    if stroke.erase and not erasable:
+        raise InvalidArgument(f"{field}.erase", "true", "unset: a label map has a class everywhere")
+    if stroke.erase or not palette_ids:
+        if stroke.class_id:
+            what = "what erases" if stroke.erase else "ink"
+            raise InvalidArgument(f"{field}.class_id", stroke.class_id, f"0 (unset): {what} has no class")
+    elif stroke.class_id not in palette_ids:
         ids = ", ".join(map(str, palette_ids))
         raise InvalidArgument(f"{field}.class_id", stroke.class_id, f"one of the palette: {ids}")
+
+
+def _check_shape(stroke: Stroke, field: str, limits: Limits) -> None:
     if not limits.min_stroke_width <= stroke.width <= limits.max_stroke_width:
         raise InvalidArgument(
             f"{field}.width",

@@ -12,7 +12,7 @@ from service.core.limits import LIMITS, Limits
 from service.core.metrics import Metrics
 from service.rpc.call import Call
 from service.rpc.messages.replies import paint_message
-from service.rpc.messages.requests import painting_from_proto, update_from_proto
+from service.rpc.messages.requests import painted_edit_from_proto, painting_from_proto, update_from_proto
 from service.synthesis.marking import XMP_ONLY, Marking
 from service.synthesis.painting import Painting
 from service.synthesis.registry.models import Model
@@ -104,7 +104,8 @@ class PaintSessions:
             raise InvalidArgument("request", got, "start in the first message")
         with field_prefix("start"):
             request = painting_from_proto(first.start)
-            return Painting(request, self._registry, self._limits, self._marking)
+            edit = painted_edit_from_proto(first.start)
+            return Painting(request, self._registry, self._limits, self._marking, edit)
 
     async def _read(self, call: Call, painting: Painting) -> None:
         """Apply the updates until the caller has no more; what goes wrong ends the painting."""

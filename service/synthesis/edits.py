@@ -34,17 +34,28 @@ class EditWork:
         edit: The edit.
         limits: Bounds of what is decoded.
         marking: How the file is marked.
+        before: The image that is edited, where it has been read, or made of the source label map, before.
+
+    Attributes:
+        before: That image, RGB, uint8 `[height, width, 3]`; None before it is read, and where none is needed.
     """
 
     images = 1
     images_field = ""
 
-    def __init__(self, edit: ValidatedEdit, limits: Limits = LIMITS, marking: Marking = XMP_ONLY) -> None:
+    def __init__(
+        self,
+        edit: ValidatedEdit,
+        limits: Limits = LIMITS,
+        marking: Marking = XMP_ONLY,
+        *,
+        before: Pixels | None = None,
+    ) -> None:
         self.edit = edit
         self._limits = limits
         self._marking = marking
         self._inputs: dict[str, Array] = {}
-        self._source_image: Pixels | None = None
+        self.before = before
         self._source: Pixels | None = None
         self._target = np.zeros((0, 0), np.uint8)
         self._decode_seconds = 0.0
@@ -81,8 +92,9 @@ class EditWork:
         if edit.latent is not None:
             self._inputs[tensors.LATENT] = edit.latent.values[np.newaxis]
         elif isinstance(request.source, EncodedImage):
-            self._source_image = decode_source_image(request.source, edit.model, self._limits)
-            self._inputs[tensors.PICTURE] = self._source_image[np.newaxis]
+            if self.before is None:
+                self.before = decode_source_image(request.source, edit.model, self._limits)
+            self._inputs[tensors.PICTURE] = self.before[np.newaxis]
         self._target = self._read(request.target_label_map, "target_label_map")
         if request.source_label_map is not None:
             self._source = self._read(request.source_label_map, "source_label_map")
@@ -93,19 +105,17 @@ class EditWork:
         edit = self.edit
         after = yield from self._made(self._target, timings)
         self.target_stages = len(timings.stages)
-        before = self._source_image
-        if self._source is not None and before is None:
-            before = yield from self._made(self._source, timings)
+        if self._source is not None and self.before is None:
+            self.before = yield from self._made(self._source, timings)
         began = time.perf_counter()
         height, width, _ = after.shape
-        if self._source is not None and before is not None:
+        if self._source is not None and self.before is not None:
             differs = (self._source != self._target).astype(np.uint8)
             changed = resize_nearest(differs, width, height).astype(np.bool_)
-            after = blend(before, after, changed, edit.blend_width)
+            after = blend(self.before, after, changed, edit.blend_width)
         image_format = edit.request.image_format
         # What comes from a seed or a latent is the model's own before the edit, too.
-        uploaded = self._source_image is not None
-        source = DigitalSourceType.COMPOSITE if uploaded else DigitalSourceType.TRAINED
+        source = DigitalSourceType.COMPOSITE if edit.latent is None else DigitalSourceType.TRAINED
         data = encode_image(after, image_format, edit.request.image_quality)
         file = self._marking.mark(data, image_format, source, edit.model)
         timings.decode = self._decode_seconds

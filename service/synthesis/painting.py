@@ -10,16 +10,20 @@ import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, replace
 
-from service.core.errors import InvalidArgument, Overloaded, QuotaExceeded
+from service.core.errors import InvalidArgument, Overloaded, QuotaExceeded, field_prefix
 from service.core.limits import LIMITS, Limits
-from service.synthesis.canvas import Canvas, CanvasWork, Update
-from service.synthesis.conditions.types import DecodedLabelMap
+from service.synthesis.canvas import Canvas, Drawing, Update
+from service.synthesis.conditions.types import CanvasOf, EncodedImage, LabelMap, Scribble, Sketch, kind_of
+from service.synthesis.edits import Pixels
+from service.synthesis.frames import Blank, CanvasEditWork, CanvasWork, in_edit
 from service.synthesis.images import Image
 from service.synthesis.marking import XMP_ONLY, Marking
-from service.synthesis.registry.models import Model
-from service.synthesis.requests import CallContext, FirstSeed, Latent, SynthesisRequest
+from service.synthesis.registry.models import ConditionKind, Model
+from service.synthesis.requests import CallContext, EditRequest, FirstSeed, Latent, SynthesisRequest
 from service.synthesis.runner import Runner
+from service.synthesis.validation.edits import ValidatedEdit, check_edit
 from service.synthesis.validation.images import check_request
+from service.synthesis.validation.styles import check_styles
 
 _MAX_PAUSE_SECONDS = 1.0
 """The longest wait before a frame that the queue refused is tried again."""
@@ -30,20 +34,35 @@ _MAX_PENDING_BYTES = 4 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
+class PaintedEdit:
+    """What is edited while its target label map is painted.
+
+    Attributes:
+        image: The image; None for what the painting's latent gives.
+        source_label_map: What it shows now; None if all of it is to be made anew.
+        blend_width: Width of the soft edge in pixels; None for the default.
+    """
+
+    image: EncodedImage | None = None
+    source_label_map: LabelMap | None = None
+    blend_width: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Frame:
     """An image of the canvas.
 
     Attributes:
         sequence: The latest update in it; 0 for the canvas as it began.
         dropped: Updates since the frame before that have no frame of their own.
-        image: The image.
+        image: The image, or why there is none.
         model: The model that made it.
         began: `time.perf_counter()` when the frame was begun.
     """
 
     sequence: int
     dropped: int
-    image: Image
+    image: Image | Blank
     model: Model
     began: float
 
@@ -52,10 +71,11 @@ class Painting:
     """One painting. Belongs to one event loop.
 
     Args:
-        request: What the caller began with; its label map is decoded with the first frame.
+        request: What the caller began with; its condition, the canvas, is decoded with the first frame.
         registry: The models on offer.
         limits: Bounds of an update.
         marking: How the frames are marked.
+        edit: What is edited, if the frames are edits.
 
     Raises:
         InvalidArgument: A field has a value that is not allowed.
@@ -68,11 +88,15 @@ class Painting:
         registry: Mapping[str, Model],
         limits: Limits = LIMITS,
         marking: Marking = XMP_ONLY,
+        edit: PaintedEdit | None = None,
     ) -> None:
         self._registry = registry
         self._limits = limits
         self._marking = marking
         validated = check_request(request, registry, limits)
+        assert isinstance(request.condition, LabelMap | Scribble | Sketch)  # the contract has no others
+        self._kind = kind_of(request.condition)
+        self._begin: LabelMap | Scribble | Sketch | CanvasOf = request.condition
         if request.latent_source is None:
             # Drawn once, or every frame would be another person.
             seed = validated.latents[0].seed
@@ -80,6 +104,8 @@ class Painting:
             request = replace(request, latent_source=FirstSeed(seed))
         self._request = _detached(request)
         self._validated = validated
+        self._edit = None if edit is None else self._checked_edit(edit)
+        self._before: Pixels | None = None  # what is edited, once it has been read or made
         self._canvas: Canvas | None = None
         self._pending: list[Update] = []
         self._pending_bytes = 0
@@ -103,7 +129,10 @@ class Painting:
         Args:
             start_bytes: What the canvas takes that the caller began with, as it came.
         """
-        return (start_bytes if self._canvas is None else self._canvas.nbytes) + self._pending_bytes
+        begun = start_bytes if self._canvas is None else self._canvas.nbytes
+        styles = 0 if self._validated.styles is None else self._validated.styles.nbytes
+        edited = 0 if self._before is None else 2 * self._before.nbytes  # and its label map
+        return begun + styles + edited + self._pending_bytes
 
     async def apply(self, update: Update) -> None:
         """Take an update in; waits while too many wait for their frame. One at a time.
@@ -115,14 +144,18 @@ class Painting:
         """
         if update.sequence <= self._sequence:
             raise InvalidArgument("sequence", update.sequence, f"greater than the last, {self._sequence}")
+        self._check_kind(update)
         request = self._request
         if update.latent_source is not None:
             request = replace(request, latent_source=update.latent_source)
         if update.style_strength is not None:
             request = replace(request, style_strength=update.style_strength)
         if request is not self._request:
-            self._validated = check_request(request, self._registry, self._limits)
-            self._request = _detached(request)
+            self._start_from(request)
+        if update.styles is not None:
+            with field_prefix("styles"):
+                styles = check_styles(update.styles, self._validated.model, self._limits)
+            self._validated = replace(self._validated, styles=styles)
         self._sequence = update.sequence
         self._changes += 1
         if update.draws:
@@ -191,7 +224,7 @@ class Painting:
                     permit()
                     permitted = True  # however often the queue refuses it
                 data = await runner.single(
-                    work, replace(call, deadline=deadline), _framed(work, self._sequence, dropped, message)
+                    work, replace(call, deadline=deadline), self._framed(work, dropped, message)
                 )
             except (Overloaded, QuotaExceeded) as refusal:
                 if refusal.retry_after_seconds is None:
@@ -206,7 +239,7 @@ class Painting:
             # Not before: while frames are refused, no more updates are read.
             if len(self._pending) < _MAX_PENDING_UPDATES and self._pending_bytes < _MAX_PENDING_BYTES:
                 self._space.set()
-            left = work.left
+            left = work.drawing.left
             self._changes += left
             del work  # and with it the messages of its updates, until the next frame
             yield dropped - left, data
@@ -214,40 +247,102 @@ class Painting:
             if self._changes or self._finished:
                 self._news.set()
 
-    def _take(self) -> CanvasWork:
-        work = CanvasWork(self._validated, self._canvas, tuple(self._pending), self._limits, self._marking)
+    def _framed(
+        self, work: CanvasWork | CanvasEditWork, dropped: int, message: Callable[[Frame], bytes]
+    ) -> Callable[[Image | Blank], bytes]:
+        began, sequence, model, drawing = (
+            time.perf_counter(),
+            self._sequence,
+            self._validated.model,
+            work.drawing,
+        )
+
+        def framed(image: Image | Blank) -> bytes:
+            left = drawing.left
+            latest = drawing.updates[-left - 1].sequence if left else sequence
+            return message(Frame(latest, dropped - left, image, model, began))
+
+        return framed
+
+    def _checked_edit(self, edit: PaintedEdit) -> ValidatedEdit:
+        """What is edited, with the painting's own fields."""
+        request = self._request
+        if self._kind is not ConditionKind.LABEL_MAP:
+            raise InvalidArgument(
+                "edit", f"an edit painted as a {self._kind.value}", "a label_map as the canvas"
+            )
+        assert isinstance(request.latent_source, FirstSeed | Latent)
+        assert isinstance(self._begin, LabelMap)
+        whole = EditRequest(
+            model=request.model,
+            source=request.latent_source if edit.image is None else edit.image,
+            target_label_map=self._begin,
+            source_label_map=edit.source_label_map,
+            style_strength=request.style_strength,
+            blend_width=edit.blend_width,
+            image_format=request.image_format,
+            image_quality=request.image_quality,
+            priority=request.priority,
+        )
+        try:
+            return check_edit(whole, self._registry, self._limits)
+        except InvalidArgument as error:
+            raise in_edit(error) from error
+
+    def _check_kind(self, update: Update) -> None:
+        """Refuse what an update cannot change."""
+        if update.canvas is not None and (kind := kind_of(update.canvas)) is not self._kind:
+            raise InvalidArgument(
+                kind.value, f"a {kind.value}", f"{self._kind.value} or strokes, as the canvas"
+            )
+        if update.latent_source is not None and self._edit is not None and self._edit.latent is None:
+            field = "seed" if isinstance(update.latent_source, FirstSeed) else "latent"
+            raise InvalidArgument(field, "a start", "none: what is edited is an image that was sent")
+
+    def _start_from(self, request: SynthesisRequest) -> None:
+        """Take another latent or style strength from now on; the styles stay."""
+        styles = self._validated.styles
+        self._validated = replace(check_request(request, self._registry, self._limits), styles=styles)
+        self._request = request = _detached(request)
+        if self._edit is None:
+            return
+        edit = replace(self._edit.request, style_strength=request.style_strength)
+        if self._edit.latent is not None:
+            assert isinstance(request.latent_source, FirstSeed | Latent)
+            edit = replace(edit, source=request.latent_source)
+            self._before = None
+        self._edit = check_edit(edit, self._registry, self._limits)
+
+    def _take(self) -> CanvasWork | CanvasEditWork:
+        drawing = Drawing(
+            self._kind, self._validated.model, self._begin, self._canvas, tuple(self._pending), self._limits
+        )
         self._pending.clear()
         self._pending_bytes = 0
-        return work
+        if self._edit is not None:
+            return CanvasEditWork(self._edit, drawing, self._before, self._limits, self._marking)
+        return CanvasWork(self._validated, drawing, self._limits, self._marking)
 
-    def _put_back(self, work: CanvasWork) -> None:
+    def _put_back(self, work: CanvasWork | CanvasEditWork) -> None:
         """Keep the canvas as far as it was drawn, and the updates that were not."""
-        left = work.updates
-        if work.canvas is not None:
+        drawing = work.drawing
+        left = drawing.updates
+        if drawing.canvas is not None:
             if self._canvas is None:  # what the caller began with is not needed any more
-                drawn = DecodedLabelMap(work.canvas)
-                self._request = replace(self._request, condition=drawn)
-                self._validated = replace(self._validated, condition=drawn)
-            self._canvas = work.canvas
-            left = work.updates[len(work.updates) - work.left :]
+                self._begin = CanvasOf(self._kind)
+                self._request = replace(self._request, condition=self._begin)
+                self._validated = replace(self._validated, condition=self._begin)
+            self._canvas = drawing.canvas
+            left = drawing.updates[len(drawing.updates) - drawing.left :]
+        if isinstance(work, CanvasEditWork) and work.given is self._edit and work.before is not None:
+            self._edit, self._before = work.kept, work.before
         self._pending[:0] = left
         self._pending_bytes += sum(update.size_bytes for update in left)
 
 
 def _detached(request: SynthesisRequest) -> SynthesisRequest:
-    """A request whose latent, known to be of the model's size, keeps no message in memory."""
+    """A request that keeps no message in memory but the canvas: its latent has the model's size."""
+    request = replace(request, styles={})
     if not isinstance(request.latent_source, Latent):
         return request
     return replace(request, latent_source=Latent(tuple(request.latent_source.values)))
-
-
-def _framed(
-    work: CanvasWork, sequence: int, dropped: int, message: Callable[[Frame], bytes]
-) -> Callable[[Image], bytes]:
-    began = time.perf_counter()
-
-    def framed(image: Image) -> bytes:
-        latest = work.updates[-work.left - 1].sequence if work.left else sequence
-        return message(Frame(latest, dropped - work.left, image, work.request.model, began))
-
-    return framed

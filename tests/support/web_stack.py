@@ -1,4 +1,4 @@
-"""The service's endpoint for browsers in this process, behind a real socket, on an engine of the test's choice."""
+"""The gateway's HTTP port in this process, on an engine of the test's choice."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any
 
 import grpc
 from aiohttp import ClientSession, WSMsgType, web
-from aiohttp.test_utils import TestServer
 
 from maskweave.v1 import synthesis_pb2 as pb
+from service.app.http import http_server
+from service.core.metrics import Metrics
 from service.rpc.interceptors import SERVICE_NAME, RequestIds
 from service.rpc.web.endpoint import WebEndpoint
 from service.rpc.web.origins import Origins
@@ -30,15 +31,16 @@ async def web_server(
     interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
     origins: Origins = Origins(),  # noqa: B008 - frozen
     routes: Sequence[web.RouteDef] = (),
-) -> AsyncIterator[TestServer]:
-    """A server that answers the calls of a stack; without one, as while a gateway starts."""
+) -> AsyncIterator[str]:
+    """A server that answers the calls of a stack; without one, as while a gateway starts. Gives its URL."""
     endpoint = WebEndpoint((RequestIds(), *interceptors), origins, max_bytes=MAX_BYTES, ping_seconds=30)
     if stack is not None:
         stack.service.add_to(endpoint, stack.calls)
-    app = web.Application()
-    app.add_routes([*endpoint.routes(), *routes])
-    async with TestServer(app, handler_cancellation=True, auto_decompress=False) as server:
-        yield server
+    all_routes = [*endpoint.routes(), *routes]
+    async with http_server(
+        "127.0.0.1", 0, metrics=Metrics(), is_ready=lambda: True, routes=all_routes
+    ) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 def path_of(method: str) -> str:

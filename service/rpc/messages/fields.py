@@ -156,7 +156,7 @@ class StrokesOfMessage(Sequence[Stroke]):
 
     def __getitem__(self, index: Any) -> Any:
         stroke = self._strokes[index]
-        return Stroke(stroke.class_id, stroke.width, _Points(stroke.points))
+        return Stroke(stroke.class_id, stroke.width, _Points(stroke.points), stroke.erase)
 
 
 class _Points(Sequence[tuple[float, float]]):

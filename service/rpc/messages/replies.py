@@ -10,7 +10,9 @@ from google.protobuf.duration_pb2 import Duration
 from maskweave.v1 import synthesis_pb2 as pb
 from service.codecs.provenance import DigitalSourceType
 from service.rpc.messages.fields import FORMATS
+from service.synthesis.canvas import CanvasProblem
 from service.synthesis.edits import EditWork
+from service.synthesis.frames import Blank
 from service.synthesis.images import Image, ImageWork
 from service.synthesis.painting import Frame
 from service.synthesis.styles.encoding import EncodedStyles
@@ -19,6 +21,10 @@ from service.synthesis.work import CallTimings, Timings
 _SOURCE_VALUES = {
     DigitalSourceType.TRAINED: pb.DIGITAL_SOURCE_TYPE_TRAINED_ALGORITHMIC_MEDIA,
     DigitalSourceType.COMPOSITE: pb.DIGITAL_SOURCE_TYPE_COMPOSITE_WITH_TRAINED_ALGORITHMIC_MEDIA,
+}
+_PROBLEMS = {
+    CanvasProblem.EMPTY: pb.CANVAS_PROBLEM_EMPTY,
+    CanvasProblem.TOO_MUCH_INK: pb.CANVAS_PROBLEM_TOO_MUCH_INK,
 }
 _FORMAT_VALUES = {ours: value for value, ours in FORMATS.items() if value}
 
@@ -86,7 +92,10 @@ def paint_message(frame: Frame) -> bytes:
     """A message of `Paint`."""
     return pb.PaintResponse(
         sequence=frame.sequence,
-        image=_image(frame.image),
+        image=None if isinstance(frame.image, Blank) else _image(frame.image),
+        problem=_PROBLEMS[frame.image.problem]
+        if isinstance(frame.image, Blank)
+        else pb.CANVAS_PROBLEM_UNSPECIFIED,
         dropped_frames=frame.dropped,
         model_version=frame.model.version,
         timings=_timings([(0, frame.image.timings)], time.perf_counter() - frame.began),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from maskweave.v1 import synthesis_pb2 as pb
-from service.core.errors import InvalidArgument
+from service.core.errors import InvalidArgument, field_prefix
 from service.rpc.messages.fields import (
     LatentsOfMessage,
     StrokesOfMessage,
@@ -18,7 +19,7 @@ from service.rpc.messages.fields import (
     members,
     priority_from_proto,
 )
-from service.synthesis.canvas import Update
+from service.synthesis.canvas import Update, Whole
 from service.synthesis.conditions.types import (
     Condition,
     EncodedImage,
@@ -30,6 +31,7 @@ from service.synthesis.conditions.types import (
     ScribbleStrokes,
     Sketch,
 )
+from service.synthesis.painting import PaintedEdit
 from service.synthesis.requests import (
     EditRequest,
     EncodeStylesRequest,
@@ -141,40 +143,79 @@ def encode_styles_from_proto(message: pb.EncodeStylesRequest) -> EncodeStylesReq
 
 
 def painting_from_proto(message: pb.PaintStart) -> SynthesisRequest:
-    """Read what a painting begins with.
+    """Read what a painting begins with, but for what it edits.
 
     Raises:
-        InvalidArgument: The label map or its encoding is not set, or the format or the priority is not a
-            known one.
+        InvalidArgument: The canvas or its encoding is not set, there are several, or the format or the
+            priority is not a known one.
     """
-    if not message.HasField("label_map"):
-        raise InvalidArgument("label_map", "no label map", "the canvas to begin with")
+    given = [field for field in _CANVASES if message.HasField(field)]
+    if not given:
+        raise InvalidArgument("label_map", "no canvas", f"exactly one of {', '.join(_CANVASES)}")
+    if len(given) > 1:
+        raise InvalidArgument(given[1], " and ".join(given), f"exactly one of {', '.join(_CANVASES)}")
     return SynthesisRequest(
         model=message.model,
-        condition=ids_from_proto(message.label_map),
+        condition=_canvas(message, given[0]),
         latent_source=latent_source_from_proto(message),
         style_strength=message.style_strength if message.HasField("style_strength") else None,
         image_format=image_format_from_proto(message.image_format),
         image_quality=message.image_quality if message.HasField("image_quality") else None,
         priority=priority_from_proto(message.priority),
+        styles=StylesOfMessage(message.styles),
     )
+
+
+def painted_edit_from_proto(message: pb.PaintStart) -> PaintedEdit | None:
+    """Read what a painting edits, if it does.
+
+    Raises:
+        InvalidArgument: An encoding is not set, or there is a start beside an image.
+    """
+    if not message.HasField("edit"):
+        return None
+    edit = message.edit
+    with field_prefix("edit"):
+        image = image_from_proto(edit.picture) if edit.HasField("picture") else None
+        if image is not None and (start := message.WhichOneof("start")) is not None:
+            raise InvalidArgument("picture", f"an image beside a {start}", "one of them: what is edited")
+        return PaintedEdit(
+            image=image,
+            source_label_map=ids_from_proto(edit.source_label_map, field="source_label_map")
+            if edit.HasField("source_label_map")
+            else None,
+            blend_width=edit.blend_width if edit.HasField("blend_width") else None,
+        )
 
 
 def update_from_proto(message: pb.PaintUpdate, *, size_bytes: int) -> Update:
     """Read an update of a painting; `size_bytes` is what it takes in memory.
 
     Raises:
-        InvalidArgument: The label map's encoding is not set.
+        InvalidArgument: The encoding of its canvas is not set.
     """
     change = message.WhichOneof("change")
     return Update(
         sequence=message.sequence,
-        label_map=ids_from_proto(message.label_map) if change == "label_map" else None,
+        canvas=_canvas(message, change) if change in _CANVASES else None,
         strokes=StrokesOfMessage(message.strokes.strokes) if change == "strokes" else None,
         latent_source=latent_source_from_proto(message),
         style_strength=message.style_strength if message.HasField("style_strength") else None,
+        styles=StylesOfMessage(message.styles.styles) if message.HasField("styles") else None,
         size_bytes=size_bytes,
     )
+
+
+_CANVASES: tuple[Literal["label_map", "sketch", "scribble"], ...] = ("label_map", "sketch", "scribble")
+
+
+def _canvas(message: pb.PaintStart | pb.PaintUpdate, field: str) -> Whole:
+    match field:
+        case "sketch":
+            return Sketch(_sketch(message.sketch))
+        case "scribble":
+            return _scribble(message.scribble)
+    return ids_from_proto(message.label_map)
 
 
 def _condition(message: pb.SynthesizeRequest) -> Condition:
@@ -184,9 +225,7 @@ def _condition(message: pb.SynthesizeRequest) -> Condition:
         case "sketch":
             return Sketch(_sketch(message.sketch))
         case "scribble":
-            if message.scribble.WhichOneof("encoding") == "strokes":
-                return Scribble(_strokes(message.scribble.strokes))
-            return Scribble(ids_from_proto(message.scribble, field="scribble"))
+            return _scribble(message.scribble)
         case "proxy_mask":
             return ProxyMask(ids_from_proto(message.proxy_mask, field="proxy_mask"))
         case "exemplar":
@@ -201,6 +240,12 @@ def _sketch(sketch: pb.Sketch) -> ImageFile | RawSketch:
         case "raw":
             return RawSketch(sketch.raw.data, sketch.raw.width, sketch.raw.height)
     raise InvalidArgument("sketch", "no encoding", f"one of {members(sketch, 'encoding')}")
+
+
+def _scribble(scribble: pb.Scribble) -> Scribble:
+    if scribble.WhichOneof("encoding") == "strokes":
+        return Scribble(_strokes(scribble.strokes))
+    return Scribble(ids_from_proto(scribble, field="scribble"))
 
 
 def _strokes(strokes: pb.ScribbleStrokes) -> ScribbleStrokes:

@@ -119,14 +119,16 @@ class WebEndpoint:
     async def _served(self, channel: WebChannel, path: str) -> web.StreamResponse:
         handler = await self._handler(CallDetails(path, channel.invocation_metadata()))
         assert handler is not None  # of every method of the contract there is one
-        await handler.stream_stream(None, channel)
+        serve: Any = handler.stream_stream  # as `Calls.handler` makes them
+        await serve(None, channel)
         return await channel.finish()
 
     async def _handler(self, details: CallDetails) -> Handler | None:
         continuation: Continuation = self._found
         for interceptor in reversed(self._interceptors):
             continuation = partial(interceptor.intercept_service, continuation)
-        return await continuation(details)
+        given: Any = details
+        return await continuation(given)
 
     async def _found(self, details: grpc.HandlerCallDetails) -> Handler | None:
         handlers = (handler.service(details) for handler in self._handlers)

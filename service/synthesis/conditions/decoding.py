@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from service.codecs.label_map import check_classes, check_ids, decode_raw, decode_run_length, resize_nearest
 from service.codecs.png import Colour, decode_png, ids_by_colour
-from service.codecs.scribble import NOT_DRAWN, check_scribble, draw_scribble, resize_scribble
+from service.codecs.scribble import NOT_DRAWN, check_drawn, check_scribble_ids, draw_scribble, resize_scribble
 from service.codecs.sketch import ink_of, resize_ink
 from service.codecs.source_image import (
     decode_any_image,
@@ -22,6 +22,7 @@ from service.codecs.source_image import (
 from service.core.errors import InvalidArgument
 from service.core.limits import Limits
 from service.synthesis.conditions.types import (
+    CanvasOf,
     DecodedLabelMap,
     EncodedIds,
     EncodedImage,
@@ -57,13 +58,16 @@ def decode_condition(request: ValidatedRequest, limits: Limits) -> NDArray[np.ui
     width, height = support.width, support.height
     match request.condition:
         case Sketch(encoding):
-            return resize_ink(_decode_sketch(encoding, limits), width, height)
+            greys, field = decode_greys(encoding, limits)
+            return resize_ink(ink_of(greys, field=field, limits=limits), width, height)
         case Scribble(encoding):
             return _decode_scribble(encoding, model, support, limits)
         case ProxyMask(encoding):
             return _decode_proxy_mask(encoding, support, limits)
         case Exemplar(encoding):
             return resize_image(_decode_exemplar(encoding, limits), width, height)
+        case CanvasOf():
+            raise AssertionError("a canvas is read where it is drawn")
         case _ as label_map:
             return resize_nearest(_decode_styled(label_map, request, limits), width, height)
 
@@ -140,16 +144,36 @@ def _decode_ids(
             return decode_run_length(class_ids, lengths, width, height, field=field, limits=limits), field
 
 
-def _decode_sketch(encoding: ImageFile | RawSketch, limits: Limits) -> NDArray[np.uint8]:
-    """Ink, uint8 `[height, width]`, of the size that was sent."""
+def decode_greys(encoding: ImageFile | RawSketch, limits: Limits) -> tuple[NDArray[np.uint8], str]:
+    """Decode a sketch, whatever ink it has. For a worker thread.
+
+    Returns:
+        Greys, uint8 `[height, width]`, 0 for full ink, of the size that was sent, and the encoding's path.
+
+    Raises:
+        InvalidArgument: It cannot be decoded, or is too large.
+    """
     match encoding:
         case ImageFile(data):
             field = "sketch.file"
-            greys = decode_on_white(data, field=field, limits=limits)
+            return decode_on_white(data, field=field, limits=limits), field
         case RawSketch(data, width, height):
             field = "sketch.raw"
-            greys = decode_raw(data, width, height, field=field, limits=limits)
-    return ink_of(greys, field=field, limits=limits)
+            return decode_raw(data, width, height, field=field, limits=limits), field
+
+
+def decode_scribble_ids(encoding: EncodedIds, model: Model, limits: Limits) -> tuple[NDArray[np.uint8], str]:
+    """Decode a scribble that came as an image, which may be empty. For a worker thread.
+
+    Returns:
+        Class ids or `NOT_DRAWN`, uint8 `[height, width]`, of the size that was sent, and the encoding's path.
+
+    Raises:
+        InvalidArgument: It cannot be decoded, is too large, or has a class that the model does not know.
+    """
+    ids, field = _decode_ids(encoding, "scribble", limits, model.id_of_colour, (NOT_DRAWN,))
+    check_scribble_ids(ids, model.class_ids, field=field)
+    return ids, field
 
 
 def _decode_scribble(
@@ -163,8 +187,8 @@ def _decode_scribble(
         )
         field = "scribble.strokes"
         return draw_scribble(encoding.strokes, model.class_ids, canvas, size, field=field, limits=limits)
-    ids, field = _decode_ids(encoding, "scribble", limits, model.id_of_colour, (NOT_DRAWN,))
-    check_scribble(ids, model.class_ids, field=field)
+    ids, field = decode_scribble_ids(encoding, model, limits)
+    check_drawn(ids, field=field)
     return resize_scribble(ids, support.width, support.height)
 
 

@@ -40,7 +40,7 @@ class RunLengthLabelMap:
 
 @dataclass(frozen=True, slots=True)
 class DecodedLabelMap:
-    """A label map that was decoded and checked before: the canvas of a painting.
+    """A label map that was decoded and checked before, as the canvas of a painting is.
 
     Attributes:
         ids: uint8 `[height, width]`, classes of the model's palette.
@@ -127,12 +127,21 @@ class Exemplar:
     encoding: EncodedImage
 
 
-Condition = LabelMap | Sketch | Scribble | ProxyMask | Exemplar
+@dataclass(frozen=True, slots=True)
+class CanvasOf:
+    """A canvas that is kept elsewhere: what the condition of a painting becomes once it has been drawn."""
+
+    kind: ConditionKind
+
+
+Condition = LabelMap | Sketch | Scribble | ProxyMask | Exemplar | CanvasOf
 
 
 def kind_of(condition: Condition) -> ConditionKind:
     """What kind of condition it is."""
     match condition:
+        case CanvasOf(kind):
+            return kind
         case Sketch():
             return ConditionKind.SKETCH
         case Scribble():

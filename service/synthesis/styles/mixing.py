@@ -5,7 +5,7 @@ What is drawn from seeds is drawn once for all images of a request. The mathemat
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,6 +87,11 @@ class StyleMixer:
         self._support = request.model.styles
         self._limit = limits.max_style_value
         self._ends: tuple[Mapping[int, Code], ...] = ()
+        self._present: Collection[int] | None = None
+
+    def only(self, styles: Collection[int]) -> None:
+        """Give these styles alone, by their indices: the label map has no others."""
+        self._present = styles
 
     def prepare(self, timings: Timings) -> Task[None]:
         """Find the codes of every end; the prior runs once for each seed that is named."""
@@ -111,7 +116,8 @@ class StyleMixer:
         codes = np.zeros((self._support.count, self._support.size), np.float32)
         given = np.zeros(self._support.count, np.uint8)
         for style, code in self._at(index).items():
-            codes[style], given[style] = code, 1
+            if self._present is None or style in self._present:
+                codes[style], given[style] = code, 1
         return codes, given
 
     def _at(self, index: int) -> Mapping[int, Code]:

@@ -22,6 +22,8 @@ from service.synthesis.styles.types import (
     WeightedStyle,
 )
 
+_SEED_BYTES = 32
+
 Ingredient = tuple[float, bytes | int]
 """Weight, and the numbers of a code (float32) or a seed."""
 
@@ -62,6 +64,12 @@ class ValidatedStyles:
     def seeds(self) -> tuple[int, ...]:
         """All seeds in it, in ascending order."""
         return tuple(sorted({seed for end in self.ends for seed in _seeds(end)}))
+
+    @property
+    def nbytes(self) -> int:
+        """About what they hold in memory."""
+        sources = (source for end in self.ends for recipe in end.recipes.values() for _, source in recipe)
+        return sum(len(source) if isinstance(source, bytes) else _SEED_BYTES for source in sources)
 
 
 def style_support(model: Model) -> StyleSupport:

@@ -32,8 +32,8 @@ def files(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def url(files: Path) -> AsyncIterator[str]:
-    async with web_server(None, routes=playground_routes(files)) as server:
-        yield str(server.make_url("")).rstrip("/")
+    async with web_server(None, routes=playground_routes(files)) as served:
+        yield served
 
 
 async def test_files_come_with_their_headers(url: str) -> None:
