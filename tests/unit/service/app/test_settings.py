@@ -1,4 +1,6 @@
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -72,3 +74,44 @@ def test_describe_lists_every_setting_with_its_value() -> None:
 
 def test_every_setting_explains_itself() -> None:
     assert all(field.description for field in Settings.model_fields.values())
+
+
+@pytest.mark.parametrize(
+    ("given", "answered"),
+    [
+        ({}, True),
+        ({"http_host": "0.0.0.0"}, False),
+        ({"http_host": "0.0.0.0", "allow_plaintext": True}, True),
+        ({"http_calls": "off"}, False),
+        ({"tls_certificate": "c", "tls_key": "k", "tls_client_ca": "a"}, False),
+        ({"tls_certificate": "c", "tls_key": "k", "tls_client_ca": "a", "api_keys_file": "f"}, False),
+        (
+            {
+                "tls_certificate": "c",
+                "tls_key": "k",
+                "tls_client_ca": "a",
+                "api_keys_file": "f",
+                "http_calls": "on",
+            },
+            True,
+        ),
+    ],
+)
+def test_the_http_port_answers_calls_where_the_grpc_port_would(given: dict[str, Any], answered: bool) -> None:
+    assert Settings(**given).answers_http_calls == answered
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"http_calls": "on", "http_host": "0.0.0.0"}, "http_calls: got 'on' with http_host '0.0.0.0'"),
+        (
+            {"http_calls": "on", "tls_certificate": "c", "tls_key": "k", "tls_client_ca": "a"},
+            "http_calls: got 'on' with tls_client_ca",
+        ),
+        ({"allowed_origins": "https://a.test/path"}, "allowed_origins: got 'https://a.test/path'"),
+    ],
+)
+def test_calls_on_the_http_port_open_nothing_that_is_closed(given: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(told)):
+        Settings(**given)
