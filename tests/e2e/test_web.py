@@ -53,6 +53,22 @@ def raw(ids: NDArray[np.uint8]) -> pb.RawLabelMap:
     return pb.RawLabelMap(data=ids.tobytes(), width=ids.shape[1], height=ids.shape[0])
 
 
+def contract() -> FileDescriptorSet:
+    """The contract and what it needs, with the names in JSON, which Python leaves out."""
+    descriptors = FileDescriptorSet()
+    for module in (duration_pb2, pb, error_details_pb2):
+        file = descriptors.file.add()
+        module.DESCRIPTOR.CopyToProto(file)
+        messages = list(file.message_type)
+        while messages:
+            message = messages.pop()
+            messages += message.nested_type
+            for field in message.field:
+                first, *others = field.name.split("_")
+                field.json_name = first + "".join(map(str.capitalize, others))
+    return descriptors
+
+
 def test_curl_with_json_gets_what_the_client_gets(gateway: GatewayProcess, client: Client) -> None:
     body = {
         "model": "faces64",
@@ -75,11 +91,8 @@ def test_curl_with_json_gets_what_the_client_gets(gateway: GatewayProcess, clien
 
 def test_connect_s_client_for_browsers(gateway: GatewayProcess, client: Client, tmp_path: Path) -> None:
     assert MODULES.is_dir(), "make test installs it"
-    descriptors = FileDescriptorSet()
-    for module in (duration_pb2, pb, error_details_pb2):
-        module.DESCRIPTOR.CopyToProto(descriptors.file.add())
     path = tmp_path / "contract.binpb"
-    path.write_bytes(descriptors.SerializeToString())
+    path.write_bytes(contract().SerializeToString())
     done = subprocess.run(
         ["node", "tests/node/web_calls.js", gateway.http, str(path)],
         cwd=ROOT,
