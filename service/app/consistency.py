@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 _HEADER_FORM = re.compile(r"[a-z0-9_.-]{1,64}(?<!-bin)")
 _NO_ADDRESS_LISTS = {"forwarded", "authorization", "x-api-key", "x-request-id"}
 
-_WILDCARDS = {"0.0.0.0", "::"}
+WILDCARDS = frozenset({"0.0.0.0", "::"})
+"""Hosts that stand for every address of the machine."""
 
 # Fields of a request besides an encoded condition.
 _MESSAGE_OVERHEAD_BYTES = 64 * 1024
@@ -97,7 +98,7 @@ def _largest_request(settings: Settings) -> int:
 
 def _of_addresses(settings: Settings) -> Iterator[str]:
     hosts = {settings.grpc_host, settings.http_host}
-    if settings.grpc_port == settings.http_port != 0 and (len(hosts) == 1 or hosts & _WILDCARDS):
+    if settings.grpc_port == settings.http_port != 0 and (len(hosts) == 1 or hosts & WILDCARDS):
         if settings.grpc_host.startswith("unix:"):
             return
         yield (

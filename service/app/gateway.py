@@ -15,11 +15,12 @@ import grpc
 from aiohttp import web
 
 from service.access.callers import caller_address
+from service.app.consistency import WILDCARDS
 from service.app.credentials import Certificates, followed_keys
 from service.app.http import http_server
 from service.app.lag import measured_lag
 from service.app.listening import address_text
-from service.app.playground import playground_routes
+from service.app.playground import About, playground_routes
 from service.app.server import build_server, interceptors, listen, stop_server
 from service.app.settings import Settings
 from service.app.signing import followed_signing, signing_files
@@ -105,7 +106,8 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         health = GatewayHealth([SERVICE_NAME])
         callers_first = interceptors(settings, calls, access)
         endpoint = _web_endpoint(settings, callers_first)
-        pages = await _playground(settings)
+        about = About(grpc_tls=settings.uses_tls, keys=access is not None)
+        pages = await _playground(settings, about)
         http_port = await stack.enter_async_context(
             http_server(
                 settings.http_host,
@@ -144,6 +146,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         server = build_server(settings, service, calls, health, callers_first)
         grpc_port = listen(server, settings.grpc_host, settings.grpc_port, certificates)
         await server.start()
+        about.grpc_address = _seen_address(settings.grpc_host, grpc_port)
         if endpoint is not None:
             service.add_to(endpoint, calls)
             stack.push_async_callback(endpoint.ended, _LAST_CALLS_SECONDS)
@@ -192,11 +195,16 @@ def _web_endpoint(
     )
 
 
-async def _playground(settings: Settings) -> list[web.RouteDef]:
+def _seen_address(host: str, port: int) -> str:
+    """An address without the host where that is every address of the machine: callers know which they took."""
+    return f":{port}" if host in WILDCARDS else address_text(host, port)
+
+
+async def _playground(settings: Settings, about: About) -> list[web.RouteDef]:
     """The routes of the playground, which is of no use without calls on its port."""
     if not (settings.playground and settings.answers_http_calls):
         return []
-    return await asyncio.to_thread(playground_routes)
+    return await asyncio.to_thread(playground_routes, about)
 
 
 def _queue_readings(queue: RequestQueue) -> Readings:

@@ -9,7 +9,7 @@ import gzip
 import hashlib
 import mimetypes
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from pathlib import Path, PurePosixPath
 
@@ -75,7 +75,23 @@ class _File:
     headers: Mapping[str, str]
 
 
-def playground_routes(files: Path = FILES) -> list[web.RouteDef]:
+@dataclass(slots=True)
+class About:
+    """What the page tells people of the gateway, so that what they copy runs.
+
+    Attributes:
+        grpc_address: `host:port` of the gRPC server, without the host where that is any address of the machine;
+            empty while the gateway starts.
+        grpc_tls: Whether it speaks TLS.
+        keys: Whether calls need keys.
+    """
+
+    grpc_address: str = ""
+    grpc_tls: bool = False
+    keys: bool = False
+
+
+def playground_routes(about: About, files: Path = FILES) -> list[web.RouteDef]:
     """The routes of the playground's files; none where they have not been built. Reads all of them."""
     if not (files / _PAGE).is_file():
         return []
@@ -87,7 +103,11 @@ def playground_routes(files: Path = FILES) -> list[web.RouteDef]:
         file = served.get(request.match_info["name"])
         return _missing() if file is None else _shown(request, file)
 
-    return [web.get("/{name:.*}", show)]
+    async def tell(_: web.Request) -> web.Response:
+        headers = {**SECURITY_HEADERS, hdrs.CACHE_CONTROL: "no-store"}
+        return web.json_response(asdict(about), headers=headers)
+
+    return [web.get("/playground.json", tell), web.get("/{name:.*}", show)]
 
 
 def _read(name: str, path: Path) -> _File:

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -117,6 +118,21 @@ def test_connect_s_client_for_browsers(gateway: GatewayProcess, client: Client, 
     }
     told = {each.pop("name"): each for each in map(json.loads, done.stdout.splitlines())}
     assert told == dict.fromkeys(("connect", "json", "grpcWeb"), expected)
+
+
+def test_the_page_s_example_for_curl_runs(shipped: GatewayProcess) -> None:
+    page = (ROOT / "docs" / "web.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```sh\n(curl .*?)```", page, re.DOTALL)
+    done = subprocess.run(
+        ["bash", "-c", example.replace("http://localhost:8080", shipped.http)],
+        env={**os.environ, "no_proxy": "*"},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=True,
+    )
+    (image,) = json.loads(done.stdout)["images"]
+    assert base64.b64decode(image["data"]).startswith(b"\x89PNG")
 
 
 async def test_painting_over_a_web_socket_is_painting(

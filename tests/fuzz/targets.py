@@ -127,7 +127,7 @@ def paint(data: bytes) -> None:
     frames = [pb.PaintResponse.FromString(each) for each in sent]
     sequences = [frame.sequence for frame in frames]
     assert sequences == sorted(set(sequences))
-    assert all(frame.image.data for frame in frames)
+    assert all(bool(frame.image.data) != bool(frame.problem) for frame in frames)
     seen = len(frames) + sum(frame.dropped_frames for frame in frames)
     assert seen == len(requests) if finished else seen <= len(requests)
     if finished and len(requests) > 1:

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import ClientSession
 from yarl import URL
 
-from service.app.playground import SECURITY_HEADERS, playground_routes
+from service.app.playground import SECURITY_HEADERS, About, playground_routes
 from tests.support.web_stack import web_server
 
 SCRIPT = b"console.log('a script that is long enough to be compressed');\n" * 20
@@ -32,7 +32,7 @@ def files(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def url(files: Path) -> AsyncIterator[str]:
-    async with web_server(None, routes=playground_routes(files)) as served:
+    async with web_server(None, routes=playground_routes(About("localhost:5", keys=True), files)) as served:
         yield served
 
 
@@ -93,6 +93,12 @@ async def test_there_is_nothing_else(url: str, path: str) -> None:
         assert "secret" not in await reply.text()
 
 
+async def test_the_page_is_told_where_grpc_is(url: str) -> None:
+    async with ClientSession() as session, session.get(url + "/playground.json") as reply:
+        assert await reply.json() == {"grpc_address": "localhost:5", "grpc_tls": False, "keys": True}
+        assert reply.headers["Cache-Control"] == "no-store"
+
+
 async def test_heads_are_answered_and_nothing_can_be_put(url: str) -> None:
     async with ClientSession() as session:
         async with session.head(url + "/") as reply:
@@ -103,5 +109,5 @@ async def test_heads_are_answered_and_nothing_can_be_put(url: str) -> None:
 
 
 def test_without_a_bundle_there_are_no_routes(tmp_path: Path) -> None:
-    assert playground_routes(tmp_path) == []
-    assert playground_routes(tmp_path / "nowhere") == []
+    assert playground_routes(About(), tmp_path) == []
+    assert playground_routes(About(), tmp_path / "nowhere") == []

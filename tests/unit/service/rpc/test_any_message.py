@@ -72,17 +72,65 @@ strokes = st.builds(
     class_id=st.sampled_from([0, 4]) | UINT32,
     width=st.floats(1, 9, width=32) | FLOATS,
     points=st.lists(st.builds(pb.Point, x=coordinates, y=coordinates), max_size=5),
+    erase=st.booleans(),
 )
+scribbles = st.one_of(
+    st.builds(pb.Scribble, png=pngs),
+    st.builds(pb.Scribble, raw=raws | st.just(pb.RawLabelMap(data=b"\0\4\xff" * 4, width=4, height=3))),
+    st.builds(pb.Scribble, raw=st.just(pb.RawLabelMap(data=b"\xff" * 12, width=4, height=3))),
+    st.builds(pb.Scribble, run_length=runs),
+    st.builds(
+        pb.Scribble,
+        strokes=st.builds(
+            pb.ScribbleStrokes,
+            strokes=st.lists(strokes, max_size=3),
+            width=st.none() | st.just(4) | INT32,
+            height=st.none() | st.just(3) | INT32,
+        ),
+    ),
+    st.just(pb.Scribble()),
+)
+greys = st.builds(pb.RawSketch, data=st.binary(min_size=12, max_size=12), width=st.just(4), height=st.just(3))
+sketches = st.one_of(
+    st.builds(pb.Sketch, file=pngs),
+    st.builds(pb.Sketch, raw=greys | st.builds(pb.RawSketch, data=st.binary(max_size=16), width=INT32)),
+    st.just(pb.Sketch()),
+)
+style_sets = st.dictionaries(st.integers(0, 4), st.builds(pb.Style, seed=st.none() | UINT32), max_size=3)
 changes: st.SearchStrategy[dict[str, Any]] = st.one_of(
     st.fixed_dictionaries({"strokes": st.builds(pb.StrokeList, strokes=st.lists(strokes, max_size=4))}),
     st.fixed_dictionaries({"label_map": label_maps}),
+    st.fixed_dictionaries({"sketch": sketches}),
+    st.fixed_dictionaries({"scribble": scribbles}),
+    st.fixed_dictionaries({"styles": st.builds(pb.StyleSet, styles=style_sets)}),
     st.just({}),
+)
+pictures = st.one_of(
+    st.just(pb.SourcePicture(raw=pb.RawPicture(data=bytes(12), width=2, height=2))),
+    st.builds(pb.SourcePicture, file=pngs),
+    st.just(pb.SourcePicture()),
+)
+edits = st.builds(
+    pb.PaintEdit,
+    picture=st.none() | pictures,
+    source_label_map=st.none() | label_maps,
+    blend_width=st.none() | st.just(1.0) | FLOATS,
 )
 good_canvas = pb.LabelMap(raw=pb.RawLabelMap(data=bytes(12), width=4, height=3))
 paint_starts = st.builds(
     lambda start, rest: pb.PaintRequest(start=pb.PaintStart(**start, **rest)),
     one_start,
-    st.just({"model": "tiny", "label_map": good_canvas}) | others.map(without_number),
+    st.one_of(
+        st.just({"model": "tiny", "label_map": good_canvas}),
+        others.map(without_number),
+        st.fixed_dictionaries({"model": st.just("tiny"), "sketch": sketches}),
+        st.fixed_dictionaries({"model": st.just("tiny"), "scribble": scribbles}),
+        st.fixed_dictionaries({"model": st.just("dolls"), "label_map": label_maps, "styles": style_sets}),
+        st.fixed_dictionaries(
+            {"model": st.just("tiny"), "label_map": st.just(good_canvas), "edit": edits},
+            optional={"sketch": sketches, "scribble": scribbles},
+        ),
+    ),
 )
 paint_updates = st.builds(
     lambda sequence, change, start, strength: pb.PaintRequest(
