@@ -106,8 +106,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         health = GatewayHealth([SERVICE_NAME])
         callers_first = interceptors(settings, calls, access)
         endpoint = _web_endpoint(settings, callers_first)
-        about = About(grpc_tls=settings.uses_tls, keys=access is not None)
-        pages = await _playground(settings, about)
+        about, pages = await _playground(settings)
         http_port = await stack.enter_async_context(
             http_server(
                 settings.http_host,
@@ -196,15 +195,16 @@ def _web_endpoint(
 
 
 def _seen_address(host: str, port: int) -> str:
-    """An address without the host where that is every address of the machine: callers know which they took."""
+    """An address, without the host where that is every address of the machine."""
     return f":{port}" if host in WILDCARDS else address_text(host, port)
 
 
-async def _playground(settings: Settings, about: About) -> list[web.RouteDef]:
-    """The routes of the playground, which is of no use without calls on its port."""
+async def _playground(settings: Settings) -> tuple[About, list[web.RouteDef]]:
+    """What the playground tells, and its routes; it is of no use without calls on its port."""
+    about = About(grpc_tls=settings.uses_tls, keys=settings.api_keys_file is not None)
     if not (settings.playground and settings.answers_http_calls):
-        return []
-    return await asyncio.to_thread(playground_routes, about)
+        return about, []
+    return about, await asyncio.to_thread(playground_routes, about)
 
 
 def _queue_readings(queue: RequestQueue) -> Readings:

@@ -80,8 +80,8 @@ class About:
     """What the page tells people of the gateway, so that what they copy runs.
 
     Attributes:
-        grpc_address: `host:port` of the gRPC server, without the host where that is any address of the machine;
-            empty while the gateway starts.
+        grpc_address: `host:port` of the gRPC server, without the host where that is every address of the
+            machine; empty while the gateway starts.
         grpc_tls: Whether it speaks TLS.
         keys: Whether calls need keys.
     """
