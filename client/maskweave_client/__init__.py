@@ -31,10 +31,11 @@ from maskweave_client._errors import (
 from maskweave_client._files import File
 from maskweave_client._generated_image import DigitalSourceType, GeneratedImage
 from maskweave_client._models import Condition, EditSupport, Limits, Model, StyleStrength, StyleSupport
-from maskweave_client._paint_requests import Stroke
+from maskweave_client._paint_requests import PaintedEdit
 from maskweave_client._palette import Palette, PaletteEntry
 from maskweave_client._requests import ImageFormat, LabelMap, Priority
 from maskweave_client._results import (
+    CanvasProblem,
     Frame,
     MorphFrame,
     Result,
@@ -43,6 +44,7 @@ from maskweave_client._results import (
     Timings,
 )
 from maskweave_client._retry import Retry
+from maskweave_client._strokes import Stroke
 from maskweave_client._style_requests import MorphPath, SourceImage
 from maskweave_client._styles import Blend, Seed, Style, StyleCode, blend
 from maskweave_client._sync._client import Client
@@ -53,6 +55,7 @@ __all__ = [
     "AsyncPaintSession",
     "Blend",
     "Cancelled",
+    "CanvasProblem",
     "Client",
     "Condition",
     "DeadlineExceeded",
@@ -73,6 +76,7 @@ __all__ = [
     "NotFound",
     "Overloaded",
     "PaintSession",
+    "PaintedEdit",
     "Palette",
     "PaletteEntry",
     "PermissionDenied",

@@ -12,7 +12,6 @@ from PIL import Image
 
 from maskweave.v1 import synthesis_pb2 as pb
 from maskweave_client._files import FILES, File, file_bytes, upright
-from maskweave_client._paint_requests import Stroke, stroke_to_proto
 from maskweave_client._requests import (
     MAX_RAW_PIXELS,
     LabelMap,
@@ -21,6 +20,7 @@ from maskweave_client._requests import (
     png_of,
     set_number,
 )
+from maskweave_client._strokes import Stroke, stroke_to_proto
 from maskweave_client._style_requests import OPAQUE_MODES, SourceImage, image_to_proto
 
 Sketch = NDArray[np.uint8] | Image.Image | File

@@ -73,6 +73,8 @@ def _conditions(request: Message) -> Iterator[Ids | Photo]:
     for _, value in request.ListFields():
         if isinstance(value, Ids | Photo):
             yield value
+        elif isinstance(value, pb.PaintEdit):
+            yield from _conditions(value)
 
 
 def _is_indexed(ids: Ids) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 from google.protobuf.duration_pb2 import Duration
 
@@ -82,23 +83,45 @@ class StreamedImage:
     timings: Timings
 
 
+CanvasProblem = Literal["empty", "too_much_ink", "unknown"]
+"""Why there is no image of a canvas; `unknown` is what a newer service may say."""
+
+_PROBLEMS: dict[int, CanvasProblem] = {
+    pb.CANVAS_PROBLEM_EMPTY: "empty",
+    pb.CANVAS_PROBLEM_TOO_MUCH_INK: "too_much_ink",
+}
+
+
 @dataclass(frozen=True)
 class Frame:
     """An image of a canvas that is being painted.
 
     Attributes:
         sequence: The latest update that is in it; 0 for the canvas as it began.
-        image: The image.
         dropped_frames: Updates since the frame before that got none of their own.
         model_version: Version of the model that made it.
         timings: Where the time went for it.
+        problem: Why there is no image of a sketch or a scribble: nothing is drawn, or too much ink; None if
+            there is one, as there always is of a label map.
     """
 
     sequence: int
-    image: GeneratedImage
     dropped_frames: int
     model_version: str
     timings: Timings
+    problem: CanvasProblem | None = None
+    _image: GeneratedImage | None = field(default=None, repr=False)
+
+    @property
+    def image(self) -> GeneratedImage:
+        """The image.
+
+        Raises:
+            ValueError: There is none; `problem` says why.
+        """
+        if self._image is None:
+            raise ValueError(f"there is no image of this canvas: {self.problem}")
+        return self._image
 
 
 @dataclass(frozen=True)
@@ -145,10 +168,11 @@ def frame_from_proto(message: pb.PaintResponse) -> Frame:
     """Read one frame of a painting."""
     return Frame(
         message.sequence,
-        image_from_proto(message.image),
         message.dropped_frames,
         message.model_version,
         _timings(message.timings),
+        _PROBLEMS.get(message.problem, "unknown") if message.problem else None,
+        image_from_proto(message.image) if message.HasField("image") else None,
     )
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from maskweave.v1 import synthesis_pb2 as pb
 from maskweave.v1 import synthesis_pb2_grpc as pb_grpc
-from maskweave_client import Client
+from maskweave_client import Client, PaintedEdit, Scribble, Seed, Stroke
 from maskweave_client._errors import error_from_rpc
 from tests.e2e.test_paint import Session, raw, start, update
 from tests.support.gateway_process import GatewayProcess, channel_to
@@ -282,3 +282,63 @@ def test_an_edit_of_an_image_takes_no_start(
     error = session.failure()
     translated = error_from_rpc(error.code(), error.details(), error.trailing_metadata())
     assert translated.violations[0].field == "update.seed"
+
+
+def test_the_client_paints_them_too(client: Client, dolls_client: Client, label_map: Pixels) -> None:
+    white = np.full((SIZE, SIZE), 255, np.uint8)
+    across = [(0, 4), (SIZE, 4)]
+    with client.paint("faces64", sketch=white, seed=7, image_format="raw") as session:
+        blank = next(session)
+        assert blank.problem == "empty"
+        with pytest.raises(ValueError, match="no image of this canvas: empty"):
+            _ = blank.image
+        session.stroke(0, across, width=8)
+        drawn = next(session)
+        session.stroke(0, across, width=8, erase=True)
+        assert next(session).problem == "empty"
+        session.update(sketch=np.zeros_like(white))
+        session.finish()
+        assert next(session).problem == "too_much_ink"
+    ink = white.copy()
+    ink[0:8] = 0
+    assert drawn.problem is None
+    assert (
+        drawn.image.data
+        == client.synthesize("faces64", sketch=ink, seed=7, image_format="raw").images[0].data
+    )
+
+    with client.paint(
+        "faces64", scribble=Scribble([Stroke(5, across, 8)]), seed=7, image_format="raw"
+    ) as session:
+        first = next(session).image.data
+        session.update(scribble=white)
+        session.finish()
+        assert next(session).problem == "empty"
+    expected = client.synthesize(
+        "faces64", scribble=Scribble([Stroke(5, across, 8)]), seed=7, image_format="raw"
+    )
+    assert first == expected.images[0].data
+
+    edited = PaintedEdit(source=label_map, blend_width=2)
+    with client.paint("faces64", label_map, seed=7, edit=edited, image_format="raw") as session:
+        session.stroke(5, across, width=8)
+        session.finish()
+        last = list(session)[-1].image.data
+    target = label_map.copy()
+    target[0:8] = 5
+    after = client.edit("faces64", 7, target, source=label_map, blend_width=2, image_format="raw")
+    assert last == after.images[0].data
+
+    model = dolls_client.model("dolls")
+    canvas = np.full((SIZE, SIZE), model.palette[0].id, np.uint8)
+    with dolls_client.paint(
+        "dolls", canvas, seed=7, styles={canvas[0, 0]: Seed(3)}, image_format="raw"
+    ) as session:
+        styled = next(session).image.data
+        session.update(styles={})
+        session.finish()
+        plain = next(session).image.data
+    same = {"seed": 7, "image_format": "raw"}
+    assert plain == dolls_client.synthesize("dolls", canvas, **same).images[0].data  # type: ignore[arg-type]
+    seeds = {canvas[0, 0]: Seed(3)}
+    assert styled == dolls_client.synthesize("dolls", canvas, styles=seeds, **same).images[0].data  # type: ignore[arg-type]

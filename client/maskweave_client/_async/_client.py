@@ -15,7 +15,7 @@ from maskweave_client._async_transport import AsyncPaintCall
 from maskweave_client._channel import metadata
 from maskweave_client._conditions import Conditions, ProxyMask, Scribble, Sketch
 from maskweave_client._models import Model, model_from_proto
-from maskweave_client._paint_requests import paint_start
+from maskweave_client._paint_requests import PaintedEdit, paint_start
 from maskweave_client._requests import ImageFormat, LabelMap, Priority
 from maskweave_client._results import Result, StreamedImage, result_from_proto, streamed_from_proto
 from maskweave_client._style_requests import SourceImage
@@ -214,14 +214,18 @@ class AsyncClient(AsyncStyleCalls, AsyncEditCalls):
     def paint(
         self,
         model: str,
-        label_map: LabelMap,
+        label_map: LabelMap | None = None,
         *,
+        sketch: Sketch | None = None,
+        scribble: Scribble | LabelMap | None = None,
         seed: int | None = None,
         latent: NDArray[Any] | Sequence[float] | None = None,
         style_strength: float | None = None,
         image_format: ImageFormat = "png",
         quality: int | None = None,
         priority: Priority = "interactive",
+        styles: Mapping[int, Style] | None = None,
+        edit: PaintedEdit | None = None,
         timeout: float | None = None,
         request_id: str | None = None,
     ) -> AsyncPaintSession:
@@ -234,6 +238,10 @@ class AsyncClient(AsyncStyleCalls, AsyncEditCalls):
             model: Name of the model, for example `faces64`.
             label_map: The canvas to begin with: a 2-D array of class ids, an image of mode P, L or 1, or a
                 PNG file. Its size is the canvas's for the whole session.
+            sketch: The canvas as a sketch, in its place: greys `[height, width]` (0 is full ink), an image,
+                or a PNG or JPEG file. It may be empty.
+            scribble: The canvas as a scribble, in its place: strokes, or a label map in which 255 stands for
+                what is not drawn. It may be empty.
             seed: Seed of the images, until an update changes it. Random when neither seed nor latent is
                 given.
             latent: Latent of the images, float `[latent_size]`.
@@ -242,6 +250,9 @@ class AsyncClient(AsyncStyleCalls, AsyncEditCalls):
             image_format: Format in which the images travel.
             quality: 1 to 100, for jpeg and webp.
             priority: `interactive` goes first when the service is busy; `batch` for what nobody waits for.
+            styles: How classes look, until an update changes it; for models with styles. Those of classes
+                that the canvas does not have count once it has them.
+            edit: Paint an edit: the canvas is its target label map.
             timeout: Seconds that the session may last; for as long as updates come when None.
             request_id: Your id of the request, for the service's log.
 
@@ -250,17 +261,21 @@ class AsyncClient(AsyncStyleCalls, AsyncEditCalls):
 
         Raises:
             ValueError: An argument cannot be what it is meant to be.
-            TypeError: The label map is of none of the types allowed, or something else is not a number.
+            TypeError: The canvas is of none of the types allowed, or something else is not a number.
         """
         start = paint_start(
             model,
             label_map,
+            sketch=sketch,
+            scribble=scribble,
             seed=seed,
             latent=latent,
             style_strength=style_strength,
             image_format=image_format,
             quality=quality,
             priority=priority,
+            styles=styles,
+            edit=edit,
         )
         call = AsyncPaintCall(self._transport, timeout, metadata(self._api_key, request_id))
 

@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
 
 from maskweave.v1 import synthesis_pb2 as pb
-from maskweave_client._paint_requests import FINISHED, Stroke, paint_update
+from maskweave_client._conditions import Scribble, Sketch
+from maskweave_client._paint_requests import FINISHED, paint_update
 from maskweave_client._requests import LabelMap
 from maskweave_client._results import Frame, frame_from_proto
+from maskweave_client._strokes import Stroke
+from maskweave_client._styles import Style
 from maskweave_client._sync_transport import SyncLock, SyncMethod, SyncPaintCall
 
 
@@ -53,14 +56,22 @@ class PaintSession:
             raise StopIteration
         return frame_from_proto(message)
 
-    def stroke(self, class_id: int, points: NDArray[Any] | Sequence[Sequence[float]], *, width: float) -> int:
+    def stroke(
+        self,
+        class_id: int,
+        points: NDArray[Any] | Sequence[Sequence[float]],
+        *,
+        width: float,
+        erase: bool = False,
+    ) -> int:
         """Draw one stroke.
 
         Args:
-            class_id: Class to draw.
+            class_id: Class to draw; 0 on a sketch, where it draws ink, and to erase.
             points: x and y of each point, `[points, 2]`, in pixels of the canvas from its upper left corner;
                 a single point is a dot.
             width: Width of the brush in pixels of the canvas, at least 1.
+            erase: Take away what is drawn there, on a scribble or a sketch.
 
         Returns:
             The number of the update; `Frame.sequence` of the first frame that has it is this or greater.
@@ -70,25 +81,31 @@ class PaintSession:
             ValueError: An argument cannot be what it is meant to be, or the painting is finished.
             TypeError: Something is not a number.
         """
-        return self.update(strokes=[Stroke(class_id, points, width)])
+        return self.update(strokes=[Stroke(class_id, points, width, erase)])
 
     def update(
         self,
         *,
         label_map: LabelMap | None = None,
+        sketch: Sketch | None = None,
+        scribble: Scribble | LabelMap | None = None,
         strokes: Iterable[Stroke] | None = None,
         seed: int | None = None,
         latent: NDArray[Any] | Sequence[float] | None = None,
         style_strength: float | None = None,
+        styles: Mapping[int, Style] | None = None,
     ) -> int:
         """Change what is painted, all in one; what is None stays as it is.
 
         Args:
             label_map: A canvas in place of the old one, of the same size.
+            sketch: The same, where the canvas is a sketch.
+            scribble: The same, where it is a scribble.
             strokes: Strokes on the canvas, each over those before it.
             seed: Seed of the images from now on.
             latent: Latent of the images from now on, float `[latent_size]`.
             style_strength: Style strength from now on.
+            styles: How classes look from now on, in place of all styles before.
 
         Returns:
             The number of the update; `Frame.sequence` of the first frame that has it is this or greater.
@@ -96,7 +113,7 @@ class PaintSession:
         Raises:
             MaskweaveError: The session has ended with a failure; see its subclasses.
             ValueError: An argument cannot be what it is meant to be, or the painting is finished.
-            TypeError: The label map is of none of the types allowed, or something else is not a number.
+            TypeError: The canvas is of none of the types allowed, or something else is not a number.
         """
         self._begin()
         with self._lock:
@@ -105,10 +122,13 @@ class PaintSession:
             request = paint_update(
                 self._sequence + 1,
                 label_map=label_map,
+                sketch=sketch,
+                scribble=scribble,
                 strokes=strokes,
                 seed=seed,
                 latent=latent,
                 style_strength=style_strength,
+                styles=styles,
             )
             self._fit(request.update)
             self._sequence += 1

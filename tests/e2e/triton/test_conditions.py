@@ -103,3 +103,16 @@ def test_bad_input_never_reaches_triton(by_triton: Client, own_triton: TritonPro
     with pytest.raises(InvalidRequest, match="a blank sketch"):
         by_triton.synthesize("faces64", sketch=np.full((9, 9), 255, np.uint8))
     assert own_triton.count("faces64_proxy_mask", "inference_count") == before
+
+
+@pytest.mark.parametrize("kind", ["sketch", "scribble"])
+def test_paintings_are_the_same(embedded: Client, by_triton: Client, kind: str) -> None:
+    empty: dict[str, Any] = {kind: np.full((64, 64), 255, np.uint8)}
+    frames = []
+    for client in (embedded, by_triton):
+        with client.paint("faces64", seed=5, **empty) as session:
+            assert next(session).problem == "empty"
+            session.stroke(0 if kind == "sketch" else 6, [(10, 20), (50, 44)], width=9)
+            frames.append(next(session).image.data)
+            session.finish()
+    assert frames[0] == frames[1]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.edit_wishes import more_hair, no_nose
-from maskweave_client import Client
+from maskweave_client import Client, PaintedEdit
 from tests.support.shipped import LABEL_MAPS, assert_same, fitted
 from tests.support.triton_process import TritonProcess
 
@@ -29,6 +29,19 @@ def test_edits(shipped_client: Client, shipped_by_triton: Client, file: Path) ->
                     for client in (shipped_client, shipped_by_triton)
                 )
                 assert_same(ours, theirs)
+
+
+def test_paintings(shipped_client: Client, shipped_by_triton: Client) -> None:
+    source = fitted(LABEL_MAPS[0])
+    image = shipped_client.synthesize(MODEL, source, seed=3).images[0].to_numpy()
+    for edit, start in ((PaintedEdit(image, source), {}), (PaintedEdit(source=source), {"seed": 3})):
+        ends = []
+        for client in (shipped_client, shipped_by_triton):
+            with client.paint(MODEL, source, edit=edit, **start) as session:
+                session.update(label_map=more_hair(source, source))
+                session.finish()
+                ends.append(list(session)[-1].image)
+        assert_same(*ends)
 
 
 def test_what_triton_ran(

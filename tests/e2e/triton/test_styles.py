@@ -95,3 +95,16 @@ def test_morphs_are_the_same(embedded: Client, by_triton: Client, dolls_triton: 
     assert [frame.image.data for frame in ours] == [frame.image.data for frame in theirs]
     assert [frame.index for frame in theirs] == [0, 1, 2, 3]
     dolls_triton.wait_for_count("dolls_decoder", "inference_count", before + 4)
+
+
+def test_paintings_are_the_same(embedded: Client, by_triton: Client) -> None:
+    paintings = []
+    for client in (embedded, by_triton):
+        with client.paint("dolls", LABEL_MAP, seed=2, styles={HAIR: Seed(4)}) as session:
+            frames = [next(session).image.data]
+            session.update(styles={SKIN: Seed(5)})
+            session.finish()
+            frames.append(next(session).image.data)
+        paintings.append(frames)
+    assert paintings[0] == paintings[1]
+    assert paintings[0][0] != paintings[0][1]
