@@ -330,15 +330,14 @@ def test_the_client_paints_them_too(client: Client, dolls_client: Client, label_
     assert last == after.images[0].data
 
     model = dolls_client.model("dolls")
-    canvas = np.full((SIZE, SIZE), model.palette[0].id, np.uint8)
-    with dolls_client.paint(
-        "dolls", canvas, seed=7, styles={canvas[0, 0]: Seed(3)}, image_format="raw"
-    ) as session:
+    ground = next(iter(model.palette)).id
+    canvas = np.full((SIZE, SIZE), ground, np.uint8)
+    with dolls_client.paint("dolls", canvas, seed=7, styles={ground: Seed(3)}, image_format="raw") as session:
         styled = next(session).image.data
         session.update(styles={})
         session.finish()
         plain = next(session).image.data
     same = {"seed": 7, "image_format": "raw"}
     assert plain == dolls_client.synthesize("dolls", canvas, **same).images[0].data  # type: ignore[arg-type]
-    seeds = {canvas[0, 0]: Seed(3)}
+    seeds = {ground: Seed(3)}
     assert styled == dolls_client.synthesize("dolls", canvas, styles=seeds, **same).images[0].data  # type: ignore[arg-type]
