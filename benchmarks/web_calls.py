@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from statistics import median, quantiles
+from typing import Any
 
 import aiohttp
 import grpc
@@ -61,7 +62,7 @@ async def _ways(service: LocalService, stack: AsyncExitStack) -> dict[str, Way]:
     session = await stack.enter_async_context(aiohttp.ClientSession())
     channel = grpc.aio.insecure_channel(service.address, options=[("grpc.enable_http_proxy", 0)])
     await stack.enter_async_context(channel)
-    stub = pb_grpc.SynthesisServiceStub(channel)
+    stub: Any = pb_grpc.SynthesisServiceStub(channel)
 
     def post(kind: str, encode: Callable[[pb.SynthesizeRequest], bytes]) -> Way:
         async def call(number: int) -> object:
