@@ -10,6 +10,7 @@ import grpc
 
 from service.core.errors import MaskweaveError, SessionIdle
 from service.rpc.status import STATUS_CODES
+from service.rpc.web.protocols import End
 
 _INTRODUCTION = """\
 # Failures
@@ -20,10 +21,11 @@ Generated from the one table, [service/rpc/status.py](../service/rpc/status.py),
 Every failure that the service itself decides on is a gRPC status with a `google.rpc.Status` in the
 trailer `grpc-status-details-bin`. It always carries `ErrorInfo` (`domain` is `maskweave`, `reason` is
 stable and is what programs should look at) and `RequestInfo` (the id under which the service's log has
-it). What else it carries, and whether to try again, is in the table.
+it). What else it carries, and whether to try again, is in the table. Over HTTP it is an error of Connect
+with the same details, under the HTTP status given, or gRPC-Web's status ([web.md](web.md)).
 
-| reason | status | what happened | also carries | try again? |
-|---|---|---|---|---|
+| reason | status | HTTP | what happened | also carries | try again? |
+|---|---|---|---|---|---|
 """
 
 _CLOSING = """
@@ -39,9 +41,9 @@ _CLOSING = """
 - Never retry INVALID_ARGUMENT, NOT_FOUND or INTERNAL: the answer will be the same.
   `BadRequest.field_violations` name the fields; INTERNAL's `RequestInfo.request_id` is what to report.
 - gRPC's own failures come without details: no connection (UNAVAILABLE), a message over
-  `Limits.max_request_bytes` (RESOURCE_EXHAUSTED), an unknown method (UNIMPLEMENTED), a cancelled call
-  (CANCELLED). A CANCELLED that you did not ask for is a call that crossed the stop of the service: put it
-  into the retry policy beside UNAVAILABLE.
+  `Limits.max_request_bytes` (RESOURCE_EXHAUSTED; over HTTP the service's own INVALID_ARGUMENT), an unknown
+  method (UNIMPLEMENTED), a cancelled call (CANCELLED). A CANCELLED that you did not ask for is a call that
+  crossed the stop of the service: put it into the retry policy beside UNAVAILABLE.
 
 `maskweave-client` tries both again by itself, three times more at most, and raises every failure
 as an exception with the same facts ([client/README.md](../client/README.md)).
@@ -65,13 +67,14 @@ _RETRY_OF_KIND: Mapping[type[BaseException], str] = {SessionIdle: "begin a new s
 
 def errors_page() -> str:
     """The whole page."""
-    rows = [
-        f"| `{kind.reason}` | {code.name} | {_meaning(kind)} | {kind.details or '-'} | {_retry(kind, code)} |"
-        for kind, code in STATUS_CODES.items()
-        if issubclass(kind, MaskweaveError)
-    ]
-    rows.append("| `INTERNAL` | INTERNAL | A defect of the service. | - | no: report the request id |")
+    rows = [_row(kind, code) for kind, code in STATUS_CODES.items() if issubclass(kind, MaskweaveError)]
+    rows.append("| `INTERNAL` | INTERNAL | 500 | A defect of the service. | - | no: report the request id |")
     return _INTRODUCTION + "\n".join(rows) + "\n" + _CLOSING
+
+
+def _row(kind: type[MaskweaveError], code: grpc.StatusCode) -> str:
+    status = f"{code.name} | {End(code).http_status}"
+    return f"| `{kind.reason}` | {status} | {_meaning(kind)} | {kind.details or '-'} | {_retry(kind, code)} |"
 
 
 def _retry(kind: type[BaseException], code: grpc.StatusCode) -> str:
