@@ -32,7 +32,8 @@ def page(figures: Path = FIGURES) -> str:
     """The page's text.
 
     Args:
-        figures: The folder with `gateway.json` and `peers.json`; what is not there is said to be missing.
+        figures: The folder with `gateway.json`, `peers.json` and `sizing.json`; what is not there is said to
+            be missing.
     """
     gateway, peers = _read(figures / "gateway.json"), _read(figures / "peers.json")
     sections: list[tuple[str, Iterable[str]]] = [
@@ -44,6 +45,7 @@ def page(figures: Path = FIGURES) -> str:
         ("Models of other sizes", _part(gateway, "models", _models)),
         ("Overload", _part(gateway, "overload", _overload)),
         ("Start and memory", _part(gateway, "start", _start)),
+        ("The size of a replica", _size(_read(figures / "sizing.json"))),
     ]
     lines = [_HEAD]
     for title, body in sections:
@@ -269,6 +271,57 @@ def _start(figures: Mapping[str, Any]) -> list[str]:
         f"From the start of the process to the first healthy answer: {seconds[len(seconds) // 2]:.2f} s "
         f"({seconds[0]:.2f} to {seconds[-1]:.2f}, {len(seconds)} starts); resident memory then "
         f"{memory[len(memory) // 2]:.0f} MiB.",
+    ]
+
+
+def _size(sizing: Mapping[str, Any]) -> list[str]:
+    if not sizing:
+        return [_MISSING.format(command="`python -m benchmarks.sizing`")]
+    asked = {
+        "callers": lambda row: f"{row['callers']} callers",
+        "concurrency": lambda row: f"64 callers, concurrency_limit {row['settings']['concurrency_limit']}",
+        "messages": lambda row: (
+            f"{row['at_once']} messages at once, max_message_bytes "
+            f"{row['settings']['max_message_bytes'] // 2**20} MiB, as large as they may be"
+        ),
+        "sessions": lambda row: f"{row['sessions']} sessions, canvases of {row['canvas']} x {row['canvas']}",
+    }
+    table = [
+        [
+            "one replica",
+            "memory idle, MiB",
+            "at most",
+            "after",
+            "cores",
+            "CPU ms an image",
+            "images/s",
+            "outcomes",
+        ]
+    ]
+    for kind, rows in sizing["figures"].items():
+        for row in rows:
+            made = row["outcomes"].get("OK", 0)
+            # Sessions are idle for most of the time: theirs is no rate.
+            rate = (
+                [] if kind == "sessions" else [row["cpu_seconds"] * 1e3 / max(made, 1), made / row["seconds"]]
+            )
+            table.append(
+                [
+                    asked[kind](row),
+                    *(f"{row[name]:.0f}" for name in ("idle_mib", "peak_mib", "after_mib")),
+                    f"{row['cpu_seconds'] / row['seconds']:.2f}",
+                    *(_plain(each) for each in rate or (None, None)),
+                    ", ".join(f"{code} {count}" for code, count in row["outcomes"].items()),
+                ]
+            )
+    return [
+        _measured(sizing["environment"], sizing["command"]),
+        "",
+        "A gateway for each row, on the embedded engine with its default settings but those named; memory is "
+        "what is resident. The client runs on the same cores. "
+        "[operations.md](operations.md#size) says what follows from it.",
+        "",
+        *_table(table),
     ]
 
 

@@ -12,6 +12,7 @@ import click
 # One line for each command, kept here so that listing them imports none.
 SUMMARIES = {
     "repository": "Compile a pack to ONNX and write its model repository.",
+    "beside": "Put a repository's models beside those of another version.",
     "engines": "Build the TensorRT plans of a repository on this machine.",
     "check-plans": "Refuse plans that this machine must not load.",
     "verify": "Compare a repository's images with PyTorch's.",

@@ -37,6 +37,7 @@ def edit_request(
     image_format: ImageFormat,
     quality: int | None,
     priority: Priority,
+    model_version: str = "",
 ) -> pb.EditRequest:
     """Build a request; the service checks its values.
 
@@ -54,6 +55,7 @@ def edit_request(
         target_label_map=label_map_to_proto(target, "target"),
         image_format=FORMAT_VALUES[image_format],
         priority=PRIORITY_VALUES[priority],
+        model_version=model_version,
     )
     if source is not None:
         request.source_label_map.CopyFrom(label_map_to_proto(source, "source"))

@@ -137,6 +137,8 @@ class Model:
         method: How it makes images, `sis-ug` or `groupdnet`; `unknown` for what this client does not know.
         styles: Its styles; None for models without.
         editing: What can be edited; None for models that cannot be.
+        available_versions: The versions that requests can name, the newest first; empty when the service is
+            too old for it.
     """
 
     name: str
@@ -153,6 +155,7 @@ class Model:
     method: str
     styles: StyleSupport | None
     editing: EditSupport | None
+    available_versions: tuple[str, ...] = ()
 
 
 _METHODS = {pb.METHOD_SIS_UG: "sis-ug", pb.METHOD_GROUPDNET: "groupdnet"}
@@ -201,6 +204,7 @@ def model_from_proto(message: pb.Model) -> Model:
         method=_METHODS.get(message.method, "unknown"),
         styles=_styles(message.styles) if message.HasField("styles") else None,
         editing=_editing(message.editing) if message.HasField("editing") else None,
+        available_versions=tuple(message.available_versions),
     )
 
 

@@ -59,6 +59,7 @@ def paint_start(
     priority: Priority,
     styles: Mapping[int, Style] | None = None,
     edit: PaintedEdit | None = None,
+    model_version: str = "",
 ) -> pb.PaintRequest:
     """Build the first message; the service checks its values.
 
@@ -76,6 +77,7 @@ def paint_start(
         priority=PRIORITY_VALUES[priority],
         styles=styles_to_proto("styles", styles),
         edit=None if edit is None else _edit_to_proto(edit),
+        model_version=model_version,
     )
     _set_latent(start, seed, latent)
     set_numbers(start, {"seed": seed, "style_strength": style_strength, "quality": quality})

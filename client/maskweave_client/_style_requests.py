@@ -42,7 +42,13 @@ OPAQUE_MODES = ("RGB", "L", "P", "1")
 
 
 def encode_styles_request(
-    model: str, image: SourceImage, label_map: LabelMap, *, sample_seed: int | None, priority: Priority
+    model: str,
+    image: SourceImage,
+    label_map: LabelMap,
+    *,
+    sample_seed: int | None,
+    priority: Priority,
+    model_version: str = "",
 ) -> pb.EncodeStylesRequest:
     """Build a request; the service checks its values.
 
@@ -57,6 +63,7 @@ def encode_styles_request(
         picture=image_to_proto("image", image),
         label_map=label_map_to_proto(label_map),
         priority=PRIORITY_VALUES[priority],
+        model_version=model_version,
     )
     if sample_seed is not None:
         set_number(request, "sample_seed", sample_seed, "sample_seed", UINT32)
@@ -78,6 +85,7 @@ def morph_request(
     image_format: ImageFormat,
     quality: int | None,
     priority: Priority,
+    model_version: str = "",
 ) -> pb.MorphRequest:
     """Build a request; the service checks its values.
 
@@ -99,6 +107,7 @@ def morph_request(
         path=_PATH_VALUES[path],
         image_format=FORMAT_VALUES[image_format],
         priority=PRIORITY_VALUES[priority],
+        model_version=model_version,
     )
     set_number(request, "number_of_frames", number_of_frames, "number_of_frames", "an integer of 32 bits")
     set_number(request, "first_position", first_position, "first_position", "a number")

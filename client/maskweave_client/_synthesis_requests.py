@@ -36,6 +36,7 @@ def synthesize_request(
     quality: int | None,
     priority: Priority,
     styles: Mapping[int, pb.Style] | None = None,
+    model_version: str = "",
 ) -> pb.SynthesizeRequest:
     """Build a request; the service checks its values.
 
@@ -54,6 +55,7 @@ def synthesize_request(
         image_format=FORMAT_VALUES[image_format],
         priority=PRIORITY_VALUES[priority],
         styles=styles,
+        model_version=model_version,
     )
     numbers = {
         "seed": seed,

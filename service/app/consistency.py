@@ -37,6 +37,10 @@ def contradictions(settings: Settings) -> Iterator[str]:
     yield from _of_access(settings)
     yield from _of_http_calls(settings)
     yield from _of_proxies(settings)
+    try:
+        settings.default_versions  # noqa: B018 - parsed to see whether it can be
+    except ValueError as error:
+        yield f"default_model_versions: {error}"
     if (settings.c2pa_certificate is None) != (settings.c2pa_key is None):
         missing = "c2pa_key" if settings.c2pa_key is None else "c2pa_certificate"
         yield f"{missing}: not set; c2pa_certificate and c2pa_key are set together or not at all"
@@ -82,6 +86,8 @@ def warnings(settings: Settings) -> Iterator[str]:
         yield "mark_images False: nothing in an image says that a model made it, which laws may demand"
     if settings.engine == "embedded" and settings.triton_urls:
         yield f"triton_url {settings.triton_url}: has no effect with engine embedded"
+    if settings.engine == "embedded" and settings.hold_while_unreachable:
+        yield "hold_while_unreachable: has no effect with engine embedded"
     by_http = settings.answers_http_calls and not is_local(settings.http_host)
     if settings.uses_tls and settings.allow_plaintext and not by_http:
         yield "allow_plaintext: has no effect with tls_certificate; the gRPC port speaks TLS"

@@ -117,12 +117,11 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             )
         )
         engine = _engine(settings)
-        engine.watch(metrics.engine_ready)
-        engine.watch(health.engine_ready)
+        _watch(engine, settings, metrics, health, queue)
         stack.push_async_callback(engine.close, _ENGINE_CLOSE_SECONDS)
         await engine.start()
         layout = None if settings.layout == "auto" else Layout(settings.layout)
-        registry = build_registry(engine.models(), layout)
+        registry = build_registry(engine.models(), layout, settings.default_versions)
         # Measured apart: images that nobody asked for are not counted.
         await warm_up(Runner(engine, queue, Metrics()), registry)
         metrics.watch(lambda: _engine_readings(engine.statistics(), settings.engine))
@@ -130,7 +129,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             version("maskweave"), {name: model.version for name, model in engine.models().items()}
         )
 
-        runner = Runner(engine, queue, metrics)
+        runner = Runner(engine, queue, metrics, waits_for_engine=settings.waits_for_engine)
         sessions = PaintSessions(
             runner,
             registry,
@@ -205,6 +204,16 @@ async def _playground(settings: Settings) -> tuple[About, list[web.RouteDef]]:
     if not (settings.playground and settings.answers_http_calls):
         return about, []
     return about, await asyncio.to_thread(playground_routes, about)
+
+
+def _watch(
+    engine: Engine, settings: Settings, metrics: Metrics, health: GatewayHealth, queue: RequestQueue
+) -> None:
+    """Tell those whom it concerns whether the engine can answer."""
+    engine.watch(metrics.engine_ready)
+    engine.watch(health.engine_ready)
+    if settings.waits_for_engine:
+        engine.watch(lambda ready: queue.resume() if ready else queue.hold())
 
 
 def _queue_readings(queue: RequestQueue) -> Readings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -127,6 +128,11 @@ class Settings(BaseSettings):
         default="auto",
         description="Which layout of a pack is served; auto prefers the ensemble.",
     )
+    default_model_versions: str = Field(
+        default="",
+        description="Which version of a model those get who name none, where there are several: "
+        "NAME=VERSION, separated by commas; the newest of a model that is not named.",
+    )
     triton_url: str = Field(
         default="",
         description="For engine triton: host:port of its gRPC port, or any other gRPC target, for example "
@@ -142,6 +148,11 @@ class Settings(BaseSettings):
         gt=0,
         le=_DAY,
         description="For engine triton: how long a start waits until Triton is ready.",
+    )
+    hold_while_unreachable: bool = Field(
+        default=False,
+        description="For engine triton: while no server can be reached, keep requests in the queue until "
+        "their deadline instead of refusing them.",
     )
     model_repository: Path = Field(
         default=Path("model_repository"), description="For engine embedded: the Triton model repository."
@@ -345,6 +356,28 @@ class Settings(BaseSettings):
         if self.http_calls != "auto":
             return self.http_calls == "on"
         return self.tls_client_ca is None and (self.allow_plaintext or is_local(self.http_host))
+
+    @property
+    def waits_for_engine(self) -> bool:
+        """Whether requests are kept while the engine cannot be reached."""
+        return self.hold_while_unreachable and self.engine == "triton"
+
+    @property
+    def default_versions(self) -> Mapping[str, str]:
+        """The versions in `default_model_versions`, by the names of their models.
+
+        Raises:
+            ValueError: An entry is not a name and a version, or a name is there twice.
+        """
+        versions: dict[str, str] = {}
+        for item in _items(self.default_model_versions):
+            name, _, version = (part.strip() for part in item.partition("="))
+            if not name or not version:
+                raise ValueError(f"got {item!r}; allowed: NAME=VERSION, for example faces64=1.0.0")
+            if name in versions:
+                raise ValueError(f"got {name} twice; allowed: one version of each model")
+            versions[name] = version
+        return versions
 
     @property
     def uses_tls(self) -> bool:

@@ -41,6 +41,7 @@ ACCESS_LINE: Mapping[str, str] = MappingProxyType(
         "received_bytes": "Bytes of the messages that came.",
         "sent_bytes": "Bytes of the messages that went out.",
         "model": "The model that was asked for, once the request was checked.",
+        "model_version": "Its version.",
         "images": "Images, or other results, that were made.",
         "queue_seconds": "Waits of its images for their turns, all together.",
         "worker_seconds": "Wait of the first image for a worker after that.",

@@ -50,6 +50,7 @@ def _facts(call: Call, failure: Failure | None) -> dict[str, str | int | float]:
     timings = call.timings
     if timings.model:
         facts["model"] = timings.model
+        facts["model_version"] = timings.model_version
         facts["images"] = timings.images
     if timings.images:
         facts["queue_seconds"] = round(timings.queue_wait, 6)

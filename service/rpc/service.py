@@ -108,7 +108,7 @@ class SynthesisService:
 
     async def get_model(self, call: Call, message: pb.GetModelRequest) -> None:
         """Answer `GetModel`."""
-        model = find_model(message.name, self._registry, field="name")
+        model = find_model(message.name, self._registry, field="name", version=message.version)
         await call.send(pb.GetModelResponse(model=self._describe(model)).SerializeToString())
 
     async def synthesize(self, call: Call, message: pb.SynthesizeRequest) -> None:
@@ -166,7 +166,7 @@ class SynthesisService:
     async def encode_styles(self, call: Call, message: pb.EncodeStylesRequest) -> None:
         """Answer `EncodeStyles`."""
         request = encode_styles_from_proto(message)
-        model = find_model(request.model, self._registry, field="model")
+        model = find_model(request.model, self._registry, field="model", version=request.model_version)
         work = EncodeStylesWork(request, model, self._limits)
         reply = await self._runner.single(
             work,
@@ -196,7 +196,8 @@ class SynthesisService:
             )
 
     def _describe(self, model: Model) -> pb.Model:
-        return model_to_proto(model, self._limits, self._max_message_bytes)
+        versions = [each.version for each in self._registry[model.name].all_versions]
+        return model_to_proto(model, self._limits, self._max_message_bytes, versions)
 
 
 def _make_token(name: str) -> str:

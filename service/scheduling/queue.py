@@ -4,6 +4,9 @@ A request gets a ticket for all its images or for none; each image then waits fo
 priority, and within one by start-time fair queueing between callers, charged in seconds of work: one caller
 with a thousand images waiting does not delay another who has one. When the queue is full, requests of the
 caller who takes most of it are evicted for those of callers who take less, and batches for interactive ones.
+
+While the queue is held, because nothing can be made, nobody has a turn: what is admitted waits, within the
+capacity.
 """
 
 from __future__ import annotations
@@ -82,6 +85,7 @@ class RequestQueue:
         self._waiting_by_caller: Counter[str] = Counter()
         self._queue: list[_Waiter] = []
         self._stale = 0
+        self._held = False
         self._shares = FairShares()
         self._durations = Durations()
 
@@ -94,6 +98,11 @@ class RequestQueue:
     def in_progress(self) -> int:
         """Images being made."""
         return self._limit - self._free
+
+    @property
+    def held(self) -> bool:
+        """Whether no turns are given out."""
+        return self._held
 
     @property
     def largest_request(self) -> int:
@@ -130,7 +139,7 @@ class RequestQueue:
                     retry_after_seconds=max(_MIN_RETRY_SECONDS, ready - seconds_left),
                     cause="too_late",
                 )
-        if self.depth + images > self._capacity + self._free:
+        if self.depth + images > self._room:
             self._evict_for(images, caller, priority)
         ticket = Ticket(model, caller, priority, next(self._numbers), images)
         self._tickets[ticket.number] = ticket
@@ -156,7 +165,7 @@ class RequestQueue:
         """
         if ticket.eviction is not None:
             raise ticket.eviction
-        if self._free and not self._queue:
+        if self._free and not self._queue and not self._held:
             self._start(ticket)
             return 0.0
         return await self._wait(ticket)
@@ -176,6 +185,25 @@ class RequestQueue:
         self._shares.correct(ticket.caller, seconds - charged)
         self._free += 1
         self._hand_out()
+
+    def wait_again(self, ticket: Ticket) -> None:
+        """Have an image wait once more: its turn, which is ended with `release`, was of no use."""
+        ticket.waiting += 1
+        self._waiting_by_caller[ticket.caller] += 1
+
+    def hold(self) -> None:
+        """Give out no turns until `resume`."""
+        self._held = True
+
+    def resume(self) -> None:
+        """Give out turns again."""
+        self._held = False
+        self._hand_out()
+
+    @property
+    def _room(self) -> int:
+        """Images that may be admitted and not have had their turn."""
+        return self._capacity + (0 if self._held else self._free)
 
     def _start(self, ticket: Ticket) -> None:
         self._free -= 1
@@ -203,7 +231,7 @@ class RequestQueue:
         return charge
 
     def _hand_out(self) -> None:
-        while self._free and self._queue:
+        while self._free and self._queue and not self._held:
             waiter = heapq.heappop(self._queue)
             if waiter.turn.done():
                 self._stale = max(0, self._stale - 1)
@@ -223,7 +251,7 @@ class RequestQueue:
 
     def _evict_for(self, images: int, caller: str, priority: int) -> None:
         evicted: list[Ticket] = []
-        missing = self.depth + images - self._capacity - self._free
+        missing = self.depth + images - self._room
         shares = Counter(self._waiting_by_caller)
         share = shares[caller] + images
         while missing > 0:

@@ -111,7 +111,7 @@ class Drawing:
         Raises:
             InvalidArgument: The canvas cannot be decoded, or something is not allowed on it.
         """
-        canvas = self._before
+        canvas, self.left = self._before, 0
         if canvas is None:
             assert not isinstance(self._begin, CanvasOf)
             with field_prefix("start"):

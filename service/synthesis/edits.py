@@ -68,6 +68,11 @@ class EditWork:
         return self.edit.model.name
 
     @property
+    def model_version(self) -> str:
+        """Its version."""
+        return self.edit.model.version
+
+    @property
     def served_by(self) -> str:
         """The model of the repository that makes it."""
         return self.edit.served_by

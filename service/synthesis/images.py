@@ -72,6 +72,11 @@ class ImageWork:
         return self.request.model.name
 
     @property
+    def model_version(self) -> str:
+        """Its version."""
+        return self.request.model.version
+
+    @property
     def served_by(self) -> str:
         """The ensemble: each kind of condition takes its own time."""
         return self.request.support.served_by

@@ -280,6 +280,7 @@ class Painting:
             source_label_map=edit.source_label_map,
             style_strength=request.style_strength,
             blend_width=edit.blend_width,
+            model_version=request.model_version,
             image_format=request.image_format,
             image_quality=request.image_quality,
             priority=request.priority,

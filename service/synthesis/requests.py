@@ -89,6 +89,7 @@ class SynthesisRequest:
         image_quality: Quality for lossy formats; None for the default.
         priority: Whether somebody waits for the images at a screen.
         styles: How classes look in every image, or the way from some styles to others.
+        model_version: Version of the model; empty for the one that is the default.
     """
 
     model: str
@@ -100,6 +101,7 @@ class SynthesisRequest:
     image_quality: int | None = None
     priority: Priority = Priority.INTERACTIVE
     styles: Styles | MorphStyles = field(default_factory=lambda: MappingProxyType({}))
+    model_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,7 @@ class EditRequest:
         image_format: File format of the image.
         image_quality: Quality for lossy formats; None for the default.
         priority: Whether somebody waits for the image.
+        model_version: Version of the model; empty for the one that is the default.
     """
 
     model: str
@@ -127,6 +130,7 @@ class EditRequest:
     image_format: ImageFormat = ImageFormat.PNG
     image_quality: int | None = None
     priority: Priority = Priority.INTERACTIVE
+    model_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +143,7 @@ class EncodeStylesRequest:
         label_map: The class of each of its pixels.
         sample_seed: Of the sample to take; None for the mean.
         priority: Whether somebody waits.
+        model_version: Version of the model; empty for the one that is the default.
     """
 
     model: str
@@ -146,3 +151,4 @@ class EncodeStylesRequest:
     label_map: LabelMap
     sample_seed: int | None = None
     priority: Priority = Priority.INTERACTIVE
+    model_version: str = ""

@@ -15,7 +15,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
-from service.core.errors import DeadlineExceeded, InvalidArgument
+from service.core.errors import DeadlineExceeded, EngineUnreachable, InvalidArgument, ModelNotReady
 from service.core.metrics import Metrics
 from service.engine.base import Engine, InferenceContext, Task
 from service.scheduling.queue import RequestQueue, Ticket
@@ -23,6 +23,10 @@ from service.synthesis.requests import CallContext
 from service.synthesis.work import Timings, Work
 
 R = TypeVar("R")
+
+_PAUSE_SECONDS = 0.25
+"""How soon what found no engine has its next turn: until then the engine has been looked at, and the queue is
+held if it is away."""
 
 
 class Produced(NamedTuple, Generic[R]):
@@ -39,12 +43,17 @@ class Runner:
         engine: Runs tasks.
         queue: Decides which image is made next.
         metrics: Counts images and time.
+        waits_for_engine: Whether images whose engine is out of reach wait, until their deadline, and are made
+            once it is back. They fail otherwise. Somebody holds the queue meanwhile.
     """
 
-    def __init__(self, engine: Engine, queue: RequestQueue, metrics: Metrics) -> None:
+    def __init__(
+        self, engine: Engine, queue: RequestQueue, metrics: Metrics, *, waits_for_engine: bool = False
+    ) -> None:
         self._engine = engine
         self._queue = queue
         self._metrics = metrics
+        self._waits_for_engine = waits_for_engine
 
     async def collect(
         self,
@@ -136,7 +145,7 @@ class Runner:
             raise InvalidArgument(
                 work.images_field, f"{work.images} images", f"at most {largest}, which the queue can hold"
             )
-        call.timings.model = work.model
+        call.timings.model, call.timings.model_version = work.model, work.model_version
         self._metrics.admitted(work.model, work.images)
         return self._queue.enter(
             work.served_by,
@@ -157,11 +166,46 @@ class Runner:
     ) -> Produced[R]:
         timings, arrived, made = Timings(), time.perf_counter(), False
         try:
-            produced = await self._produced(work, index, call, ticket, message, share, timings, arrived)
+            make = self._produced_once_there if self._waits_for_engine else self._produced
+            produced = await make(work, index, call, ticket, message, share, timings, arrived)
             made = True
             return produced
         finally:
             call.trace.image(work.model, timings, index, began=arrived, failed=not made)
+
+    async def _produced_once_there(
+        self,
+        work: Work[R],
+        index: int,
+        call: CallContext,
+        ticket: Ticket,
+        message: Callable[[R], bytes],
+        share: Callable[[], object] | None,
+        timings: Timings,
+        arrived: float,
+    ) -> Produced[R]:
+        """As `_produced`, again and again while the engine is out of reach.
+
+        Raises:
+            DeadlineExceeded: The deadline passed meanwhile.
+        """
+        try:
+            # Frames of a painting have a deadline of their own, for which nobody else looks while they wait.
+            async with asyncio.timeout_at(call.deadline if math.isfinite(call.deadline) else None):
+                while True:
+                    try:
+                        return await self._produced(
+                            work, index, call, ticket, message, share, timings, arrived
+                        )
+                    except (EngineUnreachable, ModelNotReady) as error:
+                        await asyncio.sleep(_PAUSE_SECONDS)
+                        # A server that stops unloads its models first. One that lacks a single model goes on.
+                        if isinstance(error, ModelNotReady) and not self._queue.held:
+                            raise
+                        timings.stages.clear()
+                        self._queue.wait_again(ticket)
+        except TimeoutError:
+            raise DeadlineExceeded("The inference server was out of reach until the deadline.") from None
 
     async def _produced(
         self,

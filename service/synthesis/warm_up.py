@@ -41,7 +41,7 @@ async def warm_up(runner: Runner, registry: Mapping[str, Model]) -> None:
     Raises:
         MaskweaveError: A model cannot do it; the service is better not started.
     """
-    for model in registry.values():
+    for model in (each for default in registry.values() for each in default.all_versions):
         for work in chain(_images(model, registry), _styles(model), _edits(model, registry)):
             await runner.single(work, CallContext(), lambda _: b"")
 
@@ -50,7 +50,8 @@ def _images(model: Model, registry: Mapping[str, Model]) -> Iterator[Work[object
     # A latent that no seed gives, so that nothing a caller asks for is in a cache already.
     latent = Latent([0.0] * model.latent_size)
     for condition in sample_conditions(model):
-        yield ImageWork(check_request(SynthesisRequest(model.name, condition, latent), registry, LIMITS))
+        request = SynthesisRequest(model.name, condition, latent, model_version=model.version)
+        yield ImageWork(check_request(request, registry, LIMITS))
 
 
 def _styles(model: Model) -> Iterator[Work[object]]:
@@ -65,7 +66,8 @@ def _edits(model: Model, registry: Mapping[str, Model]) -> Iterator[Work[object]
     if model.editing is not None and model.editing.editor is not None:
         image = grey_image(width=model.image_width, height=model.image_height)
         blank = blank_label_map(model, width=1, height=1)
-        yield EditWork(check_edit(EditRequest(model.name, image, blank), registry, LIMITS))
+        request = EditRequest(model.name, image, blank, model_version=model.version)
+        yield EditWork(check_edit(request, registry, LIMITS))
 
 
 def sample_conditions(model: Model) -> Iterator[Condition]:

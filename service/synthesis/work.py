@@ -18,6 +18,10 @@ class Work(Protocol[R_co]):
         """The model, by the name that callers use."""
 
     @property
+    def model_version(self) -> str:
+        """Its version."""
+
+    @property
     def served_by(self) -> str:
         """The model of the repository whose durations tell how long an image takes."""
 
@@ -38,7 +42,10 @@ class Work(Protocol[R_co]):
         """What its images are counted as: kind of condition and file format; None if it makes none."""
 
     def prepare(self, timings: Timings) -> Task[None]:
-        """Do what all images need: decoding, checking. Runs before the first image, on its worker."""
+        """Do what all images need: decoding, checking.
+
+        Runs before the first image, on its worker, and again if that has to be made again.
+        """
 
     def produce(self, index: int, timings: Timings) -> Task[R_co]:
         """Make one image, of which `timings` are then told."""
@@ -78,6 +85,7 @@ class CallTimings:
 
     Attributes:
         model: The model that makes them.
+        model_version: Its version.
         images: How many there were.
         queue_wait: Waits for turns.
         worker_wait: Of the first image, which was decoded first.
@@ -87,6 +95,7 @@ class CallTimings:
     """
 
     model: str = ""
+    model_version: str = ""
     images: int = 0
     queue_wait: float = 0.0
     worker_wait: float = 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tomllib
 from collections.abc import Iterator
 from typing import Any
 
@@ -311,13 +312,32 @@ def test_images_come_from_the_sites_registry_by_digest() -> None:
 
 
 def test_scaling_to_zero_keeps_gateways_reachable() -> None:
-    """They are not ready without a Triton, and refused calls are what brings one up."""
+    """They are not ready without a Triton; the calls that they hold, or refuse, are what brings one up."""
     objects = rendered("keda")
     for service in ("rel-maskweave", "rel-maskweave-headless"):
         assert named(objects, "Service", service)["spec"]["publishNotReadyAddresses"] is True
     scaled = named(objects, "ScaledObject", "rel-maskweave-triton")["spec"]
     assert scaled["minReplicaCount"] == 0
-    assert "maskweave_failures_total" in scaled["triggers"][-1]["metadata"]["query"]
+    assert {each["metadata"]["activationThreshold"] for each in scaled["triggers"]} == {"0"}
+    queries = {each["name"]: each["metadata"]["query"] for each in scaled["triggers"]}
+    assert "maskweave_work_waiting_seconds" in queries["maskweave-work-waiting-seconds"]
+    for metric in ("maskweave_failures_total", "maskweave_requests_in_flight"):
+        assert metric in queries["maskweave-wanted"]
+    settings = tomllib.loads(named(objects, "ConfigMap", "rel-maskweave")["data"]["maskweave.toml"])
+    assert settings["hold_while_unreachable"] is True
+
+
+def test_calls_are_held_for_a_triton_only_where_there_may_be_none_or_where_asked_for() -> None:
+    def held(*arguments: object) -> object:
+        done = template("--values", SCENARIOS["keda"], *arguments)
+        assert done.returncode == 0, done.stderr
+        text = named(manifests(done.stdout), "ConfigMap", "rel-maskweave")["data"]["maskweave.toml"]
+        return tomllib.loads(text).get("hold_while_unreachable")
+
+    never = {"triton.scaleToZero": False, "triton.autoscaling.minReplicas": 1}
+    assert held(*sets(never)) is None
+    assert held(*sets({**never, "gateway.settings.hold_while_unreachable": True})) is True
+    assert held(*sets({"gateway.settings.hold_while_unreachable": False})) is False
 
 
 def test_an_update_takes_no_gateway_away_before_its_successor_is_ready() -> None:
@@ -325,3 +345,12 @@ def test_an_update_takes_no_gateway_away_before_its_successor_is_ready() -> None
         for deployment in of_kind(rendered(scenario), "Deployment"):
             update = deployment["spec"]["strategy"]["rollingUpdate"]
             assert (update["maxUnavailable"] == 0) == (update["maxSurge"] != 0)
+
+
+def test_the_version_of_those_who_name_none_is_changed_by_one_value() -> None:
+    """As docs/operations.md has it."""
+    change = "gateway.settings.default_model_versions=faces64=1.0.0"
+    done = template("--set", "gateway.allowPlaintext=true", "--set", change)
+    assert done.returncode == 0, done.stderr
+    text = named(manifests(done.stdout), "ConfigMap", "rel-maskweave")["data"]["maskweave.toml"]
+    assert tomllib.loads(text)["default_model_versions"] == "faces64=1.0.0"

@@ -12,7 +12,7 @@ import pytest
 from tests.support.certificates import Authority
 from tests.support.chart import CHART, ROOT, SCENARIOS, Manifest, named, of_kind, rendered
 from tests.support.key_file import new_key
-from tests.support.pod import pod_process
+from tests.support.pod import PodProcess, pod_process
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -99,7 +99,7 @@ def test_a_pod_lives_as_rendered(scenario: str, secrets: dict[str, str], tmp_pat
         gateway.wait_for_probe("startupProbe")
         assert gateway.probe("readinessProbe")
         assert gateway.probe("livenessProbe")
-        assert Path(f"/proc/{gateway.first_process}/status").read_text().split("NSpid:")[1].split()[1] == "1"
+        assert_runs_as_rendered(gateway, pod)
         made = gateway.on_network(PYTHON, script, **variables_of_the_test(scenario, secrets, tmp_path))
         assert made.returncode == 0, made.stderr
         assert "twice the same" in made.stdout
@@ -110,6 +110,46 @@ def test_a_pod_lives_as_rendered(scenario: str, secrets: dict[str, str], tmp_pat
             assert time.monotonic() - began < gateway.grace_seconds
         assert gateway.wait(gateway.grace_seconds - (time.monotonic() - began)) == 0, gateway.output
     assert json.loads(gateway.output.splitlines()[-1])["message"] == "stopped"
+
+
+def assert_runs_as_rendered(gateway: PodProcess, pod: Manifest) -> None:
+    """As process 1, and as the user that is asked for, without capabilities and without a way to more."""
+    lines = Path(f"/proc/{gateway.first_process}/status").read_text().splitlines()
+    status = dict(line.split(":\t", 1) for line in lines)
+    assert status["NSpid"].split()[1] == "1"
+    if gateway.as_rendered_user:
+        rights = pod["spec"]["securityContext"]
+        assert set(status["Uid"].split()) == {str(rights["runAsUser"])} == {"10001"}
+        assert set(status["Gid"].split()) == {str(rights["runAsGroup"])}
+        assert (status["NoNewPrivs"], int(status["CapEff"], 16)) == ("1", 0)
+    mounts = Path(f"/proc/{gateway.first_process}/mountinfo").read_text().splitlines()
+    assert [each.split()[5].split(",")[0] for each in mounts if each.split()[4] == "/"] == ["ro"]
+
+
+def test_a_stop_under_load_loses_nothing(secrets: dict[str, str], tmp_path: Path) -> None:
+    """Calls and streams go on while the pod is told to stop: each is made, or refused as not begun."""
+    (pod,) = gateways("embedded-minimal")
+    files = files_of(rendered("embedded-minimal"), pod, secrets)
+    with pod_process(pod, files, tmp_path / "pod") as gateway:
+        gateway.wait_for_probe("readinessProbe")
+        load = gateway.start_on_network(PYTHON, ROOT / "tests" / "support" / "pod_load.py", "127.0.0.1:50051")
+        assert load.stdout is not None
+        assert load.stdout.readline() == "going\n", load.communicate(timeout=60)
+        began = time.monotonic()
+        gateway.send(signal.SIGTERM)
+        assert gateway.wait(gateway.grace_seconds) == 0, gateway.output
+        assert time.monotonic() - began < gateway.grace_seconds
+        told, _ = load.communicate(timeout=120)
+    outcomes = json.loads(told)
+    # It served while balancers would have noticed, and then every caller was told to go elsewhere.
+    assert outcomes["after the signal"] > 0
+    assert set(outcomes["calls"]) == set(outcomes["streams"]) == {"OK", "UNAVAILABLE"}, outcomes
+    lines = [json.loads(line) for line in gateway.output.splitlines() if line.startswith("{")]
+    calls = [line for line in lines if line["message"] == "call"]
+    for method, name in (("Synthesize", "calls"), ("SynthesizeStream", "streams")):
+        made = [each for each in calls if each["method"] == method and each["code"] == "OK"]
+        assert len(made) == outcomes[name]["OK"]
+        assert {each["code"] for each in calls if each["method"] == method} <= {"OK", "UNAVAILABLE"}
 
 
 def variables_of_the_test(scenario: str, secrets: dict[str, str], folder: Path) -> dict[str, str]:

@@ -90,6 +90,11 @@ class Fleet:
         """How many are ready."""
         return len(self._ready)
 
+    @property
+    def ready(self) -> Sequence[GatewayProcess]:
+        """Those that are ready, the oldest first."""
+        return tuple(self._ready.values())
+
     def start_one(self) -> None:
         """Start a gateway; it is found once it is ready."""
         self._number += 1

@@ -59,6 +59,10 @@ class PacedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignor
         """It is."""
         return service_pb2.ModelReadyResponse(ready=True)
 
+    async def ServerMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Nothing of it is looked at."""
+        return service_pb2.ServerMetadataResponse(name="paced", version="0")
+
     async def RepositoryIndex(self, request: Any, context: Any) -> Any:  # noqa: N802
         """The one model."""
         entry = service_pb2.RepositoryIndexResponse.ModelIndex(name=_MODEL, version="1", state="READY")
@@ -89,8 +93,8 @@ class PacedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignor
 
 
 @contextmanager
-def paced_triton(*seconds: float) -> Iterator[tuple[PacedTriton, str]]:
-    """Such a server, on a thread of its own, and its address."""
+def paced_triton(*seconds: float, port: int = 0) -> Iterator[tuple[PacedTriton, str]]:
+    """Such a server, on a thread of its own, and its address; port 0 takes any that is free."""
     triton = PacedTriton(seconds)
     started: list[str] = []
     ready, stop = threading.Event(), threading.Event()
@@ -98,7 +102,7 @@ def paced_triton(*seconds: float) -> Iterator[tuple[PacedTriton, str]]:
     async def serve() -> None:
         server = grpc.aio.server()
         service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(triton, server)
-        started.append(f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}")
+        started.append(f"127.0.0.1:{server.add_insecure_port(f'127.0.0.1:{port}')}")
         await server.start()
         ready.set()
         while not stop.is_set():  # noqa: ASYNC110 - of another thread

@@ -1,7 +1,9 @@
 """Runs a container of a rendered pod on this machine, with exactly its arguments, variables and files.
 
 Namespaces of the kernel give it the ports that it asks for, its own /etc/maskweave and /models, a root that
-cannot be written, and the number 1. What stands in for the image is the checkout.
+cannot be written, and the number 1; it runs as the rendered user, without capabilities and without a way to
+more. What stands in for the image is the checkout. Only root can start processes of another user: for others
+the user is root's inside a namespace, and `as_rendered_user` is false.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import stat
 import subprocess
 import sys
 import time
@@ -17,21 +20,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.chart import ROOT, Manifest
-from tests.support.namespaces import NamespacedProcess
+from tests.support.namespaces import NamespacedProcess, tool
 
 _PROGRAMS = ROOT / ".venv" / "dev" / "bin"
 _PROBE_SECONDS = 60
 
-# What the checkout needs of the machine: programs, libraries, Python, and itself.
-_NEEDED = {
-    "usr",
-    "bin",
-    "sbin",
-    "lib",
-    "lib32",
-    "lib64",
-    *(Path(each).parts[1] for each in (sys.base_prefix, ROOT)),
-}
+# What the checkout needs of the machine: programs and libraries, and then Python, itself and its environment.
+_SYSTEM = {"usr", "bin", "sbin", "lib", "lib32", "lib64"}
+_NEEDED = (Path(sys.base_prefix), ROOT, (ROOT / ".venv").resolve().parent)
+_OTHERS_MAY = stat.S_IROTH | stat.S_IXOTH
 
 # The variables of the Dockerfile's target `gateway`.
 _IMAGE = {
@@ -39,6 +36,7 @@ _IMAGE = {
     "LANG": "C.UTF-8",
     "PYTHONUNBUFFERED": "1",
     "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "proto" / "python", ROOT / "client"))),
     "MASKWEAVE_GRPC_HOST": "0.0.0.0",
     "MASKWEAVE_HTTP_HOST": "0.0.0.0",
     "MASKWEAVE_MODEL_REPOSITORY": "/models",
@@ -53,7 +51,12 @@ class PodProcess(NamespacedProcess):
         files: What its mounts hold, by path.
         folder: An empty folder.
         arguments: Further arguments.
+
+    Attributes:
+        as_rendered_user: Whether it runs as the user that the pod asks for.
     """
+
+    as_rendered_user = os.getuid() == 0
 
     def __init__(
         self, pod: Manifest, files: Mapping[str, str], folder: Path, arguments: Sequence[str] = ()
@@ -71,7 +74,13 @@ class PodProcess(NamespacedProcess):
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(content)
         root.mkdir()
-        command = shlex.join(["maskweave", *container["args"], *arguments])
+        program = shlex.join([str(_PROGRAMS / "maskweave"), *container["args"], *arguments])
+        start = f"chroot {root} {program}"
+        if self.as_rendered_user:
+            rights = pod["spec"]["securityContext"]
+            assert container["securityContext"]["allowPrivilegeEscalation"] is False
+            user = f"--userspec={rights['runAsUser']}:{rights['runAsGroup']} --groups="
+            start = f"{tool('setpriv')} --no-new-privs chroot {user} {root} {program}"
         script = "\n".join(
             [
                 "set -e",
@@ -85,7 +94,7 @@ class PodProcess(NamespacedProcess):
                 f"mount -t proc none {root}/proc",
                 f"mount -o remount,ro {root}",
                 f"mount -o remount,bind,ro {root}/etc",
-                f"exec chroot {root} {_PROGRAMS / command}",
+                f"exec {start}",
             ]
         )
         own = ["--user", "--map-root-user"] if os.getuid() else []
@@ -96,6 +105,17 @@ class PodProcess(NamespacedProcess):
         """Run a command on the pod's network."""
         own = ["--user", "--preserve-credentials"] if os.getuid() else []
         return self.beside((*own, "--net"), command, {"PATH": os.environ["PATH"], **environment})
+
+    def start_on_network(self, *command: object) -> subprocess.Popen[str]:
+        """Start a command on the pod's network; what it prints can be read."""
+        own = ["--user", "--preserve-credentials"] if os.getuid() else []
+        return subprocess.Popen(
+            [tool("nsenter"), "--target", str(self.first_process), *own, "--net", *map(str, command)],
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": _IMAGE["PYTHONPATH"]},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
 
     def probe(self, name: str) -> bool:
         """Whether a probe succeeds, asked as a kubelet asks."""
@@ -122,12 +142,27 @@ class PodProcess(NamespacedProcess):
 def _bound(root: Path) -> Iterator[str]:
     """Folders at their places, links as links."""
     for path in sorted(Path("/").iterdir()):
-        if path.name not in _NEEDED:
-            continue
-        if path.is_symlink():
-            yield f"cp -a {path} {root}/"
-        elif path.is_dir():
-            yield f"mkdir {root}{path} && mount --rbind {path} {root}{path}"
+        if path.name in _SYSTEM:
+            yield f"cp -a {path} {root}/" if path.is_symlink() else _mounted(path, root)
+    for path in sorted(set(_NEEDED)):
+        if path.parts[1] not in _SYSTEM and not any(
+            path.is_relative_to(other) for other in _NEEDED if other != path
+        ):
+            yield from _readable(path, root)
+
+
+def _readable(path: Path, root: Path) -> Iterator[str]:
+    """A folder of whose parents others need not have any rights, as other users can read it."""
+    if path.stat().st_mode & _OTHERS_MAY == _OTHERS_MAY:
+        yield _mounted(path, root)
+        return
+    for child in sorted(path.iterdir()):
+        if child.is_dir():
+            yield from _readable(child, root)
+
+
+def _mounted(path: Path, root: Path) -> str:
+    return f"mkdir -p {root}{path} && mount --rbind {path} {root}{path}"
 
 
 @contextmanager

@@ -74,6 +74,12 @@ class Prometheus:
         assert len(found) <= 1, f"{expression} has {len(found)} values"
         return float(found[0]["value"][1]) if found else None
 
+    def values(self, expression: str, at: float | None = None) -> list[float]:
+        """All values of an expression at a Unix time, now when None."""
+        when = {} if at is None else {"time": f"{at:.3f}"}
+        found = self.get("/api/v1/query", query=expression, **when)["result"]
+        return [float(each["value"][1]) for each in found]
+
     def wait_for_value(self, expression: str, wanted: float) -> None:
         """Wait until an expression has a value."""
         wait_until(

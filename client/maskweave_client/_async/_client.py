@@ -61,14 +61,15 @@ class AsyncClient(AsyncStyleCalls, AsyncEditCalls):
             if not token:
                 return tuple(models)
 
-    async def model(self, name: str, *, timeout: float | None = None) -> Model:
-        """One model, with its palette and limits.
+    async def model(self, name: str, *, version: str = "", timeout: float | None = None) -> Model:
+        """One model, with its palette and limits; in the service's default version, or in the one named.
 
         Raises:
-            NotFound: There is no such model.
+            NotFound: There is no such model, or not in that version.
             MaskweaveError: The call failed; see its subclasses.
         """
-        reply = await self._call(self._stub.GetModel, pb.GetModelRequest(name=name), timeout, None)
+        request = pb.GetModelRequest(name=name, version=version)
+        reply = await self._call(self._stub.GetModel, request, timeout, None)
         return model_from_proto(reply.model)
 
     async def synthesize(
@@ -88,6 +89,7 @@ class AsyncClient(AsyncStyleCalls, AsyncEditCalls):
         image_format: ImageFormat = "png",
         quality: int | None = None,
         priority: Priority = "interactive",
+        model_version: str = "",
         styles: Mapping[int, Style] | None = None,
         timeout: float | None = None,
         request_id: str | None = None,
@@ -113,6 +115,7 @@ class AsyncClient(AsyncStyleCalls, AsyncEditCalls):
             image_format: Format in which the images travel.
             quality: 1 to 100, for jpeg and webp.
             priority: `interactive` goes first when the service is busy; `batch` for what nobody waits for.
+            model_version: One of `Model.available_versions`; the service's default when empty.
             styles: How classes look, by class id, for models with styles; as the seed decides when left out.
             timeout: Seconds to wait; the client's default when None.
             request_id: Your id of the request, for the service's log.
@@ -136,6 +139,7 @@ class AsyncClient(AsyncStyleCalls, AsyncEditCalls):
             image_format=image_format,
             quality=quality,
             priority=priority,
+            model_version=model_version,
             styles=styles_to_proto("styles", styles),
         )
         return result_from_proto(await self._call(self._stub.Synthesize, request, timeout, request_id))
@@ -157,6 +161,7 @@ class AsyncClient(AsyncStyleCalls, AsyncEditCalls):
         image_format: ImageFormat = "png",
         quality: int | None = None,
         priority: Priority = "interactive",
+        model_version: str = "",
         styles: Mapping[int, Style] | None = None,
         timeout: float | None = None,
         request_id: str | None = None,
@@ -184,6 +189,7 @@ class AsyncClient(AsyncStyleCalls, AsyncEditCalls):
             image_format: Format in which the images travel.
             quality: 1 to 100, for jpeg and webp.
             priority: `interactive` goes first when the service is busy; `batch` for what nobody waits for.
+            model_version: One of `Model.available_versions`; the service's default when empty.
             styles: How classes look, by class id, for models with styles; as the seed decides when left out.
             timeout: Seconds to wait; the client's default when None.
             request_id: Your id of the request, for the service's log.
@@ -207,6 +213,7 @@ class AsyncClient(AsyncStyleCalls, AsyncEditCalls):
             image_format=image_format,
             quality=quality,
             priority=priority,
+            model_version=model_version,
             styles=styles_to_proto("styles", styles),
         )
         return self._stream(self._stub.SynthesizeStream, streamed_from_proto, request, timeout, request_id)
@@ -226,6 +233,7 @@ class AsyncClient(AsyncStyleCalls, AsyncEditCalls):
         priority: Priority = "interactive",
         styles: Mapping[int, Style] | None = None,
         edit: PaintedEdit | None = None,
+        model_version: str = "",
         timeout: float | None = None,
         request_id: str | None = None,
     ) -> AsyncPaintSession:
@@ -253,6 +261,7 @@ class AsyncClient(AsyncStyleCalls, AsyncEditCalls):
             styles: How classes look, until an update changes it; for models with styles. Those of classes
                 that the canvas does not have count once it has them.
             edit: Paint an edit: the canvas is its target label map.
+            model_version: One of `Model.available_versions`; the service's default when empty.
             timeout: Seconds that the session may last; for as long as updates come when None.
             request_id: Your id of the request, for the service's log.
 
@@ -276,10 +285,11 @@ class AsyncClient(AsyncStyleCalls, AsyncEditCalls):
             priority=priority,
             styles=styles,
             edit=edit,
+            model_version=model_version,
         )
         call = AsyncPaintCall(self._transport, timeout, metadata(self._api_key, request_id))
 
         async def fit(message: pb.PaintStart | pb.PaintUpdate) -> None:
-            await self._fit(message, self._attempts(timeout), model)
+            await self._fit(message, self._attempts(timeout), (model, model_version))
 
         return AsyncPaintSession(call, start, fit)

@@ -49,7 +49,7 @@ class AsyncConnection:
         self._timeout = timeout
         self._retry = retry
         self._api_key = api_key
-        self._known: dict[str, tuple[float, Model]] = {}
+        self._known: dict[tuple[str, str], tuple[float, Model]] = {}
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
@@ -116,19 +116,27 @@ class AsyncConnection:
         pause = attempts.pause_after(failure)
         return pause is not None and await self._transport.pause(pause)
 
-    async def _fit(self, request: Message, attempts: Attempts, model: str | None = None) -> None:
-        """Change a request so that the model, its own or `model`, can take it; see `_fitting`."""
-        if needs_model(request):
-            name = request.model if model is None else model  # type: ignore[attr-defined]
-            await self._transport.work(fit, request, await self._described(name, attempts))
+    async def _fit(self, request: Message, attempts: Attempts, model: tuple[str, str] | None = None) -> None:
+        """Change a request so that a model can take it; see `_fitting`.
 
-    async def _described(self, name: str, attempts: Attempts) -> Model:
-        """What is known of a model, or what the service says of it now."""
-        if name in self._known:
-            until, model = self._known[name]
+        Args:
+            request: The request.
+            attempts: What is left of its time.
+            model: Name and version of the model; those that the request has when None.
+        """
+        if needs_model(request):
+            asked = model or (request.model, request.model_version)  # type: ignore[attr-defined]
+            await self._transport.work(fit, request, await self._described(asked, attempts))
+
+    async def _described(self, asked: tuple[str, str], attempts: Attempts) -> Model:
+        """What is known of a model, by name and version, or what the service says of it now."""
+        if asked in self._known:
+            until, model = self._known[asked]
             if self._transport.clock() < until:
                 return model
-        reply = await self._attempt(self._stub.GetModel, pb.GetModelRequest(name=name), attempts, None)
+        name, version = asked
+        request = pb.GetModelRequest(name=name, version=version)
+        reply = await self._attempt(self._stub.GetModel, request, attempts, None)
         model = model_from_proto(reply.model)
-        self._known[name] = (self._transport.clock() + _MODEL_SECONDS, model)
+        self._known[asked] = (self._transport.clock() + _MODEL_SECONDS, model)
         return model

@@ -30,6 +30,7 @@ class AsyncEditCalls(AsyncConnection):
         image_format: ImageFormat = "png",
         quality: int | None = None,
         priority: Priority = "interactive",
+        model_version: str = "",
         timeout: float | None = None,
         request_id: str | None = None,
     ) -> Result:
@@ -53,6 +54,7 @@ class AsyncEditCalls(AsyncConnection):
             image_format: Format in which the result travels.
             quality: 1 to 100, for jpeg and webp.
             priority: `interactive` goes first when the service is busy; `batch` for what nobody waits for.
+            model_version: One of `Model.available_versions`; the service's default when empty.
             timeout: Seconds to wait; the client's default when None.
             request_id: Your id of the request, for the service's log.
 
@@ -76,5 +78,6 @@ class AsyncEditCalls(AsyncConnection):
             image_format=image_format,
             quality=quality,
             priority=priority,
+            model_version=model_version,
         )
         return edit_result_from_proto(await self._call(self._stub.Edit, request, timeout, request_id))

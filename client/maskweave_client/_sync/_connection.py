@@ -50,7 +50,7 @@ class SyncConnection:
         self._timeout = timeout
         self._retry = retry
         self._api_key = api_key
-        self._known: dict[str, tuple[float, Model]] = {}
+        self._known: dict[tuple[str, str], tuple[float, Model]] = {}
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -117,19 +117,27 @@ class SyncConnection:
         pause = attempts.pause_after(failure)
         return pause is not None and self._transport.pause(pause)
 
-    def _fit(self, request: Message, attempts: Attempts, model: str | None = None) -> None:
-        """Change a request so that the model, its own or `model`, can take it; see `_fitting`."""
-        if needs_model(request):
-            name = request.model if model is None else model  # type: ignore[attr-defined]
-            self._transport.work(fit, request, self._described(name, attempts))
+    def _fit(self, request: Message, attempts: Attempts, model: tuple[str, str] | None = None) -> None:
+        """Change a request so that a model can take it; see `_fitting`.
 
-    def _described(self, name: str, attempts: Attempts) -> Model:
-        """What is known of a model, or what the service says of it now."""
-        if name in self._known:
-            until, model = self._known[name]
+        Args:
+            request: The request.
+            attempts: What is left of its time.
+            model: Name and version of the model; those that the request has when None.
+        """
+        if needs_model(request):
+            asked = model or (request.model, request.model_version)  # type: ignore[attr-defined]
+            self._transport.work(fit, request, self._described(asked, attempts))
+
+    def _described(self, asked: tuple[str, str], attempts: Attempts) -> Model:
+        """What is known of a model, by name and version, or what the service says of it now."""
+        if asked in self._known:
+            until, model = self._known[asked]
             if self._transport.clock() < until:
                 return model
-        reply = self._attempt(self._stub.GetModel, pb.GetModelRequest(name=name), attempts, None)
+        name, version = asked
+        request = pb.GetModelRequest(name=name, version=version)
+        reply = self._attempt(self._stub.GetModel, request, attempts, None)
         model = model_from_proto(reply.model)
-        self._known[name] = (self._transport.clock() + _MODEL_SECONDS, model)
+        self._known[asked] = (self._transport.clock() + _MODEL_SECONDS, model)
         return model

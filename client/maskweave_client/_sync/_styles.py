@@ -26,6 +26,7 @@ class SyncStyleCalls(SyncConnection):
         *,
         sample_seed: int | None = None,
         priority: Priority = "interactive",
+        model_version: str = "",
         timeout: float | None = None,
         request_id: str | None = None,
     ) -> dict[int, StyleCode]:
@@ -41,6 +42,7 @@ class SyncStyleCalls(SyncConnection):
                 image of mode P, L or 1, or a PNG file. Exactly of the model's size.
             sample_seed: Takes a sample of what the model reads, a variation of the look; the mean when None.
             priority: `interactive` goes first when the service is busy; `batch` for what nobody waits for.
+            model_version: One of `Model.available_versions`; the service's default when empty.
             timeout: Seconds to wait; the client's default when None.
             request_id: Your id of the request, for the service's log.
 
@@ -54,7 +56,14 @@ class SyncStyleCalls(SyncConnection):
             ValueError: An argument cannot be what it is meant to be.
             TypeError: The image or the label map is of none of the types allowed.
         """
-        request = encode_styles_request(model, image, label_map, sample_seed=sample_seed, priority=priority)
+        request = encode_styles_request(
+            model,
+            image,
+            label_map,
+            sample_seed=sample_seed,
+            priority=priority,
+            model_version=model_version,
+        )
         reply = self._call(self._stub.EncodeStyles, request, timeout, request_id)
         return {code.class_id: code_from_proto(code) for code in reply.codes}
 
@@ -74,6 +83,7 @@ class SyncStyleCalls(SyncConnection):
         image_format: ImageFormat = "png",
         quality: int | None = None,
         priority: Priority = "interactive",
+        model_version: str = "",
         timeout: float | None = None,
         request_id: str | None = None,
     ) -> Generator[MorphFrame, None, None]:
@@ -97,6 +107,7 @@ class SyncStyleCalls(SyncConnection):
             image_format: Format in which the images travel.
             quality: 1 to 100, for jpeg and webp.
             priority: `interactive` goes first when the service is busy; `batch` for what nobody waits for.
+            model_version: One of `Model.available_versions`; the service's default when empty.
             timeout: Seconds that all of it may take; the client's default when None.
             request_id: Your id of the request, for the service's log.
 
@@ -123,5 +134,6 @@ class SyncStyleCalls(SyncConnection):
             image_format=image_format,
             quality=quality,
             priority=priority,
+            model_version=model_version,
         )
         return self._stream(self._stub.Morph, morph_frame_from_proto, request, timeout, request_id)

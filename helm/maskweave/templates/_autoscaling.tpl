@@ -104,17 +104,18 @@ spec:
     {{- range $metric, $target := include "maskweave.targets" . | fromYaml }}
     {{- $query := printf "sum(%s{%s})" $metric $selector }}
     {{- if ne (toString $.scaling.share) "1" }}{{ $query = printf "%s * %s" $query ($.scaling.share | toJson) }}{{ end }}
-    {{- include "maskweave.trigger" (dict "keda" $keda "name" ($metric | replace "_" "-") "query" $query "threshold" ($target | toJson)) | nindent 4 }}
+    {{- include "maskweave.trigger" (dict "keda" $keda "name" ($metric | replace "_" "-") "query" $query "threshold" ($target | toJson) "zero" $.zero) | nindent 4 }}
     {{- end }}
     {{- if .zero }}
-    # One Triton while calls are in progress, or were refused for want of one, or a gateway waits for it to start.
+    # One Triton while calls are in progress, those that are held among them, or were refused for want of one, or
+    # while a gateway waits for it to start.
     {{- $failures := printf "maskweave_failures_total{%s,reason=~\"ENGINE_UNREACHABLE|MODEL_NOT_READY|UNAVAILABLE\"}" $selector }}
     {{- /* A counter that begins with its first event has not increased: so a series that is new counts too. */}}
     {{- $refused := printf "sum(increase(%s[2m]) > 0 or %s)" $failures (printf "(%s unless %s offset 2m)" $failures $failures) }}
     {{- $busy := printf "sum(maskweave_requests_in_flight{%s})" $selector }}
     {{- $starting := printf "sum(up{%s} == 1) - sum(maskweave_build_info{%s})" $selector $selector }}
     {{- $query := printf "sum((%s or vector(0)) + (%s or vector(0)) + (%s or vector(0)) > bool 0)" $refused $busy $starting }}
-    {{- include "maskweave.trigger" (dict "keda" $keda "name" "maskweave-wanted" "query" $query "threshold" "1") | nindent 4 }}
+    {{- include "maskweave.trigger" (dict "keda" $keda "name" "maskweave-wanted" "query" $query "threshold" "1" "zero" true) | nindent 4 }}
     {{- end }}
 {{- end }}
 
@@ -128,6 +129,10 @@ spec:
     threshold: {{ .threshold | quote }}
     # No data is an error, after which the fallback holds, and not the number 0.
     ignoreNullValues: "false"
+    {{- if .zero }}
+    # Any work that waits brings the first one.
+    activationThreshold: "0"
+    {{- end }}
   {{- with .keda.authenticationRef }}
   authenticationRef: {name: {{ . | quote }}}
   {{- end }}

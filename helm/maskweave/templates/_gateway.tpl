@@ -6,6 +6,10 @@
 {{- if ne .values.mode "embedded" }}
 {{- $_ := set $settings "triton_url" (include "maskweave.tritonUrl" .) }}
 {{- end }}
+{{- /* Where there may be no Triton, callers wait for it. */}}
+{{- if and .values.triton.scaleToZero (not (hasKey $settings "hold_while_unreachable")) }}
+{{- $_ := set $settings "hold_while_unreachable" true }}
+{{- end }}
 {{- if $gateway.tls.existingSecret }}
 {{- $_ := set $settings "tls_certificate" "/etc/maskweave/tls/tls.crt" }}
 {{- $_ := set $settings "tls_key" "/etc/maskweave/tls/tls.key" }}

@@ -78,6 +78,7 @@ def _model(model: pb.Model) -> ModelStatus:
         model.image_width,
         model.image_height,
         tuple(_word(pb.ConditionKind, each.kind, "CONDITION_KIND_") for each in model.conditions),
+        tuple(version for version in model.available_versions if version != model.version),
     )
 
 

@@ -28,7 +28,9 @@ def _facts(status: Status) -> Iterator[str]:
         yield _line("engine", _engine(status))
     for index, model in enumerate(status.models or ()):
         conditions = ", ".join(model.conditions)
-        facts = f"{model.name} {model.version}  {model.width} x {model.height}  {model.method}: {conditions}"
+        also = f" (also {', '.join(model.other_versions)})" if model.other_versions else ""
+        name, size = f"{model.name} {model.version}{also}", f"{model.width} x {model.height}"
+        facts = f"{name}  {size}  {model.method}: {conditions}"
         yield _line("" if index else "models", facts)
     if status.load is not None and status.recent is not None and status.total is not None:
         yield from _load(status.load, status.recent, status.total)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class ModelStatus:
-    """A model that callers can name."""
+    """A model that callers can name; `other_versions` are served beside `version`, the newest first."""
 
     name: str
     version: str
@@ -16,6 +16,7 @@ class ModelStatus:
     width: int
     height: int
     conditions: tuple[str, ...]
+    other_versions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

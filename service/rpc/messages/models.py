@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from maskweave.v1 import synthesis_pb2 as pb
 from service.core.limits import Limits
 from service.synthesis.registry.models import (
@@ -24,8 +26,10 @@ _CONDITION_VALUES = {
 }
 
 
-def model_to_proto(model: Model, limits: Limits, max_message_bytes: int) -> pb.Model:
-    """Describe a model and what this service accepts for it."""
+def model_to_proto(
+    model: Model, limits: Limits, max_message_bytes: int, versions: Sequence[str] = ()
+) -> pb.Model:
+    """Describe a model and what this service accepts for it; `versions` are those that can be asked for."""
     return pb.Model(
         name=model.name,
         title=model.title,
@@ -62,6 +66,7 @@ def model_to_proto(model: Model, limits: Limits, max_message_bytes: int) -> pb.M
         method=_METHOD_VALUES[model.method],
         styles=_styles_to_proto(model.styles) if model.styles else None,
         editing=_editing_to_proto(model.editing, limits) if model.editing else None,
+        available_versions=versions,
     )
 
 

@@ -68,6 +68,7 @@ def synthesis_from_proto(message: pb.SynthesizeRequest) -> SynthesisRequest:
         image_format=image_format_from_proto(message.image_format),
         image_quality=message.image_quality if message.HasField("image_quality") else None,
         priority=priority_from_proto(message.priority),
+        model_version=message.model_version,
         styles=StylesOfMessage(message.styles),
     )
 
@@ -88,6 +89,7 @@ def morph_from_proto(message: pb.MorphRequest) -> SynthesisRequest:
         image_format=image_format_from_proto(message.image_format),
         image_quality=message.image_quality if message.HasField("image_quality") else None,
         priority=priority_from_proto(message.priority),
+        model_version=message.model_version,
         styles=MorphStyles(
             from_styles=StylesOfMessage(message.from_styles),
             to_styles=StylesOfMessage(message.to_styles),
@@ -120,6 +122,7 @@ def edit_from_proto(message: pb.EditRequest) -> EditRequest:
         image_format=image_format_from_proto(message.image_format),
         image_quality=message.image_quality if message.HasField("image_quality") else None,
         priority=priority_from_proto(message.priority),
+        model_version=message.model_version,
     )
 
 
@@ -139,6 +142,7 @@ def encode_styles_from_proto(message: pb.EncodeStylesRequest) -> EncodeStylesReq
         label_map=ids_from_proto(message.label_map),
         sample_seed=message.sample_seed if message.HasField("sample_seed") else None,
         priority=priority_from_proto(message.priority),
+        model_version=message.model_version,
     )
 
 
@@ -163,6 +167,7 @@ def painting_from_proto(message: pb.PaintStart) -> SynthesisRequest:
         image_quality=message.image_quality if message.HasField("image_quality") else None,
         priority=priority_from_proto(message.priority),
         styles=StylesOfMessage(message.styles),
+        model_version=message.model_version,
     )
 
 

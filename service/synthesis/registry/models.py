@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import Annotated, Self
+from types import MappingProxyType
+from typing import Annotated, Any, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
@@ -170,6 +171,8 @@ class Model:
         method: How it makes images.
         styles: Its styles; None for methods without.
         editing: How it is edited; None if it cannot be.
+        other_versions: What is served of it beside this version, by version, the newest first; empty for
+            those that are in such a mapping themselves.
     """
 
     name: str
@@ -185,6 +188,14 @@ class Model:
     method: Method = Method.SIS_UG
     styles: StyleSupport | None = None
     editing: EditSupport | None = None
+    other_versions: Mapping[str, Model] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def all_versions(self) -> tuple[Model, ...]:
+        """This version and the others, the newest first."""
+        return tuple(
+            sorted((self, *self.other_versions.values()), key=lambda each: precedence(each.version))[::-1]
+        )
 
     @cached_property
     def id_of_colour(self) -> Mapping[tuple[int, int, int], int]:
@@ -198,3 +209,13 @@ class Model:
     def class_ids(self) -> tuple[int, ...]:
         """The ids of the palette, in order."""
         return tuple(entry.id for entry in self.palette)
+
+
+def precedence(version: str) -> tuple[Any, ...]:
+    """What versions are ordered by: https://semver.org, section 11, and then by what is built."""
+    core, _, build = version.partition("+")
+    numbers, _, before = core.partition("-")
+    identifiers = [
+        (0, int(each), "") if each.isdecimal() else (1, 0, each) for each in before.split(".") if before
+    ]
+    return tuple(map(int, numbers.split("."))), not before, identifiers, build

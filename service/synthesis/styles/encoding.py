@@ -67,6 +67,11 @@ class EncodeStylesWork:
         return self._model.name
 
     @property
+    def model_version(self) -> str:
+        """Its version."""
+        return self._model.version
+
+    @property
     def served_by(self) -> str:
         """The encoder: it takes another time than images do."""
         return self._support.encoder

@@ -47,9 +47,9 @@ def check_edit(request: EditRequest, registry: Mapping[str, Model], limits: Limi
 
     Raises:
         InvalidArgument: A field has a value that is not allowed, or the model cannot be edited.
-        NotFound: There is no such model.
+        NotFound: There is no such model, or not in that version.
     """
-    model = find_model(request.model, registry, field="model")
+    model = find_model(request.model, registry, field="model", version=request.model_version)
     if model.editing is None:
         able = ", ".join(name for name, each in registry.items() if each.editing is not None)
         found = f"{model.name}, of the method {model.method.value}"

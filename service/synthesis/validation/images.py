@@ -46,19 +46,24 @@ class ValidatedRequest:
     images_field: str
 
 
-def find_model(name: str, registry: Mapping[str, Model], *, field: str) -> Model:
-    """The model of a name; `field` is where the request has it.
+def find_model(name: str, registry: Mapping[str, Model], *, field: str, version: str = "") -> Model:
+    """The model of a name; `field` is where the request has it, and an empty version stands for the default.
 
     Raises:
         InvalidArgument: The name is empty.
-        NotFound: There is no such model.
+        NotFound: There is no such model, or not in that version.
     """
     if not name:
         raise InvalidArgument(field, "an empty name", f"the name of a model: {', '.join(registry)}")
-    try:
-        return registry[name]
-    except KeyError:
-        raise NotFound("model", name, registry) from None
+    model = registry.get(name)
+    if model is None:
+        raise NotFound("model", name, registry)
+    if version in ("", model.version):
+        return model
+    if version not in model.other_versions:
+        versions = (f"{name} {each.version}" for each in model.all_versions)
+        raise NotFound("model version", f"{name} {version}", versions)
+    return model.other_versions[version]
 
 
 def check_request(
@@ -69,9 +74,9 @@ def check_request(
     Raises:
         InvalidArgument: A field has a value that is not allowed, or the model does not accept this
             kind of condition.
-        NotFound: There is no such model.
+        NotFound: There is no such model, or not in that version.
     """
-    model = find_model(request.model, registry, field="model")
+    model = find_model(request.model, registry, field="model", version=request.model_version)
     kind = kind_of(request.condition)
     support = model.conditions.get(kind)
     if support is None:

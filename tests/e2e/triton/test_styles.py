@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,11 @@ from tests.support.dolls_images import HERS, HIS, seen
 from tests.support.dolls_pack import EYES, HAIR, LABEL_MAP, SKIN, write_dolls
 from tests.support.gateway_process import gateway_process
 from tests.support.model_repository import RepositoryWriter
+from tests.support.small_pack import VERSION
 from tests.support.triton_process import TritonProcess, triton_process
+from tests.support.versions import add_version
+
+OLDER, OLDER_MODEL = "1.0.0", "dolls_label_map_v1_0_0"
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -23,7 +28,16 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("dolls_on_triton")
     write_dolls(RepositoryWriter(root))
+    older = tmp_path_factory.mktemp("older")
+    add_version(root, write_one, older / "dolls", OLDER)
     return root
+
+
+def write_one(root: Path) -> None:
+    """Of the two packs the quick one."""
+    write_dolls(RepositoryWriter(root))
+    for model in root.glob("slow_*"):
+        shutil.rmtree(model)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +50,7 @@ def dolls_triton(repository: Path) -> Iterator[TritonProcess]:
 def by_triton(dolls_triton: TritonProcess) -> Iterator[Client]:
     # Named, so that the encoder and the prior are found although nobody names them.
     with (
-        triton_backed(dolls_triton, triton_models="dolls_label_map") as gateway,
+        triton_backed(dolls_triton, triton_models=f"dolls_label_map,{OLDER_MODEL}") as gateway,
         Client(gateway.address) as client,
     ):
         yield client
@@ -108,3 +122,18 @@ def test_paintings_are_the_same(embedded: Client, by_triton: Client) -> None:
         paintings.append(frames)
     assert paintings[0] == paintings[1]
     assert paintings[0][0] != paintings[0][1]
+
+
+def test_an_older_version_is_served_beside(
+    embedded: Client, by_triton: Client, dolls_triton: TritonProcess
+) -> None:
+    before = dolls_triton.count(OLDER_MODEL, "inference_count")
+    for client in (embedded, by_triton):
+        assert client.model("dolls").available_versions == (VERSION, OLDER)
+    ours, theirs, default = (
+        client.synthesize("dolls", LABEL_MAP, seed=1, styles={EYES: Seed(3)}, model_version=version)
+        for client, version in ((embedded, OLDER), (by_triton, OLDER), (by_triton, ""))
+    )
+    assert (theirs.model_version, default.model_version) == (OLDER, VERSION)
+    assert ours.images[0].data == theirs.images[0].data != default.images[0].data
+    dolls_triton.wait_for_count(OLDER_MODEL, "inference_count", before + 1)

@@ -32,5 +32,30 @@ def test_the_peers_are_a_table_with_ratios(tmp_path: Path) -> None:
 def test_what_is_not_there_is_said_with_the_command_that_measures_it(tmp_path: Path) -> None:
     text = page(tmp_path)
     assert "`make bench-peers`" in text
+    assert "`python -m benchmarks.sizing`" in text
     for part in ("stages", "kinds", "knee", "growth", "models", "overload", "start"):
         assert f"`python -m benchmarks.measure --part {part}`" in text
+
+
+def test_the_size_of_a_replica_is_a_table(tmp_path: Path) -> None:
+    row = {"idle_mib": 150.2, "peak_mib": 180.0, "after_mib": 160.0, "seconds": 4.0, "cpu_seconds": 6.0}
+    figures = {
+        "callers": [{"callers": 4, "settings": {}, **row, "outcomes": {"OK": 400}}],
+        "messages": [
+            {
+                "at_once": 8,
+                "settings": {"max_message_bytes": 2**20},
+                **row,
+                "outcomes": {"OK": 10, "RESOURCE_EXHAUSTED": 6},
+            }
+        ],
+        "sessions": [{"sessions": 8, "canvas": 1024, "settings": {}, **row, "outcomes": {"OK": 8}}],
+    }
+    content = {"environment": fingerprint(tmp_path), "command": "measure it", "figures": figures}
+    (tmp_path / "sizing.json").write_text(json.dumps(content))
+    text = page(tmp_path)
+    assert "with `measure it`" in text
+    assert "| 4 callers | 150 | 180 | 160 | 1.50 | 15 | 100 | OK 400 |" in text
+    assert "max_message_bytes 1 MiB, as large as they may be | 150 |" in text
+    assert "OK 10, RESOURCE_EXHAUSTED 6 |" in text
+    assert "| 8 sessions, canvases of 1024 x 1024 | 150 | 180 | 160 | 1.50 |  |  | OK 8 |" in text

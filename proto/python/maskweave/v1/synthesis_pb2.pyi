@@ -334,14 +334,18 @@ class GetModelRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     NAME_FIELD_NUMBER: builtins.int
+    VERSION_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Required. Name of the model, for example `faces64`."""
+    version: builtins.str
+    """As `SynthesizeRequest.model_version`."""
     def __init__(
         self,
         *,
         name: builtins.str = ...,
+        version: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["name", b"name"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name", "version", b"version"]) -> None: ...
 
 global___GetModelRequest = GetModelRequest
 
@@ -386,6 +390,7 @@ class Model(google.protobuf.message.Message):
     METHOD_FIELD_NUMBER: builtins.int
     STYLES_FIELD_NUMBER: builtins.int
     EDITING_FIELD_NUMBER: builtins.int
+    AVAILABLE_VERSIONS_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Name that requests use, for example `faces64`. Unique in the service and stable over versions."""
     title: builtins.str
@@ -428,6 +433,13 @@ class Model(google.protobuf.message.Message):
     def editing(self) -> global___EditSupport:
         """What Edit takes for this model. Unset for models that cannot be edited."""
 
+    @property
+    def available_versions(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The versions of this model that requests can name (`SynthesizeRequest.model_version`), the newest
+        first; `version` is one of them. All that is said here of the model is said of `version`. Empty from
+        services that are older than this field.
+        """
+
     def __init__(
         self,
         *,
@@ -445,9 +457,10 @@ class Model(google.protobuf.message.Message):
         method: global___Method.ValueType = ...,
         styles: global___StyleSupport | None = ...,
         editing: global___EditSupport | None = ...,
+        available_versions: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["editing", b"editing", "limits", b"limits", "styles", b"styles"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["conditions", b"conditions", "description", b"description", "editing", b"editing", "image_height", b"image_height", "image_width", b"image_width", "latent_scale", b"latent_scale", "latent_size", b"latent_size", "limits", b"limits", "method", b"method", "name", b"name", "palette", b"palette", "styles", b"styles", "title", b"title", "version", b"version"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["available_versions", b"available_versions", "conditions", b"conditions", "description", b"description", "editing", b"editing", "image_height", b"image_height", "image_width", b"image_width", "latent_scale", b"latent_scale", "latent_size", b"latent_size", "limits", b"limits", "method", b"method", "name", b"name", "palette", b"palette", "styles", b"styles", "title", b"title", "version", b"version"]) -> None: ...
 
 global___Model = Model
 
@@ -762,6 +775,7 @@ class SynthesizeRequest(google.protobuf.message.Message):
     IMAGE_QUALITY_FIELD_NUMBER: builtins.int
     PRIORITY_FIELD_NUMBER: builtins.int
     STYLES_FIELD_NUMBER: builtins.int
+    MODEL_VERSION_FIELD_NUMBER: builtins.int
     model: builtins.str
     """Required. Name of the model, for example `faces64`. ListModels tells which there are."""
     seed: builtins.int
@@ -787,6 +801,12 @@ class SynthesizeRequest(google.protobuf.message.Message):
     priority: global___Priority.ValueType
     """Whether somebody waits for the images. When the service has more to do than it can do at once,
     interactive requests go first. Unset means interactive.
+    """
+    model_version: builtins.str
+    """Version of the model (`Model.version`), for callers who need the bytes of one version while others are
+    served beside it; `Model.available_versions` tells which there are. NOT_FOUND when it is not served.
+    Empty takes the version that the service has as its default, which is the one that ListModels gives.
+    The reply says which version it was; a service that is older than this field takes its only one.
     """
     @property
     def label_map(self) -> global___LabelMap:
@@ -844,9 +864,10 @@ class SynthesizeRequest(google.protobuf.message.Message):
         image_quality: builtins.int | None = ...,
         priority: global___Priority.ValueType = ...,
         styles: collections.abc.Mapping[builtins.int, global___Style] | None = ...,
+        model_version: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_image_quality", b"_image_quality", "_number_of_images", b"_number_of_images", "_style_strength", b"_style_strength", "condition", b"condition", "exemplar", b"exemplar", "image_quality", b"image_quality", "label_map", b"label_map", "latents", b"latents", "number_of_images", b"number_of_images", "proxy_mask", b"proxy_mask", "scribble", b"scribble", "seed", b"seed", "seeds", b"seeds", "sketch", b"sketch", "start", b"start", "style_strength", b"style_strength"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_image_quality", b"_image_quality", "_number_of_images", b"_number_of_images", "_style_strength", b"_style_strength", "condition", b"condition", "exemplar", b"exemplar", "image_format", b"image_format", "image_quality", b"image_quality", "label_map", b"label_map", "latents", b"latents", "model", b"model", "number_of_images", b"number_of_images", "priority", b"priority", "proxy_mask", b"proxy_mask", "scribble", b"scribble", "seed", b"seed", "seeds", b"seeds", "sketch", b"sketch", "start", b"start", "style_strength", b"style_strength", "styles", b"styles"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_image_quality", b"_image_quality", "_number_of_images", b"_number_of_images", "_style_strength", b"_style_strength", "condition", b"condition", "exemplar", b"exemplar", "image_format", b"image_format", "image_quality", b"image_quality", "label_map", b"label_map", "latents", b"latents", "model", b"model", "model_version", b"model_version", "number_of_images", b"number_of_images", "priority", b"priority", "proxy_mask", b"proxy_mask", "scribble", b"scribble", "seed", b"seed", "seeds", b"seeds", "sketch", b"sketch", "start", b"start", "style_strength", b"style_strength", "styles", b"styles"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_image_quality", b"_image_quality"]) -> typing.Literal["image_quality"] | None: ...
     @typing.overload
@@ -1668,6 +1689,7 @@ class PaintStart(google.protobuf.message.Message):
     SCRIBBLE_FIELD_NUMBER: builtins.int
     STYLES_FIELD_NUMBER: builtins.int
     EDIT_FIELD_NUMBER: builtins.int
+    MODEL_VERSION_FIELD_NUMBER: builtins.int
     model: builtins.str
     """Required. Name of the model, for example `faces64`."""
     seed: builtins.int
@@ -1680,6 +1702,8 @@ class PaintStart(google.protobuf.message.Message):
     """As `SynthesizeRequest.image_quality`."""
     priority: global___Priority.ValueType
     """As `SynthesizeRequest.priority`."""
+    model_version: builtins.str
+    """As `SynthesizeRequest.model_version`, for the whole session."""
     @property
     def label_map(self) -> global___LabelMap:
         """The canvas to begin with, as a label map. Required, unless `sketch` or `scribble` is set: exactly one of
@@ -1729,9 +1753,10 @@ class PaintStart(google.protobuf.message.Message):
         scribble: global___Scribble | None = ...,
         styles: collections.abc.Mapping[builtins.int, global___Style] | None = ...,
         edit: global___PaintEdit | None = ...,
+        model_version: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_image_quality", b"_image_quality", "_style_strength", b"_style_strength", "edit", b"edit", "image_quality", b"image_quality", "label_map", b"label_map", "latent", b"latent", "scribble", b"scribble", "seed", b"seed", "sketch", b"sketch", "start", b"start", "style_strength", b"style_strength"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_image_quality", b"_image_quality", "_style_strength", b"_style_strength", "edit", b"edit", "image_format", b"image_format", "image_quality", b"image_quality", "label_map", b"label_map", "latent", b"latent", "model", b"model", "priority", b"priority", "scribble", b"scribble", "seed", b"seed", "sketch", b"sketch", "start", b"start", "style_strength", b"style_strength", "styles", b"styles"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_image_quality", b"_image_quality", "_style_strength", b"_style_strength", "edit", b"edit", "image_format", b"image_format", "image_quality", b"image_quality", "label_map", b"label_map", "latent", b"latent", "model", b"model", "model_version", b"model_version", "priority", b"priority", "scribble", b"scribble", "seed", b"seed", "sketch", b"sketch", "start", b"start", "style_strength", b"style_strength", "styles", b"styles"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_image_quality", b"_image_quality"]) -> typing.Literal["image_quality"] | None: ...
     @typing.overload
@@ -2026,6 +2051,7 @@ class EncodeStylesRequest(google.protobuf.message.Message):
     LABEL_MAP_FIELD_NUMBER: builtins.int
     SAMPLE_SEED_FIELD_NUMBER: builtins.int
     PRIORITY_FIELD_NUMBER: builtins.int
+    MODEL_VERSION_FIELD_NUMBER: builtins.int
     model: builtins.str
     """Required. Name of the model."""
     sample_seed: builtins.int
@@ -2034,6 +2060,8 @@ class EncodeStylesRequest(google.protobuf.message.Message):
     """
     priority: global___Priority.ValueType
     """As `SynthesizeRequest.priority`."""
+    model_version: builtins.str
+    """As `SynthesizeRequest.model_version`."""
     @property
     def picture(self) -> global___SourcePicture:
         """Required. The image whose looks are read."""
@@ -2052,9 +2080,10 @@ class EncodeStylesRequest(google.protobuf.message.Message):
         label_map: global___LabelMap | None = ...,
         sample_seed: builtins.int | None = ...,
         priority: global___Priority.ValueType = ...,
+        model_version: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_sample_seed", b"_sample_seed", "label_map", b"label_map", "picture", b"picture", "sample_seed", b"sample_seed"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_sample_seed", b"_sample_seed", "label_map", b"label_map", "model", b"model", "picture", b"picture", "priority", b"priority", "sample_seed", b"sample_seed"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_sample_seed", b"_sample_seed", "label_map", b"label_map", "model", b"model", "model_version", b"model_version", "picture", b"picture", "priority", b"priority", "sample_seed", b"sample_seed"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_sample_seed", b"_sample_seed"]) -> typing.Literal["sample_seed"] | None: ...
 
 global___EncodeStylesRequest = EncodeStylesRequest
@@ -2199,6 +2228,7 @@ class MorphRequest(google.protobuf.message.Message):
     IMAGE_FORMAT_FIELD_NUMBER: builtins.int
     IMAGE_QUALITY_FIELD_NUMBER: builtins.int
     PRIORITY_FIELD_NUMBER: builtins.int
+    MODEL_VERSION_FIELD_NUMBER: builtins.int
     model: builtins.str
     """Required. Name of the model."""
     number_of_frames: builtins.int
@@ -2222,6 +2252,8 @@ class MorphRequest(google.protobuf.message.Message):
     """As `SynthesizeRequest.image_quality`."""
     priority: global___Priority.ValueType
     """As `SynthesizeRequest.priority`."""
+    model_version: builtins.str
+    """As `SynthesizeRequest.model_version`."""
     @property
     def label_map(self) -> global___LabelMap:
         """Required. What every frame follows."""
@@ -2257,9 +2289,10 @@ class MorphRequest(google.protobuf.message.Message):
         image_format: global___ImageFormat.ValueType = ...,
         image_quality: builtins.int | None = ...,
         priority: global___Priority.ValueType = ...,
+        model_version: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_first_position", b"_first_position", "_image_quality", b"_image_quality", "_last_position", b"_last_position", "first_position", b"first_position", "image_quality", b"image_quality", "label_map", b"label_map", "last_position", b"last_position", "latent", b"latent", "seed", b"seed", "start", b"start"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_first_position", b"_first_position", "_image_quality", b"_image_quality", "_last_position", b"_last_position", "first_position", b"first_position", "from_styles", b"from_styles", "image_format", b"image_format", "image_quality", b"image_quality", "label_map", b"label_map", "last_position", b"last_position", "latent", b"latent", "model", b"model", "number_of_frames", b"number_of_frames", "path", b"path", "priority", b"priority", "seed", b"seed", "start", b"start", "to_styles", b"to_styles"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_first_position", b"_first_position", "_image_quality", b"_image_quality", "_last_position", b"_last_position", "first_position", b"first_position", "from_styles", b"from_styles", "image_format", b"image_format", "image_quality", b"image_quality", "label_map", b"label_map", "last_position", b"last_position", "latent", b"latent", "model", b"model", "model_version", b"model_version", "number_of_frames", b"number_of_frames", "path", b"path", "priority", b"priority", "seed", b"seed", "start", b"start", "to_styles", b"to_styles"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_first_position", b"_first_position"]) -> typing.Literal["first_position"] | None: ...
     @typing.overload
@@ -2327,6 +2360,7 @@ class EditRequest(google.protobuf.message.Message):
     IMAGE_FORMAT_FIELD_NUMBER: builtins.int
     IMAGE_QUALITY_FIELD_NUMBER: builtins.int
     PRIORITY_FIELD_NUMBER: builtins.int
+    MODEL_VERSION_FIELD_NUMBER: builtins.int
     model: builtins.str
     """Required. Name of the model."""
     seed: builtins.int
@@ -2344,6 +2378,8 @@ class EditRequest(google.protobuf.message.Message):
     """As `SynthesizeRequest.image_quality`."""
     priority: global___Priority.ValueType
     """As `SynthesizeRequest.priority`."""
+    model_version: builtins.str
+    """As `SynthesizeRequest.model_version`."""
     @property
     def picture(self) -> global___SourcePicture:
         """An image, for example a photograph: a face, upright, as large in the image as the model's own are.
@@ -2378,9 +2414,10 @@ class EditRequest(google.protobuf.message.Message):
         image_format: global___ImageFormat.ValueType = ...,
         image_quality: builtins.int | None = ...,
         priority: global___Priority.ValueType = ...,
+        model_version: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_blend_width", b"_blend_width", "_image_quality", b"_image_quality", "_style_strength", b"_style_strength", "blend_width", b"blend_width", "image_quality", b"image_quality", "latent", b"latent", "picture", b"picture", "seed", b"seed", "source", b"source", "source_label_map", b"source_label_map", "style_strength", b"style_strength", "target_label_map", b"target_label_map"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_blend_width", b"_blend_width", "_image_quality", b"_image_quality", "_style_strength", b"_style_strength", "blend_width", b"blend_width", "image_format", b"image_format", "image_quality", b"image_quality", "latent", b"latent", "model", b"model", "picture", b"picture", "priority", b"priority", "seed", b"seed", "source", b"source", "source_label_map", b"source_label_map", "style_strength", b"style_strength", "target_label_map", b"target_label_map"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_blend_width", b"_blend_width", "_image_quality", b"_image_quality", "_style_strength", b"_style_strength", "blend_width", b"blend_width", "image_format", b"image_format", "image_quality", b"image_quality", "latent", b"latent", "model", b"model", "model_version", b"model_version", "picture", b"picture", "priority", b"priority", "seed", b"seed", "source", b"source", "source_label_map", b"source_label_map", "style_strength", b"style_strength", "target_label_map", b"target_label_map"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_blend_width", b"_blend_width"]) -> typing.Literal["blend_width"] | None: ...
     @typing.overload

@@ -73,7 +73,8 @@ class SynthesisServiceServicer(object):
     def GetModel(self, request, context):
         """Describes one model: its palette, the conditions it accepts and its limits.
 
-        Errors: INVALID_ARGUMENT when the name is empty; NOT_FOUND when there is no such model.
+        Errors: INVALID_ARGUMENT when the name is empty; NOT_FOUND when there is no such model, or it is not
+        there in the version asked for.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -87,7 +88,7 @@ class SynthesisServiceServicer(object):
         `Image.content_credentials`.)
 
         Errors: INVALID_ARGUMENT when a field does not hold what its comment asks for; NOT_FOUND for an
-        unknown model; RESOURCE_EXHAUSTED when the service is overloaded or the message is too large;
+        unknown model or version; RESOURCE_EXHAUSTED when the service is overloaded or the message is too large;
         DEADLINE_EXCEEDED when the deadline passes first, the caller's or, without one, the service's;
         UNAVAILABLE while the service starts, stops or cannot reach its models (safe to retry); INTERNAL
         when a model fails (the service's log has why, under the request's id).

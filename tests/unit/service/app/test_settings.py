@@ -115,3 +115,22 @@ def test_the_http_port_answers_calls_where_the_grpc_port_would(given: dict[str, 
 def test_calls_on_the_http_port_open_nothing_that_is_closed(given: dict[str, Any], told: str) -> None:
     with pytest.raises(ValidationError, match=re.escape(told)):
         Settings(**given)
+
+
+def test_default_versions_are_named_by_model() -> None:
+    chosen = Settings(default_model_versions=" faces64=1.0.0, faces64_styles = 2.0.0-rc.1 ,")
+    assert chosen.default_versions == {"faces64": "1.0.0", "faces64_styles": "2.0.0-rc.1"}
+    assert Settings().default_versions == {}
+
+
+@pytest.mark.parametrize("value", ["faces64", "=1.0.0", "faces64=", "a=1.0.0,a=2.0.0"])
+def test_default_versions_that_name_nothing_are_refused(value: str) -> None:
+    with pytest.raises(ValidationError, match="default_model_versions: got"):
+        Settings(default_model_versions=value)
+
+
+def test_holding_requests_without_a_server_to_wait_for_is_told() -> None:
+    told = [line for line in Settings(hold_while_unreachable=True).warnings if "hold_while" in line]
+    assert len(told) == 1
+    triton = Settings(engine="triton", triton_url="t:8001", hold_while_unreachable=True)
+    assert not any("hold_while" in line for line in triton.warnings)

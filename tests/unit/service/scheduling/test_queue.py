@@ -382,3 +382,42 @@ async def test_the_work_that_waits_is_told_in_seconds() -> None:
     assert scenario.queue.work_waiting_seconds == pytest.approx(6.0)
     await scenario.finish(*scenario.tasks)
     assert scenario.queue.largest_request == 11
+
+
+async def test_while_it_is_held_nobody_has_a_turn_and_no_more_wait_than_may() -> None:
+    scenario = Scenario(limit=2, capacity=3)
+    scenario.queue.hold()
+    for name in "abc":
+        await scenario.come(name)
+    assert (scenario.order, scenario.queue.in_progress, scenario.queue.depth) == ([], 0, 3)
+    with pytest.raises(Overloaded):
+        scenario.queue.enter("m", 1, caller="a", priority=INTERACTIVE)
+    scenario.queue.resume()
+    await scenario.finish("a", "b", "c")
+    assert scenario.order == ["a", "b", "c"]
+    assert (scenario.queue.in_progress, scenario.queue.depth) == (0, 0)
+
+
+async def test_an_image_whose_turn_was_of_no_use_waits_again() -> None:
+    queue = RequestQueue(concurrency_limit=1, capacity=2)
+    with admitted(queue, 1, caller="a", priority=INTERACTIVE) as ticket:
+        for _ in range(2):
+            async with turn(queue, ticket):
+                assert (queue.in_progress, queue.depth) == (1, 0)
+            queue.wait_again(ticket)
+            assert (queue.in_progress, queue.depth) == (0, 1)
+        async with turn(queue, ticket):
+            pass
+    assert (queue.in_progress, queue.depth) == (0, 0)
+
+
+async def test_one_who_waits_in_a_queue_that_is_held_may_leave() -> None:
+    queue = RequestQueue(concurrency_limit=1, capacity=2)
+    queue.hold()
+    with admitted(queue, 1, caller="a", priority=INTERACTIVE) as ticket:
+        waiting = asyncio.create_task(queue.acquire(ticket))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+    queue.resume()
+    assert (queue.in_progress, queue.depth) == (0, 0)

@@ -10,7 +10,7 @@ import pytest
 
 from service.core.diagnostics import RepositoryError
 from service.engine.base import ANY_SIZE, ModelInfo, TensorSpec
-from service.synthesis.registry.models import ConditionKind, Layout
+from service.synthesis.registry.models import ConditionKind, Layout, precedence
 from service.synthesis.registry.registry import build_registry
 from tests.support.fake_engine import (
     ENSEMBLE,
@@ -241,3 +241,34 @@ def test_layouts_that_are_not_served_must_be_sound_all_the_same() -> None:
     broken = with_parameters(FUSED, palette="[]")
     with pytest.raises(RepositoryError, match=r"tiny_label_map_fused/config\.pbtxt"):
         build_registry({info.name: info for info in (ENSEMBLE, broken)}, Layout.ENSEMBLE)
+
+
+def test_versions_are_ordered_as_semantic_versions() -> None:
+    ordered = [
+        "0.9.9", "1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta.2", "1.0.0-beta.11",
+        "1.0.0-rc.1", "1.0.0", "1.0.0+build", "1.2.0", "1.10.0", "10.0.0",
+    ]  # fmt: skip
+    assert sorted(set(ordered), key=precedence) == ordered
+
+
+def other_version(version: str) -> ModelInfo:
+    told = with_parameters(ENSEMBLE, model_version=version)
+    return replace(told, name=f"tiny_v{version}")
+
+
+def test_versions_of_a_pack_stand_beside_one_another() -> None:
+    infos = {info.name: info for info in (other_version("2.0.0"), ENSEMBLE, other_version("1.10.0"))}
+    model = build_registry(infos)["tiny"]
+    assert [each.version for each in model.all_versions] == ["2.0.0", "1.10.0", "1.0.0"]
+    assert model.version == "2.0.0"
+    held = build_registry(infos, None, {"tiny": "1.10.0"})["tiny"]
+    assert held.version == "1.10.0"
+    assert list(held.other_versions) == ["2.0.0", "1.0.0"]
+    assert not held.other_versions["2.0.0"].other_versions
+
+
+def test_a_version_may_not_be_there_twice_and_a_default_must_be_there() -> None:
+    twice = replace(ENSEMBLE, name="another")
+    assert "serves already" in problems_of(ENSEMBLE, twice)[0]
+    with pytest.raises(RepositoryError, match=r"tiny=3\.0\.0, which is not there"):
+        build_registry({"t": ENSEMBLE}, None, {"tiny": "3.0.0"})

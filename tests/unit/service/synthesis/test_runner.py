@@ -55,6 +55,7 @@ class Stuck:
     """Work in the middle of which its worker is until it is let go, and that nothing interrupts."""
 
     model = served_by = "stuck"
+    model_version = "1.0.0"
     priority = Priority.INTERACTIVE
     images = 1
     images_field = ""
