@@ -8,8 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from service.codecs.image import ImageFormat, encode_image
+from service.codecs.provenance import DigitalSourceType
 from service.core.diagnostics import RepositoryError
 from service.engine.base import ANY_SIZE, ModelInfo, TensorSpec
+from service.synthesis.marking import XMP_ONLY
 from service.synthesis.registry.models import ConditionKind, Layout
 from service.synthesis.registry.registry import build_registry
 from tests.support.fake_engine import (
@@ -241,3 +244,33 @@ def test_layouts_that_are_not_served_must_be_sound_all_the_same() -> None:
     broken = with_parameters(FUSED, palette="[]")
     with pytest.raises(RepositoryError, match=r"tiny_label_map_fused/config\.pbtxt"):
         build_registry({info.name: info for info in (ENSEMBLE, broken)}, Layout.ENSEMBLE)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "longest", "longer"),
+    [
+        ("pack", "x" * 128, "x" * 129),
+        ("title", "é" * 256, "é" * 257),
+        ("description", "d" * 4096, "d" * 70_000),
+        ("model_version", "1.0.0-" + "a" * 122, "1.0.0-" + "a" * 123),
+        *(
+            ("palette", *(json.dumps([{"id": 0, "color": "#000000", **each}]) for each in pair))
+            for pair in (
+                ({"name": "n" * 64}, {"name": "n" * 65}),
+                ({"name": "n", "title": "t" * 64}, {"name": "n", "title": "t" * 65}),
+            )
+        ),
+    ],
+    ids=["pack", "title", "description", "version", "class", "title of a class"],
+)
+def test_names_that_fit_nowhere_are_refused_at_the_start(parameter: str, longest: str, longer: str) -> None:
+    """They are put into image files, messages and answers; a request would find that out one by one."""
+    (model,) = build_registry({"m": with_parameters(ENSEMBLE, **{parameter: longest})}).values()
+    for image_format in (ImageFormat.PNG, ImageFormat.JPEG, ImageFormat.WEBP):
+        pixels = np.zeros((2, 2, 3), np.uint8)
+        file = encode_image(pixels, image_format, None)
+        assert XMP_ONLY.mark(file, image_format, DigitalSourceType.TRAINED, model).marked
+    problem, *_ = problems_of(with_parameters(ENSEMBLE, **{parameter: longer}))
+    assert f'parameters["maskweave.{parameter}"]' in problem
+    assert "at most" in problem
+    assert len(problem) < 600
