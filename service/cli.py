@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,14 @@ from service.app.check import check
 from service.app.run import run
 from service.app.settings import Settings
 from service.app.sources import ENVIRONMENT_PREFIX, SettingsError, environment_name, flag_name, read_settings
+from service.core.background_writer import BackgroundWriter
 from service.core.errors import ConfigurationError, MaskweaveError
-from service.core.log_lines import configure_logging
+from service.core.log_lines import FLUSH_SECONDS, configure_logging, descriptor_of, flush_logs
 from service.engine.workers import exit_process
 
 _logger = logging.getLogger(__name__)
+
+_LOGS_FIRST_SECONDS = 0.2
 
 
 def _settings_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -64,17 +68,26 @@ def serve(config: Path | None, only_check: bool, **flags: Any) -> None:
     except SettingsError as error:
         raise click.UsageError(str(error)) from None
     configure_logging(settings.log_level, settings.log_format)
-    click.echo(settings.describe() + "\n")
     if only_check:
+        click.echo(settings.describe() + "\n")
         _report(settings)
         return
+    # Behind the lines of the log that came before, unless nobody reads these.
+    output = BackgroundWriter(descriptor_of(sys.stdout), before=lambda: flush_logs(_LOGS_FIRST_SECONDS))
+    output.write(settings.describe() + "\n\n")
     for warning in settings.warnings:
         _logger.warning("look at the settings", extra={"problem": warning})
+    status = 0
     try:
-        uvloop.run(run(settings))
-        exit_process(0)  # at once, also beside a worker in the middle of something that nothing interrupts
+        uvloop.run(run(settings, output.write))
     except (ConfigurationError, MaskweaveError, OSError) as error:
-        raise click.ClickException(str(error)) from error
+        status = 1
+        logging.shutdown()  # what led to it comes first
+        problems = BackgroundWriter(descriptor_of(sys.stderr))
+        problems.write(f"Error: {error}\n")
+        problems.flush(FLUSH_SECONDS)
+    output.flush(FLUSH_SECONDS)
+    exit_process(status)  # at once, also beside a worker in the middle of something that nothing interrupts
 
 
 def _report(settings: Settings) -> None:

@@ -17,6 +17,7 @@ from aiohttp import web
 from service.access.callers import caller_address
 from service.app.consistency import WILDCARDS
 from service.app.credentials import Certificates, followed_keys
+from service.app.descriptors import connection_limits
 from service.app.http import http_server
 from service.app.lag import measured_lag
 from service.app.listening import address_text
@@ -24,6 +25,7 @@ from service.app.playground import About, playground_routes
 from service.app.server import build_server, interceptors, listen, stop_server
 from service.app.settings import Settings
 from service.app.signing import followed_signing, signing_files
+from service.core.log_lines import dropped_lines
 from service.core.metric_table import latency_buckets
 from service.core.metrics import Metrics
 from service.core.observed_metrics import Readings
@@ -87,7 +89,12 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     """
     metrics = Metrics(latency_buckets(settings.latency_target_seconds, settings.default_timeout_seconds))
     loop = asyncio.get_running_loop()
-    metrics.watch(lambda: {"maskweave_event_loop_tasks": len(asyncio.all_tasks(loop))})
+    metrics.watch(
+        lambda: {
+            "maskweave_event_loop_tasks": len(asyncio.all_tasks(loop)),
+            "maskweave_log_lines_dropped_total": dropped_lines(),
+        }
+    )
     queue = RequestQueue(concurrency_limit=settings.concurrency, capacity=settings.queue_capacity)
     metrics.watch(lambda: _queue_readings(queue))
     async with AsyncExitStack() as stack:
@@ -114,6 +121,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
                 metrics=metrics,
                 is_ready=lambda: health.ready,
                 routes=[*(endpoint.routes() if endpoint else ()), *pages],
+                max_connections=connection_limits().http,
             )
         )
         engine = _engine(settings)

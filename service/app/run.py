@@ -7,8 +7,7 @@ import base64
 import json
 import logging
 import signal
-
-import click
+from collections.abc import Callable
 
 from service.app import signals
 from service.app.gateway import Gateway, running_gateway
@@ -19,8 +18,12 @@ from service.synthesis.registry.models import ConditionKind, Model
 _logger = logging.getLogger(__name__)
 
 
-async def run(settings: Settings) -> None:
+async def run(settings: Settings, say: Callable[[str], object]) -> None:
     """Serve until SIGTERM or SIGINT, then stop gracefully. A second signal ends the process at once.
+
+    Args:
+        settings: The gateway's.
+        say: Shows a text to whoever has started it, without waiting for them.
 
     A signal during the start, which may wait long for an inference server, gives the start up; so does one
     that `signals` has remembered from before.
@@ -34,7 +37,7 @@ async def run(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     told_to_stop = asyncio.Event()
     up = asyncio.Event()
-    serving = asyncio.create_task(_serve(settings, up, told_to_stop))
+    serving = asyncio.create_task(_serve(settings, say, up, told_to_stop))
 
     def stop(received: signal.Signals) -> None:
         signals.end_at_next()  # before anything tells that the first one has come
@@ -59,10 +62,12 @@ async def run(settings: Settings) -> None:
     _logger.info("stopped")
 
 
-async def _serve(settings: Settings, up: asyncio.Event, told_to_stop: asyncio.Event) -> None:
+async def _serve(
+    settings: Settings, say: Callable[[str], object], up: asyncio.Event, told_to_stop: asyncio.Event
+) -> None:
     async with running_gateway(settings) as gateway:
         up.set()
-        click.echo(_greeting(gateway, settings))
+        say(_greeting(gateway, settings) + "\n")
         await told_to_stop.wait()
 
 

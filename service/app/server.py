@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import grpc
 
 from service.app.credentials import Certificates
+from service.app.descriptors import connection_limits
 from service.app.listening import ListenError, address_text, check_socket
 from service.app.settings import Settings
 from service.rpc.access import Access
@@ -71,6 +72,7 @@ def build_server(
             ("grpc.keepalive_permit_without_calls", 1),
             *_connection_age(settings),
             ("grpc.max_concurrent_streams", settings.max_streams_per_connection),
+            ("grpc.max_allowed_incoming_connections", connection_limits().grpc),
         ],
     )
     service.add_to(server, calls)

@@ -23,6 +23,7 @@ ConfigurationError    settings, or a file that they name, cannot be used; stops 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import ClassVar, Literal
@@ -31,6 +32,8 @@ from service.core.logging import redacted
 
 # Failures travel in trailers; when these are over 8 KiB, gRPC puts a failure of its own in their place.
 _MAX_VALUE_CHARS = 100
+_MAX_ALLOWED_CHARS = 1000
+_SHORTENED = re.compile(r"\.\.\. \(\d+ characters\)")
 
 
 ShedCause = Literal[
@@ -78,7 +81,7 @@ class InvalidArgument(MaskweaveError):
     Args:
         field: Path of the field as the caller knows it, for example `label_map.png`.
         value: What was sent, as something printable; a long one is shortened.
-        allowed: What would have been accepted.
+        allowed: What would have been accepted; a very long list is shortened.
     """
 
     reason = "INVALID_FIELD"
@@ -87,7 +90,7 @@ class InvalidArgument(MaskweaveError):
     def __init__(self, field: str, value: object, allowed: str) -> None:
         self.field = field
         self.value = _shortened(str(value))
-        self.allowed = allowed
+        self.allowed = _shortened(allowed, _MAX_ALLOWED_CHARS)
         super().__init__(f"{field}: {self.description}")
 
     @property
@@ -115,7 +118,7 @@ class NotFound(MaskweaveError):
     Args:
         resource_type: What kind of thing, for example `model`.
         name: The name that was asked for; a long one is shortened.
-        available: The names that exist.
+        available: The names that exist; a very long list is shortened.
     """
 
     reason = "RESOURCE_NOT_FOUND"
@@ -125,7 +128,7 @@ class NotFound(MaskweaveError):
         self.resource_type = resource_type
         self.name = _shortened(name)
         self.available = tuple(sorted(available))
-        listed = ", ".join(self.available) or "none"
+        listed = _shortened(", ".join(self.available), _MAX_ALLOWED_CHARS) or "none"
         super().__init__(f"{resource_type} {self.name!r} does not exist; available: {listed}")
 
     @property
@@ -133,9 +136,10 @@ class NotFound(MaskweaveError):
         return {"resource_type": self.resource_type, "resource_name": self.name}
 
 
-def _shortened(text: str) -> str:
-    cut = text[:_MAX_VALUE_CHARS]
-    return text if cut == text else f"{cut}... ({len(text)} characters)"
+def _shortened(text: str, most: int = _MAX_VALUE_CHARS) -> str:
+    cut, rest = text[:most], text[most:]
+    # What has been shortened stays as it is: fields get their prefix later, one or several.
+    return text if not rest or _SHORTENED.fullmatch(rest) else f"{cut}... ({len(text)} characters)"
 
 
 class DeadlineExceeded(MaskweaveError):

@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Mapping
+import traceback
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import IO, Any, Literal
 
 from pythonjsonlogger.json import JsonFormatter
 
+from service.core.background_writer import BackgroundWriter
 from service.core.logging import current_request_id, redacted
 
 EVERY_LINE: Mapping[str, str] = MappingProxyType(
@@ -60,6 +62,7 @@ OTHER_LINES: Mapping[str, str] = MappingProxyType(
         "grace_seconds": "Time that calls in progress have to finish.",
         "host": "Address that is listened on.",
         "keys": "Number of keys.",
+        "lines": "Lines of the log that were dropped: whoever reads them was too slow.",
         "models": "Number of models.",
         "model": "A model of the repository.",
         "problem": "What is wrong.",
@@ -85,13 +88,80 @@ _EXACT = 1e-4
 """Numbers below it are written out by Python as powers of ten, which nobody reads in passing."""
 
 
+FLUSH_SECONDS = 1.0
+"""How long the end of the process waits for lines that are not written yet."""
+
+_logger = logging.getLogger(__name__)
+
+
+class BackgroundHandler(logging.Handler):
+    """Writes lines to standard error, on a thread of its own: who logs waits for nobody.
+
+    Args:
+        formatter: Makes the lines.
+    """
+
+    def __init__(self, formatter: logging.Formatter) -> None:
+        super().__init__()
+        self.setFormatter(formatter)
+        self._writer = BackgroundWriter(descriptor_of(sys.stderr), lost=self._lost)
+
+    @property
+    def dropped(self) -> int:
+        """Lines that were not written."""
+        return self._writer.dropped
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Have a line written."""
+        try:
+            self._writer.write(f"{self.format(record)}\n")
+        except Exception:  # a defect of whoever logs: `handleError` would write in the foreground
+            self._writer.write(redacted(traceback.format_exc()))
+
+    def flush(self, seconds: float = FLUSH_SECONDS) -> None:
+        """Wait for what is not written yet, so many seconds at most."""
+        self._writer.flush(seconds)
+
+    def _lost(self, count: int) -> str:
+        what = "lines of the log were dropped"
+        facts = {"lines": count}
+        record = _logger.makeRecord(_logger.name, logging.WARNING, "", 0, what, (), None, extra=facts)
+        return f"{self.format(record)}\n"
+
+
 def configure_logging(level: str, log_format: Literal["text", "json"], stream: IO[str] | None = None) -> None:
-    """Send all logging of the process to `stream` (standard error by default) in one form."""
-    handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(JsonLines() if log_format == "json" else TextLines())
+    """Send all logging of the process to standard error, in the background, or to `stream`, in one form."""
+    formatter = JsonLines() if log_format == "json" else TextLines()
+    handler: logging.Handler = BackgroundHandler(formatter)
+    if stream is not None:
+        handler = logging.StreamHandler(stream)
+        handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+
+
+def dropped_lines() -> int:
+    """Lines of the log that were not written since the start."""
+    return sum(each.dropped for each in _handlers())
+
+
+def flush_logs(seconds: float) -> None:
+    """Wait for lines of the log that are not written yet, so long at most."""
+    for each in _handlers():
+        each.flush(seconds)
+
+
+def _handlers() -> Iterator[BackgroundHandler]:
+    return (each for each in logging.getLogger().handlers if isinstance(each, BackgroundHandler))
+
+
+def descriptor_of(stream: IO[str] | None) -> int | None:
+    """The descriptor of a standard stream; None if it was closed at the start, and may be another file's."""
+    try:
+        return None if stream is None else stream.fileno()
+    except (OSError, ValueError):
+        return None
 
 
 # Made once: `json.dumps` makes one for each line.

@@ -211,6 +211,11 @@ _SPECS = (
     MetricSpec(
         "maskweave_event_loop_tasks", "gauge", "Tasks of the event loop; one that only grows is a leak."
     ),
+    MetricSpec(
+        "maskweave_log_lines_dropped_total",
+        "counter",
+        "Lines of the log that were dropped because whoever reads standard error was too slow, or it failed.",
+    ),
     MetricSpec("maskweave_engine_ready", "gauge", "1 while the engine can answer, 0 while it cannot."),
     MetricSpec("maskweave_model_info", "gauge", "1 for every model that is ready.", ("model", "version")),
     MetricSpec(

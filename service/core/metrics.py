@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, Protocol, TypeVar
 
@@ -11,15 +13,17 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    Metric,
     ProcessCollector,
     disable_created_metrics,
 )
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
 from prometheus_client.values import ValueClass
 
 from service.core.errors import ConfigurationError
 from service.core.metric_table import LATENCY, METRICS, MetricSpec, latency_buckets
-from service.core.observed_metrics import ObservedMetrics, Readings
+from service.core.observed_metrics import MetricFamily, ObservedMetrics, Readings
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +184,6 @@ class Metrics:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         self._observed = ObservedMetrics()
-        self._registry.register(self._observed)
         self._methods: dict[Rpc, MethodMetrics] = {}
         self.rpc_started = self._counter("grpc_server_started_total")
         self.rpc_handled = self._counter("grpc_server_handled_total")
@@ -299,11 +302,19 @@ class Metrics:
         Returns:
             The body of `/metrics`, and its content type.
         """
+        return self._encoded(accept, tuple(self._observed.collect()))
+
+    async def page_in_background(self, accept: str) -> tuple[bytes, str]:
+        """The same, made on another thread: many series take long. What others count is read here."""
+        observed = tuple(self._observed.collect())
+        return await asyncio.to_thread(self._encoded, accept, observed)
+
+    def _encoded(self, accept: str, observed: Sequence[MetricFamily]) -> tuple[bytes, str]:
         try:
             encode, content_type = choose_encoder(accept)
         except (TypeError, ValueError):  # a version that is no number
             encode, content_type = choose_encoder("")
-        return encode(self._registry), content_type
+        return encode(_Page(self._registry, observed)), content_type
 
     def _counter(self, name: str) -> _Family[Counter]:
         spec = _spec(name, "counter")
@@ -317,6 +328,20 @@ class Metrics:
         spec = _spec(name, "histogram")
         buckets = self._buckets if spec.buckets == LATENCY else spec.buckets
         return _Family(Histogram(spec.name, spec.help, spec.labels, registry=self._registry, buckets=buckets))
+
+
+class _Page(Collector):
+    """What a page shows. Between metrics it lets other threads go on, above all that of the event loop."""
+
+    def __init__(self, registry: CollectorRegistry, observed: Sequence[MetricFamily]) -> None:
+        self._registry = registry
+        self._observed = observed
+
+    def collect(self) -> Iterator[Metric]:
+        for family in self._registry.collect():
+            yield family
+            time.sleep(0)
+        yield from self._observed
 
 
 def _spec(name: str, kind: str) -> MetricSpec:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.registry import Collector
 
 from service.core.metric_table import METRICS
 
 Readings = Mapping[str, float | Mapping[tuple[str, ...], float]]
 """Values of metrics by name; of those with labels, by the values of their labels."""
 
+MetricFamily = CounterMetricFamily | GaugeMetricFamily
+"""A metric with its values at one moment."""
 
-class ObservedMetrics(Collector):
+
+class ObservedMetrics:
     """Publishes what others count, as it is when the page of metrics is asked for."""
 
     def __init__(self) -> None:
@@ -32,7 +34,7 @@ class ObservedMetrics(Collector):
             METRICS[name]  # a name that is not in the table is a defect, told now
         self._reads.append((read, first))
 
-    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+    def collect(self) -> Iterator[MetricFamily]:
         """Read all of them."""
         for read, first in self._reads:
             for name, reading in read().items():

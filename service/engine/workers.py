@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_INTERRUPT_SECONDS = 0.5
+INTERRUPT_SECONDS = 0.5
 """How long a close that ran out of its grace waits for threads to notice that they were cancelled."""
 
 
@@ -216,7 +216,7 @@ class Workers:
             job.token.cancel()
         if interrupt is not None:
             interrupt()
-        return await self._ended_within(_INTERRUPT_SECONDS)
+        return await self._ended_within(INTERRUPT_SECONDS)
 
     async def _ended_within(self, seconds: float) -> bool:
         try:
@@ -275,8 +275,8 @@ def exit_process(status: int) -> NoReturn:
     Until Python 3.14 a thread that comes back from C++ code (ONNX Runtime's, OpenCV's) while the interpreter
     goes down is ended by force in the middle of it, which aborts the process: status 134 instead of ours.
     """
+    logging.shutdown()  # what is not written yet, whoever has started the process and however it ends
     if any(isinstance(thread, _WorkerThread) for thread in threading.enumerate()):
-        logging.shutdown()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -19,6 +20,7 @@ import grpc
 
 from service.access.callers import TrustedProxies, caller_address
 from service.access.keys import KeyEntry
+from service.access.quota import TokenBucket
 from service.core.errors import DeadlineExceeded, MaskweaveError, Unavailable
 from service.core.limits import CallLimits
 from service.core.metrics import MethodMetrics, Metrics, Rpc
@@ -27,7 +29,7 @@ from service.rpc.access import Access, Metadata
 from service.rpc.admission import Admission, Kind
 from service.rpc.call import Behaviour, Call, Context
 from service.rpc.call_end import call_ended
-from service.rpc.interceptors import REQUEST_ID, current_key, current_request
+from service.rpc.interceptors import REQUEST_ID, SERVICE_NAME, current_key, current_request
 from service.rpc.messages.replies import server_timing
 from service.rpc.status import DETAILS_TRAILER, Failure, describe, rich_status
 
@@ -40,6 +42,9 @@ _CUT_OFF = "This gateway is stopping, and the request was not done within the gr
 
 # Kept back from the caller's deadline, so that a late answer still reaches them as ours.
 _DEADLINE_MARGIN_SECONDS = 0.005
+
+# Of calls without a valid key: a second, and at once after a pause. They cost whoever sends them nothing.
+_LINES_OF_STRANGERS = (10.0, 100.0)
 
 _logger = logging.getLogger(__name__)
 
@@ -94,6 +99,7 @@ class Calls:
         self._address = address
         self._begin_trace = begin_trace
         self._logged = logged
+        self._lines_of_strangers = TokenBucket(time.monotonic(), *_LINES_OF_STRANGERS)
         self._admission = Admission(limits, access)
         self._timeouts: set[asyncio.Timeout] = set()
         self._closed: asyncio.Event | None = None
@@ -123,7 +129,7 @@ class Calls:
         return grpc.stream_stream_rpc_method_handler(handle)
 
     def refusal(self, path: str, error: Exception) -> grpc.RpcMethodHandler[Any, Any]:
-        """A handler that refuses: counted as other calls are, but nothing of it is read.
+        """A handler that refuses: counted as other calls of the service are, but nothing of it is read.
 
         Args:
             path: Of a method that exists, `/package.Service/Method`.
@@ -134,7 +140,8 @@ class Calls:
         async def refuse(_: Call) -> None:
             raise error
 
-        return self.handler(_rpc(service, method), Kind.LOOKUP, refuse)
+        kind = Kind.LOOKUP if service == SERVICE_NAME else Kind.CHECK
+        return self.handler(_rpc(service, method), kind, refuse)
 
     def stop(self, *, grace_seconds: float) -> None:
         """Take no new calls. Those in progress go on, and become UNAVAILABLE at the end of the grace.
@@ -182,7 +189,13 @@ class Calls:
             await _abort(failure, error, call)
         finally:
             if method is not None:
-                call_ended(call, rpc, method, failure, logged=self._logged)
+                call_ended(call, rpc, method, failure, logged=self._logged and self._worth_a_line(failure))
+
+    def _worth_a_line(self, failure: Failure | None) -> bool:
+        """Whether a call is worth a line: whoever has no key shall not push all others out of the log."""
+        if failure is None or failure.code is not grpc.StatusCode.UNAUTHENTICATED:
+            return True
+        return not self._lines_of_strangers.take(time.monotonic())
 
     def _begin(self, rpc: Rpc, method: MethodMetrics | None, kind: Kind, context: Context) -> Call:
         arrived = current_request()

@@ -70,6 +70,7 @@ class SynthesisService:
         self._registry = registry
         self._sessions = sessions
         self._max_message_bytes = max_message_bytes
+        self._most_reply_bytes = max_message_bytes - min(_REPLY_OVERHEAD_BYTES, max_message_bytes // 2)
         self._limits = limits
         self._marking = marking
 
@@ -92,18 +93,24 @@ class SynthesisService:
         calls.serve(server, SERVICE_NAME, self.behaviours)
 
     async def list_models(self, call: Call, message: pb.ListModelsRequest) -> None:
-        """Answer `ListModels`: a page of the models, which starts after the name in the token."""
+        """Answer `ListModels`: a page of the models, which starts after the name in the token.
+
+        It has fewer models than were asked for where a message has no room for them.
+        """
         if message.page_size < 0:
             raise InvalidArgument("page_size", message.page_size, f"0 to {_MAX_PAGE_SIZE}")
         size = min(message.page_size or _DEFAULT_PAGE_SIZE, _MAX_PAGE_SIZE)
         models = tuple(self._registry.values())
         first = bisect.bisect_right(models, _read_token(message.page_token), key=lambda model: model.name)
-        page = models[first : first + size]
-        more = first + size < len(models)
-        response = pb.ListModelsResponse(
-            models=[self._describe(model) for model in page],
-            next_page_token=_make_token(page[-1].name) if more else "",
-        )
+        response, last = pb.ListModelsResponse(), first
+        for model in models[first : first + size]:
+            described = self._describe(model)
+            if last > first and response.ByteSize() + described.ByteSize() > self._most_reply_bytes:
+                break
+            response.models.append(described)
+            last += 1
+        if last < len(models):
+            response.next_page_token = _make_token(models[last - 1].name)
         await call.send(response.SerializeToString())
 
     async def get_model(self, call: Call, message: pb.GetModelRequest) -> None:

@@ -15,13 +15,17 @@ from maskweave.v1 import synthesis_pb2 as pb
 from maskweave_client import Client, Unavailable
 from tests.chaos.conftest import Unharmed
 from tests.support import http2
-from tests.support.gateway_process import GatewayProcess, gateway_process
-from tests.support.load import LABEL_MAP, SLACK_SECONDS, Load, expected_images
+from tests.support.gateway_process import PATIENCE_SECONDS, GatewayProcess, gateway_process
+from tests.support.load import LABEL_MAP, Load, expected_images
+from tests.support.promises import in_time
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 PAINTERS = 6
+IDLE_SECONDS = 6  # of the gateway that these tests share
 GRACE_SECONDS = 600  # far more than anybody waits here
+UNREAD_SECONDS = 1.0  # of the frame that was being made
+HELD_SECONDS = 0.35
 START = pb.PaintRequest(
     start=pb.PaintStart(
         model="faces64",
@@ -59,7 +63,8 @@ def test_painters_who_read_nothing_hold_up_nobody_and_not_for_ever(
             with Load(gateway, expected) as load:
                 load.wait_for("right", 20)
             assert set(load.outcomes) == {"right"}
-            gateway.wait_until_in_flight(0, "Paint")
+            with in_time(IDLE_SECONDS):
+                gateway.wait_until_in_flight(0, "Paint")
             assert len(connections) == PAINTERS
 
     unharmed_by(read_nothing)
@@ -102,11 +107,12 @@ def test_sigterm_does_not_wait_for_painters(repository: Path) -> None:
         ]
         gateway.wait_until_in_flight(2 * PAINTERS, "Paint")
         for _ in range(4 * PAINTERS):
-            assert begun.acquire(timeout=SLACK_SECONDS)
-        gateway.terminate()
-        assert gateway.wait() == 0  # it would not wait so long as the grace
+            assert begun.acquire(timeout=PATIENCE_SECONDS)
+        with in_time(UNREAD_SECONDS + HELD_SECONDS):  # the grace is far longer
+            gateway.terminate()
+            assert gateway.wait() == 0
         for painter in painters:
             with pytest.raises(Unavailable) as caught:
-                painter.result(SLACK_SECONDS)
+                painter.result(PATIENCE_SECONDS)
             assert caught.value.reason == "UNAVAILABLE"
         assert "Traceback" not in gateway.output

@@ -12,10 +12,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from maskweave_client import Client
 from tests.support.footprint import Footprint
-from tests.support.gateway_process import GatewayProcess, gateway_process, wait_until
+from tests.support.gateway_process import GatewayProcess, channel_to, gateway_process, wait_until
 from tests.support.http2 import SYNTHESIZE, Sender
 from tests.support.key_file import new_key, write_keys
 from tests.support.load import LABEL_MAP
+from tests.support.promises import in_time
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -23,6 +24,7 @@ MIB = 2**20
 MESSAGE_BYTES = 16 * MIB
 STREAMS = 20
 PLACES = 2
+MESSAGE_SECONDS = 3  # what health checks and reflection have as well
 
 # What a gateway's memory goes up and down by, and the frames that gRPC takes in of each stream before anybody
 # waits for its message.
@@ -63,12 +65,12 @@ def test_one_caller_holds_no_more_than_its_places_and_not_for_long(repository: P
         repository,
         max_message_bytes=MESSAGE_BYTES,
         max_pending_messages_per_caller=PLACES,
-        message_timeout_seconds=3,
+        message_timeout_seconds=MESSAGE_SECONDS,
         default_timeout_seconds=60,
         log_level="warning",
     ) as gateway:
         before = Footprint.of(gateway).memory_bytes
-        with senders(gateway) as sender:
+        with senders(gateway) as sender, in_time(MESSAGE_SECONDS):
             most = 0
             for _ in range(10):
                 sender.push(0.2)
@@ -88,6 +90,33 @@ def test_one_caller_holds_no_more_than_its_places_and_not_for_long(repository: P
             assert client.synthesize("faces64", LABEL_MAP, seed=1).images
 
 
+def peak_bytes(gateway: GatewayProcess) -> int:
+    """The most memory that its process has had at a time."""
+    status = Path(f"/proc/{gateway.process.pid}/status").read_text()
+    (peak,) = (line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(peak) * 1024
+
+
+def test_a_compressed_message_is_not_unpacked_beyond_the_limit(repository: Path, tmp_path: Path) -> None:
+    """128 MiB of zeros in an eighth of one: gRPC unpacks before anybody here sees the message."""
+    _, entry = new_key()
+    keys = write_keys(tmp_path / "keys.toml", entry)
+    with (
+        gateway_process(
+            repository, api_keys_file=keys, max_message_bytes=MESSAGE_BYTES, log_level="warning"
+        ) as gateway,
+        channel_to(gateway) as channel,
+    ):
+        before = peak_bytes(gateway)
+        check: grpc.UnaryUnaryMultiCallable[bytes, bytes]
+        check = channel.unary_unary("/grpc.health.v1.Health/Check")
+        with pytest.raises(grpc.RpcError) as caught:
+            check(bytes(8 * MESSAGE_BYTES), compression=grpc.Compression.Gzip, timeout=60)
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert peak_bytes(gateway) <= before + 3 * MESSAGE_BYTES + NOISE_BYTES
+        assert check(b"", timeout=60)
+
+
 @pytest.mark.parametrize(
     ("path", "places"),
     [
@@ -104,7 +133,7 @@ def test_open_health_checks_hold_little(repository: Path, tmp_path: Path, path: 
         repository, api_keys_file=keys, max_message_bytes=MESSAGE_BYTES, log_level="warning"
     ) as gateway:
         before = Footprint.of(gateway).memory_bytes
-        with senders(gateway, path) as sender:
+        with senders(gateway, path) as sender, in_time(MESSAGE_SECONDS):
             most = 0
 
             def ended() -> bool:

@@ -17,6 +17,7 @@ from maskweave.v1 import synthesis_pb2_grpc as pb_grpc
 from maskweave_client import Client
 from maskweave_client._errors import error_from_rpc
 from tests.support.gateway_process import GatewayProcess, channel_to, gateway_process, wait_until
+from tests.support.promises import in_time
 from tests.support.slow_pack import SLOW_ONE_SECOND
 
 Labels = NDArray[np.uint8]
@@ -189,7 +190,10 @@ def test_a_silent_session_is_ended(repository: Path, label_map: Labels) -> None:
         gateway_process(repository, paint_idle_timeout_seconds=0.5) as gateway,
         channel_to(gateway) as channel,
     ):
-        error = Session(pb_grpc.SynthesisServiceStub(channel), start(label_map)).failure()
+        session = Session(pb_grpc.SynthesisServiceStub(channel), start(label_map))
+        session.frame()
+        with in_time(0.5):
+            error = session.failure()
         assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         translated = error_from_rpc(error.code(), error.details(), error.trailing_metadata())
         assert translated.reason == "SESSION_IDLE"

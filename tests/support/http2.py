@@ -188,3 +188,53 @@ class Sender:
                 self._window += more
         elif kind == RST_STREAM or (kind == HEADERS and flags & END_STREAM):
             self.ended.add(stream)
+
+
+class Caller:
+    """One connection on which many calls are made at once, cheaply for whoever makes them.
+
+    Args:
+        address: `host:port`.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._connection = connect(address)
+        self._next = 1
+        self._received = bytearray()
+        window = struct.pack(">I", 2**31 - 1 - 65_535)
+        self._connection.sendall(PREFACE + settings() + frame(WINDOW_UPDATE, 0, 0, window))
+
+    def calls(self, count: int, message: bytes, **how: Any) -> None:
+        """Make so many calls at once, and wait until all of them have ended."""
+        numbers = range(self._next, self._next + 2 * count, 2)
+        self._next += 2 * count
+        self._connection.sendall(b"".join(call(number, message, **how) for number in numbers))
+        left = set(numbers)
+        while left:
+            left -= self._ended()
+
+    def close(self) -> None:
+        """Hang up."""
+        self._connection.close()
+
+    def _ended(self) -> set[int]:
+        """Read what has come: the streams that have ended."""
+        data = self._connection.recv(2**20)
+        assert data, "the other side hung up"
+        self._received += data
+        ended, at = set(), 0
+        while len(self._received) - at >= 9:
+            size = int.from_bytes(self._received[at : at + 3], "big")
+            if len(self._received) - at < 9 + size:
+                break
+            kind, flags, stream = struct.unpack_from(">BBI", self._received, at + 3)
+            if kind == PING and not flags & ACK:
+                self._connection.sendall(frame(PING, ACK, 0, bytes(self._received[at + 9 : at + 9 + size])))
+            elif kind == SETTINGS and not flags & ACK:
+                self._connection.sendall(frame(SETTINGS, ACK, 0))
+            elif kind == RST_STREAM or (kind in (HEADERS, DATA) and flags & END_STREAM):
+                ended.add(stream)
+            assert kind != GOAWAY, "the other side ends the connection"
+            at += 9 + size
+        del self._received[:at]
+        return ended

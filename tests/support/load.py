@@ -10,15 +10,14 @@ import grpc
 import numpy as np
 
 from maskweave_client import Client, GeneratedImage, MaskweaveError
-from tests.support.gateway_process import GatewayProcess, wait_until
+from tests.support.gateway_process import PATIENCE_SECONDS, GatewayProcess, wait_until
 
 LABEL_MAP = np.kron(np.arange(8, dtype=np.uint8).reshape(2, 4), np.ones((32, 16), np.uint8))
 """All eight classes as rectangles, uint8 [64, 64]."""
 
 CLIENTS = 4
 CALL_SECONDS = 30.0
-SLACK_SECONDS = 30.0
-"""What a call may take beyond its deadline before it counts as hung: the machine is small and busy."""
+"""The deadline of each call."""
 
 
 class Load:
@@ -53,7 +52,7 @@ class Load:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         for thread in self._threads:
-            thread.join(CALL_SECONDS + SLACK_SECONDS)
+            thread.join(CALL_SECONDS + PATIENCE_SECONDS)
         assert not any(thread.is_alive() for thread in self._threads), "a call hangs"
 
     def wait_for(self, outcome: str, count: int) -> None:

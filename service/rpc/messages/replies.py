@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 
@@ -26,6 +27,10 @@ _PROBLEMS = {
     CanvasProblem.EMPTY: pb.CANVAS_PROBLEM_EMPTY,
     CanvasProblem.TOO_MUCH_INK: pb.CANVAS_PROBLEM_TOO_MUCH_INK,
 }
+_MAX_STAGES_CHARS = 2048
+
+# A model of the repository is named as its directory; a header's token takes less (RFC 9110, 5.6.2).
+_NO_TOKEN = re.compile(r"[^!#$%&'*+.^_`|~0-9A-Za-z-]")
 _FORMAT_VALUES = {ours: value for value, ours in FORMATS.items() if value}
 
 
@@ -103,15 +108,26 @@ def paint_message(frame: Frame) -> bytes:
 
 
 def server_timing(timings: CallTimings, total_seconds: float) -> str:
-    """The account of a whole call: https://www.w3.org/TR/server-timing/, durations in milliseconds."""
+    """The account of a whole call: https://www.w3.org/TR/server-timing/, durations in milliseconds.
+
+    A trailer has room for 8 KiB: stages for which there is none are told as one, `stages`.
+    """
     entries = [
         _entry("queue", timings.worker_wait),
         _entry("decode", timings.decode),
         _entry("admission", timings.queue_wait),
     ]
+    size, more = 0, 0.0
     for name, total in timings.stages.items():
         described = f';desc="cached {total.cached} of {total.runs}"' if total.cached else ""
-        entries.append(_entry(name, total.seconds) + described)
+        entry = _entry(_NO_TOKEN.sub("_", name), total.seconds) + described
+        size += len(entry)
+        if size <= _MAX_STAGES_CHARS:
+            entries.append(entry)
+        else:
+            more += total.seconds
+    if size > _MAX_STAGES_CHARS:
+        entries.append(_entry("stages", more))
     entries.append(_entry("encode", timings.encode))
     entries.append(_entry("total", total_seconds))
     return ", ".join(entries)

@@ -102,17 +102,22 @@ _StyleClasses = Annotated[
 ]
 _ModelName = Annotated[str, Field(min_length=1)]
 
+# What stands in image files, in messages and in every answer: a segment of JPEG has 64 KiB, a trailer 8 KiB.
+_MAX_NAME_CHARS = 128
+_MAX_TITLE_CHARS = 256
+_MAX_DESCRIPTION_CHARS = 4096
+
 
 class _Parameters(BaseModel):
     """The model's parameters without their prefix."""
 
     model_config = ConfigDict(frozen=True)
 
-    pack: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    pack: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=_MAX_NAME_CHARS)]
     method: Method = Method.SIS_UG
     condition: ConditionKind
-    title: Annotated[str, Field(min_length=1)]
-    description: str
+    title: Annotated[str, Field(min_length=1, max_length=_MAX_TITLE_CHARS)]
+    description: Annotated[str, Field(max_length=_MAX_DESCRIPTION_CHARS)]
     palette: Json[Annotated[tuple[PaletteClass, ...], AfterValidator(_ordered_and_unique)]]
     latent_scale: Annotated[FiniteFloat, Field(gt=0)]
     style_strength: Json[StyleStrengthRange] | None = None
@@ -121,7 +126,9 @@ class _Parameters(BaseModel):
     style_classes: _StyleClasses | None = None
     style_size: Annotated[int, Field(ge=1)] | None = None
     proxy_clusters: Annotated[int, Field(ge=1, le=256)] | None = None
-    model_version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?$")]
+    model_version: Annotated[
+        str, Field(pattern=r"^\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?$", max_length=_MAX_NAME_CHARS)
+    ]
 
     @property
     def has_style_strength(self) -> bool:
@@ -203,11 +210,15 @@ def _read_parameters(info: ModelInfo) -> _Parameters:
         raise MetadataError(
             Diagnostic(
                 f'parameters["{PREFIX}{found["loc"][0]}"]' + "".join(f"[{key}]" for key in found["loc"][1:]),
-                "missing" if found["type"] == "missing" else f"got {found['input']!r}",
+                "missing" if found["type"] == "missing" else f"got {_shortened(repr(found['input']))}",
                 found["msg"],
             )
             for found in error.errors(include_url=False, include_context=False)
         ) from error
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MAX_TITLE_CHARS else f"{text[:_MAX_TITLE_CHARS]}... ({len(text)} characters)"
 
 
 @dataclass(frozen=True, slots=True)

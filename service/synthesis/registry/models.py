@@ -59,8 +59,8 @@ class PaletteClass(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: Annotated[int, Field(ge=0, le=255)]
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-    title: str = ""
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
+    title: Annotated[str, Field(max_length=64)] = ""
     color: Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
 
     @model_validator(mode="before")

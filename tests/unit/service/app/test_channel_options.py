@@ -39,4 +39,5 @@ def test_the_servers_options_are_among_those_looked_at() -> None:
         "grpc.http2.min_ping_interval_without_data_ms",
         "grpc.keepalive_time_ms",
         "grpc.so_reuseport",
+        "grpc.max_allowed_incoming_connections",
     } <= option_names(ROOT / "service").keys()

@@ -44,6 +44,7 @@ def _observed() -> Readings:
         "maskweave_work_waiting_seconds": 1,
         "maskweave_open_sessions": 1,
         "maskweave_event_loop_tasks": 1,
+        "maskweave_log_lines_dropped_total": 1,
         "maskweave_runtime_info": {("embedded", "ONNX Runtime", "1", "3.11", "1.80"): 1},
         "maskweave_model_load_seconds": {("head", "1"): 0.5},
         "maskweave_workers": 2,

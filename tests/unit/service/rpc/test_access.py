@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -96,9 +99,11 @@ OTHER = "/tests.Other/Work"
 
 
 @asynccontextmanager
-async def guarded(access: Access, limits: CallLimits, work: Behaviour) -> AsyncIterator[grpc.aio.Channel]:
+async def guarded(
+    access: Access, limits: CallLimits, work: Behaviour, metrics: Metrics | None = None
+) -> AsyncIterator[grpc.aio.Channel]:
     """A channel to a server whose two methods do `work`, behind the authentication of the gateway."""
-    calls = Calls(Metrics(), limits, access)
+    calls = Calls(metrics or Metrics(), limits, access)
     authentication = Authentication(access, ["tests.Other"], calls.refusal)
     server = grpc.aio.server(interceptors=(RequestIds(), authentication))
     for path in (METHOD, OTHER):
@@ -154,3 +159,38 @@ async def test_a_key_is_asked_for_before_a_message_is_read() -> None:
             method: grpc.aio.StreamUnaryMultiCallable[bytes, bytes] = channel.stream_unary(path)
             call = method(metadata=(("x-api-key", "wrong"),), timeout=20)
             assert await call.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+async def test_who_has_no_key_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    async def work(call: Call) -> None:
+        await call.send(b"done")
+
+    metrics, count, began = Metrics(), 300, time.monotonic()
+    async with guarded(Access(Keys([ENTRY])), CallLimits(), work, metrics) as channel:
+        with caplog.at_level(logging.INFO):
+            await asyncio.gather(*(outcome(channel, "wrong") for _ in range(count)))
+            seconds = time.monotonic() - began
+            assert await outcome(channel, KEY) == "done"
+    codes = Counter(getattr(record, "code", "") for record in caplog.records if record.message == "call")
+    assert 100 <= codes["UNAUTHENTICATED"] <= 100 + 10 * seconds + 1
+    assert codes["OK"] == 1
+    assert f'maskweave_failures_total{{reason="UNAUTHENTICATED"}} {count}.0' in metrics.render().decode()
+
+
+async def test_what_is_refused_of_health_is_no_call_of_the_gateway(caplog: pytest.LogCaptureFixture) -> None:
+    """Closed services are counted and logged as open ones are: not at all. Those of the gateway are."""
+
+    async def work(call: Call) -> None:
+        await call.channel.read()
+
+    metrics = Metrics()
+    async with guarded(Access(Keys([ENTRY])), CallLimits(), work, metrics) as channel:
+        with caplog.at_level(logging.INFO):
+            for path in (OTHER, METHOD):
+                assert await outcome(channel, "wrong", path) == "UNAUTHENTICATED"
+    lines = [record for record in caplog.records if record.message == "call"]
+    assert [getattr(line, "method", "") for line in lines] == ["Synthesize"]
+    page = metrics.render().decode()
+    assert 'grpc_code="Unauthenticated",grpc_method="Synthesize"' in page
+    assert 'grpc_code="Unauthenticated",grpc_method="Work"' not in page
+    assert 'maskweave_failures_total{reason="UNAUTHENTICATED"} 1.0' in page

@@ -17,6 +17,7 @@ from service.core.metrics import Metrics
 from service.rpc.admission import PendingMessages
 from service.rpc.interceptors import SERVICE_NAME, RequestIds
 from tests.support.fake_engine import FakeEngine
+from tests.support.promises import in_time
 from tests.support.service_stack import ServiceStack, service_on
 
 REQUEST = pb.SynthesizeRequest(
@@ -75,7 +76,8 @@ async def test_a_call_whose_message_never_comes_ends_in_time_and_is_counted(path
     metrics = Metrics()
     async with gateway(CallLimits(message_seconds=0.2), metrics) as (channel, _):
         call = opened(channel, path)
-        assert await call.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        with in_time(0.2):
+            assert await call.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         assert await call.details() == "The request has not arrived within 0.2 s."
     assert b'grpc_code="DeadlineExceeded"' in metrics.render()
 

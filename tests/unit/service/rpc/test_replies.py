@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from maskweave.v1 import synthesis_pb2 as pb
-from service.core.errors import InvalidArgument
+from service.core.errors import InvalidArgument, NotFound, field_prefix
+from service.rpc.messages.replies import server_timing
 from service.rpc.service import SynthesisService
+from service.rpc.status import describe, rich_status
 from service.synthesis.registry.registry import build_registry
-from tests.support.fake_engine import FakeEngine
+from service.synthesis.work import CallTimings, StageSum
+from tests.support.fake_engine import ENSEMBLE, FakeEngine, with_parameters
 from tests.support.service_stack import call_with, service_on
 
 RAW = pb.SynthesizeRequest(
@@ -60,3 +65,54 @@ async def test_a_reply_is_the_message_that_protobuf_would_write() -> None:
         call, sent = call_with()
         await service(FakeEngine(), 2**20).synthesize(call, request)
         assert pb.SynthesizeResponse.FromString(sent[0]).SerializeToString() == sent[0]
+
+
+async def test_pages_of_models_fit_into_a_message() -> None:
+    """However long what is told of each: a page ends where the message has no more room."""
+    infos = tuple(
+        replace(
+            with_parameters(ENSEMBLE, pack=f"pack_{number:02}", description="d" * 4096), name=f"m{number}"
+        )
+        for number in range(40)
+    )
+    listing, names, token = service(FakeEngine(infos=infos), 2 * OVERHEAD), list[str](), ""
+    for _ in infos:
+        call, sent = call_with()
+        await listing.list_models(call, pb.ListModelsRequest(page_token=token))
+        assert len(sent[0]) <= 2 * OVERHEAD
+        reply = pb.ListModelsResponse.FromString(sent[0])
+        names += [model.name for model in reply.models]
+        if not (token := reply.next_page_token):
+            break
+    assert names == [f"pack_{number:02}" for number in range(40)]
+
+
+def test_the_account_of_many_stages_fits_into_a_trailer() -> None:
+    """Stages are named as directories are, which may be anything, and an ensemble may have any number."""
+    names = ["größe, ; =", *(f"stage_{number:03}_{'x' * 200}" for number in range(100))]
+    timings = CallTimings(stages={name: StageSum(seconds=0.001, runs=1) for name in names})
+    told = server_timing(timings, 0.5)
+    assert len(told) < 3000
+    assert told.isascii()
+    entries = [entry.split(";")[0] for entry in told.split(", ")]
+    assert entries[3] == "gr__e_____"
+    assert entries[-3:] == ["stages", "encode", "total"]
+    assert f"stages;dur={(len(names) - len(entries) + 6):.3f}" in told
+
+
+def test_what_was_shortened_says_its_true_length_under_any_prefix() -> None:
+    with pytest.raises(InvalidArgument) as caught, field_prefix("a"), field_prefix("b"):
+        raise InvalidArgument("c", "v" * 5000, "w" * 6000)
+    assert caught.value.field == "a.b.c"
+    assert caught.value.value == f"{'v' * 100}... (5000 characters)"
+    assert caught.value.allowed == f"{'w' * 1000}... (6000 characters)"
+
+
+@pytest.mark.parametrize("count", [3, 300])
+def test_names_of_many_models_fit_into_a_trailer(count: int) -> None:
+    names = [f"{number:03}" + "n" * 100 for number in range(count)]
+    for error in (NotFound("model", "x", names), InvalidArgument("model", "x", ", ".join(names))):
+        failure = describe(error)
+        assert names[2] in failure.message
+        assert len(failure.message) < 1300
+        assert len(rich_status(failure, error, "r" * 128).SerializeToString()) < 4096

@@ -17,6 +17,7 @@ from service.rpc.admission import Kind
 from service.rpc.call import Call
 from service.rpc.calls import Calls
 from service.rpc.status import DETAILS_TRAILER
+from tests.support.promises import in_time
 
 SERVICE = "tests.Service"
 MAX_CONCURRENT = 4
@@ -98,8 +99,14 @@ async def test_a_call_in_progress_is_answered(gateway: Gateway) -> None:
 async def test_a_call_that_outlasts_the_grace_is_told_so(gateway: Gateway) -> None:
     taken = gateway.call()
     await gateway.arrivals(1)
-    await stop_server(gateway.server, gateway.calls, 0.5)
+    with in_time(0.5):
+        await stop_server(gateway.server, gateway.calls, 0.5)
     assert await taken == CUT_OFF
+
+
+async def test_a_stop_with_nothing_to_do_takes_as_long_as_calls_are_held(gateway: Gateway) -> None:
+    with in_time(0.35, at_least=0.3):
+        await stop_server(gateway.server, gateway.calls, 600)
 
 
 async def test_a_new_call_is_held_until_the_connection_is_closed(gateway: Gateway) -> None:

@@ -8,8 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from service.codecs.image import ImageFormat, encode_image
+from service.codecs.provenance import DigitalSourceType
 from service.core.diagnostics import RepositoryError
 from service.engine.base import ANY_SIZE, ModelInfo, TensorSpec
+from service.synthesis.marking import XMP_ONLY
 from service.synthesis.registry.models import ConditionKind, Layout, precedence
 from service.synthesis.registry.registry import build_registry
 from tests.support.fake_engine import (
@@ -272,3 +275,33 @@ def test_a_version_may_not_be_there_twice_and_a_default_must_be_there() -> None:
     assert "serves already" in problems_of(ENSEMBLE, twice)[0]
     with pytest.raises(RepositoryError, match=r"tiny=3\.0\.0, which is not there"):
         build_registry({"t": ENSEMBLE}, None, {"tiny": "3.0.0"})
+
+
+@pytest.mark.parametrize(
+    ("parameter", "longest", "longer"),
+    [
+        ("pack", "x" * 128, "x" * 129),
+        ("title", "é" * 256, "é" * 257),
+        ("description", "d" * 4096, "d" * 70_000),
+        ("model_version", "1.0.0-" + "a" * 122, "1.0.0-" + "a" * 123),
+        *(
+            ("palette", *(json.dumps([{"id": 0, "color": "#000000", **each}]) for each in pair))
+            for pair in (
+                ({"name": "n" * 64}, {"name": "n" * 65}),
+                ({"name": "n", "title": "t" * 64}, {"name": "n", "title": "t" * 65}),
+            )
+        ),
+    ],
+    ids=["pack", "title", "description", "version", "class", "title of a class"],
+)
+def test_names_that_fit_nowhere_are_refused_at_the_start(parameter: str, longest: str, longer: str) -> None:
+    """They are put into image files, messages and answers; a request would find that out one by one."""
+    (model,) = build_registry({"m": with_parameters(ENSEMBLE, **{parameter: longest})}).values()
+    for image_format in (ImageFormat.PNG, ImageFormat.JPEG, ImageFormat.WEBP):
+        pixels = np.zeros((2, 2, 3), np.uint8)
+        file = encode_image(pixels, image_format, None)
+        assert XMP_ONLY.mark(file, image_format, DigitalSourceType.TRAINED, model).marked
+    problem, *_ = problems_of(with_parameters(ENSEMBLE, **{parameter: longer}))
+    assert f'parameters["maskweave.{parameter}"]' in problem
+    assert "at most" in problem
+    assert len(problem) < 600
