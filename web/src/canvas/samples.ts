@@ -21,7 +21,10 @@ export interface Sample {
   url: string;
 }
 
-/** The samples of a kind, those drawn by hand first: they are the largest. */
+/** What a newcomer sees first: a face from the front. */
+const FIRST = "heldout_fringe";
+
+/** The samples of a kind, those drawn by hand before those of held-out faces. */
 export function samplesOf(kind: SampleKind): Sample[] {
   return Object.entries(FILES[kind])
     .map(([path, url]) => {
@@ -29,7 +32,11 @@ export function samplesOf(kind: SampleKind): Sample[] {
       const words = name.replace(/^(drawn|heldout)_/, "").replace(/_/g, " ");
       return { name, title: words[0]!.toUpperCase() + words.slice(1), url };
     })
-    .sort((a, b) => Number(b.name.startsWith("drawn")) - Number(a.name.startsWith("drawn")) || (a.name < b.name ? -1 : 1));
+    .sort((a, b) => turn(a) - turn(b) || (a.name < b.name ? -1 : 1));
+}
+
+function turn({ name }: Sample): number {
+  return name === FIRST ? 0 : name.startsWith("drawn") ? 1 : 2;
 }
 
 /** Where the label map of what a sample photograph shows lies. */

@@ -14,6 +14,8 @@ import { IconButton } from "./icons";
 import { paintOn } from "./Surface";
 
 const MOST = 8;
+/** The first seeds of the strip; the one that the page begins with is among them. */
+const FIRST_SEED = 8;
 const QUIET_MILLISECONDS = 600;
 
 export function Seeds() {
@@ -21,7 +23,7 @@ export function Seeds() {
   const seeds = useSignal<number[]>([]);
   const pixels = useSignal<ImageData[]>([]);
   if (seeds.value.length !== count.value)
-    seeds.value = Array.from({ length: count.value }, (_, i) => seeds.value[i] ?? i);
+    seeds.value = Array.from({ length: count.value }, (_, i) => seeds.value[i] ?? FIRST_SEED + i);
 
   useSignalEffect(() => {
     void shown.value;

@@ -146,8 +146,6 @@ class Pointers {
   }
 
   private press(event: PointerEvent): void {
-    event.preventDefault();
-    this.view.focus({ preventScroll: true });
     this.view.setPointerCapture(event.pointerId);
     this.down.set(event.pointerId, { x: event.clientX, y: event.clientY });
     if (this.down.size === 2) return this.beginPinch();
