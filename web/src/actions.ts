@@ -57,7 +57,7 @@ export function editImageOfSeed(): void {
   const drawn = of && layerOf(of.name, "label_map");
   if (!of || !drawn) return;
   makeLayer(of, "edit", drawn.bitmap.clone());
-  edited.value = { photo: null, seed: seed.peek(), map: drawn.bitmap.clone() };
+  edited.value = { photo: null, map: drawn.bitmap.clone() };
 }
 
 /** A photograph becomes what is edited, with the label map of what it shows. */
@@ -67,7 +67,7 @@ export async function editPhoto(photo: Photo, map: Bitmap | null): Promise<void>
   const size = blank(of, "edit");
   const shows = map ? enlarged(map, size.width, size.height) : (layerOf(of.name, "edit")?.bitmap ?? size);
   makeLayer(of, "edit", shows.clone());
-  edited.value = { photo: { ...photo, bytes: await resizedPng(photo.bytes, of.imageWidth, of.imageHeight) }, seed: seed.peek(), map: shows.clone() };
+  edited.value = { photo: { ...photo, bytes: await resizedPng(photo.bytes, of.imageWidth, of.imageHeight) }, map: shows.clone() };
 }
 
 export async function editSamplePhoto(sample: Sample): Promise<void> {

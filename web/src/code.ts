@@ -110,7 +110,7 @@ async function python(place: Place): Promise<string> {
     const colors = layer.peek()!.colors;
     setUp.push(`source = ${blob(await writePng(source.map, colors))}`, `target = ${blob(await writePng(layer.peek()!.bitmap, colors))}`);
     if (source.photo) setUp.push(`photograph = ${blob(source.photo.bytes)}`);
-    called = `client.edit("${of}", ${source.photo ? "photograph" : source.seed}, target, source=source${strengthOption()})`;
+    called = `client.edit("${of}", ${source.photo ? "photograph" : seed.peek()}, target, source=source${strengthOption()})`;
   } else {
     const condition = (await conditionAsPng())!;
     const value = condition.value as { encoding: { value: Uint8Array } };

@@ -1,9 +1,9 @@
 /**
  * Keeps the image up to what is drawn: the latest drawing wins.
  *
- * Drawings are painted through a session of Paint, in which only what changes is sent. What Paint does not take
- * (exemplars, edits) is asked for anew, one request at a time, always of what there is by then; so are drawings
- * where no WebSocket comes through.
+ * Drawings are painted through a session of Paint, in which only what changes is sent. Exemplars, on which nothing is
+ * drawn, are asked for one request at a time, always of what there is by then; so are drawings where no WebSocket
+ * comes through.
  */
 
 import { create } from "@bufbuild/protobuf";
@@ -58,7 +58,7 @@ let socketsThatNeverOpened = 0;
 let timer: ReturnType<typeof setTimeout> | undefined;
 let paused = false;
 
-const paints = () => tab.peek() !== "exemplar" && tab.peek() !== "edit" && socketsThatNeverOpened < CLOSED_SOCKETS;
+const paints = () => tab.peek() !== "exemplar" && socketsThatNeverOpened < CLOSED_SOCKETS;
 
 /** Begins anew, with what there is now. */
 export function restart(): void {
@@ -69,7 +69,7 @@ export function restart(): void {
   since = performance.now();
   status.value = "connecting";
   if (!paints()) return ask();
-  if (!layer.peek()) return;
+  if (!layer.peek() || (tab.peek() === "edit" && !edited.peek())) return;
   pending = nothingPending();
   socket = new PaintSocket(begun, framed, ended);
 }

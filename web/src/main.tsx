@@ -9,7 +9,7 @@ import { keepAddress, takeOver } from "./fragment";
 import { follow } from "./live";
 import { failure, model, modelName, models, tab, tabsOfModel } from "./state";
 import { App } from "./ui/App";
-import { middle, opacity, tool, zoom } from "./ui/tools";
+import { BRUSH, brush, middle, opacity, tool, zoom } from "./ui/tools";
 
 const FIRST_WAIT = 500;
 const LONGEST_WAIT = 5000;
@@ -44,6 +44,7 @@ async function begin(abort: AbortSignal): Promise<void> {
   effect(() => {
     opacity.value = tab.value === "edit" ? 0.4 : 1;
     if (tab.value === "sketch" && tool.peek() === "fill") tool.value = "brush";
+    brush.value = tab.value === "sketch" ? BRUSH.pen : BRUSH.area;
     zoom.value = 1;
     middle.value = { x: 0.5, y: 0.5 };
   });

@@ -108,7 +108,7 @@ export function editRequest(): EditRequest {
     model: model.value!.name,
     source: source.photo
       ? { case: "picture", value: { encoding: { case: "file", value: source.photo.bytes } } }
-      : { case: "seed", value: source.seed },
+      : { case: "seed", value: seed.value },
     sourceLabelMap: labelMap(source.map),
     targetLabelMap: labelMap(layer.value.bitmap),
     ...strengthNow(),
@@ -124,10 +124,17 @@ export function paintStart() {
   const drawn = layer.value!;
   const canvas = canvasOf(drawn, tab.value);
   const value = canvas.value;
+  const source = tab.value === "edit" ? edited.value : null;
   return create(PaintStartSchema, {
     model: model.value!.name,
     ...(canvas.case === "labelMap" ? { labelMap: value } : canvas.case === "sketch" ? { sketch: value } : { scribble: value }),
-    start: { case: "seed", value: seed.value },
+    start: source?.photo ? undefined : { case: "seed", value: seed.value },
+    edit: source
+      ? {
+          picture: source.photo ? { encoding: { case: "file", value: source.photo.bytes } } : undefined,
+          sourceLabelMap: labelMap(source.map),
+        }
+      : undefined,
     styles: stylesNow(false),
     imageFormat: fastFormat(model.value!),
     priority: Priority.INTERACTIVE,
@@ -146,7 +153,7 @@ export interface Pending {
 export function paintUpdate(sequence: number, pending: Pending) {
   const drawn = layer.value!;
   const on = tab.value;
-  const erases = (line: Line) => on !== "label_map" && line.id === drawn.erased;
+  const erases = (line: Line) => (on === "sketch" || on === "scribble") && line.id === drawn.erased;
   const change =
     pending.lines === null
       ? canvasOf(drawn, on)
@@ -166,7 +173,7 @@ export function paintUpdate(sequence: number, pending: Pending) {
   return create(PaintUpdateSchema, {
     sequence: BigInt(sequence),
     change,
-    start: pending.seed ? { case: "seed", value: seed.value } : undefined,
+    start: pending.seed && !(on === "edit" && edited.value?.photo) ? { case: "seed", value: seed.value } : undefined,
     styles: pending.styles ? { styles: stylesNow(false) } : undefined,
     ...(pending.strength ? { styleStrength: strength.value ?? strengthRange.value?.defaultValue } : {}),
   } as MessageInitShape<typeof PaintUpdateSchema>);

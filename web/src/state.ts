@@ -54,10 +54,9 @@ export interface Photo {
 
 export const exemplar = signal<Photo | null>(null);
 
-/** What is edited: the image of a seed, or a photograph; and the label map that it has now. */
+/** What is edited: the image of the seed, or a photograph; and the label map that it has now. */
 export interface Edited {
   photo: Photo | null;
-  seed: number;
   map: Bitmap;
 }
 

@@ -1,6 +1,6 @@
 /** A drawing with its colours, its history and whoever shows it. */
 
-import { signal } from "@preact/signals";
+import { signal, type Signal } from "@preact/signals";
 import { Bitmap, EMPTY, union, type Line, type Rect } from "./bitmap";
 
 /** Bytes of drawings that undo keeps, so that an hour of painting takes no more memory than a minute. */
@@ -19,7 +19,8 @@ export type Change = { lines: Line[] } | "all";
 export class Layer {
   readonly undoable = signal(0);
   readonly redoable = signal(0);
-  readonly ink: { value: number };
+  /** What is drawn with. */
+  readonly ink: Signal<number>;
   private past: Bitmap[] = [];
   private future: Bitmap[] = [];
   private readonly watchers = new Set<(rect: Rect) => void>();
@@ -36,7 +37,8 @@ export class Layer {
     readonly colors: (id: number) => string,
     readonly changed: (change: Change) => void,
   ) {
-    this.ink = signal((inks.find((ink) => ink.id !== erased) ?? inks[0])?.id ?? 0);
+    // The first class is what lies behind everything else.
+    this.ink = signal((inks[1] ?? inks[0])?.id ?? 0);
   }
 
   watch(watcher: (rect: Rect) => void): () => void {

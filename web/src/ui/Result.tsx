@@ -28,7 +28,7 @@ export function Result() {
         <div class="controls">
           <Seed />
           <Strength />
-          <IconButton icon="save" title="Save image" text onClick={() => void saveImage()} />
+          <IconButton icon="save" title="Save" text onClick={() => void saveImage()} />
         </div>
         {tab.value !== "edit" && <Seeds />}
       </div>

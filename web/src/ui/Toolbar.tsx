@@ -16,7 +16,7 @@ export function Toolbar({ layer }: { layer: Layer }) {
   return (
     <div class="tools" role="toolbar" aria-label="Tools">
       <div class="group">
-        {TOOLS.map(({ name, icon, title, keys }) => (
+        {TOOLS.filter(({ name }) => name !== "fill" || tab.value !== "sketch").map(({ name, icon, title, keys }) => (
           <IconButton key={name} icon={icon} title={title} keys={keys} pressed={tool.value === name} onClick={() => (tool.value = name)} />
         ))}
         <IconButton icon="mirror" title="Mirror" keys="M" pressed={mirror.value} onClick={() => (mirror.value = !mirror.value)} />

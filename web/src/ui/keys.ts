@@ -1,6 +1,6 @@
 /** Keys that work wherever nothing is being typed. */
 
-import { layer, randomSeed, seed } from "../state";
+import { layer, randomSeed, seed, tab } from "../state";
 import { mirror, tool, widen, zoom, zoomTo, type Tool } from "./tools";
 
 const TOOLS: Record<string, Tool> = { b: "brush", l: "line", f: "fill", e: "eraser" };
@@ -24,7 +24,7 @@ function handle(event: KeyboardEvent): void {
     return;
   }
   if (event.altKey) return;
-  if (TOOLS[key]) tool.value = TOOLS[key];
+  if (TOOLS[key] && !(key === "f" && tab.peek() === "sketch")) tool.value = TOOLS[key];
   else if (key === "m") mirror.value = !mirror.peek();
   else if (key === "r") seed.value = randomSeed();
   else if (key === "[") widen(1 / 1.25);

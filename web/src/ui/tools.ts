@@ -7,6 +7,7 @@ export type Tool = "brush" | "line" | "fill" | "eraser";
 export const tool = signal<Tool>("brush");
 /** Width of the brush, in hundredths of the drawing's shorter side. */
 export const brush = signal(6);
+export const BRUSH = { area: 6, pen: 2 };
 export const mirror = signal(false);
 /** How strongly the drawing covers the image below it, 0 to 1. */
 export const opacity = signal(1);
