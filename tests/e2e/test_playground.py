@@ -165,7 +165,9 @@ def test_looks_and_morph(shown: Playground) -> None:
     assert (shown.pixels() == before).all()
 
 
-def test_every_model_with_its_own_palette(browser: Browser, dolls: GatewayProcess, dolls_client: Client) -> None:
+def test_every_model_with_its_own_palette(
+    browser: Browser, dolls: GatewayProcess, dolls_client: Client
+) -> None:
     with playground(browser, dolls.http) as tab:
         tab.open()
         for model in dolls_client.models():
@@ -268,9 +270,7 @@ def test_axe_finds_nothing(browser: Browser, shipped: GatewayProcess) -> None:
             def check(where: str, tab: Playground = tab) -> None:
                 tab.page.evaluate(axe)
                 found = tab.page.evaluate("axe.run().then(found => found.violations)")
-                faults = [
-                    (each["id"], [node["html"] for node in each["nodes"]][:3]) for each in found
-                ]
+                faults = [(each["id"], [node["html"] for node in each["nodes"]][:3]) for each in found]
                 assert not faults, (where, json.dumps(faults, indent=1))
 
             for name in ("Label map", "Sketch", "Scribble", "Exemplar", "Edit"):
@@ -333,7 +333,11 @@ def test_the_bundle_is_what_the_source_gives(tmp_path: Path) -> None:
         ["node_modules/.bin/vite", "build", "--outDir", str(tmp_path / "bundle"), "--logLevel", "error"],
     ):
         subprocess.run(
-            command, cwd=ROOT / "web", check=True, timeout=2 * PATIENCE_SECONDS, env={**os.environ, "PATH": path}
+            command,
+            cwd=ROOT / "web",
+            check=True,
+            timeout=2 * PATIENCE_SECONDS,
+            env={**os.environ, "PATH": path},
         )
     for made, kept in ((generated, ROOT / "web" / "src" / "gen"), (tmp_path / "bundle", BUNDLE)):
         names = sorted(str(each.relative_to(made)) for each in made.rglob("*") if each.is_file())

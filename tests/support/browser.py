@@ -94,7 +94,7 @@ class Playground:
 
     def _said(self, kind: str, text: str) -> None:
         # A gateway that is away is no fault of the page, and the browser says so by itself.
-        if kind in ("error", "warning") and "ERR_CONNECTION_REFUSED" not in text:
+        if kind in ("error", "warning") and "net::ERR_" not in text:
             self.complaints.append(f"{kind}: {text}")
 
     def _asked(self, request: Request) -> None:

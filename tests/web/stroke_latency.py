@@ -36,7 +36,9 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         url = options.url or stack.enter_context(gateway_process(REPOSITORY, fresh=True)).http
         totals, service = _measure(stack, url, options.moves)
-    print(f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {os.cpu_count()} CPUs, {len(totals)} strokes, ms")
+    print(
+        f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {os.cpu_count()} CPUs, {len(totals)} strokes, ms"
+    )
     for name, values in (("stroke to pixels", totals), ("of these, the service", service)):
         p50, p95, p99 = np.percentile(values, (50, 95, 99))
         print(f"{name:24} p50 {p50:6.1f}  p95 {p95:6.1f}  p99 {p99:6.1f}")

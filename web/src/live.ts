@@ -65,7 +65,6 @@ export function restart(): void {
   clearTimeout(timer);
   stop();
   if (!model.peek()) return;
-  failure.value = null;
   since = performance.now();
   status.value = "connecting";
   if (!paints()) return ask();
@@ -229,6 +228,7 @@ export function follow(): void {
     void [model.value, tab.value, layer.value, apiKey.value, exemplar.value, edited.value];
     failures = 0;
     missing.value = "";
+    failure.value = null;
     if (!paused) untracked(restart);
   });
   onDrawing((on: typeof tab.value, change: Change) => {

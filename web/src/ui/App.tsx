@@ -68,10 +68,10 @@ export function App() {
           <Result />
         </div>
         <Looks />
+        <p class={`notice ${notice.value ? "" : "gone"}`} role="status">
+          {notice.value}
+        </p>
       </main>
-      <p class={`notice ${notice.value ? "" : "gone"}`} role="status">
-        {notice.value}
-      </p>
       {dialog.value === "key" && <KeyDialog onClose={close} />}
       {dialog.value === "code" && <CodeDialog onClose={close} />}
     </>
