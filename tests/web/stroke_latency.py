@@ -2,9 +2,9 @@
 
     python -m tests.web.stroke_latency [--moves N] [--url URL]
 
-Paints at 60 moves a second on `faces64`. Every move that changes the drawing counts, from its own event until the
-first image that has it is on the page's canvas; the screen's own delay comes on top. Without a URL it starts a
-gateway on the shipped models.
+Paints at 60 moves a second on `faces64`. Every move that changes the drawing counts, from its own event
+until the first image that has it is on the page's canvas; the screen's own delay comes on top. Without a URL
+it starts a gateway on the shipped models.
 """
 
 from __future__ import annotations
@@ -36,9 +36,8 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         url = options.url or stack.enter_context(gateway_process(REPOSITORY, fresh=True)).http
         totals, service = _measure(stack, url, options.moves)
-    print(
-        f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {os.cpu_count()} CPUs, {len(totals)} strokes, ms"
-    )
+    machine = f"{platform.machine()}, {os.cpu_count()} CPUs"
+    print(f"{datetime.now(UTC):%Y-%m-%d}, {machine}, {len(totals)} strokes, ms")
     for name, values in (("stroke to pixels", totals), ("of these, the service", service)):
         p50, p95, p99 = np.percentile(values, (50, 95, 99))
         print(f"{name:24} p50 {p50:6.1f}  p95 {p95:6.1f}  p99 {p99:6.1f}")
