@@ -1,4 +1,4 @@
-"""How long strokes take to become pixels, in a real browser, from the pointer's event until the image is drawn.
+"""How long strokes take to become pixels in a real browser, from the pointer's event to the drawn image.
 
     python -m tests.web.stroke_latency [--moves N] [--url URL]
 
