@@ -51,7 +51,7 @@ export function IconButton(props: {
       type="button"
       class={`button ${text ? "" : "square"} ${primary ? "primary" : ""}`}
       title={keys ? `${title} (${keys})` : title}
-      aria-label={text ? undefined : title}
+      aria-label={title}
       aria-keyshortcuts={keys}
       aria-pressed={pressed}
       disabled={disabled}

@@ -16,6 +16,9 @@
 //   in the request, for example `label_map.run_length.lengths`. gRPC's own failures come without:
 //   no connection, a message over the size limit, an unknown method.
 //
+// Over HTTP/1.1, for browsers and curl, services may answer the same calls by Connect and gRPC-Web, and
+// Paint over a WebSocket: see docs/web.md.
+//
 // Orientation: every image file that a caller sends, whatever it is for (label map, scribble, proxy mask,
 // sketch, exemplar, image), is turned upright as the orientation in its Exif block says, if there is one
 // that can be read. Sizes count after that. Other metadata, XMP for one, is not looked at. Raw pixels lie as
