@@ -12,6 +12,9 @@ SHELL := /bin/bash
 # -qq keeps the errors and drops pip's remarks about the machine's own index settings. What is never imported need
 # not be compiled, which is most of it; Python compiles the rest as it is imported.
 PIP_INSTALL = -m pip install -qq --no-compile --disable-pip-version-check --no-input
+# One at a time, as Debian's package manager has it.
+APT_INSTALL = [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && flock .venv/apt.lock sh -c 'apt-get update -qq \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes $$0'
 PROJECTS := pyproject.toml client/pyproject.toml
 TORCH := $(shell sed -n 's/^ *"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
 
@@ -26,6 +29,8 @@ PEERS := $(patsubst benchmarks/peers/requirements/%.in,.venv/peer-%/.up-to-date,
     $(wildcard benchmarks/peers/requirements/*.in))
 HELM := .venv/helm/.up-to-date
 NODE := .venv/node/.up-to-date
+WEB := web/node_modules/.up-to-date
+CHROMIUM := .venv/chromium/.up-to-date
 
 # Only fuzzing needs it, and there are no builds of it for every machine, so that it is in no lock.
 ATHERIS := atheris==2.3.0
@@ -48,6 +53,7 @@ demo: $(SERVE)  ## Start the gateway, write demo.png and three more sheets, prin
 	    && .venv/serve/bin/python client/examples/demo_conditions.py --output demo_conditions.png \
 	    && .venv/serve/bin/python client/examples/demo_styles.py --output demo_styles.png \
 	    && .venv/serve/bin/python client/examples/demo_edits.py --output demo_edits.png'
+	@echo 'To paint a face yourself, in a browser: make serve, then http://localhost:8080/'
 
 serve: $(SERVE)  ## Start the gateway on this machine and keep it up (ENGINE=triton: on the Triton of `make triton`)
 	@.venv/serve/bin/maskweave serve --engine $(ENGINE) $(if $(filter triton,$(ENGINE)),--triton-url $(TRITON_URL)) $(ARGS)
@@ -56,7 +62,7 @@ triton: $(TRITON)  ## Start a real Triton on this machine, for development (opti
 	@exec .venv/triton/bin/python tests/triton/server.py $(ARGS)
 
 ##@ Working on it
-.PHONY: check test environments coverage lint format proto proto-released client metrics-page logs-page errors-page bench bench-peers fuzz soak
+.PHONY: check test environments coverage lint format proto proto-released client web stroke-latency metrics-page logs-page errors-page bench bench-peers fuzz soak
 check: $(DEV)  ## Run the core of the tests, in a few minutes: unit tests, and the wire from end to end
 	@$(PYTEST) -m core tests/unit tests/integration/engine tests/e2e $(ARGS)
 
@@ -64,7 +70,7 @@ test: environments  ## Run all tests (pytest options: make test ARGS="-k palette
 	@$(PYTEST) $(ARGS)
 
 environments:  ## Make every environment that the tests need, several at a time
-	@$(MAKE) --no-print-directory --jobs 5 $(SERVE) $(DEV) $(LABELS) $(TRITON) $(HELM) $(NODE)
+	@$(MAKE) --no-print-directory --jobs 5 $(SERVE) $(DEV) $(LABELS) $(TRITON) $(HELM) $(NODE) $(WEB) $(CHROMIUM)
 
 coverage: $(DEV) $(TRITON)  ## Say which lines of the service no test runs, the gateways' processes included
 	@MASKWEAVE_TESTS_FRESH=1 $(PYTEST) --cov=service --cov-report=term-missing:skip-covered \
@@ -99,6 +105,12 @@ proto-released: $(DEV)  ## At a release: keep its contract as what must not brea
 	@cd proto && ../.venv/dev/bin/buf build --exclude-source-info -o released.txtpb
 client: $(DEV)  ## Generate the client without asyncio from the one with it
 	@.venv/dev/bin/python client/generate_sync.py
+
+web: $(WEB) $(DEV)  ## Build the playground from web/ into service/playground_files
+	@cd web && PATH="$(CURDIR)/.venv/dev/bin:$$PATH" npm run --silent generate && npm run --silent check && npm run --silent build
+
+stroke-latency: $(DEV) $(CHROMIUM)  ## Paint in a browser, and say how long strokes take to become pixels
+	@.venv/dev/bin/python -m tests.web.stroke_latency $(ARGS)
 
 metrics-page: $(SERVE)  ## Write docs/metrics.md anew from the table of metrics
 	@.venv/serve/bin/python -m service.core.metrics_page > docs/metrics.md
@@ -176,7 +188,7 @@ lock: $(DEV)  ## Resolve requirements/*.txt anew from pyproject.toml, client/pyp
 	@requirements/lock.sh .venv/dev/bin/python
 
 clean:  ## Remove environments, caches and the demo's images
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*
+	rm -rf .venv web/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*
 	rm -f demo.png demo_conditions.png demo_styles.png demo_edits.png
 
 help:  ## Show this list
@@ -215,8 +227,7 @@ $(TRITON): requirements/triton.txt requirements/triton-nodeps.txt | .venv/triton
 	@echo "installing .venv/triton"
 	@.venv/triton/bin/python $(PIP_INSTALL) --no-deps -r requirements/triton-nodeps.txt -r requirements/triton.txt
 	@# Python's shared library is no part of Debian's python3; whoever may install it need not be asked to.
-	@.venv/triton/bin/python tests/triton/server.py --check || { [ "$$(id -u)" = 0 ] && command -v apt-get \
-	    && apt-get update -qq && apt-get install -qq --yes $(LIBPYTHON) \
+	@.venv/triton/bin/python tests/triton/server.py --check || { $(APT_INSTALL) $(LIBPYTHON) \
 	    && .venv/triton/bin/python tests/triton/server.py --check; }
 	@touch $@
 
@@ -231,6 +242,19 @@ $(NODE): tests/node/package.json tests/node/package-lock.json
 	@echo "installing .venv/node"
 	@mkdir -p .venv/node && cp $^ .venv/node
 	@cd .venv/node && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error > /dev/null
+	@touch $@
+
+$(WEB): web/package.json web/package-lock.json
+	@command -v npm > /dev/null || { echo 'Node.js 20.19 or newer with npm is needed to build the playground'; exit 1; }
+	@echo "installing web/node_modules"
+	@cd web && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error > /dev/null
+	@touch $@
+
+$(CHROMIUM):
+	@mkdir -p $(@D)
+	@command -v chromium > /dev/null || echo "installing chromium"
+	@command -v chromium > /dev/null || { $(APT_INSTALL) chromium; } > $(@D)/install.log 2>&1 \
+	    || { cat $(@D)/install.log; echo "Chromium is needed to test the playground: install Debian's package chromium"; exit 1; }
 	@touch $@
 
 $(FUZZ): requirements/serve.txt $(PROJECTS) | .venv/fuzz/bin/python

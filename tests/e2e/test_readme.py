@@ -45,7 +45,7 @@ NOT_RUN_COMMANDS = [
 ]
 
 LANGUAGES = {"python", "sh", "toml"}
-SKIPPED = {".venv", "build", "data", "dist", "runs"}
+SKIPPED = {".venv", "build", "data", "dist", "node_modules", "runs"}
 DOCUMENTS = sorted(
     path for path in ROOT.rglob("*.md") if not SKIPPED.intersection(path.relative_to(ROOT).parts)
 )

@@ -1,0 +1,358 @@
+"""The playground in a real browser, on real gateways: what people do there, and what they see."""
+
+from __future__ import annotations
+
+import filecmp
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, expect
+
+from maskweave_client import Client
+from tests.support.browser import NARROW, WIDE, Playground, chromium, playground
+from tests.support.gateway_process import PATIENCE_SECONDS, GatewayProcess, gateway_process
+from tests.support.key_file import new_key, write_keys
+
+ROOT = Path(__file__).parents[2]
+BUNDLE = ROOT / "service" / "playground_files"
+AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
+
+# What painting for a while may leave behind: the history of undo has a bound of its own, 12 MiB.
+MOST_GROWTH_BYTES = 16 * 2**20
+
+
+# For this file alone: while Playwright runs, tests with an event loop of their own cannot.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture
+def shown(browser: Browser, shipped: GatewayProcess) -> Iterator[Playground]:
+    """The playground of a gateway on the shipped models."""
+    with playground(browser, shipped.http) as tab:
+        tab.open()
+        yield tab
+
+
+def test_a_stroke_repaints_what_is_painted_and_little_else(shown: Playground) -> None:
+    before = shown.pixels()
+    shown.choose("skin")
+    shown.stroke((0.35, 0.1), (0.65, 0.1), (0.65, 0.16), (0.35, 0.16))
+    changed = np.abs(shown.pixels() - before).mean(axis=2)
+    eighth = len(changed) // 8
+    painted, far = changed[eighth : 3 * eighth, 2 * eighth : 5 * eighth], changed[5 * eighth :]
+    assert painted.mean() > 15
+    assert far.mean() < painted.mean() / 4
+
+
+def test_an_edit_changes_nothing_far_away(shown: Playground) -> None:
+    shown.choose_tab("Edit")
+    before = shown.pixels()
+    shown.choose("skin")
+    shown.stroke((0.4, 0.78), (0.6, 0.78), (0.4, 0.84), (0.6, 0.84))
+    changed = np.abs(shown.pixels() - before).max(axis=2)
+    height = len(changed)
+    assert changed[2 * height // 3 :].max() > 0
+    assert changed[: height // 3].max() == 0
+
+
+def test_undo_and_redo(shown: Playground) -> None:
+    before, drawn_before = shown.pixels(), shown.pixels("drawing")
+    shown.stroke((0.2, 0.3), (0.8, 0.3))
+    after, drawn_after = shown.pixels(), shown.pixels("drawing")
+    assert (drawn_after != drawn_before).any()
+    assert (after != before).any()
+    shown.page.keyboard.press("Control+z")
+    shown.wait_until_live()
+    assert (shown.pixels("drawing") == drawn_before).all()
+    assert (shown.pixels() == before).all()
+    shown.press("Redo")
+    shown.wait_until_live()
+    assert (shown.pixels("drawing") == drawn_after).all()
+    assert (shown.pixels() == after).all()
+
+
+def test_tools(shown: Playground) -> None:
+    shown.choose("neck or clothes")
+    color = (0x3C, 0xA0, 0x5A)
+
+    def share() -> float:
+        return float((shown.pixels("drawing") == color).all(axis=2).mean())
+
+    shown.press("Blank")
+    assert share() == 0
+    shown.page.keyboard.press("l")
+    shown.stroke((0.2, 0.2), (0.2, 0.8))
+    line = share()
+    assert 0.03 < line < 0.05  # 6 % wide, 60 % long
+    shown.press("Mirror")
+    shown.stroke((0.4, 0.2), (0.4, 0.8))
+    assert share() == pytest.approx(3 * line, rel=0.05)
+    shown.page.keyboard.press("e")
+    shown.stroke((0.4, 0.1), (0.4, 0.9))
+    assert share() == pytest.approx(line, rel=0.05)
+    shown.page.keyboard.press("f")
+    shown.stroke((0.95, 0.5))
+    assert share() == pytest.approx(1)
+
+
+def test_the_keyboard_draws(shown: Playground) -> None:
+    before = shown.pixels("drawing")
+    shown.choose("hair or headwear")
+    shown.page.locator(".surface").focus()
+    for key in ("ArrowDown", "ArrowDown", " "):
+        shown.page.keyboard.press(key)
+    shown.wait_until_live()
+    drawn = shown.pixels("drawing")
+    assert (drawn[138, 128] == (0xC8, 0x3C, 0x3C)).all()
+    assert 0 < (drawn != before).any(axis=2).sum() < 300
+
+
+def test_fingers_draw(browser: Browser, shipped: GatewayProcess) -> None:
+    with playground(browser, shipped.http, NARROW, has_touch=True, is_mobile=True) as tab:
+        tab.open()
+        before = tab.pixels("drawing")
+        tab.page.locator(".surface").tap()
+        tab.wait_until_live()
+        assert 0 < (tab.pixels("drawing") != before).any(axis=2).sum() < 400
+
+
+def test_sketches_and_scribbles(shown: Playground) -> None:
+    for name, says in (("Sketch", "Draw a line"), ("Scribble", "Draw a stroke")):
+        shown.choose_tab(name)
+        shown.press("Blank")
+        expect(shown.page.locator(".missing")).to_contain_text(says)
+        shown.stroke((0.3, 0.3), (0.7, 0.3), (0.7, 0.7), (0.3, 0.7), (0.3, 0.3))
+        expect(shown.page.locator(".missing")).to_have_count(0)
+        before = shown.pixels()
+        shown.stroke((0.4, 0.6), (0.6, 0.6))
+        assert (shown.pixels() != before).any()
+
+
+def test_looks_and_morph(shown: Playground) -> None:
+    page = shown.page
+    page.get_by_role("combobox").select_option("faces64_styles")
+    shown.wait_until_live()
+    before = shown.pixels()
+    shown.press("Another look of hair or headwear")
+    shown.wait_until_live()
+    first = shown.pixels()
+    assert (first != before).any()
+    page.get_by_role("slider", name="Blend of hair or headwear").fill("1")
+    shown.wait_until_live()
+    second = shown.pixels()
+    assert (second != first).any()
+    shown.press("As the seed has them")
+    shown.wait_until_live()
+    assert (shown.pixels() == before).all()
+
+    shown.press("Morph to other looks")
+    expect(page.get_by_role("slider", name="Position between the looks")).to_have_attribute("max", "23")
+    page.get_by_role("slider", name="Position between the looks").fill("0")
+    assert (shown.pixels() == before).all()
+    shown.press("End the morph")
+    shown.wait_until_live()
+    assert (shown.pixels() == before).all()
+
+
+def test_every_model_with_its_own_palette(
+    browser: Browser, dolls: GatewayProcess, dolls_client: Client
+) -> None:
+    with playground(browser, dolls.http) as tab:
+        tab.open()
+        for model in dolls_client.models():
+            tab.page.get_by_role("combobox").select_option(model.name)
+            tab.wait_until_live()
+            titles = [entry.title or entry.name for entry in model.palette]
+            assert tab.page.locator(".palette .ink").all_inner_texts() == titles
+            colors = tab.page.locator(".palette .swatch").evaluate_all(
+                "all => all.map(each => getComputedStyle(each).backgroundColor)"
+            )
+            assert colors == [f"rgb({', '.join(map(str, _rgb(entry.color)))})" for entry in model.palette]
+            assert tab.pixels().shape == (model.image_height, model.image_width, 3)
+
+
+def test_the_gateway_goes_and_comes_back(browser: Browser, repository: Path) -> None:
+    with gateway_process(repository) as first:
+        port = first.http.rpartition(":")[2]
+        with playground(browser, first.http) as tab:
+            tab.open()
+            first.kill()
+            tab.page.mouse.move(0, 0)
+            expect(tab.page.get_by_test_id("failure")).to_contain_text("does not answer")
+            with gateway_process(repository, http_port=port):
+                tab.wait_until_live()
+                expect(tab.page.get_by_test_id("failure")).to_have_count(0)
+                before = tab.pixels("drawing")
+                tab.stroke((0.2, 0.3), (0.8, 0.3))
+                assert (tab.pixels("drawing") != before).any()
+
+
+def test_a_key_is_asked_for_and_never_kept(browser: Browser, repository: Path, tmp_path: Path) -> None:
+    keys = tmp_path / "keys.toml"
+    secret, entry = new_key()
+    write_keys(keys, entry)
+    with gateway_process(repository, api_keys_file=keys) as gateway, playground(browser, gateway.http) as tab:
+        tab.page.goto(gateway.http)
+        expect(tab.page.get_by_test_id("failure")).to_contain_text("asks for a key")
+        tab.page.locator("dialog input").fill(secret)
+        tab.press("Use it")
+        tab.wait_until_live()
+        tab.stroke((0.2, 0.3), (0.8, 0.3))
+        expect(tab.page).to_have_url(re.compile("#"))
+        kept = tab.page.evaluate(
+            "JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie, location.href])"
+        )
+        assert secret not in kept
+        tab.complaints = [each for each in tab.complaints if "401" not in each]
+
+
+def test_a_link_has_the_whole_state(browser: Browser, shown: Playground) -> None:
+    shown.stroke((0.2, 0.3), (0.8, 0.3))
+    shown.page.get_by_label("Seed", exact=True).fill("5")
+    shown.page.keyboard.press("Tab")
+    shown.wait_until_live()
+    shown.press("Share")
+    expect(shown.page.get_by_role("status")).not_to_be_empty()
+    fragment = shown.page.evaluate("location.hash")
+    with playground(browser, shown.url) as other:
+        other.open(fragment)
+        assert (other.pixels("drawing") == shown.pixels("drawing")).all()
+        assert (other.pixels() == shown.pixels()).all()
+    with playground(browser, shown.url) as other:
+        other.open("#bm9uc2Vuc2U")
+
+
+@pytest.mark.parametrize("language", ["Python", "TypeScript", "curl", "grpcurl"])
+def test_the_code_runs_as_copied(
+    language: str, shown: Playground, shipped: GatewayProcess, tmp_path: Path
+) -> None:
+    shown.stroke((0.2, 0.3), (0.8, 0.3))
+    shown.press("Code")
+    shown.page.get_by_role("radio", name=language, exact=True).click()
+    begins = {"Python": "import base64", "TypeScript": "import {", "curl": "curl", "grpcurl": "grpcurl"}
+    expect(shown.page.get_by_test_id("code")).to_have_text(re.compile(f"^{re.escape(begins[language])}"))
+    code = shown.page.get_by_test_id("code").inner_text()
+    if language in ("Python", "grpcurl"):
+        assert shipped.address in code
+    file = tmp_path / {"Python": "face.py", "TypeScript": "face.mjs"}.get(language, "face.sh")
+    file.write_text(code)
+    program = {"Python": sys.executable, "TypeScript": "node"}.get(language, "bash")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    python_path = os.pathsep.join(sys.path)
+    subprocess.run(
+        [program, file],
+        cwd=tmp_path,
+        check=True,
+        timeout=PATIENCE_SECONDS,
+        env={**os.environ, "PATH": path, "PYTHONPATH": python_path, "no_proxy": "*"},
+    )
+    with Image.open(tmp_path / "face.png") as image:
+        assert (np.asarray(image) == shown.pixels()).all()
+
+
+def test_axe_finds_nothing(browser: Browser, shipped: GatewayProcess) -> None:
+    axe = AXE.read_text()
+    for size, scheme in ((WIDE, "light"), (NARROW, "dark")):
+        with playground(browser, shipped.http, size, color_scheme=scheme, reduced_motion="reduce") as tab:
+            tab.open()
+
+            def check(where: str, tab: Playground = tab) -> None:
+                tab.page.evaluate(axe)
+                found = tab.page.evaluate("axe.run().then(found => found.violations)")
+                faults = [(each["id"], [node["html"] for node in each["nodes"]][:3]) for each in found]
+                assert not faults, (where, json.dumps(faults, indent=1))
+
+            for name in ("Label map", "Sketch", "Scribble", "Exemplar", "Edit"):
+                tab.choose_tab(name)
+                check(name)
+            for name in ("Code", "Key"):
+                tab.press(name)
+                check(name)
+                tab.page.keyboard.press("Escape")
+            tab.page.get_by_role("combobox").select_option("faces64_styles")
+            tab.wait_until_live()
+            tab.press("All anew")
+            tab.page.locator(".badge summary").click()
+            check("faces64_styles")
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW, (760, 1024)])
+def test_drawing_and_result_are_seen_at_once(
+    size: tuple[int, int], browser: Browser, shipped: GatewayProcess
+) -> None:
+    with playground(browser, shipped.http, size) as tab:
+        tab.open()
+        assert tab.page.evaluate("document.documentElement.scrollWidth") <= size[0]
+        for part in (".surface", ".result .frame", ".palette"):
+            box = tab.page.locator(part).bounding_box()
+            assert box
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= size[0]
+            assert box["y"] + box["height"] <= size[1], part
+
+
+def test_painting_leaves_nothing_behind(shown: Playground) -> None:
+    session = shown.page.context.new_cdp_session(shown.page)
+
+    def heap() -> float:
+        session.send("HeapProfiler.collectGarbage")
+        used: float = session.send("Runtime.getHeapUsage")["usedSize"]
+        return used
+
+    def paint(strokes: int) -> None:
+        for i in range(strokes):
+            y = 0.1 + 0.8 * (i % 20) / 20
+            shown.stroke((0.1, y), (0.9, y), steps=10)
+
+    paint(10)
+    before = heap()
+    paint(60)
+    assert heap() - before < MOST_GROWTH_BYTES
+    nodes = shown.page.evaluate("document.querySelectorAll('*').length")
+    paint(5)
+    assert shown.page.evaluate("document.querySelectorAll('*').length") == nodes
+
+
+def test_the_bundle_is_what_the_source_gives(tmp_path: Path) -> None:
+    """If this fails: `make web`, and commit what it changes."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    generated = tmp_path / "gen"
+    for command in (
+        ["buf", "generate", "../proto", "--template", _buf_template(generated)],
+        ["node_modules/.bin/vite", "build", "--outDir", str(tmp_path / "bundle"), "--logLevel", "error"],
+    ):
+        subprocess.run(
+            command,
+            cwd=ROOT / "web",
+            check=True,
+            timeout=2 * PATIENCE_SECONDS,
+            env={**os.environ, "PATH": path},
+        )
+    for made, kept in ((generated, ROOT / "web" / "src" / "gen"), (tmp_path / "bundle", BUNDLE)):
+        names = sorted(str(each.relative_to(made)) for each in made.rglob("*") if each.is_file())
+        assert names == sorted(str(each.relative_to(kept)) for each in kept.rglob("*") if each.is_file())
+        assert filecmp.cmpfiles(made, kept, names, shallow=False)[1:] == ([], [])
+
+
+def _buf_template(out: Path) -> str:
+    plugin = {
+        "local": "node_modules/.bin/protoc-gen-es",
+        "out": str(out),
+        "opt": ["target=ts", "import_extension=none"],
+    }
+    return json.dumps({"version": "v2", "plugins": [plugin]})
+
+
+def _rgb(color: str) -> tuple[int, int, int]:
+    return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)

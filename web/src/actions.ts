@@ -1,0 +1,268 @@
+/** What people do on the page, apart from drawing. */
+
+import { create } from "@bufbuild/protobuf";
+import { service } from "./api/client";
+import { failureOf } from "./api/failures";
+import { Bitmap } from "./canvas/bitmap";
+import { composed } from "./canvas/compose";
+import type { Layer } from "./canvas/layer";
+import { FileError, readPng, writePng } from "./canvas/png";
+import { bytesOf, enlarged, mapOfPhotograph, samplesFit, samplesOf, type Sample } from "./canvas/samples";
+import { ImageFormat, type Model, SynthesizeRequestSchema } from "./gen/maskweave/v1/synthesis_pb";
+import { conditionNow, editRequest, synthesizeRequest } from "./request";
+import { decoded } from "./screen";
+import {
+  blank,
+  edited,
+  exemplar,
+  failure,
+  layerOf,
+  makeLayer,
+  model,
+  notice,
+  seed,
+  tab,
+  type Photo,
+  type Tab,
+} from "./state";
+
+/** Files that people load. */
+const MOST_FILE_BYTES = 32 << 20;
+
+/** Sees to it that a tab has something to draw on, or to edit. */
+export async function prepare(of: Model, on: Tab): Promise<void> {
+  const drawing = on === "edit" ? "label_map" : on;
+  if (on === "exemplar") {
+    const sample = (await samplesFit(of)) ? samplesOf("exemplar")[0] : undefined;
+    if (!exemplar.peek() && sample) await useExemplar(sample);
+    return;
+  }
+  if (!layerOf(of.name, drawing)) {
+    const made = await beginning(of, drawing);
+    if (!layerOf(of.name, drawing)) makeLayer(of, drawing, made);
+  }
+  if (on === "edit" && !edited.peek()) editImageOfSeed();
+}
+
+async function beginning(of: Model, on: Tab): Promise<Bitmap> {
+  const sample = (await samplesFit(of)) ? samplesOf(on as "label_map" | "sketch" | "scribble")[0] : undefined;
+  if (sample) return fitted(await bytesOf(sample.url), of, on);
+  const empty = blank(of, on);
+  return on === "label_map" ? composed(of.palette, empty.width, empty.height) : empty;
+}
+
+/** The image as it is now becomes what is edited. */
+export function editImageOfSeed(): void {
+  const of = model.peek();
+  const drawn = of && layerOf(of.name, "label_map");
+  if (!of || !drawn) return;
+  makeLayer(of, "edit", drawn.bitmap.clone());
+  edited.value = { photo: null, map: drawn.bitmap.clone() };
+}
+
+/** A photograph becomes what is edited, with the label map of what it shows. */
+export async function editPhoto(photo: Photo, map: Bitmap | null): Promise<void> {
+  const of = model.peek();
+  if (!of) return;
+  const size = blank(of, "edit");
+  const shows = map ? enlarged(map, size.width, size.height) : (layerOf(of.name, "edit")?.bitmap ?? size);
+  makeLayer(of, "edit", shows.clone());
+  edited.value = { photo: { ...photo, bytes: await resizedPng(photo.bytes, of.imageWidth, of.imageHeight) }, map: shows.clone() };
+}
+
+export async function editSamplePhoto(sample: Sample): Promise<void> {
+  const map = mapOfPhotograph(sample.name);
+  const read = map ? await readPng(await bytesOf(map), 1 << 22) : null;
+  await editPhoto({ bytes: await bytesOf(sample.url), title: sample.title }, read?.bitmap ?? null);
+}
+
+/** What is drawn in the tab Edit is what the image shows now, from here on. */
+export function showsThis(drawn: Layer): void {
+  if (edited.value) edited.value = { ...edited.value, map: drawn.bitmap.clone() };
+}
+
+export async function useExemplar(sample: Sample): Promise<void> {
+  exemplar.value = { bytes: await bytesOf(sample.url), title: sample.title };
+}
+
+export async function startFrom(sample: Sample): Promise<void> {
+  const of = model.peek();
+  if (of) put(await fitted(await bytesOf(sample.url), of, tab.peek()));
+}
+
+export function startBlank(): void {
+  if (model.peek()) put(blank(model.peek()!, tab.peek()));
+}
+
+export function startRandom(): void {
+  const of = model.peek();
+  if (!of) return;
+  const { width, height } = blank(of, "label_map");
+  put(composed(of.palette, width, height));
+}
+
+/** Puts a drawing on the present tab. */
+function put(bitmap: Bitmap): void {
+  const of = model.peek();
+  if (!of) return;
+  const drawn = layerOf(of.name, tab.peek());
+  if (drawn) drawn.replace(bitmap);
+  else makeLayer(of, tab.peek(), bitmap);
+}
+
+export async function loadFile(file: File): Promise<void> {
+  await saying(async () => {
+    const of = model.peek();
+    if (!of) return;
+    if (file.size > MOST_FILE_BYTES) throw new FileError("The file is larger than 32 MB. Take a smaller one.");
+    const bytes = new Uint8Array(await file.arrayBuffer());
+    if (tab.peek() === "exemplar") exemplar.value = { bytes: await asRequestFile(bytes, of), title: file.name };
+    else put(await fitted(bytes, of, tab.peek()));
+  });
+}
+
+export async function loadPhoto(file: File): Promise<void> {
+  await saying(async () => editPhoto({ bytes: new Uint8Array(await file.arrayBuffer()), title: file.name }, null));
+}
+
+/** A file's drawing, as large as this page draws it. */
+async function fitted(bytes: Uint8Array<ArrayBuffer>, of: Model, on: Tab): Promise<Bitmap> {
+  const { width, height } = blank(of, on);
+  if (on === "sketch") return inked(await pixels(bytes, width, height), width, height);
+  const read = await readPng(bytes, 1 << 26);
+  const ids = new Set(of.palette.map(({ id }) => id));
+  if (on === "scribble") ids.add(255);
+  if (read) {
+    const used = new Set(read.bitmap.ids);
+    const byColor = new Map(of.palette.map(({ id, color }) => [color, id]));
+    const renumbered = on !== "scribble" && [...used].every((id) => byColor.has(read.palette[id] ?? "")) && [...used].some((id) => of.palette.find((entry) => entry.id === id)?.color !== read.palette[id]);
+    const bitmap = renumbered ? mapped(read.bitmap, (id) => byColor.get(read.palette[id]!)!) : read.bitmap;
+    const unknown = [...new Set(bitmap.ids)].find((id) => !ids.has(id));
+    if (unknown !== undefined)
+      throw new FileError(`The file has the class ${unknown}, which ${of.title || of.name} does not know. Save it with the ids of this model's palette.`);
+    return on === "scribble" ? bitmap.resized(width, height) : enlarged(bitmap, width, height);
+  }
+  return byNearestColor(await pixels(bytes), of).resized(width, height);
+}
+
+async function pixels(bytes: Uint8Array<ArrayBuffer>, width?: number, height?: number): Promise<ImageData> {
+  try {
+    return await decoded(bytes, width, height);
+  } catch {
+    throw new FileError("The file is no image that this browser can read. Load a PNG or a JPEG.");
+  }
+}
+
+function mapped(bitmap: Bitmap, to: (id: number) => number): Bitmap {
+  return new Bitmap(bitmap.width, bitmap.height, bitmap.ids.map(to));
+}
+
+/** A colour image as a label map: each pixel of the class whose colour is nearest. */
+function byNearestColor(image: ImageData, of: Model): Bitmap {
+  const bitmap = new Bitmap(image.width, image.height);
+  const colors = of.palette.map(({ id, color }) => [id, parseInt(color.slice(1), 16)] as const);
+  const nearest = new Map<number, number>();
+  for (let i = 0; i < bitmap.ids.length; i++) {
+    const [red, green, blue] = [image.data[i * 4]!, image.data[i * 4 + 1]!, image.data[i * 4 + 2]!];
+    const number = (red << 16) | (green << 8) | blue;
+    let id = nearest.get(number);
+    if (id === undefined) {
+      let least = Infinity;
+      for (const [each, color] of colors) {
+        const far = (red - (color >> 16)) ** 2 + (green - ((color >> 8) & 255)) ** 2 + (blue - (color & 255)) ** 2;
+        if (far < least) [least, id] = [far, each];
+      }
+      nearest.set(number, id!);
+    }
+    bitmap.ids[i] = id!;
+  }
+  return bitmap;
+}
+
+/** Greys of an image on white paper. */
+function inked(image: ImageData, width: number, height: number): Bitmap {
+  const bitmap = new Bitmap(width, height);
+  for (let i = 0; i < bitmap.ids.length; i++) {
+    const [red, green, blue, alpha] = image.data.subarray(i * 4, i * 4 + 4) as unknown as [number, number, number, number];
+    const grey = 0.299 * red + 0.587 * green + 0.114 * blue;
+    bitmap.ids[i] = Math.round(255 - ((255 - grey) * alpha) / 255);
+  }
+  return bitmap;
+}
+
+/** A file of a kind and a size that the service takes. */
+async function asRequestFile(bytes: Uint8Array<ArrayBuffer>, of: Model): Promise<Uint8Array<ArrayBuffer>> {
+  const isPng = bytes[0] === 137 && bytes[1] === 80;
+  const isJpeg = bytes[0] === 255 && bytes[1] === 216;
+  if ((isPng || isJpeg) && bytes.length < 1 << 20) return bytes;
+  return resizedPng(bytes, of.imageWidth * 4, of.imageHeight * 4);
+}
+
+/** An image cut to the middle and resized, as a PNG. */
+async function resizedPng(bytes: Uint8Array<ArrayBuffer>, width: number, height: number): Promise<Uint8Array<ArrayBuffer>> {
+  let bitmap: ImageBitmap;
+  try {
+    bitmap = await createImageBitmap(new Blob([bytes]));
+  } catch {
+    throw new FileError("The file is no image that this browser can read. Load a PNG or a JPEG.");
+  }
+  const scale = Math.min(bitmap.width / width, bitmap.height / height);
+  const [from, down] = [width * scale, height * scale];
+  const canvas = new OffscreenCanvas(width, height);
+  const context = canvas.getContext("2d")!;
+  context.imageSmoothingQuality = "high";
+  context.fillStyle = "#fff";
+  context.fillRect(0, 0, width, height);
+  context.drawImage(bitmap, (bitmap.width - from) / 2, (bitmap.height - down) / 2, from, down, 0, 0, width, height);
+  bitmap.close();
+  return new Uint8Array(await (await canvas.convertToBlob({ type: "image/png" })).arrayBuffer());
+}
+
+export async function saveDrawing(drawn: Layer): Promise<void> {
+  await saying(async () => download(await writePng(drawn.bitmap, drawn.colors), `${tab.peek()}.png`));
+}
+
+/** Saves the image as the service writes files: as a PNG that says what made it. */
+export async function saveImage(): Promise<void> {
+  await saying(async () => {
+    const image =
+      tab.peek() === "edit"
+        ? (await service.edit({ ...editRequest(), imageFormat: ImageFormat.PNG })).image
+        : (await service.synthesize(create(SynthesizeRequestSchema, { ...synthesizeRequest(conditionNow()), imageFormat: ImageFormat.PNG }))).images[0];
+    if (image) download(image.data as Uint8Array<ArrayBuffer>, `${model.peek()!.name}-${seed.peek()}.png`);
+  });
+}
+
+export async function copyText(text: string, said: string): Promise<void> {
+  try {
+    await navigator.clipboard.writeText(text);
+    say(said);
+  } catch {
+    failure.value = { text: "This browser does not let the page write to the clipboard. Select the text and copy it.", remedy: "stop" };
+  }
+}
+
+let silence: ReturnType<typeof setTimeout> | undefined;
+export function say(text: string): void {
+  notice.value = text;
+  clearTimeout(silence);
+  silence = setTimeout(() => (notice.value = ""), 3000);
+}
+
+/** Does something, and says so if it fails. */
+export async function saying(task: () => Promise<unknown>): Promise<void> {
+  try {
+    await task();
+  } catch (error) {
+    failure.value = failureOf(error);
+  }
+}
+
+function download(bytes: Uint8Array<ArrayBuffer>, name: string): void {
+  const url = URL.createObjectURL(new Blob([bytes], { type: "image/png" }));
+  const link = document.createElement("a");
+  link.href = url;
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}

@@ -1,0 +1,108 @@
+/** Failures as sentences for people, with what to do about them. */
+
+import { BinaryReader } from "@bufbuild/protobuf/wire";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { FileError } from "../canvas/png";
+
+export interface Failure {
+  /** What happened and what to do, in whole sentences. */
+  text: string;
+  /** `key`: only a key helps. `retry`: trying again may help, after `retryMilliseconds`. `stop`: it does not. */
+  remedy: "key" | "retry" | "stop";
+  retryMilliseconds?: number;
+  /** Nothing was wrong: the session had been idle for too long. */
+  idle?: boolean;
+}
+
+const AGAIN = 1500;
+
+export function failureOf(error: unknown): Failure {
+  if (error instanceof FileError) return { text: error.message, remedy: "stop" };
+  const known = ConnectError.from(error);
+  const { reason, retryMilliseconds } = detailsOf(known);
+  const said = sentence(known.rawMessage);
+  switch (known.code) {
+    case Code.Unauthenticated:
+      return {
+        text: "This gateway asks for a key. Enter one that it knows; it is kept in this tab only until you close it.",
+        remedy: "key",
+      };
+    case Code.PermissionDenied:
+      return { text: `This key is not allowed to do that. ${said} Enter another key.`, remedy: "key" };
+    case Code.ResourceExhausted:
+      if (reason === "QUOTA_EXCEEDED")
+        return again("Your key has reached its limit. Painting goes on by itself as soon as it may.", retryMilliseconds);
+      if (retryMilliseconds === undefined && /larger|too (large|big)|exceed/i.test(said))
+        return { text: `That is too large for the gateway. ${said}`, remedy: "stop" };
+      return again("The gateway is busy. Painting goes on by itself as soon as there is room.", retryMilliseconds);
+    case Code.InvalidArgument:
+    case Code.FailedPrecondition:
+    case Code.OutOfRange:
+      return { text: `The gateway cannot take this as it is. ${said} Change it, or undo.`, remedy: "stop" };
+    case Code.NotFound:
+      return { text: `${said} Choose another model.`, remedy: "stop" };
+    case Code.Unimplemented:
+      return { text: "This gateway is older than this page and cannot do that.", remedy: "stop" };
+    case Code.DeadlineExceeded:
+      if (reason === "SESSION_IDLE") return { text: "", remedy: "retry", retryMilliseconds: 0, idle: true };
+      return again("The gateway took too long. Trying again.", retryMilliseconds);
+    case Code.Internal:
+    case Code.DataLoss:
+      return again("The model failed; the gateway's log says why. Trying again.", retryMilliseconds ?? 4000);
+    default:
+      return again(
+        "The gateway does not answer. Is it still running? What you have drawn stays here, and painting goes on when it is back.",
+        retryMilliseconds,
+      );
+  }
+}
+
+function again(text: string, retryMilliseconds = AGAIN): Failure {
+  return { text, remedy: "retry", retryMilliseconds };
+}
+
+function sentence(text: string): string {
+  const trimmed = text.trim();
+  if (!trimmed) return "";
+  return (trimmed[0]!.toUpperCase() + trimmed.slice(1)).replace(/[^.!?]$/, "$&.");
+}
+
+/** The reason of google.rpc.ErrorInfo, and the time of google.rpc.RetryInfo. */
+function detailsOf(error: ConnectError): { reason?: string; retryMilliseconds?: number } {
+  const found: { reason?: string; retryMilliseconds?: number } = {};
+  for (const detail of error.details) {
+    if (!("type" in detail) || typeof detail.value === "undefined") continue;
+    const value = detail.value as Uint8Array;
+    if (detail.type === "google.rpc.ErrorInfo") {
+      const reason = field(value);
+      if (reason) found.reason = new TextDecoder().decode(reason);
+    } else if (detail.type === "google.rpc.RetryInfo") {
+      const delay = field(value);
+      if (delay) found.retryMilliseconds = milliseconds(delay);
+    }
+  }
+  return found;
+}
+
+/** The first field of a message, which is of bytes. */
+function field(message: Uint8Array): Uint8Array | undefined {
+  const reader = new BinaryReader(message);
+  while (reader.pos < reader.len) {
+    const [number, wire] = reader.tag();
+    if (number === 1) return reader.bytes();
+    reader.skip(wire);
+  }
+  return undefined;
+}
+
+function milliseconds(duration: Uint8Array): number {
+  const reader = new BinaryReader(duration);
+  let total = 0;
+  while (reader.pos < reader.len) {
+    const [number, wire] = reader.tag();
+    if (number === 1) total += Number(reader.int64()) * 1e3;
+    else if (number === 2) total += reader.int32() / 1e6;
+    else reader.skip(wire);
+  }
+  return total;
+}

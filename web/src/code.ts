@@ -1,0 +1,157 @@
+/** The present request as code that runs as it is copied. */
+
+import { toJson, type JsonValue } from "@bufbuild/protobuf";
+import { apiKey, baseUrl } from "./api/client";
+import { base64, writePng } from "./canvas/png";
+import { EditRequestSchema, SynthesizeRequestSchema } from "./gen/maskweave/v1/synthesis_pb";
+import { conditionAsPng, editRequest, stylesNow, synthesizeRequest } from "./request";
+import { edited, layer, looks, model, seed, strength, strengthRange, tab, type LookSource } from "./state";
+
+export type Language = "curl" | "grpcurl" | "Python" | "TypeScript";
+export const LANGUAGES: { language: Language; needs: string }[] = [
+  { language: "Python", needs: "Needs maskweave-client (pip install ./client)." },
+  { language: "TypeScript", needs: "Needs nothing: Node.js 18 or newer, saved as face.mjs." },
+  { language: "curl", needs: "Needs curl." },
+  { language: "grpcurl", needs: "Needs grpcurl, and reflection at the gateway, which is on by default." },
+];
+
+/** Where gRPC is; the page is served on another port. */
+export interface Place {
+  address: string;
+  tls: boolean;
+}
+
+const DEFAULT_PORT = 50051;
+const KEY = "$MASKWEAVE_KEY";
+
+export async function placeOfGrpc(): Promise<Place> {
+  const guess = { address: `${location.hostname}:${DEFAULT_PORT}`, tls: false };
+  try {
+    const reply = await fetch(`${baseUrl}/playground.json`);
+    if (!reply.ok) return guess;
+    const told = (await reply.json()) as { grpc_address?: string; grpc_tls?: boolean };
+    return {
+      address: told.grpc_address?.replace(/^(|0\.0\.0\.0|\[::\]|::):(\d+)$/, `${location.hostname}:$2`) || guess.address,
+      tls: !!told.grpc_tls,
+    };
+  } catch {
+    return guess;
+  }
+}
+
+async function call(): Promise<{ method: string; request: JsonValue; image: string }> {
+  if (tab.peek() === "edit") {
+    const edit = editRequest();
+    for (const map of [edit.sourceLabelMap, edit.targetLabelMap]) {
+      const drawn = map === edit.sourceLabelMap ? edited.peek()!.map : layer.peek()!.bitmap;
+      map!.encoding = { case: "png", value: await writePng(drawn, layer.peek()!.colors) };
+    }
+    return { method: "Edit", request: toJson(EditRequestSchema, edit), image: "image" };
+  }
+  return {
+    method: "Synthesize",
+    request: toJson(SynthesizeRequestSchema, synthesizeRequest(await conditionAsPng())),
+    image: "images[0]",
+  };
+}
+
+export async function codeFor(language: Language, place: Place): Promise<string> {
+  if (language === "Python") return python(place);
+  const { method, request, image } = await call();
+  const path = `maskweave.v1.SynthesisService/${method}`;
+  const body = JSON.stringify(request);
+  const decode = `| sed -n 's/.*"data": *"\\([^"]*\\)".*/\\1/p' | head -n 1 | base64 -d > face.png`;
+  const quoted = body.replace(/'/g, "'\\''");
+  if (language === "curl")
+    return [
+      `curl -sS ${baseUrl}/${path} \\`,
+      `  -H 'content-type: application/json' \\`,
+      ...(apiKey.peek() ? [`  -H "authorization: Bearer ${KEY}" \\`] : []),
+      `  -d '${quoted}' \\`,
+      `  ${decode}`,
+    ].join("\n");
+  if (language === "grpcurl")
+    return [
+      `grpcurl ${place.tls ? "" : "-plaintext "}\\`,
+      ...(apiKey.peek() ? [`  -H "authorization: Bearer ${KEY}" \\`] : []),
+      `  -d '${quoted}' \\`,
+      `  ${place.address} ${path} \\`,
+      `  ${decode}`,
+    ].join("\n");
+  return [
+    `import { writeFile } from "node:fs/promises";`,
+    ``,
+    `const request = ${JSON.stringify(request, null, 2)};`,
+    `const reply = await fetch("${baseUrl}/${path}", {`,
+    `  method: "POST",`,
+    `  headers: {`,
+    `    "content-type": "application/json",`,
+    ...(apiKey.peek() ? ["    authorization: `Bearer ${process.env.MASKWEAVE_KEY}`,"] : []),
+    `  },`,
+    `  body: JSON.stringify(request),`,
+    `});`,
+    `if (!reply.ok) throw new Error(await reply.text());`,
+    `const { ${image === "image" ? "image" : "images: [image]"} } = await reply.json();`,
+    `await writeFile("face.png", Buffer.from(image.data, "base64"));`,
+  ].join("\n");
+}
+
+async function python(place: Place): Promise<string> {
+  const lines = ["import base64"];
+  if (apiKey.peek()) lines.push("import os");
+  if (place.tls) lines.push("", "import grpc");
+  const of = model.peek()!.name;
+  const options = [`seed=${seed.peek()}`];
+  const blob = (bytes: Uint8Array) => `base64.b64decode(\n    "${base64(bytes)}"\n)`;
+  const setUp: string[] = [];
+  let called: string;
+  if (tab.peek() === "edit") {
+    const source = edited.peek()!;
+    const colors = layer.peek()!.colors;
+    setUp.push(`source = ${blob(await writePng(source.map, colors))}`, `target = ${blob(await writePng(layer.peek()!.bitmap, colors))}`);
+    if (source.photo) setUp.push(`photograph = ${blob(source.photo.bytes)}`);
+    called = `client.edit("${of}", ${source.photo ? "photograph" : seed.peek()}, target, source=source${strengthOption()})`;
+  } else {
+    const condition = (await conditionAsPng())!;
+    const value = condition.value as { encoding: { value: Uint8Array } };
+    const name = tab.peek();
+    setUp.push(`${name} = ${blob(value.encoding.value)}`);
+    const styles = pythonStyles();
+    if (styles) options.push(`styles=${styles}`);
+    called = `client.synthesize("${of}", ${name}=${name}, ${options.join(", ")}${strengthOption()})`;
+  }
+  const imports = ["Client", ...(called.includes("Seed(") ? ["Seed"] : []), ...(called.includes("StyleCode(") ? ["StyleCode"] : []), ...(called.includes("blend(") ? ["blend"] : [])];
+  const how = [`"${place.address}"`];
+  if (place.tls) how.push("credentials=grpc.ssl_channel_credentials()");
+  if (apiKey.peek()) how.push(`api_key=os.environ["MASKWEAVE_KEY"]`);
+  return [
+    ...lines,
+    "",
+    `from maskweave_client import ${imports.join(", ")}`,
+    "",
+    ...setUp,
+    `with Client(${how.join(", ")}) as client:`,
+    `    result = ${called}`,
+    `    result.images[0].save("face.png")`,
+  ].join("\n");
+}
+
+const strengthOption = () => (strengthRange.peek() && strength.peek() !== null ? `, style_strength=${strength.peek()}` : "");
+
+function pythonStyles(): string {
+  const of = model.peek()?.styles?.styles ?? [];
+  const present = stylesNow(true);
+  const source = (from: LookSource) =>
+    "seed" in from
+      ? `Seed(${from.seed})`
+      : `StyleCode("${from.code.model}", "${from.code.modelVersion}", ${from.code.classId}, (${from.code.values.join(", ")},))`;
+  const entries = of.flatMap(({ classIds }, i) => {
+    const id = classIds.find((each) => each in present);
+    const look = looks.peek()[i];
+    if (id === undefined || !look?.first) return [];
+    if (!look.second || look.mix === 0) return [`${id}: ${source(look.first)}`];
+    if (look.mix === 1) return [`${id}: ${source(look.second)}`];
+    return [`${id}: blend((${source(look.first)}, ${Number((1 - look.mix).toFixed(4))}), (${source(look.second)}, ${look.mix}))`];
+  });
+  return entries.length ? `{${entries.join(", ")}}` : "";
+}

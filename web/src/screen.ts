@@ -1,0 +1,72 @@
+/** The image that is shown, whoever shows it. */
+
+import { signal } from "@preact/signals";
+import { ImageFormat, type Image, type Timings } from "./gen/maskweave/v1/synthesis_pb";
+
+export interface Shown {
+  width: number;
+  height: number;
+  seed?: number;
+  modelVersion: string;
+  timings?: Timings;
+}
+
+/** What there is to know of the image that is shown; its pixels are in `screen`. */
+export const shown = signal<Shown | null>(null);
+
+const watchers = new Set<(pixels: ImageData) => void>();
+let latest: ImageData | null = null;
+let turn = 0;
+
+/** Calls with the pixels that are shown, now and whenever they change. */
+export function watchScreen(watcher: (pixels: ImageData) => void): () => void {
+  watchers.add(watcher);
+  if (latest) watcher(latest);
+  return () => watchers.delete(watcher);
+}
+
+/** The pixels of a raw image at once, of others when they have been read. */
+export function pixelsOf(image: Image): ImageData | Promise<ImageData> {
+  if (image.format !== ImageFormat.RAW) return decoded(image.data as Uint8Array<ArrayBuffer>);
+  const pixels = new ImageData(image.width, image.height);
+  const { data } = image;
+  for (let from = 0, to = 0; from < data.length; from += 3, to += 4) {
+    pixels.data[to] = data[from]!;
+    pixels.data[to + 1] = data[from + 1]!;
+    pixels.data[to + 2] = data[from + 2]!;
+    pixels.data[to + 3] = 255;
+  }
+  return pixels;
+}
+
+/** The pixels of an image file of any kind that the browser reads, resized if a size is given. */
+export async function decoded(file: Uint8Array<ArrayBuffer>, width?: number, height?: number): Promise<ImageData> {
+  const bitmap = await createImageBitmap(new Blob([file]));
+  const canvas = new OffscreenCanvas(width ?? bitmap.width, height ?? bitmap.height);
+  const context = canvas.getContext("2d")!;
+  context.imageSmoothingQuality = "high";
+  context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+  bitmap.close();
+  return context.getImageData(0, 0, canvas.width, canvas.height);
+}
+
+/** Shows an image, unless a later one is there by then. Resolves when its pixels are drawn. */
+export async function show(image: Image, modelVersion: string, timings?: Timings): Promise<void> {
+  const mine = ++turn;
+  const now = pixelsOf(image);
+  const pixels = now instanceof ImageData ? now : await now;
+  if (mine !== turn) return;
+  drawAll(pixels);
+  shown.value = { width: image.width, height: image.height, seed: image.seed, modelVersion, timings };
+}
+
+/** Shows pixels that are no image of the present drawing, a morph's for example. */
+export function showPixels(pixels: ImageData): void {
+  turn++;
+  drawAll(pixels);
+}
+
+function drawAll(pixels: ImageData): void {
+  latest = pixels;
+  for (const watcher of watchers) watcher(pixels);
+}
