@@ -176,7 +176,7 @@ def worst_sheet(
     maps = samples.labels[:: len(SEEDS)].repeat(len(images) * len(SEEDS) // len(samples.labels), axis=0)
     painted = paint_labels(maps[worst], palette)
     shown = difference.clip(0, 255).astype(np.uint8)
-    return contact_sheet([painted, reference[worst], images[worst], shown], cell=128)
+    return contact_sheet([painted, reference[worst], images[worst], shown], least=128)
 
 
 def _label_map(file: Path, size: tuple[int, int], classes: int) -> NDArray[np.uint8]:

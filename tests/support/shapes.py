@@ -64,7 +64,9 @@ def config_text(images: Path, label_maps: Path) -> str:
     return text + training_text(steps=8, judge_steps=60, judge_batch=8, joint_spread=0.5)
 
 
-def draw_shapes(seed: int, width: int = 64, height: int = 48) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def draw_shapes(
+    seed: int, width: int = 64, height: int = 48, *, ball: bool = True
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """An image, uint8 `[height, width, 3]`, and its class ids, uint8 `[height, width]`."""
     random = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width]
@@ -72,19 +74,23 @@ def draw_shapes(seed: int, width: int = 64, height: int = 48) -> tuple[NDArray[n
     left, top = random.integers(width // 4, width // 2), random.integers(height // 4, height // 2)
     ids[top : top + height // 3, left : left + width // 4] = BOX
     middle = random.integers(width // 3, 2 * width // 3), random.integers(height // 3, 2 * height // 3)
-    ids[(x - middle[0]) ** 2 + (y - middle[1]) ** 2 < (height / 5) ** 2] = BALL
+    if ball:
+        ids[(x - middle[0]) ** 2 + (y - middle[1]) ** 2 < (height / 5) ** 2] = BALL
     colors = np.array([(60, 60, 60), (200, 60, 60), (60, 80, 200)]) + random.integers(-50, 50, (3, 3))
     noised = colors[ids] + random.normal(0, 4, (height, width, 3))
     return noised.round().clip(0, 255).astype(np.uint8), ids
 
 
-def write_shapes(images: Path, label_maps: Path, count: int) -> None:
-    """Images as PNG and JPEG by turns, label maps of ids, or of colours at half the size."""
+def write_shapes(images: Path, label_maps: Path, count: int, ball_every: int = 1) -> None:
+    """Images as PNG and JPEG by turns, label maps of ids, or of colours at half the size.
+
+    Of so many images one has a ball.
+    """
     images.mkdir(parents=True)
     label_maps.mkdir(parents=True)
     colors = np.array([tuple(bytes.fromhex(color[1:])) for color in COLORS], np.uint8)
     for seed in range(count):
-        image, ids = draw_shapes(seed)
+        image, ids = draw_shapes(seed, ball=seed % ball_every == 0)
         Image.fromarray(image).save(images / f"shapes_{seed}.{'png' if seed % 2 else 'jpg'}")
         shown = Image.fromarray(ids) if seed % 3 else Image.fromarray(colors[ids[::2, ::2]])
         shown.save(label_maps / f"shapes_{seed}.png")

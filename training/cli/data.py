@@ -17,7 +17,7 @@ from training.cli.options import (
 )
 from training.config.packs import pack_method
 from training.data.avatar_pairs import Pairs, missing, write_pairs
-from training.data.avatars import CLASSES
+from training.data.avatar_styles import CLASSES
 from training.data.labelled import load_split
 from training.data.splits import make_split
 from training.groupdnet.config import METHOD, SamplesSection, StylesConfig, load_styles_config

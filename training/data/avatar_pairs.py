@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from training.data.avatars import CLASSES, STYLES, draw
+from training.data.avatar_styles import CLASSES, STYLES
+from training.data.avatars import draw
 
 CARD = "README.md"
 

@@ -16,20 +16,20 @@ from training.config.palette import IGNORED, Palette
 from training.data.samples import to_uint8
 
 CELL = 96
+SHEET_WIDTH = 4096
+"""Pixels that a sheet of large images may have: beyond, they are shrunk, though never below their least."""
 
 
-def contact_sheet(
-    rows: Sequence[Tensor | NDArray[np.uint8]], cell: int | tuple[int, int] = CELL
-) -> Image.Image:
-    """Put rows of images on one sheet.
+def contact_sheet(rows: Sequence[Tensor | NDArray[np.uint8]], least: int = CELL) -> Image.Image:
+    """Put rows of images on one sheet, in the size and shape of the largest of them.
 
     Args:
         rows: each `[N, 3, H, W]` in [-1, 1] or uint8 `[N, H, W, 3]`; all of the same N.
-        cell: pixels of an image on the sheet: its sides, or height and width.
+        least: rows of pixels that an image has on the sheet at least; smaller ones are enlarged.
     """
     arrays = [to_uint8(row) if isinstance(row, Tensor) else row for row in rows]
     count = len(arrays[0])
-    height, width = (cell, cell) if isinstance(cell, int) else cell
+    height, width = _cell([(array.shape[1], array.shape[2]) for array in arrays], count, least)
     sheet = Image.new("RGB", (count * width, len(arrays) * height))
     for y, row in enumerate(arrays):
         for x, image in enumerate(row):
@@ -37,6 +37,14 @@ def contact_sheet(
             shown = Image.fromarray(image).resize((width, height), resample)
             sheet.paste(shown, (x * width, y * height))
     return sheet
+
+
+def _cell(sizes: Sequence[tuple[int, int]], count: int, least: int) -> tuple[int, int]:
+    """Height and width of every image on a sheet of so many columns."""
+    height, width = max(sizes)
+    fits = SHEET_WIDTH // count * height // width
+    shown = max(least, min(height, fits))
+    return shown, shown * width // height
 
 
 def paint_clusters(masks: Tensor) -> NDArray[np.uint8]:

@@ -18,7 +18,7 @@ from typing import Annotated, Literal
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import Field
+from pydantic import Field, model_validator
 from tqdm import tqdm
 
 from training.config.palette import IGNORED, Palette
@@ -26,10 +26,13 @@ from training.config.sections import Section
 from training.data.image_files import IMAGE_SUFFIXES, Labels, labels_of, open_image, open_label_map, refuse
 
 MAP_SUFFIXES = (".png",)
-TRAIN, HELDOUT = "train", "heldout"
+TRAIN, HELDOUT, VALIDATION, JUDGE = "train", "heldout", "validation", "judge"
+SHARED = (HELDOUT, VALIDATION, JUDGE)
+"""Splits with a share of the images of their own; the rest is trained on."""
 
 Color = Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
 Id = Annotated[int, Field(ge=0, le=255)]
+Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class AvatarsSection(Section):
@@ -47,6 +50,10 @@ class FoldersSection(Section):
     label_maps: Path
     heldout: float = Field(default=0.1, gt=0, lt=1)
     """Share of the images kept for evaluation: which ones, a hash of their names decides."""
+    validation: Share = 0
+    """Share kept for looking at while the pack is made."""
+    judge: Share = 0
+    """Share kept for the evaluation's own judge, which learns from nothing else."""
     ignore: Id | Color | None = None
     """Id or colour of pixels of no class."""
     mirror: bool = True
@@ -55,6 +62,26 @@ class FoldersSection(Section):
     """A program that reads label maps off images for the evaluation, as for `python -m`."""
     avatars: AvatarsSection | None = None
     """What the folders are filled with; None: the images are the user's own."""
+
+    @model_validator(mode="after")
+    def _some_are_left(self) -> FoldersSection:
+        if sum(self.share(split) for split in SHARED) >= 1:
+            raise ValueError(f"{' + '.join(SHARED)}: must be less than 1, as the rest is trained on")
+        return self
+
+    def share(self, split: str) -> float:
+        """Of one of `SHARED`."""
+        share: float = getattr(self, split)
+        return share
+
+    def split_of(self, stem: str) -> str:
+        """The split that a file's name belongs to."""
+        place, first = place_of(stem), 0.0
+        for split in SHARED:
+            first += self.share(split)
+            if place < first:
+                return split
+        return TRAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,21 +93,24 @@ class Pair:
 
 
 def find_pairs(section: FoldersSection, split: str) -> list[Pair]:
-    """The pairs of a split, "train" or "heldout", in the order of their names.
+    """The pairs of a split, "train" or one of `SHARED`, in the order of their names.
 
     Raises:
         FileNotFoundError: if a folder is missing or holds no file of its kind, or the split is empty.
-        ValueError: if a file has no partner, or more than one.
+        ValueError: if a file has no partner, or more than one, or the split has no share of the images.
     """
+    if split in SHARED and not section.share(split):
+        raise ValueError(f"data.{split}: the configuration gives it no share of the images, such as 0.1")
     files = _by_stem(section.images, IMAGE_SUFFIXES)
     maps = _by_stem(section.label_maps, MAP_SUFFIXES)
     _need_partners(files, maps, section.label_maps, "label map", MAP_SUFFIXES)
     _need_partners(maps, files, section.images, "image", IMAGE_SUFFIXES)
-    kept = [stem for stem in sorted(files) if (place_of(stem) < section.heldout) == (split == HELDOUT)]
+    kept = [stem for stem in sorted(files) if section.split_of(stem) == split]
     if not kept:
+        shares = ", ".join(f"data.{each} {section.share(each):g}" for each in SHARED if section.share(each))
         raise FileNotFoundError(
-            f"{section.images}: none of {len(files)} images is in the split {split!r}; data.heldout is "
-            f"{section.heldout:g}, more images or another share are needed"
+            f"{section.images}: none of {len(files)} images is in the split {split!r}; with {shares}, more "
+            "images or other shares are needed"
         )
     return [Pair(files[stem], maps[stem]) for stem in kept]
 
@@ -103,7 +133,7 @@ def load_folders(
         section: the folders.
         palette: the classes that label maps may have.
         size: height and width that are wanted.
-        split: "train" or "heldout".
+        split: "train" or one of `SHARED`.
         limit: pairs at most.
 
     Returns:

@@ -19,8 +19,7 @@ from scipy.linalg import qr, svdvals
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.data.samples import in_chunks
-from training.networks.unet import UNet
+from training.data.samples import chunk_size, in_chunks
 
 Images = NDArray[np.uint8]
 Vectors = NDArray[np.float64]
@@ -122,20 +121,21 @@ def inception_features() -> Features:
 
     def features(images: Images) -> Vectors:
         with torch.inference_mode():
-            chunks = torch.from_numpy(images).permute(0, 3, 1, 2).split(CHUNK)
+            chunks = torch.from_numpy(images).permute(0, 3, 1, 2).split(chunk_size(images.shape[1], CHUNK))
             return torch.cat([network(chunk)[0] for chunk in chunks]).double().numpy()
 
     return features
 
 
-def feature_distance(network: UNet, first: Tensor, second: Tensor) -> float:
+def feature_distance(network: Encoder, first: Tensor, second: Tensor) -> float:
     """Distance of images `[N, 3, H, W]` in the manner of LPIPS, without learned weights.
 
     Squared differences of a network's features, each cell's vector at length 1, summed over channels, means
     over cells, levels and pairs.
     """
     terms = []
-    for a, b in zip(first.split(CHUNK), second.split(CHUNK), strict=True):
+    chunk = chunk_size(min(first.shape[2:]), CHUNK)
+    for a, b in zip(first.split(chunk), second.split(chunk), strict=True):
         levels = zip(network.encode_features(a), network.encode_features(b), strict=True)
         apart = [(F.normalize(x) - F.normalize(y)).square().sum(1).mean((1, 2)) for x, y in levels]
         terms.append(torch.stack(apart).mean(0))

@@ -134,7 +134,7 @@ class Experiment:
         for count in shots:
             with np.load(self._folder(count, 0) / "images.npz") as stored:
                 rows += [stored[name] for name in ("search", "synthesis") if name in stored]
-        return contact_sheet(rows, cell=96)
+        return contact_sheet(rows)
 
     def handful(self, shots: int, draw: int) -> LabelledSamples:
         """The samples of a draw that are labelled: those that stand best for a block of the stock."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from training.evaluation.distances import JUDGE_FEATURES
+from training.groupdnet.sources import Source
 from training.sis_ug.config import PackConfig
 from training.sis_ug.networks.build import PROXY_SEGMENTER
 
@@ -25,5 +26,25 @@ def touched(config: PackConfig) -> dict[str, str]:
         "read": f"{given} {judge if data.labeller is None else reader}",
         "judged": f"{given} {judge}",
         PROXY_SEGMENTER: "the rearranger's mask loss asks this very network: such distances flatter",
+        JUDGE_FEATURES: "no loss asks it",
+    }
+
+
+def touched_styles(source: Source, *, judged: bool) -> dict[str, str]:
+    """The same of a pack of GroupDNet.
+
+    Args:
+        source: of the pack.
+        judged: whether a judge reads the results.
+    """
+    judge = (
+        "Read by the judge: built otherwise than any network of the pack, asked by no loss, and trained on "
+        "images that nothing else used; its label maps come from where those come from that the network is "
+        "conditioned on."
+    )
+    return {
+        "read": judge if judged and not source.has_labeller else source.note,
+        "judged": judge,
+        source.eyes_name: source.eyes_note,
         JUDGE_FEATURES: "no loss asks it",
     }

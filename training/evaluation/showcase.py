@@ -90,4 +90,4 @@ class Showcase:
 
     def _grid(self, columns: list[NDArray[np.uint8]]) -> Image.Image:
         grid: NDArray[np.uint8] = np.stack(columns, axis=1)
-        return contact_sheet([from_uint8(grid[row]) for row in range(len(grid))], cell=CELL)
+        return contact_sheet([from_uint8(grid[row]) for row in range(len(grid))], least=CELL)

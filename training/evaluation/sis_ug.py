@@ -23,7 +23,8 @@ from torch import Tensor
 from training.conditions.drawn_by_hand import fits
 from training.data.contact_sheets import contact_sheet, paint_labels
 from training.data.labelled import load_split, run_labeller
-from training.data.samples import chunk_size, from_uint8, in_chunks, to_uint8
+from training.data.reading import read_label_maps
+from training.data.samples import chunk_size, from_uint8, to_uint8
 from training.evaluation.conditions import by_hand_sheet, conditions_sheet, held_out_conditions, images_for
 from training.evaluation.distances import (
     JUDGE_FEATURES,
@@ -32,18 +33,16 @@ from training.evaluation.distances import (
     measure,
     network_features,
 )
-from training.evaluation.metrics import Agreement, agreement, style_error
+from training.evaluation.metrics import Agreement, agreement, slightly_noised, style_error
 from training.evaluation.notes import touched
+from training.networks.judge import Judge
 from training.sis_ug.config import PackConfig
 from training.sis_ug.inversion.reconstruction import Reconstruction, reconstruction
 from training.sis_ug.networks.build import PROXY_SEGMENTER
-from training.sis_ug.networks.judge import Judge
 from training.sis_ug.pipeline import SynthesisPipeline
 
 CHUNK = 50
 HELDOUT = "heldout"
-NOISE_LEVELS = 2.0
-"""Standard deviation, in 0-255, of the noise on images of the upper bound."""
 MIN_PAIRS = 4
 """With fewer, distances could not be taken between halves."""
 SHEET_MASKS = 6
@@ -154,8 +153,7 @@ class Evaluator:
 
     def evaluate(self, strengths: list[float], seed: int = 0) -> Evaluation:
         """Evaluate label maps at each style strength, with chance and upper bound."""
-        noise = np.random.default_rng(seed).normal(0, NOISE_LEVELS, self.givers.shape)
-        noised = (self.givers + noise).round().clip(0, 255).astype(np.uint8)
+        noised = slightly_noised(self.givers, seed)
         # Rolled by two: neither the sample the mask comes from nor the style's source.
         bounds = {"chance": np.roll(self.givers, 2, axis=0), "upper bound": noised}
         results = {f"style strength {strength:g}": self.synthesize(strength) for strength in strengths}
@@ -203,7 +201,7 @@ class Evaluator:
         for mask in masks:
             images = synthesize(self.pipeline, mask.expand(SHEET_STYLES, -1, -1), styles, strength)
             rows.append(np.concatenate([paint_labels(mask[None], self.config.palette), images]))
-        return contact_sheet([from_uint8(row) for row in rows], cell=128)
+        return contact_sheet([from_uint8(row) for row in rows], least=128)
 
     def worst(self, strength: float) -> Image.Image:
         """The pairs with the lowest pixel accuracy: label maps, styles, results, what is read off them."""
@@ -212,7 +210,7 @@ class Evaluator:
         lowest = (read == self.wanted).mean((1, 2)).argsort()[:SHEET_WORST]
         masks, labels = (paint_labels(maps[lowest], self.config.palette) for maps in (self.wanted, read))
         shown = from_uint8(self.sources[lowest]), from_uint8(images[lowest])
-        return contact_sheet([masks, *shown, labels], cell=128)
+        return contact_sheet([masks, *shown, labels], least=128)
 
     def dial(self) -> Image.Image:
         """Label map, style, and results at style strengths from 0 to 1, a row for each of several pairs."""
@@ -221,7 +219,7 @@ class Evaluator:
         columns: list[NDArray[np.uint8]] = [paint_labels(maps, self.config.palette), self.sources[chosen]]
         columns += [synthesize(self.pipeline, maps, latents, strength) for strength in DIAL]
         grid: NDArray[np.uint8] = np.stack(columns, axis=1)
-        return contact_sheet([from_uint8(grid[row]) for row in range(len(grid))], cell=128)
+        return contact_sheet([from_uint8(grid[row]) for row in range(len(grid))], least=128)
 
     def _rows(self, results: Mapping[str, NDArray[np.uint8]]) -> dict[str, Row]:
         rows = {}
@@ -253,9 +251,7 @@ class Evaluator:
 
     def _judged(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         assert self.judge is not None
-        with torch.inference_mode():
-            read = [self.judge(chunk).argmax(1).byte() for chunk in in_chunks(images, CHUNK)]
-        return torch.cat(read).numpy()
+        return read_label_maps(self.judge, images)
 
 
 def synthesize(

@@ -11,7 +11,7 @@ from training.config.palette import Palette
 from training.config.sections import Positive, Rate, Section, Weight
 from training.data.folders import FoldersSection
 from training.groupdnet.network_config import NetworkSection
-from training.sis_ug.sections import SegmenterSection
+from training.sis_ug.sections import JudgeSection, SegmenterSection
 
 METHOD = "groupdnet"
 MAX_WHOLE_MAP = 1 << 18
@@ -45,9 +45,6 @@ DataSection = Annotated[
     Annotated[SamplesSection, Tag("pack")] | Annotated[FoldersSection, Tag("folders")],
     Discriminator(_kind_of_data),
 ]
-
-JudgeSection = SegmenterSection
-"""The label segmenter that a pack with folders trains for itself."""
 
 
 class DiscriminatorSection(Section):
@@ -83,8 +80,8 @@ class StylesTrainingSection(Section):
     single_spread: float = Field(gt=0, le=1)
     """The same of codes drawn each for itself."""
     discriminator: DiscriminatorSection
-    judge: JudgeSection | None = None
-    """For packs with folders, which have no other's."""
+    judge: SegmenterSection | None = None
+    """The label segmenter that losses ask, of packs with folders, which have no other's."""
     weights: StylesWeights
 
 
@@ -96,6 +93,8 @@ class StylesConfig(Section):
     data: DataSection | None = None
     network: NetworkSection
     training: StylesTrainingSection | None = None
+    judge: JudgeSection | None = None
+    """What the evaluation reads label maps with, and no loss asks; for folders with a share for it."""
 
     @model_validator(mode="after")
     def _network_has_the_palettes_classes(self) -> StylesConfig:
@@ -116,12 +115,17 @@ class StylesConfig(Section):
         return self
 
     @model_validator(mode="after")
-    def _judge_is_there_when_needed(self) -> StylesConfig:
+    def _judges_are_there_when_needed(self) -> StylesConfig:
         if self.training is None or self.data is None:
             if self.training is not None or self.data is not None:
                 raise ValueError("data and training: needed are both, or neither in an imported pack")
             return self
         judge, side = self.training.judge, self.network.image_side
+        share = 0.0 if isinstance(self.data, SamplesSection) else self.data.judge
+        if isinstance(self.data, SamplesSection) and self.judge is not None:
+            raise ValueError(f"judge: only for folders; pack {self.data.pack!r} brings one")
+        if (self.judge is None) != (share == 0):
+            raise ValueError("judge and data.judge: the section and its share of the images go together")
         if isinstance(self.data, SamplesSection):
             if judge is not None:
                 raise ValueError(f"training.judge: only for folders; pack {self.data.pack!r} brings one")

@@ -13,6 +13,7 @@ import torch
 from training.groupdnet.batch_norm_recalibration import KINDS
 from training.groupdnet.codes.encoding import CHUNK
 from training.groupdnet.config import StylesConfig
+from training.groupdnet.loops.label_segmenter import PairSegmenterTrainer
 from training.groupdnet.loops.styles import StylesTrainer
 from training.groupdnet.network_config import NetworkSection
 from training.groupdnet.networks.groupdnet import GroupDNet
@@ -57,20 +58,14 @@ def step_cost(config: StylesConfig, precision: Precision = "32", accumulate: int
     training = config.needed_training
 
     def step() -> object:
-        height, width = config.network.image_size
-        pairs = ImagePairs(
-            torch.zeros(training.batch, 3, height, width, dtype=torch.uint8),
-            torch.zeros(training.batch, height, width, dtype=torch.uint8),
-            config.network.classes,
-        )
+        pairs = _blank_pairs(config, training.batch)
         widths = training.judge.widths if training.judge else DEFAULT_JUDGE
         judge = frozen(UNet(3, config.network.classes, widths, unfold=True))
         trainer = StylesTrainer(config, judge, pairs, CPU)
         parameters = [*trainer.network.parameters(), *trainer.discriminator.parameters()]
         told.append(sum(parameter.numel() for parameter in parameters))
         moments = [torch.zeros_like(parameter) for parameter in parameters for _ in range(2)]  # Adam's
-        exact: Precision = "32" if precision == "auto" else precision
-        shards = [trainer.step(0, Shard(torch.Generator(), exact)) for _ in range(accumulate)]
+        shards = [trainer.step(0, Shard(torch.Generator(), _exact(precision))) for _ in range(accumulate)]
         for _phase in ("discriminator", "network"):
             for shard in shards:
                 next(shard).loss.backward()
@@ -78,6 +73,48 @@ def step_cost(config: StylesConfig, precision: Precision = "32", accumulate: int
 
     cost = cost_of(step)
     return StepCost(training.batch * accumulate, told[0], cost)
+
+
+def segmenter_cost(config: StylesConfig, precision: Precision = "32", accumulate: int = 1) -> StepCost | None:
+    """The cost of a step of the label segmenter that a pack with folders trains first; None without one.
+
+    Args:
+        config: as for `step_cost`; so are the others.
+        precision: of the run.
+        accumulate: micro-batches of a device.
+    """
+    section = config.needed_training.judge
+    if section is None:
+        return None
+    told: list[int] = []
+
+    def step() -> object:
+        network = UNet(3, config.network.classes, section.widths, unfold=True)
+        pairs = _blank_pairs(config, section.batch)
+        trainer = PairSegmenterTrainer(network, section, pairs, config.palette, CPU)
+        parameters = list(network.parameters())
+        told.append(sum(parameter.numel() for parameter in parameters))
+        moments = [torch.zeros_like(parameter) for parameter in parameters for _ in range(2)]  # Adam's
+        shards = [trainer.step(0, Shard(torch.Generator(), _exact(precision))) for _ in range(accumulate)]
+        for shard in shards:
+            next(shard).loss.backward()
+        return trainer, moments, shards
+
+    cost = cost_of(step)
+    return StepCost(section.batch * accumulate, told[0], cost)
+
+
+def _blank_pairs(config: StylesConfig, count: int) -> ImagePairs:
+    height, width = config.network.image_size
+    return ImagePairs(
+        torch.zeros(count, 3, height, width, dtype=torch.uint8),
+        torch.zeros(count, height, width, dtype=torch.uint8),
+        config.network.classes,
+    )
+
+
+def _exact(precision: Precision) -> Precision:
+    return "32" if precision == "auto" else precision
 
 
 @lru_cache(maxsize=8)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import torch
 from torch.nn import functional as F
 
-from training.data.folders import HELDOUT, TRAIN, FoldersSection, find_pairs
+from training.config.weights import weights_path
+from training.data.folders import HELDOUT, JUDGE, SHARED, TRAIN, FoldersSection, find_pairs
 from training.groupdnet.config import StylesConfig
-from training.groupdnet.cost import fitting_chunk, recalibration_chunk, step_cost
+from training.groupdnet.cost import fitting_chunk, recalibration_chunk, segmenter_cost, step_cost
+from training.groupdnet.judging import judge_section
+from training.runs.checkpoints import steps_done
 from training.runs.updates import Precision
 
 GIB = 1 << 30
@@ -65,13 +69,53 @@ def report(config: StylesConfig, accumulate: int, precision: Precision, memory: 
             f"{fitting_chunk(network, cpu)} (expectation, prior) on a CPU",
         ),
     ]
-    if isinstance(config.data, FoldersSection):
-        counts = {split: _count(config.data, split) for split in (TRAIN, HELDOUT)}
-        held = counts[TRAIN] * height * width * 4
+    segmenter = segmenter_cost(config, precision, accumulate)
+    if segmenter is not None:
+        needed = segmenter.cost.peak_bytes
+        room = "" if needed <= memory * USABLE * GIB else f", too much for {memory:g} GiB: lower its batch"
+        seconds = segmenter.cost.flops / (RATES[0] * 1e12)
         rows += [
-            ("data", f"{counts[TRAIN]} images to train on, {counts[HELDOUT]} held out"),
+            ("trained first", "the label segmenter, training.judge"),
+            ("", f"a step of {segmenter.images}: {needed / GIB:.2f} GiB{room}"),
+            ("", f"{_spoken(seconds)} on a GPU that keeps up {RATES[0]} TFLOP/s"),
+        ]
+    if isinstance(config.data, FoldersSection):
+        counts = {split: _count(config.data, split) for split in (TRAIN, *SHARED)}
+        held = counts[TRAIN] * height * width * 4
+        kept = [f"{counts[HELDOUT]} held out"]
+        kept += [f"{counts[split]} for {split}" for split in SHARED[1:] if config.data.share(split)]
+        rows += [
+            ("data", f"{counts[TRAIN]} images to train on, {', '.join(kept)}"),
             ("", f"the former in {held / GIB:.2f} GiB of the machine's memory"),
         ]
+    return _lines(rows)
+
+
+def judge_report(config: StylesConfig, precision: Precision, folder: Path, runs: Path) -> str:
+    """What training the judge of a pack with folders takes and leaves, as text.
+
+    Args:
+        config: of one shard, as for `report`.
+        precision: of the run.
+        folder: the pack's.
+        runs: where its runs are kept.
+
+    Raises:
+        ValueError: as `judge_section`.
+    """
+    section, done = judge_section(config), steps_done(runs / JUDGE)
+    assert isinstance(config.data, FoldersSection)  # as the configuration has checked
+    return _lines(
+        [
+            ("data", f"{_count(config.data, JUDGE)} images that nothing else uses"),
+            ("run", f"judge: {section.steps} steps of {section.batch} samples, {done} done"),
+            ("precision", precision),
+            ("writes", str(weights_path(folder, JUDGE))),
+        ]
+    )
+
+
+def _lines(rows: list[tuple[str, str]]) -> str:
     return "\n".join(f"{title:<18}{text}" for title, text in rows)
 
 
@@ -89,6 +133,8 @@ def cpu_rate() -> float:
 
 
 def _count(section: FoldersSection, split: str) -> int:
+    if split in SHARED and not section.share(split):
+        return 0
     try:
         return len(find_pairs(section, split))
     except FileNotFoundError:

@@ -1,8 +1,8 @@
 """What a pack of GroupDNet trains on and is measured by: samples of a SIS-UG pack, or folders of images.
 
-The samples come with networks of their pack and an independent labeller. Folders have neither: the pack
-trains a label segmenter of its own first, which is the judge of the training, and without a labeller it must
-do for the evaluation, too, which then says so.
+The samples come with networks of their pack and a labeller. Folders have neither: the pack trains a label
+segmenter of its own first, which losses ask. Without a labeller, and without a judge that had no part in the
+training (`training.groupdnet.judging`), it must do for the evaluation, too, which then says so.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from training.config.packs import pack_folder
 from training.config.weights import load_weights
 from training.data.folders import FoldersSection, load_folders
 from training.data.labelled import run_labeller
-from training.data.samples import from_uint8
-from training.groupdnet.config import JudgeSection, SamplesSection, StylesConfig
+from training.data.reading import read_label_maps
+from training.groupdnet.config import SamplesSection, StylesConfig
 from training.groupdnet.samples import ImagePairs, load_pairs
 from training.networks.unet import UNet, frozen
 from training.sis_ug.config import PackConfig, load_config
@@ -29,10 +29,10 @@ from training.sis_ug.networks.build import (
     pretrained_generator,
     proxy_segmenter,
 )
+from training.sis_ug.sections import SegmenterSection
 
-JUDGE = "label_segmenter"
-"""Name of the judge's file, in either pack."""
-CHUNK = 50
+LABEL_SEGMENTER = "label_segmenter"
+"""Name of its file, in either pack."""
 FACE_LABELLER = "training.data.face_labeller"
 
 Images = NDArray[np.uint8]
@@ -44,26 +44,31 @@ class Source(ABC):
 
     Attributes:
         eyes_name: whose features images are compared by, in words.
-        note: what a reader of the evaluation must know of the labeller; "" if nothing.
+        eyes_note: what part they had in the training.
+        note: what reads label maps, and what part that had in the training.
+        has_labeller: whether that is a program, which no loss asks.
         found: title of the share of images in which what reads label maps finds anything; None where it
             always does.
     """
 
     eyes_name: str
-    note: str = ""
+    eyes_note: str
+    note: str
+    has_labeller: bool = True
     found: str | None = "found"
 
     @abstractmethod
     def pairs(self, split: str, limit: int | None = None, device: str = "cpu") -> ImagePairs:
-        """Images and label maps of "train" or "heldout", the first `limit` or all.
+        """Images and label maps of a split, such as "train" or "heldout", the first `limit` or all.
 
         Raises:
             FileNotFoundError: if they are not there.
-            ValueError: if they are not those of the configuration, or cannot be read.
+            ValueError: if they are not those of the configuration or cannot be read, or it has no such
+                split.
         """
 
     @abstractmethod
-    def judge(self) -> UNet:
+    def label_segmenter(self) -> UNet:
         """The network that reads label maps off images while training.
 
         Raises:
@@ -95,6 +100,7 @@ class PackSamples(Source):
     """The labelled samples of a pack of the method SIS-UG, whose palette must be the same."""
 
     eyes_name = PROXY_SEGMENTER
+    eyes_note = "no loss of this pack asks it"
 
     def __init__(self, config: StylesConfig, pack: PackConfig) -> None:
         if pack.palette != config.palette:
@@ -103,6 +109,10 @@ class PackSamples(Source):
             )
         if pack.data.labeller == FACE_LABELLER:
             self.found = "faces found"
+        self.note = (
+            f"Read by {pack.data.labeller}: no loss asks it, but its labels are what the network is "
+            "conditioned on, and taught the label segmenter that two losses ask."
+        )
         self._pack, self._folder, self._size = pack, pack_folder(pack.pack.name), config.network.image_size
 
     def pairs(self, split: str, limit: int | None = None, device: str = "cpu") -> ImagePairs:
@@ -117,9 +127,9 @@ class PackSamples(Source):
             )
         return pairs
 
-    def judge(self) -> UNet:
+    def label_segmenter(self) -> UNet:
         """See `Source`."""
-        return load_weights(label_segmenter(self._pack), self._folder, JUDGE)
+        return load_weights(label_segmenter(self._pack), self._folder, LABEL_SEGMENTER)
 
     def eyes(self) -> UNet:
         """See `Source`."""
@@ -131,18 +141,23 @@ class PackSamples(Source):
 
 
 class Folders(Source):
-    """Images and label maps from folders; the judge is the pack's own."""
+    """Images and label maps from folders; the label segmenter is the pack's own."""
 
-    eyes_name = "the pack's own label segmenter, which is its judge in training"
+    eyes_name = "the pack's own label segmenter"
+    eyes_note = "two losses ask this very network: such distances flatter"
 
-    def __init__(self, config: StylesConfig, data: FoldersSection, judge: JudgeSection, folder: Path) -> None:
-        self._config, self._data, self._section, self._folder = config, data, judge, folder
+    def __init__(
+        self, config: StylesConfig, data: FoldersSection, section: SegmenterSection, folder: Path
+    ) -> None:
+        self._config, self._data, self._section, self._folder = config, data, section, folder
         if data.labeller is None:
-            self.found = None
+            self.found, self.has_labeller = None, False
             self.note = (
                 "No labeller is given (data.labeller): label maps are read by the pack's own label segmenter "
                 "that had a part in the training, so that accuracy and mIoU flatter."
             )
+        else:
+            self.note = f"Read by {data.labeller}, a program that no loss asks."
 
     def pairs(self, split: str, limit: int | None = None, device: str = "cpu") -> ImagePairs:
         """See `Source`."""
@@ -151,26 +166,24 @@ class Folders(Source):
         planes = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
         return ImagePairs(planes, torch.from_numpy(labels), len(palette), self._data.mirror)
 
-    def judge(self) -> UNet:
+    def label_segmenter(self) -> UNet:
         """See `Source`."""
-        return load_weights(self.new_judge(), self._folder, JUDGE)
+        return load_weights(self.new_label_segmenter(), self._folder, LABEL_SEGMENTER)
 
-    def new_judge(self) -> UNet:
-        """The judge before its training."""
+    def new_label_segmenter(self) -> UNet:
+        """As it is before its training."""
         return UNet(3, len(self._config.palette), self._section.widths, unfold=True)
 
     def eyes(self) -> UNet:
         """See `Source`."""
-        return self.judge()
+        return self.label_segmenter()
 
     def read(self, images: Images, python: Path | None) -> tuple[Labels, NDArray[np.bool_]]:
         """See `Source`."""
         if self._data.labeller is not None:
             return run_labeller(self._data.labeller, images, python)
-        network = frozen(self.judge())
-        with torch.inference_mode():
-            read = [network(chunk).argmax(1).byte() for chunk in from_uint8(images).split(CHUNK)]
-        return torch.cat(read).numpy(), np.ones(len(images), bool)
+        read = read_label_maps(frozen(self.label_segmenter()), images)
+        return read, np.ones(len(images), bool)
 
 
 def source_of(config: StylesConfig, folder: Path) -> Source:
@@ -178,14 +191,14 @@ def source_of(config: StylesConfig, folder: Path) -> Source:
 
     Args:
         config: the pack's.
-        folder: the pack's, where a judge of its own is kept.
+        folder: the pack's, where a label segmenter of its own is kept.
 
     Raises:
         ValueError: if it names a pack that is unknown, of another method or with another palette.
     """
-    judge = config.needed_training.judge
+    segmenter = config.needed_training.judge
     if isinstance(config.data, SamplesSection):
         return PackSamples(config, load_config(config.data.pack))
-    assert judge is not None  # as the configuration has checked
+    assert segmenter is not None  # as the configuration has checked
     assert config.data is not None
-    return Folders(config, config.data, judge, folder)
+    return Folders(config, config.data, segmenter, folder)

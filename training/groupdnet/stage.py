@@ -28,7 +28,7 @@ from training.groupdnet.loops.label_segmenter import PairSegmenterTrainer
 from training.groupdnet.loops.styles import SHEET_COLUMNS, StylesTrainer
 from training.groupdnet.networks.groupdnet import GroupDNet
 from training.groupdnet.samples import ImagePairs
-from training.groupdnet.sources import JUDGE, Folders, Source, source_of
+from training.groupdnet.sources import LABEL_SEGMENTER, Folders, Source, source_of
 from training.networks.unet import UNet, frozen
 from training.runs.loop import train
 from training.runs.optimization import place
@@ -61,11 +61,11 @@ def train_styles(config: StylesConfig, folder: Path, options: RunOptions) -> Non
     shown = held_out(source, options.device)
     torch.manual_seed(options.seed)
     if isinstance(source, Folders):
-        train_judge(config, source.new_judge(), pairs, folder, options, shown)
-    judge = source.judge()
+        train_label_segmenter(config, source.new_label_segmenter(), pairs, folder, options, shown)
+    segmenter = source.label_segmenter()
     torch.manual_seed(options.seed)
     torch.backends.cudnn.benchmark = True  # batches are all of one shape
-    trainer = StylesTrainer(config, place(frozen(judge), device), pairs, device, shown)
+    trainer = StylesTrainer(config, place(frozen(segmenter), device), pairs, device, shown)
     run = options.folder / trainer.name
     train(trainer, dataclasses.replace(options, folder=run))
     if options.distributed.is_main:  # what follows is no work for many
@@ -81,7 +81,7 @@ def held_out(source: Source, device: str) -> ImagePairs | None:
         return None
 
 
-def train_judge(
+def train_label_segmenter(
     config: StylesConfig,
     network: UNet,
     pairs: ImagePairs,
@@ -97,7 +97,7 @@ def train_judge(
     run = options.folder / trainer.name
     train(trainer, dataclasses.replace(options, folder=run))
     if options.distributed.is_main:
-        save_weights(averaged_weights(network, run / "checkpoint.pt"), folder, JUDGE)
+        save_weights(averaged_weights(network, run / "checkpoint.pt"), folder, LABEL_SEGMENTER)
     options.distributed.barrier()
 
 

@@ -60,3 +60,11 @@ def save_checkpoint(path: Path, name: str, parts: dict[str, Stateful], step: int
     state = {key: part.state_dict() for key, part in parts.items()}
     torch.save({"name": name, "step": step, "state": state}, partial)
     partial.replace(path)
+
+
+def steps_done(run: Path) -> int:
+    """Of the checkpoint in a run's folder; 0 if there is none."""
+    checkpoint = run / "checkpoint.pt"
+    if not checkpoint.exists():
+        return 0
+    return int(torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["step"])

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from training.conditions.readers import ScribbleCompleter, SketchReader
 from training.config.weights import load_weights, weights_path
 from training.generators.base import FeaturePyramid, Generator
+from training.networks.judge import Judge
 from training.networks.one_hot import one_hot
 from training.networks.unet import UNet, frozen
 from training.sis_ug.config import PackConfig
@@ -27,7 +28,6 @@ from training.sis_ug.networks.build import (
     scribble_completer,
     sketch_reader,
 )
-from training.sis_ug.networks.judge import Judge
 from training.sis_ug.networks.mapper import LabelMapMapper, proxy_histogram
 from training.sis_ug.networks.rearranger import Rearranger
 from training.sis_ug.students.build import load_low_rank, proxy_reader

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from training.config.batches import split_batches
 from training.config.sections import ClassifierSection
 from training.config.weights import weights_path
 from training.data.labelled import split_path
+from training.runs.checkpoints import steps_done
 from training.runs.updates import Precision
 from training.sis_ug.config import (
     PackConfig,
@@ -32,8 +31,10 @@ from training.sis_ug.pipeline import (
 )
 from training.sis_ug.sections import CycleSection, InversionSection, RearrangerSection
 from training.sis_ug.stages import Cycle
+from training.sis_ug.students.loops.mapper import MapperTrainer
+from training.sis_ug.students.loops.reader import ReaderTrainer
+from training.sis_ug.students.loops.rearranger import RearrangerTrainer
 from training.sis_ug.students.stage import FOLDER, Student
-from training.sis_ug.students.trainers import MapperTrainer, ReaderTrainer, RearrangerTrainer
 
 Steps = ClassifierSection | CycleSection | InversionSection | RearrangerSection
 
@@ -144,16 +145,10 @@ def report(
         there = "" if path.is_dir() else f" (missing: `maskweave data {config.pack.name}`)"
         rows.append(("labelled samples", f"{len(config.data.seeds(plan.split))}, in {path}{there}"))
     for name, each in plan.runs.items():
-        done = _done(runs / name / "checkpoint.pt")
+        done = steps_done(runs / name)
         rows.append(("run", f"{name}: {each.steps} steps of {each.batch} samples, {done} done"))
     if shards > 1:
         rows.append(("parts of a batch", f"{shards}"))
     rows.append(("precision", precision))
     rows += [("writes", f"{weights_path(folder, name)}") for name in plan.writes]
     return "\n".join(f"{title:<20}{text}" for title, text in rows)
-
-
-def _done(checkpoint: Path) -> int:
-    if not checkpoint.exists():
-        return 0
-    return int(torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["step"])

@@ -17,7 +17,8 @@ from tests.support.tiny_pack import tiny_styles_config
 from training.groupdnet.batch_norm_recalibration import KINDS
 from training.groupdnet.codes.encoding import CHUNK
 from training.groupdnet.config import StylesConfig, load_styles_config
-from training.groupdnet.cost import BUDGET, fitting_chunk, image_bytes, step_cost
+from training.groupdnet.cost import BUDGET, fitting_chunk, image_bytes, segmenter_cost, step_cost
+from training.groupdnet.loops.label_segmenter import PairSegmenterTrainer
 from training.groupdnet.loops.styles import StylesTrainer
 from training.groupdnet.network_config import NetworkSection
 from training.groupdnet.networks.groupdnet import GroupDNet
@@ -25,6 +26,7 @@ from training.groupdnet.samples import ImagePairs
 from training.networks.unet import UNet, frozen
 from training.runs.cost_account import LiveBytes, cost_of
 from training.runs.updates import Shard
+from training.sis_ug.sections import SegmenterSection
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 CPU = torch.device("cpu")
@@ -76,6 +78,31 @@ def test_chunks_are_as_large_as_memory_allows() -> None:
     with torch.no_grad(), LiveBytes() as live:
         network(network.encode(torch.zeros(1, 3, 32, 32), maps)[0], maps)
     assert image_bytes(small) == pytest.approx(live.peak, rel=0.3)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_account_of_the_label_segmenter_is_what_a_real_step_holds(accumulate: int) -> None:
+    assert segmenter_cost(tiny_styles_config()) is None  # another pack brings it
+    section = SegmenterSection(widths=(16, 24, 32), steps=1, batch=4, learning_rate=1e-3)
+    config = tiny_styles_config()
+    training = config.needed_training.model_copy(update={"judge": section})
+    config = config.model_copy(update={"training": training})
+    told = segmenter_cost(config, accumulate=accumulate)
+    assert told is not None
+    with LiveBytes() as live:
+        side = config.network.image_side
+        pairs = ImagePairs(
+            torch.zeros(4, 3, side, side, dtype=torch.uint8), torch.zeros(4, side, side, dtype=torch.uint8), 8
+        )
+        network = UNet(3, 8, section.widths, unfold=True)
+        trainer = PairSegmenterTrainer(network, section, pairs, config.palette, CPU)
+        moments = [torch.zeros_like(parameter) for parameter in network.parameters() for _ in range(2)]
+        shards = [trainer.step(0, Shard(torch.Generator(), "32")) for _ in range(accumulate)]
+        for shard in shards:
+            next(shard).loss.backward()
+    assert told.images == 4 * accumulate
+    assert told.parameters == sum(moment.numel() for moment in moments) / 2
+    assert told.cost.peak_bytes == pytest.approx(live.peak, rel=0.05)
 
 
 @dataclass(frozen=True)
@@ -167,3 +194,6 @@ def test_the_docs_example_of_thirty_classes_trains_on_24_gib() -> None:
     config = StylesConfig.model_validate(values)
     assert config.network.image_size == (256, 256)
     assert step_cost(config).cost.peak_bytes < 0.85 * 24 * GIB
+    first = segmenter_cost(config)
+    assert first is not None
+    assert first.cost.peak_bytes < 0.85 * 24 * GIB

@@ -231,9 +231,29 @@ def test_splits_share_the_images_out(tmp_path: Path) -> None:
     assert (images.shape, maps.shape) == ((3, 32, 32, 3), (3, 32, 32))
 
 
+def test_validation_and_judge_have_images_of_their_own(tmp_path: Path) -> None:
+    """And leave the held-out ones as they were."""
+    write_shapes(tmp_path / "images", tmp_path / "maps", 60)
+    folders = {"images": tmp_path / "images", "label_maps": tmp_path / "maps", "heldout": 0.3}
+    section = FoldersSection.model_validate(folders | {"validation": 0.2, "judge": 0.2})
+
+    def stems(section: FoldersSection, split: str) -> set[str]:
+        return {pair.image.stem for pair in find_pairs(section, split)}
+
+    splits = [stems(section, split) for split in ("train", "heldout", "validation", "judge")]
+    assert all(len(split) >= 5 for split in splits)
+    assert sum(map(len, splits)) == len(set().union(*splits)) == 60
+    assert splits[1] == stems(FoldersSection.model_validate(folders), "heldout")
+    for split in ("validation", "judge"):
+        with pytest.raises(ValueError, match=rf"data\.{split}: the configuration gives it no share"):
+            find_pairs(FoldersSection.model_validate(folders), split)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
+        ("heldout = 0.3", "heldout = 0.5\nvalidation = 0.3\njudge = 0.2", "must be less than 1, as the rest"),
+        ("heldout = 0.3", "heldout = 0.3\njudge = 0.1", "judge and data.judge: the section and its share"),
         ('images = "images"', "", "data.folders.images: Field required"),
         ("heldout = 0.3", "heldout = 1.0", "data.folders.heldout: Input should be less than 1"),
         ("heldout = 0.3", "colour = 1", "data.folders.colour: Extra inputs are not permitted"),
@@ -254,8 +274,11 @@ def test_configurations_that_do_not_fit_say_where(
         load_styles_config("shapes")
 
 
-def test_a_pack_that_brings_a_judge_takes_no_other() -> None:
+def test_a_pack_that_brings_judges_takes_no_others() -> None:
     config = load_styles_config("faces64_styles").model_dump()
-    config["training"]["judge"] = {"widths": (8,), "steps": 1, "batch": 4, "learning_rate": 0.1}
+    steps = {"steps": 1, "batch": 4, "learning_rate": 0.1}
+    with pytest.raises(ValueError, match=r"judge: only for folders; pack 'faces64' brings one"):
+        StylesConfig.model_validate(config | {"judge": steps | {"width": 8}})
+    config["training"]["judge"] = steps | {"widths": (8,)}
     with pytest.raises(ValueError, match=r"training\.judge: only for folders; pack 'faces64' brings one"):
         StylesConfig.model_validate(config)

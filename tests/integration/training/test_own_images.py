@@ -1,11 +1,13 @@
 """A pack that is trained on a folder of images, from the configuration to images of the service."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner, Result
 from safetensors.torch import load_file
 
@@ -16,10 +18,16 @@ from tests.support.shapes import BALL, BOX, GROUND, SIDE, config_text, draw_shap
 from tests.support.tiny_pack import checkpoint_step
 from training.data.folders import place_of
 from training.groupdnet import stage
+from training.groupdnet.codes.encoding import MIN_PIXELS
+from training.groupdnet.config import load_styles_config
+from training.groupdnet.sources import source_of
+from training.groupdnet.trained import load_styles
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 PACK = "shapes"
 COUNT = 40
+JUDGED = "judged"
+"""The same, with images for a judge of its own, and some for validation."""
 HELDOUT = sum(place_of(f"shapes_{seed}") < 0.3 for seed in range(COUNT))
 
 
@@ -31,10 +39,11 @@ def maskweave(*arguments: str) -> Result:
 def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A working directory with images, and a pack `shapes` that every command knows."""
     folder = tmp_path_factory.mktemp("own")
-    write_shapes(folder / "images", folder / "maps", COUNT)
+    write_shapes(folder / "images", folder / "maps", COUNT, ball_every=3)
     pack = folder / "packs" / PACK
     pack.mkdir(parents=True)
-    (pack / "config.toml").write_text(config_text(Path("images"), Path("maps")))
+    text = config_text(Path("images"), Path("maps"))
+    (pack / "config.toml").write_text(text)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr(stage, "RECALIBRATION_IMAGES", 96)
@@ -46,7 +55,30 @@ def trained(root: Path) -> Path:
     """The pack's folder after `maskweave train styles`."""
     result = maskweave("train", "styles", "--pack", PACK, "--device", "cpu", "--threads", "1")
     assert result.exit_code == 0, result.output
+    # What follows the last step takes minutes at its real size: it tells what it is doing.
+    for doing in ("recalibrate batch norms", "fit expectation", "fit prior: spreads"):
+        assert doing in result.stderr
     return root / "packs" / PACK
+
+
+@pytest.fixture(scope="module")
+def judged(root: Path, trained: Path) -> Path:
+    """The folder of the pack `judged`: the network of `shapes`, evaluated by `maskweave train judge`'s."""
+    folder = root / "packs" / JUDGED
+    shutil.copytree(trained, folder)
+    text = (folder / "config.toml").read_text().replace(f'name = "{PACK}"', f'name = "{JUDGED}"')
+    text = text.replace("heldout = 0.3", "heldout = 0.3\nvalidation = 0.2\njudge = 0.3")
+    (folder / "config.toml").write_text(
+        text + "\n[judge]\nwidth = 8\nsteps = 4\nbatch = 4\nlearning_rate = 2e-3\n"
+    )
+    command = ("train", "judge", "--pack", JUDGED, "--device", "cpu", "--threads", "1")
+    planned = maskweave(*command, "--dry-run")
+    assert "judge: 4 steps of 4 samples, 0 done" in planned.output, planned.output
+    assert not (root / "runs" / JUDGED).exists()
+    result = maskweave(*command)
+    assert result.exit_code == 0, result.output
+    assert "judge: 4 steps of 4 samples, 4 done" in maskweave(*command, "--dry-run").output
+    return folder
 
 
 def test_training_leaves_a_judge_the_network_and_the_prior(root: Path, trained: Path) -> None:
@@ -63,6 +95,23 @@ def test_training_leaves_a_judge_the_network_and_the_prior(root: Path, trained: 
     ]
     assert lines[-1]["accuracy"] > 0.7
     assert (runs / "styles" / "sheet-000008.png").exists()
+
+
+def test_a_part_of_few_images_keeps_the_spread_that_it_has_there(trained: Path) -> None:
+    """A ball is in every third image: what its code is in the others says nothing of balls."""
+    config = load_styles_config(PACK)
+    pack, pairs = load_styles(config, trained), source_of(config, trained).pairs("train")
+    codes = pack.codes(pairs, torch.arange(len(pairs)))
+    shows = (pairs.labels == BALL).sum((1, 2)) >= MIN_PIXELS
+    assert 3 <= shows.sum() < len(pairs) / 2
+    wanted = codes[shows, BALL].var(0).sum().sqrt()
+    section = config.needed_training
+    drawn = pack.prior(pack.noise(20_000, 0))
+    for some, spread in zip(drawn, (section.joint_spread, section.single_spread), strict=True):
+        found = some[:, BALL].var(0).sum().sqrt() / spread
+        torch.testing.assert_close(found, wanted, rtol=0.05, atol=0.02)
+    of_all = codes[:, BALL].var(0).sum().sqrt()
+    assert abs(of_all / wanted - 1) > 0.2  # so the two can be told apart
 
 
 def test_training_again_changes_nothing(trained: Path) -> None:
@@ -91,6 +140,45 @@ def test_evaluation_reads_with_the_judge_and_says_so(root: Path) -> None:
     assert set(figures["changes"]) == {"ground", "ball", "box", "mean"}
     names = {"styles", "box", "mixtures", "manipulation", "morph"}
     assert {path.stem for path in written.glob("*.png")} == names
+
+
+@pytest.mark.usefixtures("judged")
+def test_a_judge_of_its_own_reads_what_no_loss_asked(root: Path) -> None:
+    result = maskweave("evaluate", JUDGED, "--split", "validation")
+    assert result.exit_code == 0, result.output
+    assert "validation label maps. Read by the judge: built otherwise than any" in result.output
+    assert "accuracy and mIoU flatter" not in result.output
+    assert "the judge: no loss asks it." in result.output
+    assert "change in its part and elsewhere (L1 of 1; distance by features of the judge)" in result.output
+    assert "the pack's own label segmenter: two losses ask this very network" in result.output
+    figures = json.loads((root / "runs" / JUDGED / "evaluation" / "metrics.json").read_text())
+    places = [place_of(f"shapes_{seed}") for seed in range(COUNT)]
+    assert figures["maps"] == sum(0.3 <= place < 0.5 for place in places)
+    assert set(figures["distances"]) == {"the pack's own label segmenter", "the judge"}
+    for doing in ("reading the validation split", "images: joint prior", "changing single codes, then maps"):
+        assert doing in result.stderr  # minutes, at its real size
+
+
+def test_dry_run_tells_of_all_that_is_trained_and_of_every_share(judged: Path) -> None:
+    result = maskweave("train", "styles", "--pack", judged.name, "--dry-run", "--memory", "0.001")
+    assert result.exit_code == 0, result.output
+    shares = (0.3, 0.5, 0.8, 1.0)
+    places = [place_of(f"shapes_{seed}") for seed in range(COUNT)]
+    heldout, validation, judge, train = np.histogram(places, (0.0, *shares))[0]
+    counts = f"{train} images to train on, {heldout} held out, {validation} for validation, {judge} for judge"
+    assert counts in result.output
+    assert "trained first     the label segmenter, training.judge" in result.output
+    assert "GiB, too much for 0.001 GiB: lower its batch" in result.output
+
+
+@pytest.mark.usefixtures("trained")
+def test_what_a_pack_has_no_images_for_is_refused() -> None:
+    result = maskweave("evaluate", PACK, "--split", "validation")
+    assert result.exit_code == 1
+    assert "data.validation: the configuration gives it no share of the images" in result.output
+    result = maskweave("train", "judge", "--pack", PACK)
+    assert result.exit_code == 1
+    assert "pack 'shapes': its configuration has no section [judge]" in result.output
 
 
 @pytest.mark.usefixtures("trained")

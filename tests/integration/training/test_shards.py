@@ -17,9 +17,11 @@ from tests.support.tiny_groupdnet import tiny
 from tests.support.tiny_pack import tiny_styles_config
 from training.config.sections import ClassifierSection
 from training.groupdnet.config import StylesConfig
+from training.groupdnet.loops.judge import PairJudgeTrainer
 from training.groupdnet.loops.label_segmenter import PairSegmenterTrainer
 from training.groupdnet.loops.styles import StylesTrainer
 from training.groupdnet.samples import ImagePairs
+from training.networks.judge import Judge
 from training.networks.unet import UNet, frozen
 from training.runs.distributed import single_process
 from training.runs.loop import Trainer, train
@@ -115,14 +117,21 @@ def replace_classes(config: StylesConfig, count: int) -> object:
     return config.palette.model_copy(update={"classes": config.palette.classes[:count]})
 
 
-def judge_trainer() -> PairSegmenterTrainer:
+SECTION = ClassifierSection(steps=4, batch=4, learning_rate=1e-3)
+
+
+def segmenter_trainer() -> PairSegmenterTrainer:
     torch.manual_seed(0)
-    section = ClassifierSection(steps=4, batch=4, learning_rate=1e-3)
     network = UNet(3, 4, (8, 12), unfold=True)
-    return PairSegmenterTrainer(network, section, pairs(), tiny_styles_config().palette, CPU)
+    return PairSegmenterTrainer(network, SECTION, pairs(), tiny_styles_config().palette, CPU)
 
 
-@pytest.mark.parametrize("make", [styles_trainer, judge_trainer])
+def judge_trainer() -> PairJudgeTrainer:
+    torch.manual_seed(0)
+    return PairJudgeTrainer(Judge(4, 8), SECTION, pairs(), tiny_styles_config().palette, CPU)
+
+
+@pytest.mark.parametrize("make", [styles_trainer, segmenter_trainer, judge_trainer])
 def test_groupdnet(make: Callable[[], Trainer]) -> None:
     assert_dividing_changes_nothing(make())
 
@@ -133,5 +142,5 @@ def test_every_trainer_is_tested() -> None:
     sis_ug = ("proxy_segmenter", "rearranger", "label_segmenter", "mapper", "cycle", "sketch", "scribble")
     assert loops == {
         *(f"sis_ug/loops/{name}" for name in (*sis_ug, "inversion", "judge")),
-        *(f"groupdnet/loops/{name}" for name in ("label_segmenter", "styles")),
+        *(f"groupdnet/loops/{name}" for name in ("judge", "label_segmenter", "styles")),
     }

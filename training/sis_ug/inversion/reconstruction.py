@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training.data.samples import chunk_size, from_uint8
+from training.data.samples import in_chunks
 from training.generators.base import FeaturePyramid
 from training.sis_ug.pipeline import SynthesisPipeline
 
@@ -36,7 +36,7 @@ def reconstruction(pipeline: SynthesisPipeline, images: NDArray[np.uint8]) -> Re
     """Invert images, uint8 `[N, H, W, 3]`, and compare what comes back."""
     tail, rearranged = [], []
     with torch.inference_mode():
-        for chunk in from_uint8(images).split(chunk_size(pipeline.generator.image_size, CHUNK)):
+        for chunk in in_chunks(images, CHUNK):
             pyramid = pipeline.invert(chunk)
             tail.append(decibels(through_tail(pipeline, pyramid), chunk))
             rearranged.append(decibels(through_rearranger(pipeline, pyramid, pipeline.segment(chunk)), chunk))

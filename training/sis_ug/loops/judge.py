@@ -8,16 +8,13 @@ from torch import Tensor
 
 from training.data.contact_sheets import contact_sheet, paint_labels
 from training.data.labelled import LabelledSamples, first_samples
+from training.data.reading import disturbed
 from training.generators.base import Generator
 from training.runs.classifier import ClassifierTrainer
 from training.sis_ug.config import PackConfig, judge_section
 from training.sis_ug.networks.build import judge
 
 EMA_DECAY = 0.995
-LIGHT = 0.3
-"""Images are made up to this much brighter or darker, and this share of contrast more or less ..."""
-NOISE = 0.08
-"""... and noise of up to this standard deviation is added: results are not as clean as samples."""
 
 
 class JudgeTrainer(ClassifierTrainer):
@@ -38,14 +35,7 @@ class JudgeTrainer(ClassifierTrainer):
         half = self.batch // 2
         images = torch.cat([images[:half], images[half:].flip(3)])
         labels = torch.cat([labels[:half], labels[half:].flip(2)])
-
-        def drawn(low: float, high: float, *shape: int) -> Tensor:
-            values = torch.rand(self.batch, *shape, 1, 1, generator=generator)
-            return (values * (high - low) + low).to(self.device)
-
-        noise = torch.randn(images.shape, generator=generator).to(self.device) * drawn(0, NOISE, 1)
-        lit = images * drawn(1 - LIGHT, 1 + LIGHT, 1) + drawn(-LIGHT, LIGHT, 3) + noise
-        return self.network(lit.clamp(-1, 1)), labels
+        return self.network(disturbed(images, generator)), labels
 
     @torch.no_grad()
     def sheet(self) -> Image.Image:

@@ -9,10 +9,10 @@ from training.config.packs import pack_folder
 from training.generators.base import Generator
 from training.generators.dcgan import load_generator
 from training.generators.stylegan2.generator import load_stylegan2
+from training.networks.judge import Judge
 from training.networks.unet import UNet
 from training.sis_ug.config import STYLEGAN2, PackConfig, inversion_section, judge_section, reader_section
 from training.sis_ug.inversion.inverter import Inverter
-from training.sis_ug.networks.judge import Judge
 from training.sis_ug.networks.mapper import LabelMapMapper
 from training.sis_ug.networks.rearranger import AttentionLevel, Rearranger
 

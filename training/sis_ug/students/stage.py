@@ -28,7 +28,9 @@ from training.sis_ug.pipeline import (
     load_pipeline,
 )
 from training.sis_ug.students.build import load_low_rank, proxy_reader
-from training.sis_ug.students.trainers import MapperTrainer, ReaderTrainer, RearrangerTrainer
+from training.sis_ug.students.loops.mapper import MapperTrainer
+from training.sis_ug.students.loops.reader import ReaderTrainer
+from training.sis_ug.students.loops.rearranger import RearrangerTrainer
 
 Student = Literal["reader", "mapper", "rearranger", "cycle"]
 

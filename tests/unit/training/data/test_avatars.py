@@ -12,7 +12,8 @@ from PIL import Image
 
 from training.cli.data import data
 from training.data.avatar_pairs import Pairs, missing, write_pairs
-from training.data.avatars import CLASSES, STYLES, AvatarStyle, draw, ids_of
+from training.data.avatar_styles import CLASSES, STYLES, AvatarStyle
+from training.data.avatars import draw, ids_of
 from training.data.folders import FoldersSection, load_folders
 from training.groupdnet.config import load_styles_config
 

@@ -13,6 +13,7 @@ from training.evaluation.distances import (
     FLOOR,
     RealImages,
     as_markdown,
+    feature_distance,
     frechet_distance,
     inception_features,
     kernel_distance,
@@ -136,6 +137,21 @@ def test_network_features_are_means_of_the_bottleneck() -> None:
     np.testing.assert_allclose(
         network_features(network)(images), expected.mean((2, 3)).detach().numpy(), rtol=1e-5
     )
+
+
+def test_distances_of_large_images_take_fewer_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = UNet(3, 2, (4, 6)).eval()
+    encode, given = network.encode_features, list[int]()
+
+    def noted(pixels: torch.Tensor) -> list[torch.Tensor]:
+        given.append(len(pixels))
+        return encode(pixels)
+
+    monkeypatch.setattr(network, "encode_features", noted)
+    images = torch.zeros(14, 3, 128, 128)
+    with torch.inference_mode():
+        assert feature_distance(network, images, images) == 0
+    assert max(given) == 12
 
 
 class Inception:

@@ -1,7 +1,6 @@
-"""Checkpoints that want to run something, or to take all memory: refused by name, and nothing happens."""
+"""Checkpoints that want to run something, or to take all memory or time: refused by name, nothing happens."""
 
 import builtins
-import codecs
 import io
 import os
 import pickle
@@ -10,58 +9,34 @@ import resource
 import struct
 import subprocess
 import sys
-import zipfile
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from tests.support import stylegan2_files as files
-from tests.support.stylegan2_reference import random_state
+from tests.support.hostile_files import (
+    GOOD,
+    GOOD_LEGACY,
+    STATE,
+    Calling,
+    hand_made,
+    identity,
+    legacy_storage,
+    refusal,
+    text,
+)
 from training.generators.importers.opcodes import MAX_OPCODES, Budget, PickleRefusedError
 from training.generators.importers.pickled import read_pickle
 from training.generators.importers.stylegan2 import import_stylegan2
 from training.generators.importers.stylegan2_ada import ada_table
 from training.generators.importers.torch_storages import LegacyStorages
 
-STATE = random_state({4: 4, 8: 4, 16: 4, 32: 4})
-GOOD = files.ada_pickle(files.ada_generator(STATE))
-GOOD_TORCH = files.torch_file(files.converted_checkpoint(STATE))
-GOOD_LEGACY = files.torch_file(files.converted_checkpoint(STATE), archive=False)
-
-
-@pytest.fixture
-def canary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Stands where hostile files want to write; also, nothing may be run by any usual way."""
-    monkeypatch.chdir(tmp_path)
-    codecs.lookup("cp437")  # of names in archives: Python imports it when it is first asked for
-
-    def forbidden(*_: Any, **__: Any) -> None:
-        raise AssertionError("code of a checkpoint was run")
-
-    for owner, name in ((os, "system"), (builtins, "exec"), (builtins, "eval"), (subprocess, "Popen")):
-        monkeypatch.setattr(owner, name, forbidden)
-    return tmp_path / "canary"
-
-
-def refusal(folder: Path, content: bytes) -> str:
-    path = folder / "net.pkl"
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"net\.pkl: ") as raised:
-        import_stylegan2(path)
-    message = str(raised.value)
-    assert message.startswith(f"{path}: ")
-    assert "\n" not in message
-    assert len(message) < 600
-    return message.removeprefix(f"{path}: ")
-
-
 TOUCH = "open('canary', 'w').close()"
+
+
 CALLED: list[tuple[Callable[..., Any], tuple[Any, ...], str]] = [
     (os.system, ("touch canary",), "posix.system"),
     (builtins.eval, (TOUCH,), "builtins.eval"),
@@ -97,16 +72,6 @@ def test_call_of_anything_else_is_refused_by_name(canary: Path, content: bytes, 
     assert not canary.exists()
 
 
-class Calling:
-    """Calls a function when Python's own unpickler reads it."""
-
-    def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
-        self.call = function, arguments
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return self.call
-
-
 def with_attribute(path: str, **attributes: Any) -> bytes:
     generator = files.ada_generator(STATE)
     for name, value in attributes.items():
@@ -139,14 +104,6 @@ def test_source_in_a_file_is_never_looked_at(canary: Path) -> None:
     assert import_stylegan2(path).architecture.resolution == 32
     assert not canary.exists()
     assert {name.partition(".")[0] for name in set(sys.modules) - modules} <= {"numpy", "torch"}
-
-
-def hand_made(*pieces: bytes) -> bytes:
-    return b"\x80\x04" + b"".join(pieces) + b"."
-
-
-def text(value: str) -> bytes:
-    return pickle.BINUNICODE + struct.pack("<I", len(value)) + value.encode()
 
 
 @pytest.mark.parametrize(
@@ -192,18 +149,6 @@ def storage_of(content: bytes) -> bytes:
     return hand_made(
         b"ctorch.storage\n_load_from_bytes\n", b"B", struct.pack("<I", len(content)), content, b"\x85R"
     )
-
-
-def legacy_storage(identity: bytes, length: int, numbers: bytes) -> bytes:
-    """As `torch.save` wrote storages before 1.6."""
-    machine = {"protocol_version": 1001, "little_endian": True, "type_sizes": {"int": 4}}
-    head = b"".join(pickle.dumps(value, 2) for value in (0x1950A86A20F9469CFC6C, 1001, machine))
-    return head + identity + b"\x80\x02]" + text("0") + b"a." + struct.pack("<q", length) + numbers
-
-
-def identity(count: int, kind: bytes = b"ctorch\nFloatStorage\n", view: bytes = b"N") -> bytes:
-    number = b"\x8a\x08" + struct.pack("<q", count)
-    return b"\x80\x02(" + text("storage") + kind + text("0") + text("cpu") + number + view + b"tQ."
 
 
 @pytest.mark.parametrize(
@@ -324,134 +269,6 @@ def test_gains_that_are_no_numbers_are_refused(canary: Path, value: Any) -> None
     )
 
 
-@pytest.mark.parametrize("archive", [True, False])
-def test_code_in_a_torch_checkpoint_is_refused(canary: Path, archive: bool) -> None:
-    checkpoint = files.converted_checkpoint(STATE) | {"args": Calling(torch.hub.load, "a/b", "c")}
-    message = refusal(canary.parent, files.torch_file(checkpoint, archive=archive))
-    assert message == "names 'torch.hub.load', which is not allowed"
-    assert not canary.exists()
-
-
-def archive_of(pickled: bytes, **others: bytes) -> bytes:
-    """A file of `torch.save` with this pickle in the place of its own, and entries beside it."""
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as target:
-        target.writestr("archive/data.pkl", pickled)
-        for name, content in others.items():
-            target.writestr(f"archive/{name}", content)
-    return packed.getvalue()
-
-
-NESTED = b")" + b"\x85" * 1000
-"""A tuple in a tuple in a tuple: its hash, comparison and text know no end."""
-DOUBLED = b")" + b"2\x86" * 40
-"""A tuple of 2^40 places: whoever walks through it never comes back."""
-
-
-@pytest.mark.parametrize(
-    ("pickled", "complaint"),
-    [
-        (hand_made(b"cbuiltins\nbytearray\nJ\xff\xff\xff\x7f\x85R"), "names 'builtins.bytearray'"),
-        (hand_made(b"c__builtin__\nbytearray\n\x8a\x05\0\0\0\0\x01\x85R"), "names '__builtin__.bytearray'"),
-        (hand_made(b"}", DOUBLED, b"Ns"), "is damaged"),
-        (hand_made(b"}", text("g_ema"), b"}", DOUBLED, b"Nss"), "is damaged"),
-        (
-            hand_made(b"}", text("g_ema"), b"}", text("style.1.weight"), DOUBLED, b"ss"),
-            "a value of type tuple",
-        ),
-        (hand_made(DOUBLED), "holds no 'g_ema'"),
-        (hand_made(b"c__builtin__\nset\n](", NESTED, b"e\x85R"), "holds no 'g_ema'"),
-        (hand_made(b"ccollections\nOrderedDict\n(", b"N" * 17, b"tR"), "with 17 arguments, allowed are 16"),
-        (hand_made(text("x" * 1001), b"0}", text("x" * 1001), b"Ns"), "a key of 1001 characters"),
-        (hand_made(b"\x8b", struct.pack("<I", 20), b"\x01" * 20), "a number of 153 bits, allowed are 128"),
-        (hand_made(b"X", struct.pack("<I", 2 << 20), b"x" * (2 << 20)), "an argument of 2097152 bytes"),
-        (hand_made(b"I", b"1" * (2 << 20), b"\n"), "a line of more than 1048576 bytes"),
-        (hand_made(b"c_codecs\nencode\n", text("x" * 65), text("latin1"), b"\x86R"), "holds no 'g_ema'"),
-        (hand_made(b"c_codecs\nencode\n", text("x"), text("zip"), b"\x86R"), "in another coding than latin1"),
-        (hand_made(b"c__torch__\nNet\n)R"), "names '__torch__.Net'"),
-        (
-            hand_made(b"ctorch._utils\n_rebuild_nested_tensor\n)R"),
-            "names 'torch._utils._rebuild_nested_tensor'",
-        ),
-        (hand_made(text("x"), text("\x1b[31mred\x07"), b"\x93"), r"names 'x.\x1b[31mred\x07'"),
-    ],
-)
-def test_bombs_in_archives_are_refused_and_take_nothing(canary: Path, pickled: bytes, complaint: str) -> None:
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert complaint in refusal(canary.parent, archive_of(pickled))
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    assert grown < 100 << 10  # KiB
-
-
-def test_messages_hold_nothing_that_a_terminal_obeys(tmp_path: Path) -> None:
-    path = tmp_path / "red\x1b[31m\nnet\u202e.pt"
-    path.write_bytes(b"no checkpoint")
-    with pytest.raises(ValueError, match="is no checkpoint") as raised:
-        import_stylegan2(path)
-    assert str(raised.value).isprintable()
-    assert r"red\x1b[31m\nnet\u202e.pt" in str(raised.value)
-
-
-def two_directories() -> bytes:
-    """A harmless archive, and behind it another, compressed one: readers differ in which they see."""
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as target:
-        target.writestr("archive/data.pkl", b"x" * 10_000_000)
-    return GOOD_TORCH + packed.getvalue()
-
-
-def overlapping() -> bytes:
-    """Every entry of the directory is the same place of the file."""
-    content = archive_of(b"\x80\x04N.", **{f"data/{i}": b"x" * 1000 for i in range(9)})
-    end = content.rindex(b"PK\x05\x06")
-    (first,) = struct.unpack_from("<I", content, end + 16)
-    changed, place = bytearray(content), first
-    while place < end:
-        name, extra, comment = struct.unpack_from("<HHH", content, place + 28)
-        struct.pack_into("<I", changed, place + 42, 0)
-        place += 46 + name + extra + comment
-    return bytes(changed)
-
-
-def claiming(field: int, value: int) -> bytes:
-    """An archive whose first directory entry holds another number."""
-    content = bytearray(archive_of(b"\x80\x04N."))
-    struct.pack_into("<I", content, content.index(b"PK\x01\x02") + field, value)
-    return bytes(content)
-
-
-def twice() -> bytes:
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as target:
-        target.writestr("archive/data.pkl", b"\x80\x04N.")
-        with pytest.warns(UserWarning, match="Duplicate name"):
-            target.writestr("archive/data.pkl", b"\x80\x04N.")
-    return packed.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("make", "complaint"),
-    [
-        (two_directories, "is an archive behind something else"),
-        (overlapping, "is an archive whose entries overlap"),
-        (lambda: claiming(24, 1 << 31), "is a compressed archive"),  # its size, but for the packed one
-        (lambda: claiming(42, 1 << 20), "is an archive behind something else"),  # its place
-        (twice, "is an archive that has an entry twice"),
-        (lambda: archive_of(b"") + b"PK\x01\x02" * 20_001, "is an archive of more than 20000 entries"),
-        (lambda: archive_of(b"\x80\x04N.", byteorder=b"big"), "is not little-endian"),
-        (
-            lambda: archive_of(b"\x80\x04N.").replace(b"data.pkl", b"data.xyz"),
-            "is an archive without data.pkl",
-        ),
-        (lambda: GOOD_TORCH[: len(GOOD_TORCH) // 2], "is damaged: no whole archive"),
-    ],
-)
-def test_archives_that_are_not_what_they_seem_are_refused(
-    tmp_path: Path, make: Callable[[], bytes], complaint: str
-) -> None:
-    assert complaint in refusal(tmp_path, make())
-
-
 def shared_storages(times: int) -> bytes:
     """One storage, made again and again out of the same bytes: opcodes for three lists of numbers a time."""
     blob = legacy_storage(identity(1), 1, b"\0" * 4)
@@ -506,92 +323,3 @@ def test_module_of_very_many_children_is_refused(canary: Path) -> None:
     generator = files.ada_generator(STATE)
     generator.get_submodule("mapping")._modules.update({f"x{i}": None for i in range(1001)})
     assert "has more than 1000 modules" in refusal(canary.parent, files.ada_pickle(generator))
-
-
-def test_tensors_that_share_their_numbers_do_not_grow(canary: Path) -> None:
-    """All layers of a generator may be one: then the file is a hundredth of what it seems to hold."""
-    state = random_state({4: 64, 8: 64, 16: 64, 32: 64})
-    shared = torch.zeros(64 * 64 * 9 + 64)
-    thin = {
-        name: shared[: tensor.numel()].view(tensor.shape) if tensor.numel() <= len(shared) else tensor
-        for name, tensor in files.rosinality_state(state).items()
-        if not name.endswith("kernel")
-    }
-    content = files.torch_file({"g_ema": thin})
-    assert "has tensors that share their numbers" in refusal(canary.parent, content)
-
-
-def test_compressed_archive_is_refused(tmp_path: Path) -> None:
-    packed = io.BytesIO()
-    with (
-        zipfile.ZipFile(io.BytesIO(GOOD_TORCH)) as source,
-        zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as target,
-    ):
-        for entry in source.infolist():
-            target.writestr(entry.filename, source.read(entry))
-    assert "is a compressed archive" in refusal(tmp_path, packed.getvalue())
-
-
-REAL = {
-    "snapshot": GOOD,
-    "archive": GOOD_TORCH,
-    "legacy": GOOD_LEGACY,
-    "training": files.torch_file(files.training_checkpoint(STATE)),
-}
-
-
-@st.composite
-def mutated(draw: st.DrawFn, good: bytes) -> bytes:
-    """A real file with bytes changed, cut out, repeated or put elsewhere, most of them near names."""
-    changed = bytearray(good)
-    names = [place for place in range(len(good) - 1) if good[place] in b"ctqQRbsu(" and good[place + 1] < 128]
-    anywhere = st.integers(0, max(0, len(good) - 1)) | st.sampled_from(names)
-    for _ in range(draw(st.integers(0, 6))):
-        place, length = draw(anywhere) % max(1, len(changed)), draw(st.integers(0, 300))
-        piece = bytes(changed[place : place + length])
-        match draw(st.sampled_from(["byte", "cut", "repeat", "move", "number"])):
-            case "byte":
-                changed[place : place + 1] = bytes([draw(st.integers(0, 255))])
-            case "cut":
-                del changed[place : place + length]
-            case "repeat":
-                changed[place:place] = piece * draw(st.integers(1, 50))
-            case "move":
-                del changed[place : place + length]
-                there = draw(anywhere) % max(1, len(changed))
-                changed[there:there] = piece
-            case "number":
-                changed[place : place + 4] = struct.pack("<I", draw(st.integers(0, 2**32 - 1)))
-    if draw(st.booleans()):
-        del changed[draw(st.integers(0, len(changed))) :]
-    return bytes(changed)
-
-
-@pytest.mark.parametrize("name", list(REAL))
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.data())
-def test_mutated_files_are_refused_or_read_but_never_anything_else(
-    tmp_path: Path, name: str, data: st.DataObject
-) -> None:
-    path = tmp_path / "net"
-    path.write_bytes(data.draw(mutated(REAL[name])))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    try:
-        imported = import_stylegan2(path)
-    except ValueError as error:
-        told = str(error)
-        assert (told.startswith(f"{path}: "), told.isprintable()) == (True, True)
-    else:
-        assert all(tensor.isfinite().all() for tensor in imported.state.values())
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 << 10  # KiB
-
-
-@settings(max_examples=300, deadline=None)
-@given(
-    content=st.lists(st.sampled_from([opcode.code for opcode in pickletools.opcodes]), max_size=30),
-    argument=st.binary(max_size=20),
-)
-def test_any_opcodes_are_refused_or_read(content: list[str], argument: bytes) -> None:
-    stream = io.BytesIO(b"".join(code.encode("latin-1") + argument for code in content) + b".")
-    with suppress(PickleRefusedError):
-        read_pickle(stream, ada_table(Budget()))

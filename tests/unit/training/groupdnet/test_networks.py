@@ -25,11 +25,6 @@ from training.groupdnet.networks.groupdnet import GroupDNet
 from training.networks.one_hot import one_hot
 
 
-@pytest.fixture(autouse=True)
-def seeded() -> None:
-    torch.manual_seed(0)
-
-
 def test_nearest_crops_are_those_of_the_published_code() -> None:
     image = torch.rand(1, 3, 20, 24) + 0.1  # nothing black: the published code finds boxes by colour
     ids = torch.zeros(1, 20, 24, dtype=torch.long)

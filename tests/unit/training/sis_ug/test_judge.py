@@ -9,28 +9,28 @@ import torch
 from pydantic import ValidationError
 
 from training.evaluation.notes import touched
+from training.networks.judge import Judge
 from training.sis_ug.config import PackConfig, load_config
 from training.sis_ug.networks.build import judge, label_segmenter, proxy_segmenter
-from training.sis_ug.networks.judge import Judge
 
 TRAINING = Path(__file__).parents[4] / "training"
 MAY_KNOW_IT = {
-    *(
-        f"sis_ug/{name}.py"
-        for name in ("networks/judge", "networks/build", "pipeline", "stages", "loops/judge")
-    ),
-    *("evaluation/sis_ug.py", "cli/evaluate.py"),
+    *(f"sis_ug/{name}.py" for name in ("networks/build", "pipeline", "stages", "loops/judge")),
+    *("networks/judge.py", "groupdnet/judging.py"),
+    *("evaluation/sis_ug.py", "evaluation/groupdnet.py", "cli/evaluate.py"),
 }
 
 
-@pytest.mark.parametrize("side", [32, 64, 256])
-def test_judge_reads_label_maps_of_any_size(side: int) -> None:
+@pytest.mark.parametrize(
+    ("size", "cells"), [((32, 32), (16, 16)), ((64, 128), (32, 64)), ((256, 256), (64, 64))]
+)
+def test_judge_reads_label_maps_of_any_size(size: tuple[int, int], cells: tuple[int, int]) -> None:
     network = Judge(5, 16).eval()
-    images = torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    images = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0)) * 2 - 1
     with torch.inference_mode():
-        assert network(images).shape == (2, 5, side, side)
+        assert network(images).shape == (2, 5, *size)
         (features,) = network.encode_features(images)
-    assert features.shape == (2, 16, min(side, 128) // 2, min(side, 128) // 2)
+    assert features.shape == (2, 16, *cells)
 
 
 def test_judge_sees_all_of_an_image() -> None:
@@ -66,7 +66,8 @@ def imported(path: Path) -> set[str]:
 
 def test_no_loss_asks_the_judge() -> None:
     names = (
-        "training.sis_ug.networks.judge",
+        "training.networks.judge",
+        "training.groupdnet.judging",
         "training.sis_ug.networks.build.judge",
         "training.sis_ug.pipeline.load_judge",
     )
@@ -76,7 +77,7 @@ def test_no_loss_asks_the_judge() -> None:
         if any(name in imported(path) for name in names)
     }
     assert know <= MAY_KNOW_IT
-    assert {"evaluation/sis_ug.py", "sis_ug/loops/judge.py"} <= know
+    assert {"evaluation/sis_ug.py", "sis_ug/loops/judge.py", "groupdnet/judging.py"} <= know
 
 
 def test_nothing_else_uses_the_judges_samples() -> None:
@@ -106,7 +107,7 @@ def test_notes_tell_whose_labels_each_table_has() -> None:
     config = load_config("faces64")
     notes = touched(config)
     assert "its labels taught the mapper" in notes["read"]
-    assert "seeds 3000000 to 3005999, which nothing else used" in notes["judged"]
+    assert "seeds 3000000 to 3004095, which nothing else used" in notes["judged"]
     assert "its labels are those of training.data.face_labeller, too" in notes["judged"]
     own = config.model_copy(update={"data": config.data.model_copy(update={"labeller": None})})
     assert "Read by the judge" in touched(own)["read"]

@@ -3,7 +3,8 @@
 What trains a pack is judged by segmenters that share one form, the U-Net, and the labels of one tool, which
 also reads the results: they may share its blind spots. The judge is built otherwise (residual blocks of
 dilated convolutions at one resolution with a summary of the whole image, no skips between resolutions, group
-normalisation), and is trained on samples that nothing else uses. Its labels are still the labeller's.
+normalisation), and is trained on images that nothing else uses. Its labels still come from where all others
+come from.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch.nn import functional as F
 DILATIONS = (1, 2, 4, 8, 1, 2)
 GROUPS = 8
 WORKING_SIDE = 128
-"""Larger images are reduced to this; label maps are read there, and enlarged."""
+"""Images of at least twice as many rows and columns are reduced; label maps are read there, and enlarged."""
 
 
 class DilatedBlock(nn.Module):
@@ -56,15 +57,14 @@ class Judge(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Label logits `[B, classes, H, W]` of images `[B, 3, H, W]` in [-1, 1]."""
-        side = images.shape[-1]
         small = _reduced(images)
         features = self._features(small)
         features = features + self.summary(features.mean((2, 3)))[:, :, None, None]
         lifted = F.interpolate(features, size=small.shape[2:], mode="bilinear", align_corners=False)
         logits: Tensor = self.classify(F.silu(self.outlines(torch.cat([lifted, small], 1))))
-        if logits.shape[-1] == side:
+        if logits.shape[2:] == images.shape[2:]:
             return logits
-        return F.interpolate(logits, size=(side, side), mode="bilinear", align_corners=False)
+        return F.interpolate(logits, size=images.shape[2:], mode="bilinear", align_corners=False)
 
     def encode_features(self, images: Tensor) -> list[Tensor]:
         """Features `[B, width, r, r]`, to compare sets of images by."""
@@ -76,5 +76,5 @@ class Judge(nn.Module):
 
 
 def _reduced(images: Tensor) -> Tensor:
-    scale = images.shape[-1] // WORKING_SIDE
+    scale = min(images.shape[2:]) // WORKING_SIDE
     return F.avg_pool2d(images, scale) if scale > 1 else images

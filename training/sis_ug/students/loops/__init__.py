@@ -1,0 +1,1 @@
+"""Training loops of the students, one a module."""
