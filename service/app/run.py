@@ -12,6 +12,7 @@ import click
 
 from service.app import signals
 from service.app.gateway import Gateway, running_gateway
+from service.app.interpreter import settle
 from service.app.settings import Settings
 from service.rpc.interceptors import SERVICE_NAME
 from service.synthesis.registry.models import ConditionKind, Model
@@ -62,6 +63,7 @@ async def run(settings: Settings) -> None:
 async def _serve(settings: Settings, up: asyncio.Event, told_to_stop: asyncio.Event) -> None:
     async with running_gateway(settings) as gateway:
         up.set()
+        settle()
         click.echo(_greeting(gateway, settings))
         await told_to_stop.wait()
 
