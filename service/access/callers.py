@@ -12,6 +12,7 @@ import ipaddress
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import unquote
 
 UNIX = "unix"
@@ -110,6 +111,8 @@ def _nearest_stranger(
     return address
 
 
+# Calls of a connection all come from the same place. Bounded, since callers choose what they send.
+@lru_cache(maxsize=1024)
 def _whose(address: str) -> str:
     parsed = _parsed(address)
     if not isinstance(parsed, ipaddress.IPv6Address) or parsed.is_loopback:
@@ -130,6 +133,7 @@ def _hop_address(hop: str) -> str | None:
     return None if parsed is None else str(parsed)
 
 
+@lru_cache(maxsize=1024)
 def _peer_address(peer: str) -> str:
     kind, _, rest = peer.partition(":")
     if kind in {"unix", "unix-abstract"}:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from service.app import signals
 from service.app.gateway import Gateway, running_gateway
+from service.app.interpreter import settle
 from service.app.settings import Settings
 from service.rpc.interceptors import SERVICE_NAME
 from service.synthesis.registry.models import ConditionKind, Model
@@ -67,6 +68,7 @@ async def _serve(
 ) -> None:
     async with running_gateway(settings) as gateway:
         up.set()
+        settle()
         say(_greeting(gateway, settings) + "\n")
         await told_to_stop.wait()
 

@@ -118,20 +118,13 @@ class PngFile:
         unpacked: NDArray[np.uint8] = values.reshape(header.height, -1)[:, : header.width]
         return unpacked
 
-    def minimal(self, *, as_indices: bool = False) -> bytes:
-        """A file of the same pixels with nothing else in it.
-
-        Args:
-            as_indices: Say that the values of its one channel are indices, so that Pillow leaves them as they
-                are at every depth.
-        """
+    def minimal(self) -> bytes:
+        """A file of the same pixels with nothing else in it."""
         header = self.header
-        colour_type = INDEXED if as_indices else header.colour_type
-        fields = (header.width, header.height, header.depth, colour_type, 0, 0, int(header.interlaced))
+        fields = (header.width, header.height, header.depth, header.colour_type, 0, 0, int(header.interlaced))
         chunks = [SIGNATURE, chunk(b"IHDR", struct.pack(">IIBBBBB", *fields))]
-        if not as_indices:
-            chunks += [chunk(b"PLTE", self.palette)] if self.palette else []
-            chunks += [chunk(b"tRNS", self.transparency)] if self.transparency else []
+        chunks += [chunk(b"PLTE", self.palette)] if self.palette else []
+        chunks += [chunk(b"tRNS", self.transparency)] if self.transparency else []
         return b"".join((*chunks, chunk(b"IDAT", self.pixels), chunk(b"IEND", b"")))
 
 

@@ -71,7 +71,10 @@ class Call(CallContext):
             InvalidArgument: It is not a message of the type, is too large, or has too many fields.
             Overloaded: Requests in progress hold too much already.
         """
-        async with asyncio.timeout(within if math.isfinite(within) else None):
+        if math.isfinite(within):
+            async with asyncio.timeout(within):
+                data = await self.channel.read()
+        else:
             data = await self.channel.read()
         if data is grpc.aio.EOF:
             return None
