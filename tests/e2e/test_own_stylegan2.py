@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,11 +13,12 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+import maskweave_cli
 from maskweave_client import Client
 from tests.support import stylegan2_files as files
 from tests.support.gateway_process import gateway_process
 from tests.support.tiny_stylegan2 import CHANNELS, CONFIG, tiny_generator, tiny_state
-from training.cli.import_weights import import_
+from tests.support.torchlib_once import torchlib_read_once
 from training.data.labelled import LABELLER_PYTHON_VARIABLE
 from training.data.samples import latents_of, to_uint8
 from training.sis_ug.config import load_config
@@ -38,11 +37,6 @@ VERBS = [
     ("evaluate", PACK, "--pairs", "12"),
     ("export", "repository", PACK, "--layout", "both", "--repository", "repository"),
 ]
-PROGRAM = """
-import maskweave_cli
-for verb in {verbs!r}:
-    maskweave_cli.main(verb, standalone_mode=False)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -52,19 +46,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     checkpoint = root / "network-snapshot-000000.pkl"
     checkpoint.write_bytes(files.ada_pickle(files.ada_generator(tiny_state())))
     folder = root / "packs" / PACK
-    result = CliRunner().invoke(import_, ["stylegan2", str(checkpoint), "--output", str(folder)])
-    assert result.exit_code == 0, result.output
-    shutil.copy(CONFIG, folder / "config.toml")
-    environment = os.environ | {LABELLER_PYTHON_VARIABLE: sys.executable}
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM.format(verbs=VERBS)],
-        cwd=root,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    with pytest.MonkeyPatch.context() as patch, torchlib_read_once():
+        patch.chdir(root)
+        patch.setenv(LABELLER_PYTHON_VARIABLE, sys.executable)
+        for verb in (("import", "stylegan2", str(checkpoint), "--output", str(folder)), *VERBS):
+            result = CliRunner().invoke(maskweave_cli.main, verb)
+            assert result.exit_code == 0, result.output
+            if verb[0] == "import":
+                shutil.copy(CONFIG, folder / "config.toml")
     return root
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from typing import NamedTuple
+
+from tests.support.forked_python import run_program
 
 
 class Done(NamedTuple):
@@ -18,12 +17,5 @@ class Done(NamedTuple):
 
 def health(*arguments: object, **environment: str) -> Done:
     """Run the command."""
-    done = subprocess.run(
-        [sys.executable, "-m", "maskweave_cli", "health", *map(str, arguments)],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    done = run_program("-m", "maskweave_cli", "health", *arguments, environment=environment)
     return Done(done.returncode, done.stdout, done.stderr)

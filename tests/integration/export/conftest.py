@@ -18,6 +18,7 @@ from export.sis_ug import sis_ug_pack
 from export.stages import Stage
 from export.targets import TARGETS
 from tests.support.made_once import made_once
+from tests.support.onnxruntime_threads import one_thread_for_each_session
 from tests.support.tiny_pack import tiny_config, tiny_styles_config
 from tests.support.torchlib_once import torchlib_read_once
 from training.config.weights import save_weights
@@ -94,6 +95,13 @@ def stages(pack: ExportedPack) -> dict[str, Stage]:
     """By name without the pack's, the fused ones last."""
     fused = [condition.fused for condition in pack.conditions]
     return {stage.name.removeprefix("faces64_"): stage for stage in (*pack.graphs, *fused)}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Graphs this small gain nothing from a second thread, and other tests want the processor."""
+    with one_thread_for_each_session():
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
