@@ -29,7 +29,7 @@ MAPPER_RUNS = ("label_segmenter", "supervised", "cycle")
 
 
 def hasty(config: PackConfig) -> PackConfig:
-    """The same with a few steps of what reads conditions, where it matters what is trained and not how well."""
+    """With a few steps of what reads conditions, where it matters what is trained and not how well."""
     values = config.model_dump()
     for section in (values["sketch"], values["scribble"], *(values["mapper"][run] for run in MAPPER_RUNS)):
         section.update(FEW)
