@@ -199,9 +199,11 @@ def test_stopped_run_goes_on_as_if_never_stopped(trained: Path, config: PackConf
     section = config.rearranger
     short = config.model_copy(update={"rearranger": section.model_copy(update={"steps": 8})})
     options = RunOptions(tmp_path, checkpoint_every=4, log_every=4, sheet_every=100, show_progress=False)
+    pack = tmp_path / "pack"  # the weights of so few steps are nobody else's
+    shutil.copytree(trained / "pack", pack)
 
     whole = replace(options, folder=tmp_path / "whole")
-    stages.train_rearranger(short, trained / "pack", whole)
+    stages.train_rearranger(short, pack, whole)
 
     stopped = replace(options, folder=tmp_path / "stopped")
     with pytest.MonkeyPatch.context() as patch:
@@ -216,9 +218,9 @@ def test_stopped_run_goes_on_as_if_never_stopped(trained: Path, config: PackConf
 
         patch.setattr(RearrangerTrainer, "step", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            stages.train_rearranger(short, trained / "pack", stopped)
+            stages.train_rearranger(short, pack, stopped)
     assert checkpoint_step(stopped.folder, "rearranger") == 4
-    stages.train_rearranger(short, trained / "pack", stopped)
+    stages.train_rearranger(short, pack, stopped)
 
     def average(folder: Path) -> dict[str, torch.Tensor]:
         checkpoint = torch.load(folder / "rearranger" / "checkpoint.pt", weights_only=True)
