@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import NamedTuple
-
-from tests.support.forked_python import run_program
 
 
 class Done(NamedTuple):
@@ -17,5 +18,12 @@ class Done(NamedTuple):
 
 def health(*arguments: object, **environment: str) -> Done:
     """Run the command."""
-    done = run_program("-m", "maskweave_cli", "health", *arguments, environment=environment)
+    done = subprocess.run(
+        [sys.executable, "-m", "maskweave_cli", "health", *map(str, arguments)],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
     return Done(done.returncode, done.stdout, done.stderr)
