@@ -39,8 +39,9 @@ ATHERIS := atheris==2.3.0
 ENGINE ?= embedded
 TRITON_URL ?= localhost:8001
 
-# Workers of the tests: as many as there are processors, but each may need 2 GB (WORKERS=0: none, in this process).
-WORKERS ?= auto
+# Workers of the tests: one more than there are processors, as some tests wait; at most 4, as each may need 2 GB
+# (WORKERS=0: none, in this process).
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(len(os.sched_getaffinity(0)) + 1)')
 # Without columns in tracebacks: up to 3.11.7 Python fails with a SystemError when a traceback is formatted, which
 # parses, while something else is being parsed (python/cpython#106905), as hypothesis does.
 PYTEST = PYTHONNODEBUGRANGES=1 .venv/dev/bin/pytest -n $(WORKERS) --maxprocesses 4

@@ -10,7 +10,8 @@ import pytest
 from maskweave_client import Client
 from tests.support.faces64_repository import write_repository
 from tests.support.footprint import leaks, settled
-from tests.support.gateway_process import FRESH_VARIABLE, GatewayProcess, gateway_process
+from tests.support.forked_python import FRESH_VARIABLE
+from tests.support.gateway_process import GatewayProcess, gateway_process
 from tests.support.load import LABEL_MAP, expected_images
 
 Unharmed = Callable[[Callable[[], object]], None]

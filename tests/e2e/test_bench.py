@@ -54,7 +54,7 @@ def test_known_delays_are_recovered_to_their_percentiles(tmp_path: Path) -> None
             "--arrivals",
             "constant",
             "--seconds",
-            8,
+            4,
             "--processes",
             2,
         )
@@ -71,7 +71,7 @@ def test_known_delays_are_recovered_to_their_percentiles(tmp_path: Path) -> None
 def test_two_services_are_compared_and_a_slower_one_ends_the_gate(tmp_path: Path) -> None:
     output = tmp_path / "both.json"
     with delay_server(Delays((0.1,))) as fast, delay_server(Delays((0.25,))) as slow:
-        common = ("--rate", 20, "--seconds", 8, "--warmup", 0, "--repeats", 3, *PATIENT, "--gate")
+        common = ("--rate", 40, "--seconds", 4, "--warmup", 0, "--repeats", 3, *PATIENT, "--gate")
         done = bench(
             "run",
             "--target",

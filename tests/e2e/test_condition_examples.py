@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from tests.support.forked_python import run_program
 from tests.support.gateway_process import GatewayProcess
 from tests.support.small_pack import PALETTE
 
@@ -27,8 +26,8 @@ IMAGES = [("sketch", 6), ("scribble", 6), ("proxy_mask", 6), ("exemplar", 6)]
 
 
 def run(name: str, gateway: GatewayProcess, sheet: Path) -> str:
-    command: list[str | Path] = [sys.executable, EXAMPLES / f"{name}.py", "--address", gateway.address]
-    done = subprocess.run([*command, "--output", sheet], capture_output=True, text=True, check=False)
+    command: list[str | Path] = [EXAMPLES / f"{name}.py", "--address", gateway.address]
+    done = run_program(*command, "--output", sheet)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -86,8 +85,8 @@ def test_there_are_samples_of_every_kind(kind: str) -> None:
 
 
 def test_without_a_model_for_them_they_say_so(dolls: GatewayProcess, tmp_path: Path) -> None:
-    command: list[str | Path] = [sys.executable, EXAMPLES / "sketch.py", "--address", dolls.address]
+    command: list[str | Path] = [EXAMPLES / "sketch.py", "--address", dolls.address]
     command += ["--output", tmp_path / "sketch.png"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run_program(*command)
     assert done.returncode == 1
     assert "no such model for conditions of the kind sketch" in done.stderr

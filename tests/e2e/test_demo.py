@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.support.forked_python import run_program
 from tests.support.gateway_process import GatewayProcess, gateway_process
 from tests.support.small_pack import PALETTE
 
@@ -25,9 +24,9 @@ def demo(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[st
     """What the demo printed, and the sheet that it wrote, on a gateway that nobody has asked for anything."""
     sheet = tmp_path_factory.mktemp("demo") / "demo.png"
     with gateway_process(repository) as fresh:
-        command: list[str | Path] = [sys.executable, EXAMPLES / "demo.py"]
+        command: list[str | Path] = [EXAMPLES / "demo.py"]
         command += ["--address", fresh.address, "--output", sheet]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = run_program(*command)
     assert done.returncode == 0, done.stderr
     return done.stdout, sheet
 
@@ -93,9 +92,9 @@ def test_the_painting_example_writes_a_frame_for_every_line_it_prints(
     gateway: GatewayProcess, tmp_path: Path
 ) -> None:
     animation = tmp_path / "paint.gif"
-    command: list[str | Path] = [sys.executable, EXAMPLES / "paint.py", "--strokes", "8"]
+    command: list[str | Path] = [EXAMPLES / "paint.py", "--strokes", "8"]
     command += ["--address", gateway.address, "--output", animation]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run_program(*command)
     assert done.returncode == 0, done.stderr
     *lines, summary = done.stdout.splitlines()
     assert lines[-1].startswith("stroke   8: ")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 from PIL import Image
 
 from maskweave_client import Client
+from tests.support.forked_python import run_program
 from tests.support.gateway_process import GatewayProcess
 from tests.support.shipped import LABEL_MAPS, fitted
 
@@ -24,8 +24,8 @@ WITHOUT_SOURCE_MAP = 3
 
 
 def run(gateway: GatewayProcess, sheet: Path, *more: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, EXAMPLE, "--address", gateway.address, "--output", sheet, *more]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [EXAMPLE, "--address", gateway.address, "--output", sheet, *more]
+    return run_program(*command)
 
 
 def test_a_seed_and_then_the_same_as_an_image(gateway: GatewayProcess, tmp_path: Path) -> None:
@@ -53,8 +53,8 @@ def test_the_demo_shows_source_label_maps_and_result_of_each_edit(
 ) -> None:
     sheet = tmp_path / "demo_edits.png"
     gateway: GatewayProcess = request.getfixturevalue(where)
-    command: list[str | Path] = [sys.executable, EXAMPLES / "demo_edits.py", "--address", gateway.address]
-    done = subprocess.run([*command, "--output", sheet], capture_output=True, text=True, check=False)
+    command: list[str | Path] = [EXAMPLES / "demo_edits.py", "--address", gateway.address]
+    done = run_program(*command, "--output", sheet)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{ROWS} edits: {sheet}\n"
     page = np.asarray(Image.open(sheet)).astype(int)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +14,14 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+import maskweave_cli
+from export.repository import write_repository
+from export.sis_ug import sis_ug_pack
 from maskweave_client import Client
 from tests.support import stylegan2_files as files
 from tests.support.gateway_process import gateway_process
 from tests.support.tiny_stylegan2 import CHANNELS, CONFIG, tiny_generator, tiny_state
-from training.cli.import_weights import import_
+from tests.support.torchlib_once import torchlib_read_once
 from training.data.labelled import LABELLER_PYTHON_VARIABLE
 from training.data.samples import latents_of, to_uint8
 from training.sis_ug.config import load_config
@@ -36,13 +38,8 @@ VERBS = [
     ("train", "rearranger", "--pack", PACK, *ON_CPU),
     ("train", "mapper", "--pack", PACK, *ON_CPU),
     ("evaluate", PACK, "--pairs", "12"),
-    ("export", "repository", PACK, "--layout", "both", "--repository", "repository"),
+    ("export", "repository", PACK, "--repository", "ensemble"),
 ]
-PROGRAM = """
-import maskweave_cli
-for verb in {verbs!r}:
-    maskweave_cli.main(verb, standalone_mode=False)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -52,19 +49,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     checkpoint = root / "network-snapshot-000000.pkl"
     checkpoint.write_bytes(files.ada_pickle(files.ada_generator(tiny_state())))
     folder = root / "packs" / PACK
-    result = CliRunner().invoke(import_, ["stylegan2", str(checkpoint), "--output", str(folder)])
-    assert result.exit_code == 0, result.output
-    shutil.copy(CONFIG, folder / "config.toml")
-    environment = os.environ | {LABELLER_PYTHON_VARIABLE: sys.executable}
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM.format(verbs=VERBS)],
-        cwd=root,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    with pytest.MonkeyPatch.context() as patch, torchlib_read_once():
+        patch.chdir(root)
+        patch.setenv(LABELLER_PYTHON_VARIABLE, sys.executable)
+        for verb in (("import", "stylegan2", str(checkpoint), "--output", str(folder)), *VERBS):
+            result = CliRunner().invoke(maskweave_cli.main, verb)
+            assert result.exit_code == 0, result.output
+            if verb[0] == "import":
+                shutil.copy(CONFIG, folder / "config.toml")
     return root
 
 
@@ -76,11 +68,15 @@ def pipeline(made: Path) -> Iterator[SynthesisPipeline]:
 
 
 @pytest.fixture(scope="module", params=["ensemble", "fused"])
-def client(made: Path, request: pytest.FixtureRequest) -> Iterator[Client]:
-    with (
-        gateway_process(made / "repository", layout=request.param) as gateway,
-        Client(gateway.address) as connected,
-    ):
+def client(made: Path, pipeline: SynthesisPipeline, request: pytest.FixtureRequest) -> Iterator[Client]:
+    """Of a gateway on what was exported; of the other layout only label maps, as a graph takes seconds."""
+    repository, layout = made / request.param, request.param
+    if layout == "fused":
+        pack = sis_ug_pack(load_config(PACK), pipeline)
+        with torchlib_read_once():
+            label_maps = replace(pack, conditions=pack.conditions[:1])
+            write_repository(label_maps, repository, layouts=(layout,))
+    with gateway_process(repository, layout=layout) as gateway, Client(gateway.address) as connected:
         yield connected
 
 

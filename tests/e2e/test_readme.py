@@ -6,7 +6,6 @@ import json
 import re
 import shlex
 import subprocess
-import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from PIL import Image
 import maskweave_cli
 from maskweave_client import Client
 from tests.support.certificates import Authority
+from tests.support.forked_python import run_program
 from tests.support.gateway_process import GatewayProcess, gateway_process
 from tests.support.key_file import new_key, write_keys
 from tests.support.pages import ADDRESS, ROOT, Block, blocks, checkout, run_python, run_shell
@@ -164,19 +164,12 @@ def test_the_page_on_access_runs_from_top_to_bottom(folder: Path) -> None:
     assert serve_check(folder, "--api-keys-file", "shown.toml").returncode == 0
     (folder / "maskweave.toml").write_text(settings.text)
     checked = serve_check(folder, "--config", "maskweave.toml")
-    assert checked.returncode == 1, checked.stdout  # /etc/maskweave is not there, but all are settings
-    assert "/etc/maskweave/tls/tls.crt" in checked.stdout
+    assert checked.returncode == 1, checked.stderr  # /etc/maskweave is not there, but all are settings
+    assert "/etc/maskweave/tls/tls.crt" in checked.stderr
 
 
 def serve_check(folder: Path, *flags: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "maskweave_cli", "serve", "--check", *flags],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
+    return run_program("-m", "maskweave_cli", "serve", "--check", *flags, folder=folder)
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -216,9 +209,9 @@ def test_the_command_of_an_example_runs_as_it_is_written(
 ) -> None:
     text = (ROOT / "client" / "examples" / f"{name}.py").read_text()
     (command,) = re.findall(r"^    (python .*)$", text, re.MULTILINE)
-    block = Block(f"client/examples/{name}.py", 1, "sh", command)
-    done = run_shell(block, folder, shipped.address)
-    assert done.returncode == 0, done.stdout
+    _, *arguments = shlex.split(command.replace(ADDRESS, shipped.address))
+    done = run_program(*arguments, folder=folder)
+    assert done.returncode == 0, done.stderr
     with Image.open(folder / command.rpartition(" ")[2]) as sheet:
         assert np.asarray(sheet.convert("RGB")).std() > 0
     assert str(folder) in done.stdout

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +11,14 @@ import numpy as np
 import pytest
 
 from maskweave_client import Client
+from tests.support.forked_python import run_program
 from tests.support.gateway_process import GatewayProcess, gateway_process
 from tests.support.key_file import new_key, write_keys
 
 
 def status(*arguments: object, code: int = 0, **environment: str) -> str:
     """Run the command; its exit code must be `code`. What it says goes to standard output alone."""
-    done = subprocess.run(
-        [sys.executable, "-m", "maskweave_cli", "status", *map(str, arguments)],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = run_program("-m", "maskweave_cli", "status", *arguments, environment=environment)
     assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done.stdout if code == 0 or done.stdout else done.stderr

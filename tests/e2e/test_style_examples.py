@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.support.dolls_pack import LABEL_MAP
+from tests.support.forked_python import run_program
 from tests.support.gateway_process import GatewayProcess
 
 EXAMPLES = Path(__file__).parents[2] / "client" / "examples"
@@ -41,9 +40,9 @@ def test_the_example_writes_its_sheet(
     Image.fromarray(LABEL_MAP).save(maps[0])
     Image.fromarray(np.ascontiguousarray(LABEL_MAP.T)).save(maps[1])
     sheet = tmp_path / f"{name}.png"
-    command: list[str | Path] = [sys.executable, EXAMPLES / f"{name}.py", "--address", dolls.address]
+    command: list[str | Path] = [EXAMPLES / f"{name}.py", "--address", dolls.address]
     command += ["--label-map", maps[0], "--other-label-map", maps[1], "--output", sheet]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run_program(*command)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{images} images: {sheet}\n"
     with Image.open(sheet) as image:
@@ -54,8 +53,8 @@ def test_the_example_writes_its_sheet(
 
 def test_the_demo_of_styles_has_a_row_for_each_use(shipped: GatewayProcess, tmp_path: Path) -> None:
     sheet = tmp_path / "demo_styles.png"
-    command: list[str | Path] = [sys.executable, EXAMPLES / "demo_styles.py", "--address", shipped.address]
-    done = subprocess.run([*command, "--output", sheet], capture_output=True, text=True, check=False)
+    command: list[str | Path] = [EXAMPLES / "demo_styles.py", "--address", shipped.address]
+    done = run_program(*command, "--output", sheet)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{sum(DEMO_ROWS)} images: {sheet}\n"
     page = np.asarray(Image.open(sheet))
@@ -82,8 +81,8 @@ def test_what_they_share_is_no_example_and_every_example_is_run() -> None:
 
 
 def test_without_a_model_with_styles_they_say_so(gateway: GatewayProcess, tmp_path: Path) -> None:
-    command: list[str | Path] = [sys.executable, EXAMPLES / "morph.py", "--address", gateway.address]
+    command: list[str | Path] = [EXAMPLES / "morph.py", "--address", gateway.address]
     command += ["--output", tmp_path / "morph.png"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run_program(*command)
     assert done.returncode == 1
     assert "no such model with styles" in done.stderr

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from maskweave.v1 import synthesis_pb2 as pb
 from maskweave.v1 import synthesis_pb2_grpc as pb_grpc
+from tests.support.forked_python import context
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,6 @@ def _duration(seconds: float) -> Duration:
 @contextmanager
 def delay_server(delays: Delays) -> Iterator[str]:
     """A server in a process of its own; gives its address."""
-    context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     process = context.Process(target=_serve, args=(delays, there), daemon=True)
     process.start()

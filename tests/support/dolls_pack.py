@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from tests.support.model_repository import (
+    ONE_INSTANCE,
     RepositoryWriter,
     constant,
     constants,
@@ -79,7 +80,7 @@ def _write(writer: RepositoryWriter, pack: str, rounds: int, extra: str) -> None
     def outputs(*names: str) -> str:
         return "".join(tensor_text("output", name, "TYPE_FP32", codes) for name in names)
 
-    start = 'backend: "onnxruntime"\nmax_batch_size: 8\n'
+    start = f'backend: "onnxruntime"\nmax_batch_size: 8\n{ONE_INSTANCE}'
     encoded = outputs("STYLE_MEAN", "STYLE_LOG_VARIANCE")
     writer.model(f"{pack}_encoder", {1: _encoder()}, start + picture + label_map + encoded + extra)
     drawn = outputs("JOINT_STYLES", "SINGLE_STYLES")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tests.support.model_repository import RepositoryWriter, step_text, tensor_text
+from tests.support.model_repository import ONE_INSTANCE, RepositoryWriter, step_text, tensor_text
 from tests.support.small_pack import LATENT_SIZE, pack_parameters
 
-START = 'backend: "onnxruntime"\nmax_batch_size: 16\n'
+START = f'backend: "onnxruntime"\nmax_batch_size: 16\n{ONE_INSTANCE}'
 MAPPED = ("SOURCE_HISTOGRAM", "STYLE_STRENGTH")
 """What a mapper takes besides the condition."""
 HEAD_OUTPUTS = ("FEATURES_8X8", "FEATURES_16X16", "SOURCE_PROXY_MASK", "SOURCE_HISTOGRAM")

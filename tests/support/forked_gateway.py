@@ -1,22 +1,13 @@
-"""`maskweave serve` in a process that is forked from one that has imported everything, one for each worker.
-
-Most of what a small gateway's start takes is its imports. A forked gateway is a process of its own all the
-same, with its own arguments, variables, output, sockets and signals.
-"""
+"""`maskweave serve`, forked from a process that has imported everything: see `forked_python`."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import runpy
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
-from multiprocessing.connection import Connection
 
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["service.app.run", "service.cli"])
+from tests.support.forked_python import context, run
 
 
 class ForkedGateway:
@@ -31,10 +22,11 @@ class ForkedGateway:
     """
 
     def __init__(self, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
-        reader, writer = _context.Pipe(duplex=False)
+        reader, writer = context.Pipe(duplex=False)
         # A daemon ends with the tests, whatever happens to them.
-        self._process = _context.Process(
-            target=_run, args=(list(arguments), dict(environment), writer), daemon=True
+        command = ["-m", "maskweave_cli", *arguments]
+        self._process = context.Process(
+            target=run, args=(command, dict(environment), [writer] * 2), daemon=True
         )
         self._process.start()
         writer.close()
@@ -70,14 +62,3 @@ class ForkedGateway:
     def kill(self) -> None:
         """End it whatever it does."""
         self.send_signal(signal.SIGKILL)
-
-
-def _run(arguments: list[str], environment: dict[str, str], output: Connection) -> None:
-    """In the new process: become `python -m maskweave_cli`."""
-    os.environ.clear()
-    os.environ.update(environment)
-    for descriptor in (1, 2):
-        os.dup2(output.fileno(), descriptor)
-    output.close()
-    sys.argv = ["maskweave", *arguments]
-    runpy.run_module("maskweave_cli", run_name="__main__")

@@ -18,14 +18,12 @@ import grpc
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.forked_gateway import ForkedGateway
+from tests.support.forked_python import FRESH_VARIABLE
 
 # How long a test waits for what must come: it hangs if it takes longer, however busy the machine is.
 PATIENCE_SECONDS = 60
 _READY_SECONDS = 2 * PATIENCE_SECONDS
 _STOP_SECONDS = PATIENCE_SECONDS
-
-FRESH_VARIABLE = "MASKWEAVE_TESTS_FRESH"
-"""With this variable no gateway is forked: what is measured in processes must see each from its start."""
 
 # Whatever proxy the tests' environment names, it does not lead to this machine.
 _NO_PROXY = (("grpc.enable_http_proxy", 0),)

@@ -11,6 +11,9 @@ from onnx import TensorProto, helper
 _OPSET = 17
 _IR_VERSION = 9
 
+ONE_INSTANCE = "instance_group { kind: KIND_CPU count: 1 }\n"
+"""As exported. Triton makes two where nothing is said, each a process that imports ONNX Runtime."""
+
 Tensor = tuple[str, int, Sequence[int | str]]
 """Name, ONNX element type, shape."""
 

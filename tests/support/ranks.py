@@ -9,6 +9,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
 import torch
 
 from tests.support.shapes import config_text, write_shapes
@@ -20,11 +21,8 @@ from training.runs.options import RunOptions
 from training.sis_ug.stages import train_proxies
 
 
-def main() -> None:
+def train(folder: Path, devices: int, accumulate: int, steps: int, kind: str = "proxies") -> None:
     """As the module says; weights go to FOLDER/pack, the run to FOLDER/runs."""
-    folder = Path(sys.argv[1])
-    devices, accumulate, steps = map(int, sys.argv[2:5])
-    kind = sys.argv[5] if len(sys.argv) > 5 else "proxies"
     distributed = launch("cpu", devices)
     torch.set_num_threads(1)
     (folder / "pack").mkdir(parents=True, exist_ok=True)
@@ -54,9 +52,10 @@ def styles(folder: Path, steps: int, options: RunOptions) -> None:
     options.distributed.barrier()
     values = tomllib.loads(config_text(folder / "images", folder / "maps"))
     values["training"] |= {"steps": steps, "batch": 8}
-    stage.RECALIBRATION_IMAGES = 8
-    stage.train_styles(StylesConfig.model_validate(values), folder / "pack", options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stage, "RECALIBRATION_IMAGES", 8)
+        stage.train_styles(StylesConfig.model_validate(values), folder / "pack", options)
 
 
 if __name__ == "__main__":
-    main()
+    train(Path(sys.argv[1]), *map(int, sys.argv[2:5]), *sys.argv[5:])

@@ -45,11 +45,11 @@ TINY: dict[str, Any] = {
     "sketch": {"widths": (16, 24, 32), "steps": 24, "batch": 8},
     "scribble": {"widths": (16, 24, 32), "steps": 16, "batch": 8},
     "inversion": {"widths": (16, 24, 32), "depth": 1, "steps": 30, "batch": 4, "kept_samples": 2},
-    "students": {
-        "reader": {"width": 16, "steps": 30, "batch": 8, "batches": 8},
-        "mapper": {"energy": 0.5, "steps": 30, "batch": 8, "batches": 8},
-        "rearranger": {"energy": 0.5, "steps": 30, "batch": 4, "batches": 8},
-        "cycle": {"steps": 6, "batch": 4},
+    "students": {  # what is trained is looked at here, how well on the shipped pack
+        "reader": {"width": 16, "steps": 4, "batch": 8, "batches": 2},
+        "mapper": {"energy": 0.5, "steps": 4, "batch": 8, "batches": 2},
+        "rearranger": {"energy": 0.5, "steps": 4, "batch": 4, "batches": 2},
+        "cycle": {"steps": 4, "batch": 4},
     },
     "few_shot": {
         "width": 16,

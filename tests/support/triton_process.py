@@ -75,6 +75,7 @@ class TritonProcess:
                 f"--model-repository={self.repository}",
                 *(f"--{name}-port={port}" for name, port in self._ports.items()),
                 "--exit-seconds=1",
+                "--metrics-interval-ms=100",  # of gauges, for which tests wait; two seconds otherwise
                 *self._options,
             ],
             stdout=self._log,

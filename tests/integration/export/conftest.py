@@ -16,8 +16,9 @@ from export.onnx_graph import write_onnx
 from export.repository import write_repository
 from export.sis_ug import sis_ug_pack
 from export.stages import Stage
-from export.targets import TARGETS
+from export.targets import CPU, TARGETS
 from tests.support.made_once import made_once
+from tests.support.onnxruntime_threads import one_thread_for_each_session
 from tests.support.tiny_pack import tiny_config, tiny_styles_config
 from tests.support.torchlib_once import torchlib_read_once
 from training.config.weights import save_weights
@@ -97,6 +98,13 @@ def stages(pack: ExportedPack) -> dict[str, Stage]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Graphs this small gain nothing from a second thread, and other tests want the processor."""
+    with one_thread_for_each_session():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def each_graph_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """PyTorch's exporter takes seconds for a graph, and always gives the same one here."""
 
@@ -111,16 +119,6 @@ def each_graph_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with torchlib_read_once(), pytest.MonkeyPatch.context() as patch:
         patch.setattr("export.repository.write_onnx", write_once)
         yield
-
-
-@pytest.fixture(scope="session")
-def repository(pack: ExportedPack, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The default target's, in both layouts."""
-
-    def export_pack(folder: Path) -> None:
-        write_repository(pack, folder / "model_repository", layouts=("ensemble", "fused"))
-
-    return made_once(tmp_path_factory, "exported", export_pack) / "model_repository"
 
 
 @contextmanager
@@ -140,12 +138,14 @@ def tiny_pack(config: PackConfig, weights: Path) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def of_target(config: PackConfig, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The tiny pack for each target, in both layouts and the default precision, made by the command."""
+def export_for(
+    config: PackConfig, weights: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Path]:
+    """Gives the tiny pack for a target, in both layouts and the default precision, made by the command."""
 
-    def export_all(folder: Path) -> None:
-        for target in TARGETS:
-            place = str(folder / target / "model_repository")
+    def made_for(target: str) -> Path:
+        def make(folder: Path) -> None:
+            place = str(folder / "model_repository")
             arguments = ["--target", target, "--layout", "both", "--repository", place]
             with commands_for(config, weights):
                 result = CliRunner().invoke(
@@ -153,8 +153,21 @@ def of_target(config: PackConfig, weights: Path, tmp_path_factory: pytest.TempPa
                 )
             assert result.exit_code == 0, result.output
 
-    folder = made_once(tmp_path_factory, "targets", export_all)
-    return {target: folder / target / "model_repository" for target in TARGETS}
+        return made_once(tmp_path_factory, f"for-{target}", make) / "model_repository"
+
+    return made_for
+
+
+@pytest.fixture(scope="session")
+def repository(export_for: Callable[[str], Path]) -> Path:
+    """The default target's."""
+    return export_for(CPU.name)
+
+
+@pytest.fixture(scope="session")
+def of_target(export_for: Callable[[str], Path]) -> dict[str, Path]:
+    """Each target's."""
+    return {target: export_for(target) for target in TARGETS}
 
 
 @pytest.fixture(scope="session")

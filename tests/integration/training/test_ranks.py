@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.support import ranks
 from tests.support.tiny_pack import checkpoint_step
 from training.runs.distributed import launch
 
@@ -18,20 +20,11 @@ ROOT = Path(__file__).parents[3]
 STEPS = 6
 
 
-def train(
-    folder: Path,
-    *,
-    devices: int,
-    accumulate: int,
-    steps: int = STEPS,
-    torchrun: int = 0,
-    stage: str = "proxies",
-) -> str:
-    """Run the support program, started by torchrun as so many processes if that is not 0; returns stderr."""
-    launcher = ["-m", "torch.distributed.run", f"--nproc-per-node={torchrun}"] if torchrun else []
-    arguments = [str(folder), str(devices), str(accumulate), str(steps), stage]
+def train_on_two(folder: Path, stage: str, *, steps: int, torchrun: bool) -> None:
+    """Run the support program as two processes, which torchrun starts or the command itself."""
+    launcher = ["-m", "torch.distributed.run", "--nproc-per-node=2"] if torchrun else []
     finished = subprocess.run(
-        [sys.executable, *launcher, "-m", "tests.support.ranks", *arguments],
+        [sys.executable, *launcher, "-m", "tests.support.ranks", str(folder), "2", "1", str(steps), stage],
         cwd=ROOT,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -40,7 +33,11 @@ def train(
         check=False,
     )
     assert finished.returncode == 0, finished.stderr
-    return finished.stderr
+
+
+def train_alone(folder: Path, stage: str, *, steps: int) -> None:
+    """The same in this process, in two micro-batches."""
+    ranks.train(folder, 1, 2, steps, stage)
 
 
 def assert_alike(one: Path, other: Path) -> None:
@@ -60,26 +57,29 @@ def assert_alike(one: Path, other: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One process, two micro-batches."""
-    folder = tmp_path_factory.mktemp("alone")
-    train(folder, devices=1, accumulate=2)
+def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two processes of torchrun."""
+    folder = tmp_path_factory.mktemp("together")
+    train_on_two(folder, "proxies", steps=STEPS, torchrun=True)
     return folder
 
 
-def test_two_processes_of_torchrun_make_the_steps_of_one(alone: Path, tmp_path: Path) -> None:
+def test_two_processes_of_torchrun_make_the_steps_of_one(together: Path, tmp_path: Path) -> None:
     """Those that the command starts by itself are below."""
-    train(tmp_path, devices=2, accumulate=1, torchrun=2)
-    assert_alike(tmp_path, alone)
+    train_alone(tmp_path, "proxies", steps=STEPS)
+    assert_alike(together, tmp_path)
 
 
-def test_a_run_stopped_on_two_goes_on_on_one(alone: Path, tmp_path: Path) -> None:
-    train(tmp_path, devices=2, accumulate=1, steps=4)
-    assert checkpoint_step(tmp_path / "runs", "proxy_segmenter") == 4
-    # The learning rate follows the number of steps: what matters is that the run begins at the fifth.
-    train(tmp_path, devices=1, accumulate=2)
-    lines = (tmp_path / "runs/proxy_segmenter/metrics.jsonl").read_text().splitlines()
-    assert [json.loads(line)["step"] for line in lines] == [2, 4, 6]
+def test_a_run_stopped_on_two_goes_on_on_one(together: Path, tmp_path: Path) -> None:
+    """The run of two stands where a longer one would have been stopped."""
+    shutil.copytree(together, tmp_path, dirs_exist_ok=True)
+    assert checkpoint_step(tmp_path / "runs", "proxy_segmenter") == STEPS
+    first = (tmp_path / "runs/proxy_segmenter/metrics.jsonl").read_text()
+    # The learning rate follows the number of steps: what matters is that the run begins at the seventh.
+    train_alone(tmp_path, "proxies", steps=STEPS + 2)
+    lines = (tmp_path / "runs/proxy_segmenter/metrics.jsonl").read_text()
+    assert lines.startswith(first)
+    assert [json.loads(line)["step"] for line in lines.splitlines()] == [2, 4, 6, 8]
 
 
 def test_another_number_of_processes_than_torchrun_started_is_refused(
@@ -94,8 +94,8 @@ def test_another_number_of_processes_than_torchrun_started_is_refused(
 
 def test_groupdnet_makes_the_same_steps_on_two_processes(tmp_path: Path) -> None:
     """Two networks that learn by turns, of which one's graph outlives the other's update."""
-    train(tmp_path / "one", devices=1, accumulate=2, stage="styles", steps=2)
-    train(tmp_path / "two", devices=2, accumulate=1, stage="styles", steps=2)
+    train_alone(tmp_path / "one", "styles", steps=2)
+    train_on_two(tmp_path / "two", "styles", steps=2, torchrun=False)
     for name in ("label_segmenter", "groupdnet", "expectation", "prior"):
         found, wanted = (
             load_file(tmp_path / each / "pack" / f"{name}.safetensors") for each in ("two", "one")

@@ -6,6 +6,7 @@ backward pass still needs them, or a loss that is a sum.
 """
 
 import copy
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -89,11 +90,13 @@ def test_sis_ug(
         assert_dividing_changes_nothing(trainer)
         return train(trainer, options)  # nothing is left to do, and what follows finds its checkpoint
 
-    monkeypatch.chdir(trained)
+    own = tmp_path / "own"  # what is stored once more, others read
+    shutil.copytree(trained, own)
+    monkeypatch.chdir(own)
     monkeypatch.setattr(stages, "train", check_first)
     monkeypatch.setattr(students, "train", check_first)
-    options = RunOptions(trained / "runs", show_progress=False)
-    stages.STAGES[stage](config, trained / "pack", options)
+    options = RunOptions(own / "runs", show_progress=False)
+    stages.STAGES[stage](config, own / "pack", options)
     assert seen == STAGES[stage]
 
 
