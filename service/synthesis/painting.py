@@ -13,15 +13,14 @@ from dataclasses import dataclass, replace
 from service.core.errors import InvalidArgument, Overloaded, QuotaExceeded, field_prefix
 from service.core.limits import LIMITS, Limits
 from service.synthesis.canvas import Canvas, Drawing, Update
-from service.synthesis.conditions.types import CanvasOf, EncodedImage, LabelMap, Scribble, Sketch, kind_of
-from service.synthesis.edits import Pixels
-from service.synthesis.frames import Blank, CanvasEditWork, CanvasWork, in_edit
+from service.synthesis.conditions.types import CanvasOf, LabelMap, Scribble, Sketch, kind_of
+from service.synthesis.frames import Blank, CanvasEditWork, CanvasWork
 from service.synthesis.images import Image
 from service.synthesis.marking import XMP_ONLY, Marking
-from service.synthesis.registry.models import ConditionKind, Model
-from service.synthesis.requests import CallContext, EditRequest, FirstSeed, Latent, SynthesisRequest
+from service.synthesis.painted_edits import EditInProgress, PaintedEdit
+from service.synthesis.registry.models import Model
+from service.synthesis.requests import CallContext, FirstSeed, Latent, SynthesisRequest
 from service.synthesis.runner import Runner
-from service.synthesis.validation.edits import ValidatedEdit, check_edit
 from service.synthesis.validation.images import check_request
 from service.synthesis.validation.styles import check_styles
 
@@ -31,21 +30,6 @@ _MAX_PAUSE_SECONDS = 1.0
 _MAX_PENDING_UPDATES = 64
 _MAX_PENDING_BYTES = 4 * 2**20
 """Updates that may wait for the next frame before no more are read; a single larger one is taken alone."""
-
-
-@dataclass(frozen=True, slots=True)
-class PaintedEdit:
-    """What is edited while its target label map is painted.
-
-    Attributes:
-        image: The image; None for what the painting's latent gives.
-        source_label_map: What it shows now; None if all of it is to be made anew.
-        blend_width: Width of the soft edge in pixels; None for the default.
-    """
-
-    image: EncodedImage | None = None
-    source_label_map: LabelMap | None = None
-    blend_width: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +88,7 @@ class Painting:
             request = replace(request, latent_source=FirstSeed(seed))
         self._request = _detached(request)
         self._validated = validated
-        self._edit = None if edit is None else self._checked_edit(edit)
-        self._before: Pixels | None = None  # what is edited, once it has been read or made
+        self._edit = None if edit is None else EditInProgress(edit, self._request, registry, limits)
         self._canvas: Canvas | None = None
         self._pending: list[Update] = []
         self._pending_bytes = 0
@@ -131,7 +114,7 @@ class Painting:
         """
         begun = start_bytes if self._canvas is None else self._canvas.nbytes
         styles = 0 if self._validated.styles is None else self._validated.styles.nbytes
-        edited = 0 if self._before is None else 2 * self._before.nbytes  # and its label map
+        edited = 0 if self._edit is None else self._edit.nbytes
         return begun + styles + edited + self._pending_bytes
 
     async def apply(self, update: Update) -> None:
@@ -264,39 +247,13 @@ class Painting:
 
         return framed
 
-    def _checked_edit(self, edit: PaintedEdit) -> ValidatedEdit:
-        """What is edited, with the painting's own fields."""
-        request = self._request
-        if self._kind is not ConditionKind.LABEL_MAP:
-            raise InvalidArgument(
-                "edit", f"an edit painted as a {self._kind.value}", "a label_map as the canvas"
-            )
-        assert isinstance(request.latent_source, FirstSeed | Latent)
-        assert isinstance(self._begin, LabelMap)
-        whole = EditRequest(
-            model=request.model,
-            source=request.latent_source if edit.image is None else edit.image,
-            target_label_map=self._begin,
-            source_label_map=edit.source_label_map,
-            style_strength=request.style_strength,
-            blend_width=edit.blend_width,
-            model_version=request.model_version,
-            image_format=request.image_format,
-            image_quality=request.image_quality,
-            priority=request.priority,
-        )
-        try:
-            return check_edit(whole, self._registry, self._limits)
-        except InvalidArgument as error:
-            raise in_edit(error) from error
-
     def _check_kind(self, update: Update) -> None:
         """Refuse what an update cannot change."""
         if update.canvas is not None and (kind := kind_of(update.canvas)) is not self._kind:
             raise InvalidArgument(
                 kind.value, f"a {kind.value}", f"{self._kind.value} or strokes, as the canvas"
             )
-        if update.latent_source is not None and self._edit is not None and self._edit.latent is None:
+        if update.latent_source is not None and self._edit is not None and self._edit.of_an_image:
             field = "seed" if isinstance(update.latent_source, FirstSeed) else "latent"
             raise InvalidArgument(field, "a start", "none: what is edited is an image that was sent")
 
@@ -305,14 +262,8 @@ class Painting:
         styles = self._validated.styles
         self._validated = replace(check_request(request, self._registry, self._limits), styles=styles)
         self._request = request = _detached(request)
-        if self._edit is None:
-            return
-        edit = replace(self._edit.request, style_strength=request.style_strength)
-        if self._edit.latent is not None:
-            assert isinstance(request.latent_source, FirstSeed | Latent)
-            edit = replace(edit, source=request.latent_source)
-            self._before = None
-        self._edit = check_edit(edit, self._registry, self._limits)
+        if self._edit is not None:
+            self._edit.start_from(request)
 
     def _take(self) -> CanvasWork | CanvasEditWork:
         drawing = Drawing(
@@ -321,7 +272,7 @@ class Painting:
         self._pending.clear()
         self._pending_bytes = 0
         if self._edit is not None:
-            return CanvasEditWork(self._edit, drawing, self._before, self._limits, self._marking)
+            return self._edit.work(drawing, self._marking)
         return CanvasWork(self._validated, drawing, self._limits, self._marking)
 
     def _put_back(self, work: CanvasWork | CanvasEditWork) -> None:
@@ -335,8 +286,8 @@ class Painting:
                 self._validated = replace(self._validated, condition=self._begin)
             self._canvas = drawing.canvas
             left = drawing.updates[len(drawing.updates) - drawing.left :]
-        if isinstance(work, CanvasEditWork) and work.given is self._edit and work.before is not None:
-            self._edit, self._before = work.kept, work.before
+        if self._edit is not None and isinstance(work, CanvasEditWork):
+            self._edit.keep(work)
         self._pending[:0] = left
         self._pending_bytes += sum(update.size_bytes for update in left)
 

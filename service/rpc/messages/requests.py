@@ -31,7 +31,7 @@ from service.synthesis.conditions.types import (
     ScribbleStrokes,
     Sketch,
 )
-from service.synthesis.painting import PaintedEdit
+from service.synthesis.painted_edits import PaintedEdit
 from service.synthesis.requests import (
     EditRequest,
     EncodeStylesRequest,
