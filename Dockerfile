@@ -46,8 +46,10 @@ RUN apt-get update \
 
 # Set it to anything for gateways that sign images (MASKWEAVE_C2PA_CERTIFICATE): 53 MB more.
 ARG CONTENT_CREDENTIALS=
+# Set it to anything for gateways that run models with OpenVINO (MASKWEAVE_EMBEDDED_RUNTIME).
+ARG OPENVINO=
 # The secrets are optional: a pip.conf for a private index, and the certificate that it may name.
-COPY requirements/build.txt requirements/serve.txt requirements/c2pa.txt requirements/
+COPY requirements/build.txt requirements/serve.txt requirements/c2pa.txt requirements/openvino.txt requirements/
 RUN --mount=type=cache,target=/root/.cache/pip \
     --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     --mount=type=secret,id=ca.crt,target=/run/secrets/ca.crt \
@@ -57,6 +59,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
         --requirement requirements/build.txt \
     && python3 -m pip --python /opt/maskweave/bin/python install --no-compile --no-deps --require-hashes \
         --requirement requirements/serve.txt ${CONTENT_CREDENTIALS:+--requirement requirements/c2pa.txt} \
+        ${OPENVINO:+--requirement requirements/openvino.txt} \
     # What only developers of these packages need.
     && find /opt/maskweave/lib -depth \( -type d \( -name tests -o -name __pycache__ \) -o -name '*.pyi' \
         -o -path '*/numpy/_core/include' -o -path '*/numpy/f2py' -o -path '*/onnxruntime/transformers' \

@@ -30,12 +30,14 @@ class LocalService:
     Attributes:
         address: `host:port` of its gRPC server.
         metrics_url: Where it serves Prometheus metrics.
-        seconds_to_ready: From the start of the process to the first healthy answer.
+        started: `time.perf_counter()` at the start of its process.
+        seconds_to_ready: From then to the first healthy answer.
         pid: Of its process.
     """
 
     address: str
     metrics_url: str
+    started: float
     seconds_to_ready: float
     pid: int
 
@@ -77,6 +79,7 @@ def local_service(settings: Mapping[str, str] | None = None) -> Iterator[LocalSe
             yield LocalService(
                 address=f"127.0.0.1:{grpc_port}",
                 metrics_url=f"http://127.0.0.1:{http_port}/metrics",
+                started=started,
                 seconds_to_ready=time.perf_counter() - started,
                 pid=process.pid,
             )

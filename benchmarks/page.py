@@ -32,10 +32,12 @@ def page(figures: Path = FIGURES) -> str:
     """The page's text.
 
     Args:
-        figures: The folder with `gateway.json`, `peers.json` and `sizing.json`; what is not there is said to
+        figures: The folder with `gateway.json`, `peers.json`, `sizing.json` and `heavy.json`; what is not
+            there is said to be missing.
             be missing.
     """
     gateway, peers = _read(figures / "gateway.json"), _read(figures / "peers.json")
+    heavy = _read(figures / "heavy.json")
     sections: list[tuple[str, Iterable[str]]] = [
         ("Beside other servers", _peers(peers)),
         ("Where the time goes", _part(gateway, "stages", _stages)),
@@ -46,6 +48,7 @@ def page(figures: Path = FIGURES) -> str:
         ("Overload", _part(gateway, "overload", _overload)),
         ("Start and memory", _part(gateway, "start", _start)),
         ("The size of a replica", _size(_read(figures / "sizing.json"))),
+        ("A heavy model, on every runtime", _heavy(heavy)),
     ]
     lines = [_HEAD]
     for title, body in sections:
@@ -267,10 +270,57 @@ def _overload(figures: Mapping[str, Any]) -> list[str]:
 
 def _start(figures: Mapping[str, Any]) -> list[str]:
     seconds, memory = sorted(figures["seconds_to_ready"]), sorted(figures["resident_mib"])
-    return [
+    lines = [
         f"From the start of the process to the first healthy answer: {seconds[len(seconds) // 2]:.2f} s "
         f"({seconds[0]:.2f} to {seconds[-1]:.2f}, {len(seconds)} starts); resident memory then "
         f"{memory[len(memory) // 2]:.0f} MiB.",
+    ]
+    if first := sorted(figures.get("seconds_to_first_image", ())):
+        shares = sorted(figures["pss_mib"])
+        lines.append(
+            f"To the first image at a client: {first[len(first) // 2]:.2f} s ({first[0]:.2f} to "
+            f"{first[-1]:.2f}). "
+            f"Memory with pages that are mapped twice counted once (PSS): {shares[len(shares) // 2]:.0f} MiB."
+        )
+    return lines
+
+
+def _heavy(heavy: Mapping[str, Any]) -> list[str]:
+    if not heavy:
+        return [_MISSING.format(command="`python -m benchmarks.heavy`")]
+    figures = heavy["figures"]
+    flops, best = figures["flops"], figures["best_convolution_flops_per_second"]
+    served = {name: way for name, way in figures["ways"].items() if "stages" in way}
+    rows = [["stage", "GFLOP", *(part for name in served for part in (f"{name}, ms", "of the peak"))]]
+    for stage, count in flops.items():
+        row = [stage, f"{count / 1e9:.2f}"]
+        for way in served.values():
+            seconds = way["stages"].get(stage)
+            row += ["", ""] if seconds is None else [_ms(seconds), f"{count / seconds / best:.0%}"]
+        rows.append(row)
+    total = ["**all**", f"{sum(flops.values()) / 1e9:.2f}"]
+    for way in served.values():
+        seconds = sum(way["stages"].values())
+        total += [_ms(seconds), f"{sum(flops.values()) / seconds / best:.0%}"]
+    rows.append(total)
+    memory = [["", *served], ["ready after, s"], ["memory (PSS) when ready, MiB"], ["after the images, MiB"]]
+    for way in served.values():
+        memory[1].append(_plain(way["seconds_to_ready"]))
+        memory[2].append(_plain(way["memory_mib_at_start"]))
+        memory[3].append(_plain(way["memory_mib"]))
+    refused = [f"- {name}: {way['refused']}" for name, way in figures["ways"].items() if "refused" in way]
+    return [
+        _measured(heavy["environment"], heavy["command"]),
+        "",
+        f"A StyleGAN2 of the published widths with random weights (`{figures['model']}`), served as any pack "
+        f"is; one client, new seeds, medians of {figures['requests']}. The peak is the fastest convolution "
+        f"in FP32 that ONNX Runtime does on {figures['threads']} threads here: {best / 1e9:.0f} GFLOP/s.",
+        "",
+        *_table(rows),
+        "",
+        *_table(memory),
+        *(["", "Not served:", ""] if refused else []),
+        *refused,
     ]
 
 

@@ -13,6 +13,7 @@ import click
 SUMMARIES = {
     "repository": "Compile a pack to ONNX and write its model repository.",
     "beside": "Put a repository's models beside those of another version.",
+    "int8": "Write 8-bit graphs beside those of a repository.",
     "engines": "Build the TensorRT plans of a repository on this machine.",
     "check-plans": "Refuse plans that this machine must not load.",
     "verify": "Compare a repository's images with PyTorch's.",

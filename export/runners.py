@@ -21,6 +21,10 @@ from export.plans.machine import this_machine
 from export.plans.runtime import PlanRunner
 from export.targets import GPU_PLAN
 from export.uint8_edges import with_uint8_at_edges
+from service.core.diagnostics import Diagnostics
+from service.engine.embedded.config_reader import read_model_config
+from service.engine.embedded.runtime import Runtime
+from service.engine.embedded.session import Session
 
 VERSION = "1"
 ONNX_FILE = "model.onnx"
@@ -28,6 +32,7 @@ CUDA = "CUDAExecutionProvider"
 
 Array = NDArray[Any]
 Run = Callable[[Mapping[str, Array]], Mapping[str, Array]]
+Watch = Callable[[str, Mapping[str, Array]], None]
 
 
 class Runner:
@@ -38,10 +43,13 @@ class Runner:
         model: name of the model in it.
         precision: convert FP32 graphs to this first; None to run them as they are.
         aside: models beside it that are asked by themselves.
+        runtime: the gateway's own runtime, in the precision that it serves; None for what this machine has.
+        watch: told what each model is given.
 
     Attributes:
         precision: what the graphs compute in.
         engine: what runs them, in words.
+        files: of the models that the gateway's runtime runs, by name.
 
     Raises:
         FileNotFoundError: if the model or one of its stages is missing.
@@ -50,9 +58,17 @@ class Runner:
     """
 
     def __init__(
-        self, repository: Path, model: str, precision: str | None = None, aside: tuple[str, ...] = ()
+        self,
+        repository: Path,
+        model: str,
+        precision: str | None = None,
+        aside: tuple[str, ...] = (),
+        runtime: Runtime | None = None,
+        watch: Watch = lambda model, inputs: None,
     ) -> None:
-        self._repository, self._wanted = repository, precision
+        self._watch = watch
+        self._repository, self._wanted, self._runtime = repository, precision, runtime
+        self.files: dict[str, Path] = {}
         self._precisions: set[str] = set()
         self._engines: set[str] = set()
         self._config = read_config_file(repository / model / CONFIG)
@@ -65,19 +81,22 @@ class Runner:
         """Outputs of the model, and what its stages gave, for inputs by name, batch first."""
         steps = self._config.ensemble_scheduling.step
         if not steps:
-            return self._runs[self._config.name](inputs)
+            return self.ask(self._config.name, inputs)
         known = dict(inputs)
         for step in steps:
-            results = self._runs[step.model_name]({key: known[name] for key, name in step.input_map.items()})
+            results = self.ask(step.model_name, {key: known[name] for key, name in step.input_map.items()})
             known |= {name: results[key] for key, name in step.output_map.items()}
         return known
 
     def ask(self, model: str, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
-        """Outputs of a model beside it."""
+        """Outputs of one model, a stage or one beside them."""
+        self._watch(model, inputs)
         return self._runs[model](inputs)
 
     def _load(self, name: str) -> Run:
         folder = self._repository / name
+        if self._runtime is not None:
+            return self._as_served(folder, self._runtime)
         config = read_config_file(folder / CONFIG)
         if config.backend == GPU_PLAN.backend and importlib.util.find_spec("tensorrt"):
             return self._plan(folder, config)
@@ -90,6 +109,19 @@ class Runner:
             graph = in_precision(with_uint8_at_edges(graph), self._wanted)
         self._precisions.add(precision_of(graph))
         return self._session(graph)
+
+    def _as_served(self, folder: Path, runtime: Runtime) -> Run:
+        """By the very code that serves."""
+        diagnostics = Diagnostics()
+        config = read_model_config(folder / CONFIG, diagnostics)
+        diagnostics.raise_if_any()
+        assert config is not None
+        session = Session(folder / VERSION / config.model_filename, config, 1, runtime)
+        self._precisions.add(runtime.precision)
+        self._engines.add(f"{runtime.title} {runtime.version}, CPU")
+        self.files[folder.name] = session.file
+        names = [spec.name for spec in config.outputs]
+        return lambda inputs: session.run(inputs, names)
 
     def _plan(self, folder: Path, config: triton.ModelConfig) -> Run:
         machine = this_machine()

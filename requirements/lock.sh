@@ -21,12 +21,13 @@ compile() { # compile LOCK ARGUMENT...
     sed -i -e :a -e '/^\n*$/{$d;N;ba' -e '}' "$lock"
 }
 
-compile dev.txt --extra serve --extra c2pa --extra train --extra export --extra bench --extra dev \
+compile dev.txt --extra serve --extra c2pa --extra openvino --extra train --extra export --extra bench --extra dev \
     pyproject.toml client/pyproject.toml
 compile client.txt --constraint requirements/dev.txt client/pyproject.toml
 compile bench.txt --constraint requirements/dev.txt --extra bench client/pyproject.toml
 compile serve.txt --constraint requirements/dev.txt --extra serve pyproject.toml
 compile c2pa.txt --constraint requirements/dev.txt --extra c2pa pyproject.toml
+compile openvino.txt --constraint requirements/dev.txt --extra openvino pyproject.toml
 # For the images: what builds the wheel, and what the engine builder needs beside its base's torch.
 compile build.txt --constraint requirements/dev.txt --only-build-deps --all-build-deps pyproject.toml
 compile export.txt --constraint requirements/dev.txt --extra train --extra export pyproject.toml

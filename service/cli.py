@@ -11,7 +11,6 @@ from typing import Any
 import click
 import uvloop
 
-from service.app.check import check
 from service.app.run import run
 from service.app.settings import Settings
 from service.app.sources import ENVIRONMENT_PREFIX, SettingsError, environment_name, flag_name, read_settings
@@ -91,6 +90,8 @@ def serve(config: Path | None, only_check: bool, **flags: Any) -> None:
 
 
 def _report(settings: Settings) -> None:
+    from service.app.check import check  # noqa: PLC0415 - a start does without, and takes less time
+
     checked = check(settings)
     for warning in checked.warnings:
         click.echo(f"Warning: {warning}", err=True)

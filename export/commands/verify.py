@@ -13,6 +13,7 @@ from export.exported import ExportedPack, ServedCondition
 from export.images import (
     LABEL_MAPS,
     SEEDS,
+    Verdict,
     as_table,
     compare,
     images_of,
@@ -25,6 +26,10 @@ from export.mixed_precision import LOW_TYPES
 from export.plans.builder import BuildError
 from export.plans.machine import MachineError
 from export.runners import Runner
+from export.served_precisions import record_of, write_records
+from service.engine.embedded.choice import make_runtime
+from service.engine.embedded.precisions import RECORDS_FILE, Record
+from service.engine.embedded.runtime import PRECISIONS, RUNTIMES, Precision, Runtime, RuntimeName
 from training.config.pack_argument import PackName
 
 
@@ -39,9 +44,21 @@ from training.config.pack_argument import PackName
 @click.option(
     "--precision",
     "precisions",
-    type=click.Choice(["fp32", *LOW_TYPES]),
+    type=click.Choice(["fp32", *LOW_TYPES, "int8"]),
     multiple=True,
-    help="Convert FP32 graphs to this first; repeatable.  [default: the graphs as they are]",
+    help="Convert FP32 graphs to this first; with --runtime, compute in it; repeatable.  "
+    "[default: the graphs as they are]",
+)
+@click.option(
+    "--runtime",
+    type=click.Choice(RUNTIMES),
+    help="Make the images with the gateway's embedded engine, by this runtime.",
+)
+@click.option(
+    "--record",
+    is_flag=True,
+    help=f"With --runtime: note the outcome in the repository's {RECORDS_FILE}, without which the gateway "
+    "serves no other precision than fp32.",
 )
 @click.option(
     "--label-maps",
@@ -51,15 +68,30 @@ from training.config.pack_argument import PackName
 )
 @click.option("--sheet", type=click.Path(path_type=Path, dir_okay=False), help="PNG of the worst images.")
 def command(
-    pack: str, repository: Path, precisions: tuple[str, ...], label_maps: Path, sheet: Path | None
+    pack: str,
+    repository: Path,
+    precisions: tuple[str, ...],
+    runtime: RuntimeName | None,
+    record: bool,
+    label_maps: Path,
+    sheet: Path | None,
 ) -> None:
     """Compare the images of a PACK's repository with PyTorch's in FP32, and fail if they are too different.
 
-    Plans are run by TensorRT, graphs by ONNX Runtime, on a GPU if there is one. On a CPU, what is not FP32 is
-    emulated: every result is rounded, sums are not.
+    Without --runtime, plans are run by TensorRT, graphs by ONNX Runtime, on a GPU if there is one. On a CPU,
+    what is not FP32 is emulated: every result is rounded, sums are not.
     """
+    if record and runtime is None:
+        raise click.UsageError("--record goes with --runtime: the gateway's own images are what is noted")
+    if runtime is None and "int8" in precisions:
+        raise click.UsageError(
+            "--precision int8 goes with --runtime, and with graphs of maskweave export int8"
+        )
+    if runtime is not None and "fp16" in precisions:
+        raise click.UsageError("--precision fp16: the embedded engine has none; allowed: fp32, bf16, int8")
     try:
-        passed = _verify(load_pack(pack), repository, precisions, label_maps, sheet)
+        runtimes = [make_runtime(runtime, each) for each in _served(precisions)] if runtime else []
+        passed = _verify(load_pack(pack), repository, precisions, runtimes, record, label_maps, sheet)
     except (BuildError, MachineError, FileNotFoundError, ValueError) as error:
         raise click.ClickException(str(error)) from None
     if not passed:
@@ -67,20 +99,35 @@ def command(
         sys.exit(1)
 
 
+def _served(precisions: tuple[str, ...]) -> list[Precision]:
+    return [each for each in PRECISIONS if each in (precisions or ("fp32",))]
+
+
 def _verify(
-    pack: ExportedPack, repository: Path, precisions: tuple[str, ...], label_maps: Path, sheet: Path | None
+    pack: ExportedPack,
+    repository: Path,
+    precisions: tuple[str, ...],
+    runtimes: list[Runtime],
+    record: bool,
+    label_maps: Path,
+    sheet: Path | None,
 ) -> bool:
     samples = load_samples(pack, label_maps)
     aside = tuple(stage.name for stage in pack.aside)
-    verdicts = []
+    verdicts, records = list[Verdict](), list[Record]()
     compared = 0
+    ways: list[tuple[str | None, Runtime | None]] = [(None, runtime) for runtime in runtimes] or [
+        (precision, None) for precision in precisions or (None,)
+    ]
     for condition, models in _models(pack, repository):
         reference = reference_images(pack, condition, samples)
         compared += len(reference)
-        for model, precision in itertools.product(models, precisions or (None,)):
-            runner = Runner(repository, model, precision, aside)
+        for model, (precision, runtime) in itertools.product(models, ways):
+            runner = Runner(repository, model, precision, aside, runtime)
             images = images_of(condition, runner, samples)
             verdicts.append(compare(model, runner, images, reference))
+            if runtime is not None:
+                records.append(record_of(verdicts[-1], runner, runtime))
             if sheet is not None:
                 file = sheet.with_stem(f"{sheet.stem}-{model}-{runner.precision}")
                 worst_sheet(verdicts[-1], samples, images, reference, pack.palette).save(file)
@@ -88,6 +135,8 @@ def _verify(
     maps = len(samples.labels) // len(SEEDS)
     click.echo(f"{compared} images, {maps} label maps by {len(SEEDS)} seeds, against PyTorch in FP32")
     click.echo(as_table(verdicts))
+    if record:
+        click.echo(f"noted in {write_records(repository, records)}")
     return all(verdict.passed for verdict in verdicts)
 
 

@@ -12,7 +12,8 @@ from service.app.settings import Settings
 from service.app.signing import read_signing_certificate, signing_files
 from service.core.diagnostics import RepositoryError
 from service.core.errors import ConfigurationError
-from service.engine.embedded.loading import check_configs
+from service.engine.embedded.choice import possible_runtimes
+from service.engine.embedded.loading import check_repository
 
 
 @dataclass(slots=True)
@@ -46,7 +47,9 @@ def check(settings: Settings) -> Checked:
             read_keys(settings.api_keys_file)
     if settings.engine == "embedded":
         with _noted(checked):
-            check_configs(settings.model_repository)
+            checked_repository = check_repository(settings.model_repository)
+            possible = possible_runtimes(checked_repository, settings.allowed_runtimes)
+            checked.warnings += possible.refused
     if settings.open_to_anyone:
         checked.warnings.append(
             f"grpc_host {settings.grpc_host}: whoever reaches the gRPC port may have images made, "

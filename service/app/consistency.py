@@ -88,6 +88,10 @@ def warnings(settings: Settings) -> Iterator[str]:
         yield f"triton_url {settings.triton_url}: has no effect with engine embedded"
     if settings.engine == "embedded" and settings.hold_while_unreachable:
         yield "hold_while_unreachable: has no effect with engine embedded"
+    if settings.engine == "triton" and (
+        (settings.embedded_runtime, settings.embedded_precision) != ("onnxruntime", "fp32")
+    ):
+        yield "embedded_runtime, embedded_precision: have no effect with engine triton"
     by_http = settings.answers_http_calls and not is_local(settings.http_host)
     if settings.uses_tls and settings.allow_plaintext and not by_http:
         yield "allow_plaintext: has no effect with tls_certificate; the gRPC port speaks TLS"

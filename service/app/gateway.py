@@ -1,4 +1,7 @@
-"""One gateway: everything a running service consists of, brought up and taken down in order."""
+"""One gateway: everything a running service consists of, brought up and taken down in order.
+
+What not every gateway needs is imported where it is: half of a start is imports.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 import grpc
 from aiohttp import web
 
 from service.access.callers import caller_address
 from service.app.consistency import WILDCARDS
-from service.app.credentials import Certificates, followed_keys
 from service.app.descriptors import connection_limits
 from service.app.http import http_server
 from service.app.lag import measured_lag
@@ -24,16 +27,12 @@ from service.app.listening import address_text
 from service.app.playground import About, playground_routes
 from service.app.server import build_server, interceptors, listen, stop_server
 from service.app.settings import Settings
-from service.app.signing import followed_signing, signing_files
 from service.core.log_lines import dropped_lines
 from service.core.metric_table import latency_buckets
 from service.core.metrics import Metrics
 from service.core.observed_metrics import Readings
 from service.core.trace import TraceFactory, passed_on
 from service.engine.base import Engine, EngineStatistics
-from service.engine.embedded.engine import EmbeddedEngine
-from service.engine.triton.engine import TritonEngine
-from service.rpc.access import Access
 from service.rpc.calls import Calls
 from service.rpc.health import GatewayHealth
 from service.rpc.interceptors import SERVICE_NAME
@@ -46,6 +45,10 @@ from service.synthesis.registry.models import Layout, Model
 from service.synthesis.registry.registry import build_registry
 from service.synthesis.runner import Runner
 from service.synthesis.warm_up import warm_up
+
+if TYPE_CHECKING:
+    from service.app.credentials import Certificates
+    from service.rpc.access import Access
 
 _logger = logging.getLogger(__name__)
 
@@ -77,7 +80,7 @@ class Gateway:
 async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     """Bring a gateway up, and on leaving take it down without losing a request.
 
-    Up means, in this order: the HTTP port, which says "not ready", the models, the gRPC port.
+    Up means: the HTTP port, which says "not ready", and the models, side by side; then the gRPC port.
     Down means: report not ready, go on serving for a while, take no new calls, let those in progress finish
     within the grace, refuse the rest, free the models, close the HTTP port.
 
@@ -100,17 +103,15 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     async with AsyncExitStack() as stack:
         begin_trace = _trace_factory(settings, stack)
         await stack.enter_async_context(measured_lag(metrics.loop_late))
-        certificates = Certificates.of(settings, metrics)
-        if certificates is not None:
-            await stack.enter_async_context(certificates.followed())
-        access = None
-        if settings.api_keys_file is not None:
-            access = await stack.enter_async_context(followed_keys(settings.api_keys_file, metrics))
-        marking = Marking(enabled=settings.mark_images)
-        if (signing := signing_files(settings)) is not None:
-            await stack.enter_async_context(followed_signing(signing, marking, metrics))
+        certificates, access, marking = await _followed_files(settings, metrics, stack)
         calls = _calls(settings, metrics, access, begin_trace)
         health = GatewayHealth([SERVICE_NAME])
+        engine = _engine(settings)
+        _watch(engine, settings, metrics, health, queue)
+        stack.push_async_callback(engine.close, _ENGINE_CLOSE_SECONDS)
+        # Models are loaded on threads of their own while the HTTP port is brought up.
+        starting = asyncio.create_task(engine.start())
+        stack.push_async_callback(_given_up, starting)
         callers_first = interceptors(settings, calls, access)
         endpoint = _web_endpoint(settings, callers_first)
         about, pages = await _playground(settings)
@@ -124,10 +125,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
                 max_connections=connection_limits().http,
             )
         )
-        engine = _engine(settings)
-        _watch(engine, settings, metrics, health, queue)
-        stack.push_async_callback(engine.close, _ENGINE_CLOSE_SECONDS)
-        await engine.start()
+        await starting
         layout = None if settings.layout == "auto" else Layout(settings.layout)
         registry = build_registry(engine.models(), layout, settings.default_versions)
         # Measured apart: images that nobody asked for are not counted.
@@ -224,6 +222,38 @@ def _watch(
         engine.watch(lambda ready: queue.resume() if ready else queue.hold())
 
 
+async def _given_up(starting: asyncio.Task[None]) -> None:
+    """End a start that something else has made pointless; nothing happens when it is over."""
+    starting.cancel()
+    await asyncio.wait((starting,))
+    if not starting.cancelled():
+        starting.exception()  # whoever failed first has told why
+
+
+async def _followed_files(
+    settings: Settings, metrics: Metrics, stack: AsyncExitStack
+) -> tuple[Certificates | None, Access | None, Marking]:
+    """What the settings name files for, which are read anew when they change."""
+    certificates = access = None
+    if settings.uses_tls:
+        from service.app.credentials import Certificates  # noqa: PLC0415
+
+        certificates = Certificates.of(settings, metrics)
+    if certificates is not None:
+        await stack.enter_async_context(certificates.followed())
+    if settings.api_keys_file is not None:
+        from service.app.credentials import followed_keys  # noqa: PLC0415
+
+        access = await stack.enter_async_context(followed_keys(settings.api_keys_file, metrics))
+    marking = Marking(enabled=settings.mark_images)
+    if settings.c2pa_certificate is not None:
+        from service.app.signing import followed_signing, signing_files  # noqa: PLC0415
+
+        if (files := signing_files(settings)) is not None:
+            await stack.enter_async_context(followed_signing(files, marking, metrics))
+    return certificates, access, marking
+
+
 def _queue_readings(queue: RequestQueue) -> Readings:
     return {
         "maskweave_queue_depth": queue.depth,
@@ -235,7 +265,10 @@ def _queue_readings(queue: RequestQueue) -> Readings:
 def _engine_readings(now: EngineStatistics, engine: str) -> Readings:
     versions = (platform.python_version(), grpc.__version__)
     return {
-        "maskweave_runtime_info": {(engine, now.runtime, now.runtime_version, *versions): 1.0},
+        "maskweave_runtime_info": {
+            (engine, now.runtime, now.runtime_version, now.precision, now.why, *versions): 1.0
+        },
+        "maskweave_runtime_candidate_seconds": {(*names,): each for names, each in now.candidates.items()},
         "maskweave_model_load_seconds": {
             (model, str(number)): seconds for (model, number), seconds in now.load_seconds.items()
         },
@@ -264,14 +297,19 @@ def _trace_factory(settings: Settings, stack: AsyncExitStack) -> TraceFactory:
 
 def _engine(settings: Settings) -> Engine:
     if settings.engine == "triton":
+        from service.engine.triton.engine import TritonEngine  # noqa: PLC0415
+
         return TritonEngine(
             settings.triton_urls,
             models=settings.triton_model_names,
             start_seconds=settings.triton_startup_timeout_seconds,
             worker_threads=settings.worker_threads,
         )
+    from service.engine.embedded.engine import EmbeddedEngine  # noqa: PLC0415
+
     return EmbeddedEngine(
         settings.model_repository,
         threads=settings.worker_threads,
         cache_bytes=settings.response_cache_bytes,
+        allowed=settings.allowed_runtimes,
     )

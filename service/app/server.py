@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import grpc
 
-from service.app.credentials import Certificates
 from service.app.descriptors import connection_limits
 from service.app.listening import ListenError, address_text, check_socket
 from service.app.settings import Settings
@@ -17,6 +17,9 @@ from service.rpc.calls import Calls
 from service.rpc.health import HEALTH, REFLECTION, GatewayHealth, add_reflection
 from service.rpc.interceptors import SERVICE_NAME, Authentication, RequestIds
 from service.rpc.service import SynthesisService
+
+if TYPE_CHECKING:
+    from service.app.credentials import Certificates
 
 # Clients may ping every 10 s; a ping that comes a little early must not count against them.
 _MIN_PING_INTERVAL_MS = 5_000

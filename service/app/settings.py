@@ -18,6 +18,7 @@ from service.app.listening import checked_host, is_local
 from service.core.limits import CallLimits
 from service.core.logging import redacted
 from service.core.metric_table import LATENCY_TARGET_SECONDS
+from service.engine.embedded.runtime import PRECISIONS, RUNTIMES, Allowed
 from service.rpc.web.origins import Origins
 
 _MIB = 2**20
@@ -35,6 +36,10 @@ OptionalFile = Annotated[Path | None, BeforeValidator(lambda value: None if valu
 _ENDPOINT_FORM = re.compile(r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?/?")
 
 
+def _items(text: str) -> tuple[str, ...]:
+    return tuple(item for part in text.split(",") if (item := part.strip()))
+
+
 def _checked_endpoint(value: str) -> str:
     if value and not _ENDPOINT_FORM.fullmatch(value):
         # What is in front of an @ may be a password.
@@ -43,13 +48,17 @@ def _checked_endpoint(value: str) -> str:
     return value
 
 
+def _checked_precisions(value: str) -> str:
+    names = _items(value)
+    if not names or len(set(names)) < len(names) or not set(names) <= set(PRECISIONS):
+        raise ValueError(f"got {value!r}; allowed: one or more of {', '.join(PRECISIONS)}, each once")
+    return ",".join(names)
+
+
+PrecisionNames = Annotated[str, AfterValidator(_checked_precisions)]
 GrpcHost = Annotated[str, AfterValidator(partial(checked_host, unix=True))]
 Endpoint = Annotated[str, AfterValidator(_checked_endpoint)]
 HttpHost = Annotated[str, AfterValidator(partial(checked_host, unix=False))]
-
-
-def _items(text: str) -> tuple[str, ...]:
-    return tuple(item for part in text.split(",") if (item := part.strip()))
 
 
 class Settings(BaseSettings):
@@ -156,6 +165,17 @@ class Settings(BaseSettings):
     )
     model_repository: Path = Field(
         default=Path("model_repository"), description="For engine embedded: the Triton model repository."
+    )
+    embedded_runtime: Literal["onnxruntime", "openvino", "auto"] = Field(
+        default="onnxruntime",
+        description="For engine embedded: what runs the models. openvino needs the extra openvino; auto "
+        "measures at the start and takes the faster, so that replicas on different machines may differ.",
+    )
+    embedded_precision: PrecisionNames = Field(
+        default="fp32",
+        description="For engine embedded: what models compute in: fp32, bf16 (openvino, on CPUs that have "
+        "it) or int8; several separated by commas for the fastest of them. Others than fp32 only with models "
+        "whose images were found good enough in them, by `maskweave export verify --record`.",
     )
     worker_threads: int = Field(
         default_factory=available_cpus,
@@ -398,6 +418,14 @@ class Settings(BaseSettings):
         # The worker threads go on with the next image while the event loop sends the last one; a Triton
         # wants two batches for each of its stages.
         return self.concurrency_limit or (64 if self.engine == "triton" else 2 * self.worker_threads)
+
+    @property
+    def allowed_runtimes(self) -> Allowed:
+        """What `embedded_runtime` and `embedded_precision` allow."""
+        auto = self.embedded_runtime == "auto"
+        runtimes = RUNTIMES if auto else tuple(name for name in RUNTIMES if name == self.embedded_runtime)
+        wanted = _items(self.embedded_precision)
+        return Allowed(runtimes, tuple(each for each in PRECISIONS if each in wanted))
 
     @property
     def triton_urls(self) -> tuple[str, ...]:

@@ -242,8 +242,16 @@ _SPECS = (
     MetricSpec(
         "maskweave_runtime_info",
         "gauge",
-        "1, with the engine, what runs the models and its version, and the versions of Python and gRPC.",
-        ("engine", "runtime", "runtime_version", "python_version", "grpc_version"),
+        "1, with the engine, what runs the models, its version, what it computes in and why "
+        "this was chosen (the last two of engine embedded), and the versions of Python and gRPC.",
+        ("engine", "runtime", "runtime_version", "precision", "why", "python_version", "grpc_version"),
+    ),
+    MetricSpec(
+        "maskweave_runtime_candidate_seconds",
+        "gauge",
+        "Time that the models took at the start, once each, with each runtime and precision that was "
+        "measured to choose between them.",
+        ("runtime", "precision"),
     ),
 )
 

@@ -170,6 +170,10 @@ class EngineStatistics:
     Attributes:
         runtime: What runs the models, by its name.
         runtime_version: Its version; empty when unknown.
+        precision: What it computes in; empty when unknown.
+        why: Why this runtime and precision, in words; empty when there was nothing to choose.
+        candidates: Time that the models took at the start with each that was measured, by runtime and
+            precision.
         workers: Worker threads.
         busy: Those that work.
         waiting: Tasks that wait for one.
@@ -180,6 +184,9 @@ class EngineStatistics:
 
     runtime: str = ""
     runtime_version: str = ""
+    precision: str = ""
+    why: str = ""
+    candidates: Mapping[tuple[str, str], float] = field(default_factory=dict)
     workers: int = 0
     busy: int = 0
     waiting: int = 0

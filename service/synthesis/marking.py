@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from service.codecs.content_credentials import CredentialSigner, SigningError
 from service.codecs.image import ImageFormat
 from service.codecs.provenance import DigitalSourceType, model_mark
 from service.synthesis.registry.models import Model
+
+if TYPE_CHECKING:
+    from service.codecs.content_credentials import CredentialSigner
 
 _logger = logging.getLogger(__name__)
 
@@ -61,6 +63,8 @@ class Marking:
         signer = self._signer
         if signer is None:
             return Marked(data, self._enabled, signed=False)
+        from service.codecs.content_credentials import SigningError  # noqa: PLC0415 - it is there by now
+
         try:
             signed = signer.sign(data, image_format, source, model.name, model.version)
         except SigningError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -89,6 +90,29 @@ def test_all_figures_are_measured_and_shown(repository: Path, tmp_path: Path) ->
     assert "Not measured in this version: `make bench-peers`" in text
     assert all(stage in text for stage in STAGES)
     assert "nan" not in text
+
+
+def test_a_heavy_model_is_served_in_every_way_or_says_why_not(repository: Path, tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    shutil.copytree(repository, models)
+    (models / "flops.json").write_text(json.dumps({"faces64_label_map": dict.fromkeys(STAGES, 10**6)}))
+    output = tmp_path / "heavy.json"
+    flags = ["--repository", models, "--model", "faces64", "--requests", 1, "--seconds", 0.01]
+    for way in ("onnxruntime fp32", "openvino fp32", "openvino int8"):
+        flags += ["--way", way]
+    done = run("benchmarks.heavy", *flags, "--output", output)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(output.read_text())["figures"]
+    assert figures["best_convolution_flops_per_second"] > 1e8
+    ways = figures["ways"]
+    for way in ("onnxruntime fp32", "openvino fp32"):
+        assert ways[way]["stages"].keys() == STAGES
+        assert ways[way]["memory_mib"] > 20
+    assert "never compared" in ways["openvino int8"]["refused"]
+    text = page(tmp_path)
+    assert "onnxruntime fp32, ms" in text
+    assert "| faces64_rearranger | 0.00 |" in text
+    assert "- openvino int8: " in text
 
 
 def test_a_part_that_cannot_be_measured_says_so(repository: Path, tmp_path: Path) -> None:

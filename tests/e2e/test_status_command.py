@@ -43,6 +43,7 @@ def test_everything_about_a_gateway(repository: Path) -> None:
     assert found["uptime_seconds"] > 0
     assert found["runtime"]["runtime"] == "ONNX Runtime"
     assert found["runtime"]["engine"] == "embedded"
+    assert (found["runtime"]["precision"], found["runtime"]["why"]) == ("fp32", "as set")
     assert "faces64" in {model["name"] for model in found["models"]}
     assert found["model_load_seconds"]["faces64_rearranger"] > 0
     load, total = found["load"], found["total"]
@@ -72,6 +73,17 @@ def test_everything_about_a_gateway(repository: Path) -> None:
     assert "50 % of 4 lookups found" in text
     assert "INVALID_FIELD 1" in text
     assert max(map(len, lines)) <= 140
+
+
+def test_what_runs_the_models_and_why(repository: Path) -> None:
+    with gateway_process(repository, embedded_runtime="auto") as gateway, Client(gateway.address) as client:
+        client.synthesize("faces64", np.zeros((2, 2), np.uint8), seeds=[1])
+        found = json.loads(status(*of(gateway), "--json", "--seconds", "0.1"))
+        text = status(*of(gateway), "--seconds", "0.1")
+        gateway.wait_for_output('why="the fastest of 2"')
+    assert found["runtime"]["why"] == "the fastest of 2"
+    assert found["candidate_seconds"].keys() == {"onnxruntime fp32", "openvino fp32"}
+    assert "fp32 (the fastest of 2: onnxruntime fp32 " in text
 
 
 def test_beside_a_gateway_it_needs_no_address(repository: Path) -> None:

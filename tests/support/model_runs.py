@@ -54,14 +54,14 @@ class ModelRuns:
             session: Session,
             inputs: Mapping[str, Array],
             outputs: Sequence[str],
-            options: Any = None,
+            interrupt: Any = None,
             *,
             wide: bool = True,
         ) -> dict[str, Array]:
             self.inputs[session.name].append(inputs)
             self.wide[session.name].append(wide)
             self.before.get(session.name, lambda: None)()
-            return run(session, inputs, outputs, options, wide=wide)
+            return run(session, inputs, outputs, interrupt, wide=wide)
 
         monkeypatch.setattr(Session, "run", watched)
 

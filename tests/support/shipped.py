@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,12 @@ SIDE = 64
 # What different ways of batching may do to the rounding of a pixel.
 MAX_LEVELS = 1
 MAX_SHARE = 0.001
+
+
+def stages_of(ensemble: str) -> list[str]:
+    """The models that a shipped ensemble runs, in the order of its config."""
+    config = (REPOSITORY / ensemble / "config.pbtxt").read_text()
+    return re.findall(r'model_name: "(\w+)"', config)
 
 
 def opened(file: Path) -> NDArray[np.uint8]:

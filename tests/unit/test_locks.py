@@ -26,7 +26,9 @@ def required(project: str, *extras: str) -> set[str]:
     return {re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0].lower() for line in lines}
 
 
-@pytest.mark.parametrize("package", ["torch", "scikit-learn", "scipy", "onnx", "mediapipe", "matplotlib"])
+@pytest.mark.parametrize(
+    "package", ["torch", "scikit-learn", "scipy", "onnx", "openvino", "mediapipe", "matplotlib"]
+)
 def test_serving_needs_nothing_of_training(package: str) -> None:
     assert package not in pins("serve.txt")
     assert package not in pins("client.txt")
@@ -42,18 +44,22 @@ def test_serving_needs_nothing_of_training(package: str) -> None:
         ("dev.txt", required("client/pyproject.toml", "bench")),
         ("export.txt", required("pyproject.toml", "train", "export") - {"torch"}),
         ("c2pa.txt", required("pyproject.toml", "c2pa")),
+        ("openvino.txt", required("pyproject.toml", "openvino")),
         (
             "dev.txt",
-            required("pyproject.toml", "serve", "c2pa", "train", "export", "bench", "dev") - {"torch"},
+            required("pyproject.toml", "serve", "c2pa", "openvino", "train", "export", "bench", "dev")
+            - {"torch"},
         ),
     ],
-    ids=["serve", "bench", "client", "measure", "dev, measure", "export", "c2pa", "dev"],
+    ids=["serve", "bench", "client", "measure", "dev, measure", "export", "c2pa", "openvino", "dev"],
 )
 def test_lock_holds_what_the_project_asks_for(lock: str, needed: set[str]) -> None:
     assert needed <= pins(lock).keys()
 
 
-@pytest.mark.parametrize("lock", ["serve.txt", "c2pa.txt", "client.txt", "bench.txt", "export.txt"])
+@pytest.mark.parametrize(
+    "lock", ["serve.txt", "c2pa.txt", "openvino.txt", "client.txt", "bench.txt", "export.txt"]
+)
 def test_tests_run_the_versions_that_are_served(lock: str) -> None:
     assert pins(lock).items() <= pins("dev.txt").items()
 

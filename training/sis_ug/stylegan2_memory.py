@@ -59,23 +59,33 @@ def kept_bytes(side: int) -> int:
     return sum(size for storage, size in kept.items() if storage not in fixed)
 
 
-def _pack(side: int) -> tuple[PackConfig, StyleGan2Generator]:
-    """A pack with the settings of faces64 on a generator of the published widths, without numbers."""
+def published_config(side: int, name: str = "faces64") -> tuple[PackConfig, StyleGan2Section]:
+    """A pack with the settings of faces64 on a StyleGAN2, and its section."""
     values = load_config("faces64").model_dump()
     section = StyleGan2Section(resolution=side, truncation=0.7, noise="const")
     values |= {"stylegan2": section, "inversion": None}
-    values["pack"] |= {"generator": "stylegan2"}
+    values["pack"] |= {"generator": "stylegan2", "name": name}
     values["proxies"] |= {"resolution": MASK}
-    config = PackConfig.model_validate(values)
-    architecture = Architecture(
+    return PackConfig.model_validate(values), section
+
+
+def published_architecture(side: int, widest: int = WIDEST) -> Architecture:
+    """The published sizes at a number of pixels, with no more channels than `widest`."""
+    return Architecture(
         resolution=side,
-        latent_size=WIDEST,
-        style_size=WIDEST,
+        latent_size=widest,
+        style_size=widest,
         mapping_layers=8,
         mapping_rate=0.01,
-        channels={r: min(BASE // r, WIDEST) for r in (4 << i for i in range(9)) if r <= side},
+        channels={r: min(BASE // r, widest) for r in (4 << i for i in range(9)) if r <= side},
         clamp=256.0,
     )
+
+
+def _pack(side: int) -> tuple[PackConfig, StyleGan2Generator]:
+    """Such a pack on a generator without numbers."""
+    config, section = published_config(side)
+    architecture = published_architecture(side)
     state = {name: torch.ones(shape) for name, shape in tensor_shapes(architecture).items()}
     generator = StyleGan2Generator(architecture, state, coarsest=8, finest=MASK, section=section)
     return config, generator.to("meta")

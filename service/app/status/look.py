@@ -108,6 +108,10 @@ def _measured(url: str, timeout: float, seconds: float, problems: list[str]) -> 
         "uptime_seconds": uptime,
         "engine_ready": page.total("maskweave_engine_ready") == 1,
         "runtime": runtime,
+        "candidate_seconds": {
+            f"{labels['runtime']} {labels['precision']}": value
+            for labels, value in page.select("maskweave_runtime_candidate_seconds")
+        },
         "model_load_seconds": page.by("maskweave_model_load_seconds", "model"),
         "load": _load(page),
         "recent": _period(page.since(before), page, passed),

@@ -38,7 +38,14 @@ def _facts(status: Status) -> Iterator[str]:
 
 def _engine(status: Status) -> str:
     runtime = status.runtime
-    what = " ".join(runtime[name] for name in ("runtime", "runtime_version") if runtime.get(name))
+    what = " ".join(
+        runtime[name] for name in ("runtime", "runtime_version", "precision") if runtime.get(name)
+    )
+    why = runtime.get("why", "")
+    if status.candidate_seconds:
+        measured = (f"{name} {seconds_text(each)}" for name, each in status.candidate_seconds.items())
+        why = f"{why}: {', '.join(measured)}"
+    what = f"{what} ({why})" if why else what
     words = [runtime.get("engine", ""), what, "ready" if status.engine_ready else "NOT READY"]
     if status.model_load_seconds:
         slowest = max(status.model_load_seconds, key=lambda name: status.model_load_seconds[name])

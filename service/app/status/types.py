@@ -117,6 +117,7 @@ class Status:
         uptime_seconds: Since the start of its process.
         engine_ready: Whether its engine can answer.
         runtime: What runs the models: name and version of engine and runtime.
+        candidate_seconds: How long the models took at the start with what was measured to choose.
         model_load_seconds: How long each model of the repository took to load.
         models: What callers can name; None when unknown.
         load: What goes on.
@@ -132,6 +133,7 @@ class Status:
     uptime_seconds: float | None = None
     engine_ready: bool | None = None
     runtime: Mapping[str, str] = field(default_factory=dict)
+    candidate_seconds: Mapping[str, float] = field(default_factory=dict)
     model_load_seconds: Mapping[str, float] = field(default_factory=dict)
     models: tuple[ModelStatus, ...] | None = None
     load: Load | None = None

@@ -16,9 +16,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
 
-import onnxruntime as ort
-
-from service.core.diagnostics import Diagnostics
 from service.core.errors import Unavailable
 from service.core.logging import current_request_id, request_context
 from service.engine.base import (
@@ -34,13 +31,15 @@ from service.engine.base import (
 )
 from service.engine.cancellation import CancelToken, Stopped
 from service.engine.embedded.execution import Execution
-from service.engine.embedded.loading import load_models
-from service.engine.embedded.warmup import warm_up
+from service.engine.embedded.runtime import Allowed
+from service.engine.embedded.starting import Starting
 from service.engine.workers import Workers
 
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+_DEFAULT = Allowed()
 
 
 class EmbeddedEngine:
@@ -50,42 +49,61 @@ class EmbeddedEngine:
         repository: The model repository on disk.
         threads: Tasks that run at the same time, and CPUs that one of them may use when it is alone.
         cache_bytes: Bound of the response cache, for the models whose config enables it.
+        allowed: What may run the models; of several things, the fastest does.
     """
 
-    def __init__(self, repository: Path, *, threads: int, cache_bytes: int) -> None:
+    def __init__(
+        self, repository: Path, *, threads: int, cache_bytes: int, allowed: Allowed = _DEFAULT
+    ) -> None:
         self._repository = repository
         self._threads = threads
         self._cache_bytes = cache_bytes
+        self._allowed = allowed
         self._workers: Workers | None = None
         self._execution: Execution | None = None
         self._infos: Mapping[str, ModelInfo] = MappingProxyType({})
         self._listeners: list[ReadinessListener] = []
-        self._load_seconds: Mapping[tuple[str, int], float] = MappingProxyType({})
-        self._latest = EngineStatistics("ONNX Runtime", ort.__version__)
+        self._latest = EngineStatistics()
 
     async def start(self) -> None:
         """Load and warm up every model.
 
         Raises:
             RepositoryError: The repository cannot be served; names every problem found.
+            ConfigurationError: Nothing of what is allowed can run it here; says why.
         """
         began = time.perf_counter()
         workers = Workers(self._threads, "engine")
+        alone = partial(_is_alone, workers, self._threads)
         try:
-            models = await load_models(self._repository, workers, self._threads)
-            execution = Execution(models, self._cache_bytes, partial(_is_alone, workers, self._threads))
-            diagnostics = Diagnostics()
-            await workers.run(partial(warm_up, execution, models.values(), diagnostics))
-            diagnostics.raise_if_any()
+            starting = Starting(workers, self._threads, self._cache_bytes, alone)
+            started = await starting.start(self._repository, self._allowed)
         except BaseException as error:
             # Who gives up the start does not wait for a large file to be read.
             await workers.close(CLOSE_SECONDS if isinstance(error, Exception) else 0.0)
             raise
-        self._workers, self._execution = workers, execution
-        self._load_seconds = {key: model.load_seconds for key, model in models.items() if model.load_seconds}
-        self._infos = MappingProxyType(execution.infos)
-        seconds = round(time.perf_counter() - began, 3)
-        _log.info("engine ready", extra={"models": len(self._infos), "seconds": seconds})
+        self._workers, self._execution = workers, started.execution
+        self._infos = MappingProxyType(started.execution.infos)
+        runtime = started.runtime
+        self._latest = EngineStatistics(
+            runtime.title,
+            runtime.version,
+            precision=runtime.precision,
+            why=started.why,
+            candidates={(name, precision): each for (name, precision), each in started.seconds.items()},
+            load_seconds={
+                key: each.load_seconds for key, each in started.models.items() if each.load_seconds
+            },
+        )
+        facts = {
+            "models": len(self._infos),
+            "seconds": round(time.perf_counter() - began, 3),
+            "runtime": runtime.name,
+            "runtime_version": runtime.version,
+            "precision": runtime.precision,
+            "why": started.why,
+        }
+        _log.info("engine ready", extra=facts)
         for listener in self._listeners:
             listener(True)
 
@@ -122,7 +140,6 @@ class EmbeddedEngine:
             waiting=workers.waiting,
             busy_seconds=workers.busy_seconds,
             cache=execution.cache_statistics(),
-            load_seconds=self._load_seconds,
         )
 
     async def run(self, task: Task[T], context: InferenceContext = InferenceContext()) -> T:  # noqa: B008 - frozen

@@ -8,12 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-import onnxruntime as ort
-
 from service.engine.base import Array, CacheStatistics, Inference, InferenceResult, StageTiming
 from service.engine.cancellation import CancelToken
 from service.engine.embedded.loading import LoadedModel, ModelKey
 from service.engine.embedded.response_cache import ResponseCache, cache_key
+from service.engine.embedded.runtime import Interrupt
 from service.engine.embedded.session import Session
 from service.engine.tensors import check_inputs, check_outputs, unknown_model
 
@@ -26,17 +25,13 @@ class _Call:
 
     Attributes:
         token: Says whether anybody waits for it.
-        options: Ends what ONNX Runtime runs for this call alone when nobody waits.
+        interrupt: Ends what runs for this call alone when nobody waits.
         timings: Gets an entry for every stage that took part.
     """
 
     token: CancelToken
-    options: ort.RunOptions
+    interrupt: Interrupt
     timings: list[StageTiming] = field(default_factory=list)
-
-    def interrupt(self) -> None:
-        """From another thread: end the run of ONNX Runtime after the operator it is at."""
-        self.options.terminate = True
 
 
 class Execution:
@@ -44,6 +39,7 @@ class Execution:
 
     Args:
         models: Every loaded model; ensembles find their steps here.
+        interrupt: Makes what ends the runs of one call.
         cache_bytes: Bound of the response cache.
         alone: Tells whether the machine has nothing else to do, so that a stage may use all of it.
     """
@@ -51,16 +47,18 @@ class Execution:
     def __init__(
         self,
         models: Mapping[ModelKey, LoadedModel],
+        interrupt: Callable[[], Interrupt],
         cache_bytes: int,
         alone: Callable[[], bool] = lambda: True,
     ) -> None:
         self._models = models
+        self._interrupt = interrupt
         self._alone = alone
         self._newest = {name: models[name, version] for name, version in sorted(models)}
         self.infos = {name: model.info for name, model in self._newest.items()}
         self._cache = ResponseCache(cache_bytes)
         # Results that are kept are of use to others: only the end of the engine ends their computation.
-        self._shared_options = ort.RunOptions()
+        self._shared_interrupt = interrupt()
 
     def run(self, inference: Inference, token: CancelToken) -> InferenceResult:
         """Run the newest version of a model or an ensemble.
@@ -74,8 +72,8 @@ class Execution:
             raise unknown_model(inference.model, self.infos)
         check_outputs(model.info, inference.outputs)
         check_inputs(model.info, inference.inputs)
-        call = _Call(token, ort.RunOptions())
-        token.interrupt = call.interrupt
+        call = _Call(token, self._interrupt())
+        token.interrupt = call.interrupt.end
         answer = self._answer(model, inference.inputs, inference.outputs, call)
         _log.debug("inference done", extra={"model": inference.model, "stages": len(call.timings)})
         return InferenceResult({name: answer[name] for name in inference.outputs}, tuple(call.timings))
@@ -87,7 +85,7 @@ class Execution:
             EngineFailure: The model failed, or does not take these inputs.
         """
         check_inputs(model.info, inputs)
-        self._answer(model, inputs, model.output_names, _Call(token, ort.RunOptions()))
+        self._answer(model, inputs, model.output_names, _Call(token, self._interrupt()))
         self._cache.clear()
         if isinstance(model.runner, Session):
             model.runner.warm_up(inputs)
@@ -98,7 +96,7 @@ class Execution:
 
     def interrupt(self) -> None:
         """End what runs and is kept for others; the engine is going down."""
-        self._shared_options.terminate = True
+        self._shared_interrupt.end()
 
     def _answer(
         self, model: LoadedModel, inputs: Mapping[str, Array], outputs: Sequence[str], call: _Call
@@ -108,7 +106,7 @@ class Execution:
         if not model.config.response_cache:
             return self._compute(model, inputs, outputs, call, arrived)
         # Every output is computed, for whoever asks next may want others.
-        shared = _Call(call.token, self._shared_options, call.timings)
+        shared = _Call(call.token, self._shared_interrupt, call.timings)
         compute = partial(self._compute, model, inputs, model.output_names, shared, arrived)
         found, kept = self._cache.get_or_compute(cache_key(*model.key, inputs), compute, call.token)
         if kept:
@@ -149,7 +147,7 @@ class Execution:
     ) -> Mapping[str, Array]:
         began = time.perf_counter()
         # For each stage anew: others may have come or gone meanwhile.
-        results = session.run(inputs, outputs, call.options, wide=self._alone())
+        results = session.run(inputs, outputs, call.interrupt, wide=self._alone())
         ended = time.perf_counter()
         call.timings.append(
             StageTiming(model.config.name, began - arrived, ended - began, cached=False, began=arrived)

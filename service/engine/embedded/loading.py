@@ -15,6 +15,7 @@ from service.engine.base import ModelInfo
 from service.engine.cancellation import CancelToken
 from service.engine.embedded.model_config import ModelConfig
 from service.engine.embedded.repository import ModelEntry, Repository, read_repository
+from service.engine.embedded.runtime import Runtime
 from service.engine.embedded.session import Session
 from service.engine.embedded.stages import EnsemblePlan, check_nesting, plan_ensemble
 from service.engine.workers import Workers
@@ -54,49 +55,28 @@ class LoadedModel:
         return tuple(spec.name for spec in self.config.outputs)
 
 
-async def load_models(root: Path, workers: Workers, threads: int) -> Mapping[ModelKey, LoadedModel]:
-    """Load every model of the repository at `root`, several at a time.
+@dataclass(frozen=True, slots=True)
+class CheckedRepository:
+    """A repository whose configs and graphs are in order; no model of it is loaded.
 
-    Args:
-        root: The model repository.
-        workers: The threads to load on.
-        threads: Threads of one operator when a config does not say.
-
-    Raises:
-        RepositoryError: Names every problem in the configs and the graphs or, when these are
-            sound, every problem of the model files.
+    Attributes:
+        root: Where it is.
+        repository: Its models.
+        plans: Of its ensembles, by name.
     """
-    diagnostics = Diagnostics()
-    repository, plans = await workers.run(lambda _: _read(root, diagnostics))
-    diagnostics.raise_if_any()
-    opened = await asyncio.gather(
-        *(
-            workers.run(partial(_open, entry, version, threads, diagnostics))
-            for entry in repository.entries.values()
-            if not entry.config.is_ensemble
-            for version in entry.versions
-        )
-    )
-    diagnostics.raise_if_any()
-    models = [model for model in opened if model is not None]
-    for name, plan in plans.items():
-        entry = repository.entries[name]
-        models += [_loaded(entry.config, version, plan) for version in entry.versions]
-    return {model.key: model for model in models}
+
+    root: Path
+    repository: Repository
+    plans: Mapping[str, EnsemblePlan]
 
 
-def check_configs(root: Path) -> None:
+def check_repository(root: Path) -> CheckedRepository:
     """Check what can be checked of the repository at `root` without loading a model.
 
     Raises:
         RepositoryError: Names every problem in the configs and the graphs.
     """
     diagnostics = Diagnostics()
-    _read(root, diagnostics)
-    diagnostics.raise_if_any()
-
-
-def _read(root: Path, diagnostics: Diagnostics) -> tuple[Repository, dict[str, EnsemblePlan]]:
     repository = read_repository(root, diagnostics)
     plans = {
         name: plan
@@ -105,20 +85,57 @@ def _read(root: Path, diagnostics: Diagnostics) -> tuple[Repository, dict[str, E
         and (plan := plan_ensemble(entry.config, repository, diagnostics)) is not None
     }
     check_nesting(repository.entries, diagnostics)
-    return repository, plans
+    diagnostics.raise_if_any()
+    return CheckedRepository(root, repository, plans)
+
+
+async def load_models(
+    checked: CheckedRepository, runtime: Runtime, workers: Workers, threads: int
+) -> Mapping[ModelKey, LoadedModel]:
+    """Load every model of a repository, several at a time.
+
+    Args:
+        checked: The repository.
+        runtime: What is to run the models.
+        workers: The threads to load on.
+        threads: Threads of one operator when a config does not say.
+
+    Raises:
+        RepositoryError: Names every problem of the model files.
+    """
+    diagnostics = Diagnostics()
+    entries = checked.repository.entries
+    opened = await asyncio.gather(
+        *(
+            workers.run(partial(_open, entry, version, threads, runtime, diagnostics))
+            for entry in entries.values()
+            if not entry.config.is_ensemble
+            for version in entry.versions
+        )
+    )
+    diagnostics.raise_if_any()
+    models = [model for model in opened if model is not None]
+    for name, plan in checked.plans.items():
+        entry = entries[name]
+        models += [_loaded(entry.config, version, plan) for version in entry.versions]
+    return {model.key: model for model in models}
 
 
 def _open(
-    entry: ModelEntry, version: int, threads: int, diagnostics: Diagnostics, _: CancelToken
+    entry: ModelEntry,
+    version: int,
+    threads: int,
+    runtime: Runtime,
+    diagnostics: Diagnostics,
+    _: CancelToken,
 ) -> LoadedModel | None:
     began = time.perf_counter()
     config, file = entry.config, entry.versions[version]
     try:
-        session = Session(file, config, threads)
-    except Exception as error:  # ONNX Runtime's exceptions have no common base
-        diagnostics.add(
-            file, "", f"cannot be loaded: {error}", "an ONNX model that this ONNX Runtime supports"
-        )
+        session = Session(file, config, threads, runtime)
+    except Exception as error:  # runtimes' exceptions have no common base
+        allowed = f"an ONNX model that this {runtime.title} supports"
+        diagnostics.add(file, "", f"cannot be loaded: {error}", allowed)
         return None
     session.check(diagnostics)
     seconds = time.perf_counter() - began

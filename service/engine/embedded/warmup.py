@@ -29,7 +29,7 @@ def warm_up(
     """
     for model in models:
         for index, sample in enumerate(model.config.warmups):
-            inputs = _inputs(model.config, sample, diagnostics)
+            inputs = warm_up_inputs(model.config, sample, diagnostics)
             if inputs is None:
                 continue
             try:
@@ -42,7 +42,9 @@ def warm_up(
                 )
 
 
-def _inputs(config: ModelConfig, sample: WarmupSample, diagnostics: Diagnostics) -> dict[str, Array] | None:
+def warm_up_inputs(
+    config: ModelConfig, sample: WarmupSample, diagnostics: Diagnostics
+) -> dict[str, Array] | None:
     """The arrays of one warm-up request.
 
     Returns:

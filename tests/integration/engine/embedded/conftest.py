@@ -4,8 +4,11 @@ from pathlib import Path
 import pytest
 
 from service.engine.embedded.engine import EmbeddedEngine
+from service.engine.embedded.runtime import Allowed
 from tests.support.model_repository import RepositoryWriter
 from tests.support.model_runs import ModelRuns
+
+_DEFAULT = Allowed()
 
 
 @pytest.fixture
@@ -31,8 +34,10 @@ async def start(
     """Starts an engine on the repository; it is closed after the test."""
     engines: list[EmbeddedEngine] = []
 
-    async def start_engine(threads: int = 2, cache_bytes: int = 2**20) -> EmbeddedEngine:
-        engine = EmbeddedEngine(repository.root, threads=threads, cache_bytes=cache_bytes)
+    async def start_engine(
+        threads: int = 2, cache_bytes: int = 2**20, allowed: Allowed = _DEFAULT
+    ) -> EmbeddedEngine:
+        engine = EmbeddedEngine(repository.root, threads=threads, cache_bytes=cache_bytes, allowed=allowed)
         await engine.start()
         engines.append(engine)
         return engine

@@ -2,14 +2,15 @@
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from service.engine.embedded.engine import EmbeddedEngine
-from service.engine.embedded.session import Session
+from service.engine.embedded.model_config import ModelConfig
+from service.engine.embedded.onnx_runtime import OnnxRuntime
 from tests.support.arrays import row
 from tests.support.inference import infer
 from tests.support.model_repository import RepositoryWriter
@@ -68,13 +69,13 @@ async def test_a_model_is_opened_for_all_cpus_and_for_one(
 ) -> None:
     repository.affine("stage", 2, 1, extra=extra)
     found: list[int] = []
-    original = Session.__init__.__globals__["_open"]
+    original = OnnxRuntime.open
 
-    def watched(file: Path, config: object, count: int) -> object:
-        found.append(count)
-        return original(file, config, count)
+    def watched(runtime: OnnxRuntime, file: Path, config: ModelConfig, counts: Sequence[int]) -> object:
+        found.extend(counts)
+        return original(runtime, file, config, counts)
 
-    monkeypatch.setitem(Session.__init__.__globals__, "_open", watched)
+    monkeypatch.setattr(OnnxRuntime, "open", watched)
     engine = await start(threads=threads)
     assert found == opened
     np.testing.assert_array_equal((await infer(engine, "stage", {"IN": row(5)})).outputs["OUT"], row(11))

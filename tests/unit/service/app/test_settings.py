@@ -39,6 +39,10 @@ def test_flags_win_over_the_environment_and_that_over_defaults(monkeypatch: pyte
         ("MAX_MESSAGE_BYTES", "12"),
         ("DEFAULT_TIMEOUT_SECONDS", "0"),
         ("SHUTDOWN_GRACE_SECONDS", "-0.1"),
+        ("EMBEDDED_RUNTIME", "tensorrt"),
+        ("EMBEDDED_PRECISION", "fp16"),
+        ("EMBEDDED_PRECISION", ""),
+        ("EMBEDDED_PRECISION", "fp32,fp32"),
         ("LOG_LEVEL", "loud"),
         ("LOG_FORMAT", "xml"),
     ],
@@ -134,3 +138,19 @@ def test_holding_requests_without_a_server_to_wait_for_is_told() -> None:
     assert len(told) == 1
     triton = Settings(engine="triton", triton_url="t:8001", hold_while_unreachable=True)
     assert not any("hold_while" in line for line in triton.warnings)
+
+
+@pytest.mark.parametrize(
+    ("runtime", "precision", "candidates"),
+    [
+        ("onnxruntime", "fp32", [("onnxruntime", "fp32")]),
+        ("openvino", "int8, bf16", [("openvino", "bf16"), ("openvino", "int8")]),
+        ("auto", "fp32,bf16", [("onnxruntime", "fp32"), ("openvino", "fp32"), ("onnxruntime", "bf16"),
+                               ("openvino", "bf16")]),
+    ],
+)  # fmt: skip
+def test_runtimes_and_precisions_are_tried_in_one_order(
+    runtime: str, precision: str, candidates: list[tuple[str, str]]
+) -> None:
+    settings = Settings(embedded_runtime=runtime, embedded_precision=precision)  # type: ignore[arg-type]
+    assert list(settings.allowed_runtimes.candidates) == candidates
