@@ -74,7 +74,10 @@ class PodProcess(NamespacedProcess):
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(content)
         root.mkdir()
-        program = shlex.join([str(_PROGRAMS / "maskweave"), *container["args"], *arguments])
+        # By the checkout's interpreter, wherever the program's first line looks for one.
+        program = shlex.join(
+            [str(_PROGRAMS / "python"), str(_PROGRAMS / "maskweave"), *container["args"], *arguments]
+        )
         start = f"chroot {root} {program}"
         if self.as_rendered_user:
             rights = pod["spec"]["securityContext"]
