@@ -5,11 +5,16 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from maskweave_client import Client, MaskweaveError
+from service.app.settings import Settings
 from tests.support.certificates import Authority, encrypt_key
 from tests.support.gateway_process import gateway_process, run_serve
 from tests.support.key_file import new_key, write_keys
+
+TINY = 1e-6
 
 
 def test_the_file_gives_what_environment_and_flags_do_not(repository: Path, tmp_path: Path) -> None:
@@ -98,3 +103,39 @@ def test_bad_settings_are_told_one_per_line_with_their_source(tmp_path: Path, fl
     assert "http_port (--http-port): got 'x'; allowed: a valid integer" in done.stdout
     assert "queue_capacity (MASKWEAVE_QUEUE_CAPACITY): got '-1'; allowed: greater than" in done.stdout
     assert f"grpc_prot ({file}): no such setting; did you mean grpc_port?" in done.stdout
+
+
+def extreme(end: str) -> dict[str, object]:
+    """Every setting that is a number, but ports and the wait before a stop, at one end of what is allowed."""
+    values: dict[str, object] = {}
+    for name, field in Settings.model_fields.items():
+        if name.endswith("_port") or name == "shutdown_delay_seconds" or field.annotation not in (int, float):
+            continue
+        bounds = {bound: getattr(each, bound) for each in field.metadata for bound in ("ge", "gt", "le", "lt")
+                  if getattr(each, bound, None) is not None}  # fmt: skip
+        if end == "largest":
+            values[name] = bounds.get("le", 2**62)
+        else:
+            values[name] = bounds["ge"] if "ge" in bounds else bounds["gt"] + TINY
+    return values
+
+
+def outcome(client: Client) -> str:
+    """How a request ends: `OK`, or the name of its status."""
+    try:
+        client.synthesize("faces64", np.zeros((2, 2), np.uint8), seed=1, timeout=30)
+    except MaskweaveError as error:
+        return error.code.name
+    return "OK"
+
+
+@pytest.mark.parametrize("end", ["smallest", "largest"])
+def test_whatever_is_allowed_together_starts_answers_and_stops(repository: Path, end: str) -> None:
+    """Answers may be refusals: a deadline of a microsecond is kept."""
+    values = extreme(end)
+    assert len(values) > 15
+    with gateway_process(repository, **values) as gateway, Client(gateway.address, retry=None) as client:
+        told = [outcome(client) for _ in range(3)]
+        assert set(told) <= ({"OK"} if end == "largest" else {"OK", "DEADLINE_EXCEEDED", "UNAVAILABLE"})
+        assert gateway.get("/livez") == "ok\n"
+        assert "Traceback" not in gateway.output

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from tests.support.forked_python import context, run
 
@@ -57,7 +58,8 @@ class ForkedGateway:
     def send_signal(self, number: signal.Signals) -> None:
         """Send it a signal, if it still runs."""
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with suppress(ProcessLookupError):  # it has ended, and the server of forks has not yet said how
+                os.kill(self.pid, number)
 
     def kill(self) -> None:
         """End it whatever it does."""
