@@ -43,6 +43,7 @@ function Seed() {
         <span>Seed</span>
         <input
           type="number"
+          aria-label="Seed"
           min="0"
           max="4294967295"
           step="1"
