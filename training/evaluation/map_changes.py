@@ -65,7 +65,7 @@ def away_from(before: Labels, after: Labels) -> Region:
 def measure_map_changes(
     network: RelativeGroupDNet, images: Tensor, labels: Labels, names: tuple[str, ...], classes: int
 ) -> dict[str, MapChange]:
-    """Of each style grown and removed, "hair, grown" and so on, and the mean over styles of either.
+    """Of each style grown, shrunk and removed, "hair, grown" and so on, and the mean over styles of each.
 
     Args:
         network: the pack's.
@@ -96,7 +96,12 @@ def measure_map_changes(
                 ]
                 key = f"{name}, {edit}"
                 sums[key] = sums.get(key, np.zeros(3)) + np.array([1, *apart])
-    found = {key: MapChange(int(total[0]), *(total[1:] / total[0]).tolist()) for key, total in sums.items()}
+    keys = [f"{name}, {edit}" for name in names for edit in EDITS]
+    found = {
+        key: MapChange(int(sums[key][0]), *(sums[key][1:] / sums[key][0]).tolist())
+        for key in keys
+        if key in sums
+    }
     for edit in EDITS:
         of_edit = [change for key, change in found.items() if key.endswith(f", {edit}")]
         if of_edit:

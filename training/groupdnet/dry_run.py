@@ -82,10 +82,10 @@ def report(config: StylesConfig, accumulate: int, precision: Precision, memory: 
     if isinstance(config.data, FoldersSection):
         counts = {split: _count(config.data, split) for split in (TRAIN, *SHARED)}
         held = counts[TRAIN] * height * width * 4
-        kept = [f"{counts[HELDOUT]} held out"]
-        kept += [f"{counts[split]} for {split}" for split in SHARED[1:] if config.data.share(split)]
+        shares = [f"{counts[HELDOUT]} held out"]
+        shares += [f"{counts[split]} for {split}" for split in SHARED[1:] if config.data.share(split)]
         rows += [
-            ("data", f"{counts[TRAIN]} images to train on, {', '.join(kept)}"),
+            ("data", f"{counts[TRAIN]} images to train on, {', '.join(shares)}"),
             ("", f"the former in {held / GIB:.2f} GiB of the machine's memory"),
         ]
     return _lines(rows)

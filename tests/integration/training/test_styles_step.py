@@ -13,7 +13,7 @@ from training.groupdnet.samples import ImagePairs
 from training.networks.unet import UNet, frozen
 from training.runs.distributed import single_process
 from training.runs.optimization import mixed_precision
-from training.runs.updates import Shard
+from training.runs.updates import Precision, Shard
 
 CPU = torch.device("cpu")
 
@@ -92,6 +92,7 @@ def test_automatic_precision_is_the_faster_one(capable: bool, monkeypatch: pytes
     assert chosen_precision("bf16", torch.device("cuda")) == "bf16"
     with mixed_precision(CPU, chosen_precision("auto", CPU)):
         assert torch.is_autocast_enabled("cpu") == capable
-    for asked, enabled in (("bf16", True), ("32", False)):
+    wanted: dict[Precision, bool] = {"bf16": True, "32": False}
+    for asked, enabled in wanted.items():
         with mixed_precision(CPU, chosen_precision(asked, CPU)):
             assert torch.is_autocast_enabled("cpu") == enabled

@@ -27,7 +27,8 @@ def test_likeliest_classes_are_read_in_chunks_of_one_size_in_memory(side: int, a
     network = Brightness()
     read = read_label_maps(network, images)
     assert (read == (np.arange(60) % 3)[:, None, None]).all()
-    assert (read.shape, read.dtype) == ((60, side, side), np.uint8)
+    assert read.shape == (60, side, side)
+    assert read.dtype == np.uint8
     assert max(network.given) == at_once
 
 
