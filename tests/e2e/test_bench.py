@@ -54,7 +54,7 @@ def test_known_delays_are_recovered_to_their_percentiles(tmp_path: Path) -> None
             "--arrivals",
             "constant",
             "--seconds",
-            4,
+            8,
             "--processes",
             2,
         )

@@ -26,7 +26,6 @@ context.set_forkserver_preload(
     [
         "service.app.run",
         "service.cli",
-        "service.health_cli",
         "service.status_cli",
         "maskweave_client",
         "PIL.Image",

@@ -58,4 +58,5 @@ def styles(folder: Path, steps: int, options: RunOptions) -> None:
 
 
 if __name__ == "__main__":
-    train(Path(sys.argv[1]), *map(int, sys.argv[2:5]), *sys.argv[5:])
+    devices, accumulate, steps = map(int, sys.argv[2:5])
+    train(Path(sys.argv[1]), devices, accumulate, steps, *sys.argv[5:])

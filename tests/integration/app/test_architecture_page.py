@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import grpc
 import pytest
@@ -63,7 +64,7 @@ def walked() -> Iterator[Walked]:
         yield found
     finally:
         sys.setprofile(before)
-        threading.setprofile(None)  # type: ignore[arg-type]  # what it is at first
+        threading.setprofile(None)  # what it is at first
 
 
 async def test_a_request_takes_the_steps_of_the_page_in_their_order(
@@ -84,10 +85,11 @@ async def test_a_request_takes_the_steps_of_the_page_in_their_order(
     with walked() as found:
         async with (
             running_gateway(settings) as gateway,
-            grpc.aio.insecure_channel(gateway.grpc_address) as to,
+            grpc.aio.insecure_channel(gateway.grpc_address) as channel,
         ):
+            stub: Any = pb_grpc.SynthesisServiceStub(channel)
             found.watching = True
-            reply = await pb_grpc.SynthesisServiceStub(to).Synthesize(request, metadata=(("x-api-key", key),))
+            reply = await stub.Synthesize(request, metadata=(("x-api-key", key),))
             found.watching = False
     assert len(reply.images) == 1
     told = walk()
