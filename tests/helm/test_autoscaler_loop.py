@@ -37,7 +37,7 @@ IMAGE_SECONDS, CONCURRENCY = 0.8, 2  # each replica makes two images at a time
 NIGHT, NOON, EVENING = 1, 8, 2  # callers at a time: one replica is enough for one, five for eight
 MOST = 5
 SECONDS = 4 * PATIENCE_SECONDS
-TARGET = 1.5
+TARGET = 2
 """How long p99 may wait in the queue, told in images: whatever the machine does, eight callers of one replica
 wait for three."""
 
@@ -274,10 +274,11 @@ Parts = tuple[PacedTriton, Fleet, Prometheus]
 @pytest.fixture
 def parts(tmp_path: Path) -> Iterator[Parts]:
     """What makes images, the gateways, and the Prometheus that scrapes those that are ready."""
-    settings = {"engine": "triton", "concurrency_limit": CONCURRENCY, "max_connection_age_seconds": 2,
+    settings = {"engine": "triton", "concurrency_limit": CONCURRENCY,
+                # Callers look again each second: those who are to stop serve on for longer than that.
+                "max_connection_age_seconds": 1, "shutdown_delay_seconds": 3, "shutdown_grace_seconds": 30,
                 # How long a session outlives the age of its connection.
-                "default_timeout_seconds": SECONDS,
-                "shutdown_delay_seconds": 1, "shutdown_grace_seconds": 30}  # fmt: skip
+                "default_timeout_seconds": SECONDS}  # fmt: skip
     (tmp_path / "prometheus").mkdir()
     with paced_triton(IMAGE_SECONDS) as (triton, address), prometheus(tmp_path / "prometheus") as asked:
 
