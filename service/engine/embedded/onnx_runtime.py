@@ -8,6 +8,7 @@ when all are open; what is mapped stays. What runs need besides comes from one a
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,8 @@ from service.engine.base import ANY_SIZE, Array
 from service.engine.embedded.model_config import ModelConfig
 from service.engine.embedded.runtime import GraphTensor, Interrupt, Precision, RuntimeName
 from service.engine.tensors import DTYPES_BY_ONNX_TYPE
+
+_log = logging.getLogger(__name__)
 
 _LOG_ERRORS_ONLY = 3
 
@@ -50,15 +53,18 @@ class OnnxRuntime:
 
     def open(self, file: Path, config: ModelConfig, threads: Sequence[int]) -> list[OnnxGraph]:
         """Open a file once for each number of threads."""
-        if len(threads) == 1:
-            return [OnnxGraph(_session(file, _session_options(config, threads[0])))]
-        try:
-            folder = tempfile.TemporaryDirectory(prefix="maskweave-")
-        except OSError:  # nowhere to write: each session has weights of its own
-            return [OnnxGraph(_session(file, _session_options(config, count))) for count in threads]
-        with folder:
-            prepared = _prepare(file, config, Path(folder.name))
-            return [OnnxGraph(_session(prepared, _prepared_options(config, count))) for count in threads]
+        reason = None
+        if len(threads) > 1:
+            try:
+                return _sharing(file, config, threads)
+            except Exception as error:  # of ONNX Runtime, or of a disk: nowhere to write, or no room
+                reason = str(error)
+        graphs = [OnnxGraph(_session(file, _session_options(config, count))) for count in threads]
+        if reason is not None:  # and not the file's fault, which would have been told by now
+            _log.warning(
+                "weights are not shared between sessions", extra={"model": config.name, "reason": reason}
+            )
+        return graphs
 
     def interrupt(self) -> OnnxInterrupt:
         """What ends the runs of one call."""
@@ -113,6 +119,13 @@ def _tensor(node: ort.NodeArg) -> GraphTensor:
 
 def _session(file: Path, options: ort.SessionOptions) -> ort.InferenceSession:
     return ort.InferenceSession(file, sess_options=options, providers=["CPUExecutionProvider"])
+
+
+def _sharing(file: Path, config: ModelConfig, threads: Sequence[int]) -> list[OnnxGraph]:
+    """Sessions for each number of threads that have the same weights in memory."""
+    with tempfile.TemporaryDirectory(prefix="maskweave-") as folder:
+        prepared = _prepare(file, config, Path(folder))
+        return [OnnxGraph(_session(prepared, _prepared_options(config, count))) for count in threads]
 
 
 def _prepare(file: Path, config: ModelConfig, folder: Path) -> Path:

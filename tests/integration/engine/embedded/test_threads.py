@@ -1,6 +1,7 @@
 """Threads by load: alone, a request has all CPUs; beside others, each has one."""
 
 import asyncio
+import tempfile
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from service.engine.embedded import onnx_runtime
 from service.engine.embedded.engine import EmbeddedEngine
 from service.engine.embedded.model_config import ModelConfig
 from service.engine.embedded.onnx_runtime import OnnxRuntime
@@ -78,4 +80,38 @@ async def test_a_model_is_opened_for_all_cpus_and_for_one(
     monkeypatch.setattr(OnnxRuntime, "open", watched)
     engine = await start(threads=threads)
     assert found == opened
+    np.testing.assert_array_equal((await infer(engine, "stage", {"IN": row(5)})).outputs["OUT"], row(11))
+
+
+@pytest.mark.parametrize("trouble", ["no folder", "no room"])
+async def test_where_nothing_can_be_written_each_session_has_weights_of_its_own(
+    repository: RepositoryWriter,
+    start: Start,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    trouble: str,
+) -> None:
+    repository.affine("stage", 2, 1)
+
+    def fails(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    if trouble == "no folder":
+        monkeypatch.setattr(tempfile, "TemporaryDirectory", fails)
+    else:
+        monkeypatch.setattr(onnx_runtime, "_prepare", fails)
+    engine = await start(threads=4)
+    np.testing.assert_array_equal((await infer(engine, "stage", {"IN": row(5)})).outputs["OUT"], row(11))
+    assert "weights are not shared between sessions" in caplog.text
+
+
+async def test_nothing_is_left_in_the_temporary_folder(
+    repository: RepositoryWriter, start: Start, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    repository.affine("stage", 2, 1)
+    engine = await start(threads=4)
+    assert list(folder.iterdir()) == []
     np.testing.assert_array_equal((await infer(engine, "stage", {"IN": row(5)})).outputs["OUT"], row(11))
