@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from training.generators.base import FeaturePyramid, Generator
-from training.sis_ug.networks.rearranger import Rearranger
+from training.sis_ug.networks.rearranger import CrossAttention, Rearranger, Residual
 from training.sis_ug.students.low_rank import LowRankConv
 
 
@@ -50,8 +50,8 @@ class RearrangerParts(nn.Module):
         self.whole = whole
         self.attended = tuple(level.resolution for level in whole.levels)
         self.added = tuple(int(r) for r in whole.residual)
-        width = whole.attention[str(self.attended[0])].query.in_channels
-        self.entrance = nn.ModuleDict({r: _Entrance(each.enter, width) for r, each in whole.residual.items()})
+        width = self._attention(self.attended[0]).query.in_channels
+        self.entrance = nn.ModuleDict({str(r): _Entrance(self._residual(r).enter, width) for r in self.added})
 
     def keys(self, source: FeaturePyramid, source_mask: Tensor) -> FeaturePyramid:
         """What the attention looks for in a source, `[B, heads*head_dim, r, r]` by attended resolution.
@@ -61,23 +61,18 @@ class RearrangerParts(nn.Module):
             source_mask: its proxy mask, one-hot float `[B, K, m, m]`.
         """
         offered = self.whole.embed_source(source_mask)
-        return {
-            r: self.whole.attention[str(r)].keys(self.whole.answering(source, offered, r))
-            for r in self.attended
-        }
+        return {r: self._attention(r).keys(self.whole.answering(source, offered, r)) for r in self.attended}
 
     def added_channels(self, resolution: int) -> int:
         """Channels of the addition at a resolution."""
-        addition = self.entrance[str(resolution)].addition
-        assert isinstance(addition, nn.Conv2d)
-        return addition.out_channels
+        return self._entrance(resolution).addition.out_channels
 
     def target(self, target_mask: Tensor) -> Target:
         """What a target proxy mask, one-hot float `[B, K, m, m]`, brings."""
         asked = self.whole.embed_target(target_mask)
         return Target(
-            {r: self.whole.attention[str(r)].queries(asked[r]) for r in self.attended},
-            {r: self.entrance[str(r)].addition(asked[r]) for r in self.added},
+            {r: self._attention(r).queries(asked[r]) for r in self.attended},
+            {r: self._entrance(r).addition(asked[r]) for r in self.added},
         )
 
     def forward(
@@ -89,16 +84,27 @@ class RearrangerParts(nn.Module):
         styles: Tensor | None = None,
     ) -> FeaturePyramid:
         """What `Rearranger.forward` returns, of what the other parts have made."""
-        attended = {
-            r: self.whole.attention[str(r)].move(target.queries[r], keys[r], source[r]) for r in self.attended
-        }
+        attended = {r: self._attention(r).move(target.queries[r], keys[r], source[r]) for r in self.attended}
 
         def residual(features: Tensor, r: int) -> Tensor:
-            entered = self.entrance[str(r)](features, target.additions[r])
-            added: Tensor = self.whole.residual[str(r)].after(entered)
-            return added
+            return self._residual(r).after(self._entrance(r)(features, target.additions[r]))
 
         return self.whole.grow(generator, attended, residual, styles)
+
+    def _attention(self, resolution: int) -> CrossAttention:
+        module = self.whole.attention[str(resolution)]
+        assert isinstance(module, CrossAttention)
+        return module
+
+    def _residual(self, resolution: int) -> Residual:
+        module = self.whole.residual[str(resolution)]
+        assert isinstance(module, Residual)
+        return module
+
+    def _entrance(self, resolution: int) -> _Entrance:
+        module = self.entrance[str(resolution)]
+        assert isinstance(module, _Entrance)
+        return module
 
 
 class _Entrance(nn.Module):
@@ -128,12 +134,13 @@ def _over(both: nn.Conv2d, channels: slice, *, biased: bool) -> nn.Conv2d:
     weight = both.weight[:, channels].detach().clone()
     kernel, stride, padding = both.kernel_size, both.stride, both.padding
     assert len(kernel) == len(stride) == 2
+    assert not isinstance(padding, str)
     part = nn.Conv2d(
         weight.shape[1],
         len(weight),
         (kernel[0], kernel[1]),
         (stride[0], stride[1]),
-        padding,
+        (padding[0], padding[1]),
         bias=biased and both.bias is not None,
     )
     with torch.no_grad():

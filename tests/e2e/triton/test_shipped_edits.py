@@ -34,10 +34,10 @@ def test_edits(shipped_client: Client, shipped_by_triton: Client, file: Path) ->
 def test_paintings(shipped_client: Client, shipped_by_triton: Client) -> None:
     source = fitted(LABEL_MAPS[0])
     image = shipped_client.synthesize(MODEL, source, seed=3).images[0].to_numpy()
-    for edit, start in ((PaintedEdit(image, source), {}), (PaintedEdit(source=source), {"seed": 3})):
+    for edit, seed in ((PaintedEdit(image, source), None), (PaintedEdit(source=source), 3)):
         ends = []
         for client in (shipped_client, shipped_by_triton):
-            with client.paint(MODEL, source, edit=edit, **start) as session:
+            with client.paint(MODEL, source, edit=edit, seed=seed) as session:
                 session.update(label_map=more_hair(source, source))
                 session.finish()
                 ends.append(list(session)[-1].image)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from maskweave_client import Blend, Scribble, Seed, Stroke, StyleCode
 from maskweave_client._conditions import Conditions
 from maskweave_client._edit_requests import edit_request
-from maskweave_client._paint_requests import paint_update, stroke_to_proto
+from maskweave_client._paint_requests import paint_update
+from maskweave_client._strokes import stroke_to_proto
 from maskweave_client._style_requests import encode_styles_request, morph_request
 from maskweave_client._styles import code_to_proto, styles_to_proto
 from maskweave_client._synthesis_requests import synthesize_request
