@@ -317,7 +317,7 @@ def test_painting_leaves_nothing_behind(shown: Playground) -> None:
 
     paint(10)
     before = heap()
-    paint(60)
+    paint(30)
     assert heap() - before < MOST_GROWTH_BYTES
     nodes = shown.page.evaluate("document.querySelectorAll('*').length")
     paint(5)

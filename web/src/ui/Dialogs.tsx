@@ -95,7 +95,7 @@ export function CodeDialog({ onClose }: { onClose: () => void }) {
           </button>
         ))}
       </div>
-      <pre tabIndex={0} data-testid="code" aria-label={`${chosen} code`}>
+      <pre tabIndex={0} role="group" data-testid="code" aria-label={`${chosen} code`}>
         {code.value}
       </pre>
       <div class="group end">
