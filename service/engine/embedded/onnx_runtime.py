@@ -2,12 +2,12 @@
 
 A file that is opened several times is prepared once: ONNX Runtime writes the graph as it optimised it for
 this CPU, and its weights, into files of their own, which all sessions then map into memory. So weights are
-there once, and the other sessions have nothing left to optimise. The files are deleted when all are open; what
-is mapped stays. What runs need besides comes from one arena for all sessions.
+there once, and the other sessions have nothing left to optimise. The files are deleted when all are open;
+what is mapped stays. What runs need besides comes from one arena for all sessions.
 
 What its kernels make of the weights each session makes for itself: ONNX Runtime 1.31.1 can write that, too
-(`session.save_external_prepacked_constant_initializers`), but runs of grouped convolutions then end the process
-with a segmentation fault.
+(`session.save_external_prepacked_constant_initializers`), but runs of grouped convolutions then end the
+process with a segmentation fault.
 """
 
 from __future__ import annotations

@@ -158,7 +158,7 @@ def start_gateway(**settings: object) -> subprocess.Popen[str]:
 
 def test_a_gateway_waits_for_its_triton(small_repository: Path) -> None:
     triton = TritonProcess(small_repository)
-    timer = threading.Timer(1.0, lambda: triton.start(wait=False))
+    timer = threading.Timer(1.0, triton.start)
     timer.start()
     try:
         with triton_backed(triton) as gateway:  # is up only when Triton is
