@@ -259,7 +259,13 @@ def test_every_call_has_a_line_with_documented_fields(repository: Path, tmp_path
         assert line.keys() <= documented, line
     always = EVERY_LINE.keys() - {"exception"}
     always |= {"method", "code", "seconds", "received_bytes", "sent_bytes"}
-    made = {"model", "images", *(name for name in ACCESS_LINE if name.endswith("_seconds")), "cached_stages"}
+    made = {
+        "model",
+        "model_version",
+        "images",
+        *(name for name in ACCESS_LINE if name.endswith("_seconds")),
+        "cached_stages",
+    }
     assert calls["good"].keys() == always | made | {"key", "trace_id"}
     assert calls["many"].keys() == always | made | {"key"}
     assert calls["bad"].keys() == always | {"key", "reason", "problem"}

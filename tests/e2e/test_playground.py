@@ -75,11 +75,11 @@ def test_undo_and_redo(shown: Playground) -> None:
     shown.page.keyboard.press("Control+z")
     shown.wait_until_live()
     assert (shown.pixels("drawing") == drawn_before).all()
-    assert (shown.pixels() == before).all()
+    shown.wait_until_shown(before)
     shown.press("Redo")
     shown.wait_until_live()
     assert (shown.pixels("drawing") == drawn_after).all()
-    assert (shown.pixels() == after).all()
+    shown.wait_until_shown(after)
 
 
 def test_tools(shown: Playground) -> None:
@@ -153,16 +153,14 @@ def test_looks_and_morph(shown: Playground) -> None:
     second = shown.pixels()
     assert (second != first).any()
     shown.press("As the seed has them")
-    shown.wait_until_live()
-    assert (shown.pixels() == before).all()
+    shown.wait_until_shown(before)
 
     shown.press("Morph to other looks")
     expect(page.get_by_role("slider", name="Position between the looks")).to_have_attribute("max", "23")
     page.get_by_role("slider", name="Position between the looks").fill("0")
-    assert (shown.pixels() == before).all()
+    shown.wait_until_shown(before)
     shown.press("End the morph")
-    shown.wait_until_live()
-    assert (shown.pixels() == before).all()
+    shown.wait_until_shown(before)
 
 
 def test_every_model_with_its_own_palette(
@@ -228,7 +226,7 @@ def test_a_link_has_the_whole_state(browser: Browser, shown: Playground) -> None
     with playground(browser, shown.url) as other:
         other.open(fragment)
         assert (other.pixels("drawing") == shown.pixels("drawing")).all()
-        assert (other.pixels() == shown.pixels()).all()
+        other.wait_until_shown(shown.pixels())
     with playground(browser, shown.url) as other:
         other.open("#bm9uc2Vuc2U")
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 
-from tests.support.gateway_process import PATIENCE_SECONDS
+from tests.support.gateway_process import PATIENCE_SECONDS, wait_until
 
 WIDE = (1280, 800)
 NARROW = (390, 844)
@@ -87,6 +87,13 @@ class Playground:
         url = self.page.get_by_test_id(canvas).evaluate("canvas => canvas.toDataURL()")
         file = io.BytesIO(base64.b64decode(url.partition(",")[2]))
         return np.asarray(Image.open(file).convert("RGB")).astype(np.int16)
+
+    def wait_until_shown(self, pixels: NDArray[np.int16]) -> None:
+        """Wait until the image is this one."""
+        wait_until(
+            lambda: np.array_equal(self.pixels(), pixels),
+            lambda: f"another image is shown: {np.abs(self.pixels() - pixels).max()} levels apart",
+        )
 
     def press(self, title: str) -> None:
         """Press a button, by its name."""

@@ -50,13 +50,15 @@ class OtlpReceiver(pb_grpc.TraceServiceServicer):
         with self._lock:
             return list(self._spans)
 
-    def trace(self, trace_id: str, count: int) -> list[Span]:
-        """Wait until a trace has so many spans."""
+    def trace(self, trace_id: str, last: str) -> list[Span]:
+        """Wait until a trace has the span that ends last, which is sent after all others of its trace."""
 
         def found() -> list[Span]:
             return [span for span in self.spans if span.trace_id == trace_id]
 
-        wait_until(lambda: len(found()) >= count, lambda: f"{count} spans did not come: {found()}")
+        wait_until(
+            lambda: any(span.name == last for span in found()), lambda: f"{last} did not come: {found()}"
+        )
         return found()
 
     def Export(self, request: pb.ExportTraceServiceRequest, _: object) -> pb.ExportTraceServiceResponse:  # noqa: N802 - gRPC's
