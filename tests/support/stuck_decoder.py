@@ -14,16 +14,17 @@ WIDTH, HEIGHT = 13, 17
 
 _PROGRAM = f"""
 import ctypes
-from PIL import ImageFile
+from PIL import Image, ImageFile
 
-_load = ImageFile.ImageFile.load
+def stuck(decode):
+    def decoded(self, *args, **kwargs):
+        if self.size == ({WIDTH}, {HEIGHT}):
+            ctypes.CDLL(None).sleep(3600)
+        return decode(self, *args, **kwargs)
+    return decoded
 
-def load(self, *args, **kwargs):
-    if self.size == ({WIDTH}, {HEIGHT}):
-        ctypes.CDLL(None).sleep(3600)
-    return _load(self, *args, **kwargs)
-
-ImageFile.ImageFile.load = load
+ImageFile.ImageFile.load = stuck(ImageFile.ImageFile.load)
+Image.Image.frombytes = stuck(Image.Image.frombytes)
 """
 
 
