@@ -48,6 +48,13 @@ class Session:
             list(self.call)
         return caught.value
 
+    def refused_field(self) -> str:
+        """The first field that the refusal names."""
+        error = self.failure()
+        assert error.code() is grpc.StatusCode.INVALID_ARGUMENT, error
+        translated = error_from_rpc(error.code(), error.details(), error.trailing_metadata())
+        return translated.violations[0].field
+
     def _sent(self) -> Iterator[pb.PaintRequest]:
         while (message := self._messages.get()) is not None:
             yield message
@@ -166,12 +173,7 @@ def test_bad_messages_name_the_field(stub: pb_grpc.SynthesisServiceStub, label_m
             "update.strokes.strokes",
         ),
     ]
-    found = []
-    for messages, _ in cases:
-        error = Session(stub, *messages).failure()
-        assert error.code() is grpc.StatusCode.INVALID_ARGUMENT, error
-        translated = error_from_rpc(error.code(), error.details(), error.trailing_metadata())
-        found.append(translated.violations[0].field)
+    found = [Session(stub, *messages).refused_field() for messages, _ in cases]
     assert found == [field for _, field in cases]
 
 
