@@ -139,6 +139,10 @@ def _of_http_calls(settings: Settings) -> Iterator[str]:
         settings.origins  # noqa: B018 - parsed to see whether it can be
     except ValueError as error:
         yield f"allowed_origins: {error}"
+    try:
+        settings.hosts  # noqa: B018 - parsed to see whether it can be
+    except ValueError as error:
+        yield f"allowed_hosts: {error}"
     if settings.http_calls != "on":
         return
     if not (settings.allow_plaintext or is_local(settings.http_host)):

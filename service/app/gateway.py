@@ -122,6 +122,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
                 metrics=metrics,
                 is_ready=lambda: health.ready,
                 routes=[*(endpoint.routes() if endpoint else ()), *pages],
+                hosts=settings.hosts,
                 max_connections=connection_limits().http,
             )
         )

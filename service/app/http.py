@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+import socket
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
+from http import HTTPStatus
 from typing import cast
 
 from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.typedefs import Handler, Middleware
 
 from service.app.descriptors import MOST_HTTP
+from service.app.hosts import Hosts
 from service.app.listening import ListenError
 from service.core.metrics import Metrics
 
@@ -28,6 +32,9 @@ _READ_BYTES = 32 * 1024
 
 SILENT_SECONDS = 20.0
 """How long a connection may take for the headers of its first request, or of the next one."""
+
+UNREAD_SECONDS = 60.0
+"""How long a connection whose other end takes nothing of what is for it is kept, whatever it is for."""
 
 MAX_SCRAPES = 8
 """Requests for the page of metrics at a time, of which one is worked on."""
@@ -58,6 +65,7 @@ async def http_server(
     metrics: Metrics,
     is_ready: Callable[[], bool],
     routes: Iterable[web.RouteDef] = (),
+    hosts: Hosts = Hosts(),  # noqa: B008 - frozen
     max_connections: int = MOST_HTTP,
 ) -> AsyncIterator[int]:
     """Serve `/metrics`, `/healthz`, `/livez` and more routes inside this context.
@@ -71,6 +79,7 @@ async def http_server(
         metrics: What `/metrics` shows.
         is_ready: Whether `/healthz` answers 200 or 503.
         routes: Further routes, in their order.
+        hosts: The names under which any of it may be asked for.
         max_connections: Connections at a time; one more takes the place of the oldest that is idle.
 
     Yields:
@@ -102,16 +111,14 @@ async def http_server(
     busy: set[asyncio.BaseProtocol] = set()
 
     @web.middleware
-    async def take_note(
-        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-    ) -> web.StreamResponse:
+    async def take_note(request: web.Request, handler: Handler) -> web.StreamResponse:
         busy.add(request.protocol)
         try:
             return await handler(request)
         finally:
             busy.discard(request.protocol)
 
-    app = web.Application(middlewares=[take_note])
+    app = web.Application(middlewares=[_only_asked_for(hosts), take_note])
     app.add_routes(
         [
             web.get("/metrics", show_metrics),
@@ -135,17 +142,26 @@ async def http_server(
     serve = runner.server
 
     def connect() -> asyncio.Protocol:
-        open_ones = [each for each in serve.connections if each.transport is not None]
-        idle = (each for each in open_ones if each not in busy)
+        # Closed ones too, which aiohttp forgets, while what their other ends have not read keeps them.
+        open_ones = [
+            (protocol, transport)
+            for protocol, transport in serve._connections.items()
+            if protocol.transport is not None or transport.get_write_buffer_size()
+        ]
+        idle = (transport for protocol, transport in open_ones if protocol not in busy)
         for _ in range(len(open_ones) - max_connections + 1):
             if (oldest := next(idle, None)) is None:
                 return _Refusal()
-            cast(asyncio.Transport, oldest.transport).abort()
+            oldest.abort()
         return serve()
 
     try:
         try:
-            server = await asyncio.get_running_loop().create_server(connect, host, port)
+            loop = asyncio.get_running_loop()
+            server = await loop.create_server(connect, host, port, start_serving=False)
+            for listening in server.sockets:
+                _let_go_of_who_reads_nothing(listening)
+            await server.start_serving()
         except OSError as error:
             raise ListenError("http", host, port, error.strerror or str(error)) from error
         try:
@@ -155,3 +171,24 @@ async def http_server(
             server.close()
     finally:
         await runner.cleanup()
+
+
+def _only_asked_for(hosts: Hosts) -> Middleware:
+    """What refuses requests that ask for another host, whatever they are for."""
+
+    @web.middleware
+    async def refuse_others(request: web.Request, handler: Handler) -> web.StreamResponse:
+        asked_for = request.headers.getall(hdrs.HOST, [])
+        if hosts.allow(asked_for):
+            return await handler(request)
+        shown = ", ".join(asked_for)[:100]
+        told = f"Host: got {shown!r}; allowed: addresses, localhost, and the names in allowed_hosts\n"
+        return web.Response(status=HTTPStatus.MISDIRECTED_REQUEST, text=told)
+
+    return refuse_others
+
+
+def _let_go_of_who_reads_nothing(listening: socket.socket) -> None:
+    """Have the system end connections that take nothing, which inherit it from the socket that listens."""
+    with suppress(OSError, AttributeError):  # not every system has it
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(UNREAD_SECONDS * 1000))

@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from service.access.callers import TrustedProxies
 from service.app.consistency import contradictions, warnings
 from service.app.cpus import available_cpus
+from service.app.hosts import Hosts
 from service.app.listening import checked_host, is_local
 from service.core.limits import CallLimits
 from service.core.logging import redacted
@@ -89,6 +90,12 @@ class Settings(BaseSettings):
         default="",
         description="Origins of pages that may call besides the gateway's own, for example "
         "https://paint.example.com, separated by commas; * for all.",
+    )
+    allowed_hosts: str = Field(
+        default="",
+        description="Names by which the HTTP port may be asked for, besides addresses, localhost and "
+        "http_host, separated by commas; *.example.com for all below a domain, * for any. When empty: on the "
+        "loopback no others, elsewhere any.",
     )
     playground: bool = Field(
         default=True,
@@ -369,6 +376,11 @@ class Settings(BaseSettings):
     def origins(self) -> Origins:
         """The origins in `allowed_origins`."""
         return Origins.parse(_items(self.allowed_origins))
+
+    @property
+    def hosts(self) -> Hosts:
+        """The names of the HTTP port: those in `allowed_hosts`, or what goes for its address."""
+        return Hosts.parse(_items(self.allowed_hosts), self.http_host)
 
     @property
     def answers_http_calls(self) -> bool:

@@ -10,6 +10,7 @@ MaskweaveError
  +- PermissionDenied   the caller's key is not for this
  +- Overloaded         no room to take the work; try again later
  +- QuotaExceeded      the caller has used up what their key is granted
+ +- MessageTooLarge    the caller sent more bytes than a message may have
  +- Unavailable        not serving: starting or stopping
  |   +- EngineUnreachable  the inference server is out of reach
  |   +- ModelNotReady      the inference server has lost a model that it had
@@ -234,6 +235,24 @@ class Overloaded(MaskweaveError):
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
         self.shed = cause
+
+
+class MessageTooLarge(MaskweaveError):
+    """The message has more bytes than are taken.
+
+    Args:
+        most: The most that are taken, as they travel.
+    """
+
+    reason = "MESSAGE_TOO_LARGE"
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        super().__init__(f"The message has more than {most} bytes, the most that are taken.")
+
+    @property
+    def metadata(self) -> Mapping[str, str]:  # noqa: D102 - inherited
+        return {"most": str(self.most)}
 
 
 class Unavailable(MaskweaveError):

@@ -12,7 +12,7 @@ from typing import Any
 
 import grpc
 
-from service.core.errors import DeadlineExceeded, InvalidArgument
+from service.core.errors import DeadlineExceeded, InvalidArgument, MessageTooLarge
 from service.core.metrics import MethodMetrics
 from service.rpc.admission import PendingMessages
 from service.rpc.memory import HeldMemory
@@ -68,7 +68,8 @@ class Call(CallContext):
 
         Raises:
             TimeoutError: It has not come.
-            InvalidArgument: It is not a message of the type, is too large, or has too many fields.
+            InvalidArgument: It is not a message of the type, or has too many fields.
+            MessageTooLarge: It is too large.
             Overloaded: Requests in progress hold too much already.
         """
         if math.isfinite(within):
@@ -82,7 +83,7 @@ class Call(CallContext):
         if self.metrics is not None:
             self.metrics.received(len(data))
         if self.message_bytes is not None and len(data) > self.message_bytes:
-            raise InvalidArgument("(message)", f"{len(data)} bytes", f"at most {self.message_bytes} bytes")
+            raise MessageTooLarge(self.message_bytes)
         return await parsed(request_type, data, self._take)
 
     async def request(self, request_type: type[Request]) -> Request:

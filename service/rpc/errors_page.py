@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import grpc
 
-from service.core.errors import MaskweaveError, SessionIdle
+from service.core.errors import MaskweaveError, MessageTooLarge, SessionIdle
 from service.rpc.status import STATUS_CODES
 from service.rpc.web.protocols import End
 
@@ -32,7 +32,7 @@ _CLOSING = """
 ## A client that retries well
 - Give every call a deadline. The service gives calls without one its own (30 s unless configured);
   sessions of `Paint` may do without.
-- On UNAVAILABLE and RESOURCE_EXHAUSTED wait for `RetryInfo.retry_delay` if there is one, else 0.1 s,
+- On UNAVAILABLE and RESOURCE_EXHAUSTED (MESSAGE_TOO_LARGE apart) wait for `RetryInfo.retry_delay` if there is one, else 0.1 s,
   doubled each time up to 2 s, both with some chance in them, and stop at the deadline. gRPC's own
   retries find the same time in the trailer `grpc-retry-pushback-ms`. A retry is safe: with the same seed
   it gives the same image. Set `seed` before the first try, or the second gives another one.
@@ -41,7 +41,7 @@ _CLOSING = """
 - Never retry INVALID_ARGUMENT, NOT_FOUND or INTERNAL: the answer will be the same.
   `BadRequest.field_violations` name the fields; INTERNAL's `RequestInfo.request_id` is what to report.
 - gRPC's own failures come without details: no connection (UNAVAILABLE), a message over
-  `Limits.max_request_bytes` (RESOURCE_EXHAUSTED; over HTTP the service's own INVALID_ARGUMENT), an unknown
+  `Limits.max_request_bytes` (RESOURCE_EXHAUSTED; over HTTP the service's own, MESSAGE_TOO_LARGE), an unknown
   method (UNIMPLEMENTED), a cancelled call (CANCELLED). A CANCELLED that you did not ask for is a call that
   crossed the stop of the service: put it into the retry policy beside UNAVAILABLE.
 
@@ -61,7 +61,10 @@ _RETRY = {
 }
 """What to do about each status."""
 
-_RETRY_OF_KIND: Mapping[type[BaseException], str] = {SessionIdle: "begin a new session"}
+_RETRY_OF_KIND: Mapping[type[BaseException], str] = {
+    SessionIdle: "begin a new session",
+    MessageTooLarge: "no: send less",
+}
 """What to do where the status does not say it."""
 
 

@@ -21,6 +21,7 @@ from service.core.errors import (
     EngineUnreachable,
     InvalidArgument,
     MaskweaveError,
+    MessageTooLarge,
     ModelNotReady,
     NotFound,
     Overloaded,
@@ -47,6 +48,7 @@ STATUS_CODES: Mapping[type[BaseException], grpc.StatusCode] = {
     PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
     Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     QuotaExceeded: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    MessageTooLarge: grpc.StatusCode.RESOURCE_EXHAUSTED,  # as gRPC itself says it
     Unavailable: grpc.StatusCode.UNAVAILABLE,
     EngineUnreachable: grpc.StatusCode.UNAVAILABLE,
     ModelNotReady: grpc.StatusCode.UNAVAILABLE,

@@ -150,7 +150,7 @@ def test_it_stops_when_the_balancers_have_had_their_time(repository: Path) -> No
 def test_a_connection_of_some_age_is_ended_without_losing_a_call(repository: Path) -> None:
     with gateway_process(repository, max_connection_age_seconds=0.5) as gateway:
         seen: set[str] = set()
-        with Client(gateway.address) as client:
+        with in_time(0.5 * 1.1, at_least=0.5 * 0.9), Client(gateway.address) as client:
 
             def on_another_connection() -> bool:
                 assert client.synthesize("slow", SMALL, latents=[[0.0]]).images

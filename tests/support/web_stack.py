@@ -12,6 +12,7 @@ import grpc
 from aiohttp import ClientSession, WSMsgType, web
 
 from maskweave.v1 import synthesis_pb2 as pb
+from service.app.hosts import Hosts
 from service.app.http import http_server
 from service.core.metrics import Metrics
 from service.rpc.interceptors import SERVICE_NAME, RequestIds
@@ -31,14 +32,16 @@ async def web_server(
     interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
     origins: Origins = Origins(),  # noqa: B008 - frozen
     routes: Sequence[web.RouteDef] = (),
+    hosts: Hosts = Hosts(),  # noqa: B008 - frozen
+    max_bytes: int = MAX_BYTES,
 ) -> AsyncIterator[str]:
     """A server that answers the calls of a stack; without one, as while a gateway starts. Gives its URL."""
-    endpoint = WebEndpoint((RequestIds(), *interceptors), origins, max_bytes=MAX_BYTES, ping_seconds=30)
+    endpoint = WebEndpoint((RequestIds(), *interceptors), origins, max_bytes=max_bytes, ping_seconds=30)
     if stack is not None:
         stack.service.add_to(endpoint, stack.calls)
     all_routes = [*endpoint.routes(), *routes]
     async with http_server(
-        "127.0.0.1", 0, metrics=Metrics(), is_ready=lambda: True, routes=all_routes
+        "127.0.0.1", 0, metrics=Metrics(), is_ready=lambda: True, routes=all_routes, hosts=hosts
     ) as port:
         yield f"http://127.0.0.1:{port}"
 

@@ -74,7 +74,8 @@ class WebChannel:
         """The next message in protobuf's binary form; `grpc.aio.EOF` when there will be none.
 
         Raises:
-            InvalidArgument: It is not of the protocol's form, or too large.
+            InvalidArgument: It is not of the protocol's form.
+            MessageTooLarge: It is too large.
             CancelledError: The caller has gone.
         """
         raise NotImplementedError

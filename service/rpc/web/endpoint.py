@@ -24,7 +24,16 @@ from service.rpc.web.http_channel import HttpChannel
 from service.rpc.web.json_messages import JsonMessages
 from service.rpc.web.origins import Origins
 from service.rpc.web.protocols import SERVER_STREAM, UNARY, Protocol
-from service.rpc.web.socket_channel import SUBPROTOCOL, SocketChannel, offered, opened_socket
+from service.rpc.web.socket_channel import (
+    MAX_CLOSING,
+    SUBPROTOCOL,
+    SocketChannel,
+    offered,
+    opened_socket,
+)
+
+END_SECONDS = 20.0
+"""How long a caller has to take in how its call has ended."""
 
 _METHODS = pb.DESCRIPTOR.services_by_name["SynthesisService"].methods_by_name
 
@@ -61,6 +70,7 @@ class WebEndpoint:
         self._translate = JsonMessages()
         self._handlers: tuple[grpc.GenericRpcHandler, ...] = ()
         self._in_progress: set[asyncio.Task[Any]] = set()
+        self._closing = asyncio.Semaphore(MAX_CLOSING)
 
     def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
         """Serve the methods of these handlers; as for gRPC's server. Before that the gateway is starting."""
@@ -110,18 +120,24 @@ class WebEndpoint:
         channel = HttpChannel(
             request, protocol, types, self._translate, max_bytes=self._max_bytes, headers=headers
         )
-        return await self._served(channel, request.path)
+        return await self._served(channel, request)
 
     async def _session(self, request: web.Request) -> web.StreamResponse:
         opened = await opened_socket(request, max_bytes=self._max_bytes, ping_seconds=self._ping_seconds)
-        return await self._served(SocketChannel(request, opened), request.path)
+        return await self._served(SocketChannel(request, opened, self._closing), request)
 
-    async def _served(self, channel: WebChannel, path: str) -> web.StreamResponse:
-        handler = await self._handler(CallDetails(path, channel.invocation_metadata()))
+    async def _served(self, channel: WebChannel, request: web.Request) -> web.StreamResponse:
+        handler = await self._handler(CallDetails(request.path, channel.invocation_metadata()))
         assert handler is not None  # of every method of the contract there is one
         serve: Any = handler.stream_stream  # as `Calls.handler` makes them
         await serve(None, channel)
-        return await channel.finish()
+        try:
+            async with asyncio.timeout(END_SECONDS):
+                return await channel.finish()
+        except TimeoutError:  # nobody reads it; its deadline is over, and nothing else ends this
+            if request.transport is not None:
+                request.transport.abort()
+            raise asyncio.CancelledError from None
 
     async def _handler(self, details: CallDetails) -> Handler | None:
         continuation: Continuation = self._found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +12,7 @@ import grpc
 from aiohttp import ClientError, web
 from google.protobuf.message import Message
 
-from service.core.errors import InvalidArgument
+from service.core.errors import InvalidArgument, MessageTooLarge
 from service.rpc.web.channel import WebChannel, metadata_of
 from service.rpc.web.json_messages import JsonMessages
 from service.rpc.web.protocols import (
@@ -38,7 +37,7 @@ class HttpChannel(WebChannel):
         request: The request; its body is not read before `read`.
         protocol: How its messages are written.
         types: Of its request and of its answers.
-        translate: Between JSON and protobuf's binary form.
+        translate: Between text and protobuf's binary form.
         max_bytes: Largest message.
         headers: Of the reply, whatever it is.
     """
@@ -141,23 +140,17 @@ class HttpChannel(WebChannel):
         most = self._max_bytes + (ENVELOPE.size if self._protocol.enveloped else 0)
         if self._protocol.text or self._protocol.json:
             most = int(most * _TEXT_FACTOR) + _TEXT_GROUP
-        parts, size = [], 0
+        body = bytearray()
         try:
             while part := await self._request.content.readany():
-                parts.append(part)
-                size += len(part)
-                if size > most:
-                    raise InvalidArgument("(message)", f"more than {most} bytes", f"at most {most} bytes")
+                body += part
+                if len(body) > most:
+                    raise MessageTooLarge(most)
         except (ConnectionError, ClientError, web.RequestPayloadError):
             raise asyncio.CancelledError from None  # nobody is there to hear of it
-        body = b"".join(parts)
         if not self._protocol.text:
-            return body
-        try:
-            return base64.b64decode(body, validate=True)
-        except binascii.Error:
-            got = "a body that is no base64"
-            raise InvalidArgument("(message)", got, "base64, as the content type says") from None
+            return bytes(body)
+        return await self._translate.from_base64(body)
 
 
 def _timeout(protocol: Protocol, headers: Mapping[str, str]) -> tuple[float | None, InvalidArgument | None]:

@@ -41,6 +41,7 @@ REQUEST = pb.SynthesizeRequest(model="tiny", label_map=LABEL_MAP, seed=7)
 JSON = {"Content-Type": "application/json"}
 PROTO = {"Content-Type": "application/proto"}
 GRPC_WEB = {"Content-Type": "application/grpc-web+proto"}
+GRPC_WEB_TEXT = {"Content-Type": "application/grpc-web-text"}
 
 
 async def post(
@@ -131,10 +132,8 @@ BAD_REQUESTS = [
     ("GetModel", JSON, b"\xff", "JSON"),
     ("GetModel", JSON, b'{"nmae": "tiny"}', "nmae"),
     ("GetModel", JSON, b'{"name": 7}', "name"),
-    ("GetModel", JSON, b'{"name": "' + b"x" * MAX_BYTES * 2 + b'"}', "at most"),
     ("Synthesize", JSON, b'{"seeds": {"values": [' + b"1," * 150_000 + b"1]}}", "values"),
     ("GetModel", PROTO, b"\xff", "not one"),
-    ("GetModel", PROTO, bytes(MAX_BYTES + 1), "at most"),
     ("GetModel", {**PROTO, "Content-Encoding": "gzip"}, b"", "content-encoding"),
     ("GetModel", {**PROTO, "Connect-Timeout-Ms": "soon"}, b"", "connect-timeout-ms"),
     ("GetModel", PROTO, b"", "name"),
@@ -145,7 +144,8 @@ BAD_REQUESTS = [
     ("GetModel", GRPC_WEB, enveloped(0, b"") * 2, "one message"),
     ("GetModel", {**GRPC_WEB, "Grpc-Timeout": "5"}, enveloped(0, b""), "grpc-timeout"),
     ("GetModel", {**GRPC_WEB, "Grpc-Encoding": "gzip"}, enveloped(0, b""), "grpc-encoding"),
-    ("GetModel", {"Content-Type": "application/grpc-web-text"}, b"?", "base64"),
+    ("GetModel", GRPC_WEB_TEXT, b"?", "base64"),
+    ("GetModel", GRPC_WEB_TEXT, b"QQ==" * 2**16, "base64"),
 ]
 
 
@@ -165,6 +165,44 @@ async def test_what_is_malformed_is_an_invalid_argument(
         assert (status, error["code"]) == (400, "invalid_argument"), error
         assert told in error["message"]
         assert len(error["message"]) < 400
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        (PROTO, bytes(MAX_BYTES + 1)),
+        (JSON, b'{"name": "' + b"x" * MAX_BYTES * 2 + b'"}'),
+        (GRPC_WEB, bytes(MAX_BYTES + 6)),
+        (GRPC_WEB_TEXT, b"QUJD" * MAX_BYTES),
+    ],
+)
+async def test_a_message_that_is_too_large_is_what_it_is_over_grpc(
+    url: str, session: ClientSession, headers: Mapping[str, str], body: bytes
+) -> None:
+    status, reply, _ = await post(session, url + path_of("GetModel"), body, headers)
+    if headers in (PROTO, JSON):
+        error = json.loads(reply)
+        assert (status, error["code"]) == (429, "resource_exhausted"), error
+        details = details_of(error)
+        assert details["ErrorInfo"]["reason"] == "MESSAGE_TOO_LARGE"
+        assert "RetryInfo" not in details
+    else:
+        reply = base64.b64decode(reply) if headers is GRPC_WEB_TEXT else reply
+        assert b"grpc-status: 8\r\n" in reply
+
+
+async def test_large_bodies_in_base64_are_read_whole(url: str, session: ClientSession) -> None:
+    data = bytes(range(256)) * 800  # of several parts
+    label_map = pb.LabelMap(raw=pb.RawLabelMap(data=data, width=512, height=400))
+    request = pb.SynthesizeRequest(model="tiny", label_map=label_map).SerializeToString()
+    bodies = {"proto": request, "text": base64.b64encode(enveloped(0, request))}
+    told = [
+        await post(session, url + path_of("Synthesize"), bodies[kind], headers)
+        for kind, headers in (("proto", PROTO), ("text", GRPC_WEB_TEXT))
+    ]
+    message = json.loads(told[0][1])["message"]
+    assert "label_map" in message
+    assert message.encode() in base64.b64decode(told[1][1])
 
 
 async def test_what_is_no_call_is_refused_by_http(url: str, session: ClientSession) -> None:

@@ -30,6 +30,7 @@ from service.engine.triton.engine import TritonEngine
 from service.synthesis.work import Timings
 from tests.support.inference import infer
 from tests.support.otlp_receiver import otlp_receiver
+from tests.support.promises import in_time
 from tests.support.recording_triton import MODEL, RecordingTriton, recording_triton
 
 TRACE = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "tracestate": "v=1"}
@@ -269,7 +270,7 @@ async def test_a_server_that_never_gets_ready_ends_the_start() -> None:
     async with recording_triton() as (triton, url):
         triton.ready = False
         engine = TritonEngine([url], start_seconds=0.5)
-        with pytest.raises(EngineUnreachable, match="it is loading models"):
+        with in_time(0.5), pytest.raises(EngineUnreachable, match="it is loading models"):
             await engine.start()
         await engine.close()
 

@@ -114,6 +114,7 @@ def test_the_http_port_answers_calls_where_the_grpc_port_would(given: dict[str, 
             "http_calls: got 'on' with tls_client_ca",
         ),
         ({"allowed_origins": "https://a.test/path"}, "allowed_origins: got 'https://a.test/path'"),
+        ({"allowed_hosts": "a.test:8080"}, "allowed_hosts: got 'a.test:8080'"),
     ],
 )
 def test_calls_on_the_http_port_open_nothing_that_is_closed(given: dict[str, Any], told: str) -> None:

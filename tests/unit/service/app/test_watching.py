@@ -18,8 +18,10 @@ from service.app import files
 from service.app.credentials import read_keys
 from service.app.files import read_file, reloading, stamp
 from service.core.metrics import Metrics
+from tests.support.promises import in_time
 
 _WAIT_SECONDS = 60
+QUIET_SECONDS = 0.2
 ENTRIES = [make_key(name, [Scope.EDIT])[1].to_toml() for name in ("first", "second", "third")]
 
 
@@ -163,8 +165,19 @@ async def test_without_notices_the_state_of_the_file_tells(
     monkeypatch.setattr(files, "awatch", no_watches_left)
     async with following(file) as follower:
         for number, name in ((1, "second"), (2, "third")):
-            replace(file, ENTRIES[number])
-            await follower.reaches(name)
+            with in_time(files.LOOK_SECONDS):
+                replace(file, ENTRIES[number])
+                await follower.reaches(name)
+
+
+async def test_a_notice_is_enough(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody looks at the file's state before the test is over."""
+    monkeypatch.setattr(files, "LOOK_SECONDS", 10.0 * _WAIT_SECONDS)
+    async with following(file) as follower:
+        await asyncio.sleep(0.5)  # until it is watched: before that its state tells
+        with in_time(QUIET_SECONDS):
+            replace(file, ENTRIES[1])
+            await follower.reaches("second")
 
 
 def _directory(file: Path) -> None:

@@ -112,6 +112,7 @@ SAMPLES: Mapping[type[BaseException], BaseException] = {
     errors.Unauthenticated: errors.Unauthenticated("No key."),
     errors.PermissionDenied: errors.PermissionDenied("studio", ["edit"], ["synthesize"]),
     errors.QuotaExceeded: errors.QuotaExceeded("studio", "max_concurrent", 2, 1.5),
+    errors.MessageTooLarge: errors.MessageTooLarge(65536),
     errors.Unavailable: errors.Unavailable("Away."),
     errors.EngineUnreachable: errors.EngineUnreachable("Out of reach.", retry_after_seconds=1.25),
     errors.ModelNotReady: errors.ModelNotReady("Lost.", retry_after_seconds=1.25),
