@@ -32,10 +32,10 @@ _CLOSING = """
 ## A client that retries well
 - Give every call a deadline. The service gives calls without one its own (30 s unless configured);
   sessions of `Paint` may do without.
-- On UNAVAILABLE and RESOURCE_EXHAUSTED (MESSAGE_TOO_LARGE apart) wait for `RetryInfo.retry_delay` if there is one, else 0.1 s,
-  doubled each time up to 2 s, both with some chance in them, and stop at the deadline. gRPC's own
-  retries find the same time in the trailer `grpc-retry-pushback-ms`. A retry is safe: with the same seed
-  it gives the same image. Set `seed` before the first try, or the second gives another one.
+- On UNAVAILABLE and RESOURCE_EXHAUSTED, but for MESSAGE_TOO_LARGE, wait for `RetryInfo.retry_delay` if
+  there is one, else 0.1 s, doubled each time up to 2 s, both with some chance in them, and stop at the
+  deadline. gRPC's own retries find the same time in the trailer `grpc-retry-pushback-ms`. A retry is safe:
+  with the same seed it gives the same image. Set `seed` before the first try, or the second gives another.
 - On DEADLINE_EXCEEDED do not retry with the same deadline: the service already refuses at once what it
   expects to be late.
 - Never retry INVALID_ARGUMENT, NOT_FOUND or INTERNAL: the answer will be the same.
