@@ -27,6 +27,8 @@ PAGES = {
         ("access", "\0"),
         ("operations", "\0"),
         ("web", "## What it costs"),
+        ("logs", "\0"),
+        ("errors", "\0"),
     )
 }
 FIGURE = re.compile(r"(?<![\w.,-])\d+(?:\.\d+)? (?:s|seconds)\b|fifth of a second")
@@ -99,6 +101,7 @@ PROMISES: list[tuple[str, str, float, str]] = [
         0.1,
         "tests/unit/service/rpc/test_stopping.py::test_a_call_that_outlasts_the_grace_is_told_so",
     ),
+    ("logs", "it waits up to {} s for the last lines", FLUSH_SECONDS, LOG),
     (
         "access",
         "within {} s where the kernel",
@@ -138,6 +141,8 @@ NO_PROMISE = [
     ("operations", "a step is a look, 15 s apart"),
     ("operations", "0.04 s of work"),
     ("operations", "97 % busy over 1.0 s"),
+    ("errors", "(30 s unless configured)"),
+    ("errors", "else 0.1 s, doubled each time up to 2 s"),  # advice
 ]
 SETTINGS = {
     "default_timeout_seconds": "tests/e2e/test_lifecycle.py::test_service_has_a_deadline_of_its_own",
