@@ -165,9 +165,7 @@ MEASURES = (
     "in_time(",
     "machine.check(",
     "perf_counter",
-    "IDLE_SECONDS",
     "PAUSE_SECONDS",
-    "_BOUND_SECONDS",
     "terminationGracePeriodSeconds",
 )
 
