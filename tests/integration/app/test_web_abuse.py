@@ -11,6 +11,7 @@ import struct
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -291,3 +292,76 @@ async def test_connections_that_are_closed_and_not_read_make_room(
             await asyncio.sleep(0.3)
             with slow_reader(port):
                 await asyncio.wait_for(until_no_more_are_open_than(before + 21 + 2), 30)
+
+
+HEADERS = [
+    "Host: localhost",
+    "Host:",
+    "Content-Type: application/json",
+    "Content-Type: application/grpc-web",
+    "Content-Type: ;;",
+    "Content-Length: 5",
+    "Transfer-Encoding: chunked",
+    "Content-Encoding: gzip",
+    "Upgrade: websocket",
+    "Connection: Upgrade",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+    f"Sec-WebSocket-Protocol: {SUBPROTOCOL}",
+    "Sec-WebSocket-Protocol: bearer.!!",
+    "Connect-Timeout-Ms: 5",
+    "Expect: 100-continue",
+    "Origin: null",
+]
+PATHS = [path_of("Paint"), path_of("GetModel"), path_of("SynthesizeStream"), path_of("%ff"), "/", "*", "//x"]
+BODIES = [b"", b"hello", b"5\r\nhello\r\n0\r\n\r\n", b"{}{}", b"fffffffffff\r\n", enveloped(0, b"")]
+
+
+def any_request(random: Random) -> bytes:
+    """A request whose parts go together by chance."""
+    verb = random.choice(["GET", "POST", "OPTIONS", "HEAD", "CONNECT", "PRI"])
+    headers = "".join(f"{each}\r\n" for each in random.choices(HEADERS, k=random.randrange(7)))
+    line = f"{verb} {random.choice(PATHS)} HTTP/1.{random.choice('01')}\r\n"
+    return f"{line}{headers}\r\n".encode() + random.choice(BODIES)
+
+
+def any_frames(random: Random) -> bytes:
+    """Frames of a WebSocket, of any kind and in any order, with messages of sessions among them."""
+    update = pb.PaintRequest(update=pb.PaintUpdate(sequence=random.randrange(5)))
+    frames = b""
+    for _ in range(random.randrange(1, 6)):
+        body = random.choice([b"", b"end", random.randbytes(125), START.SerializeToString()])
+        body = random.choice([body, update.SerializeToString()])
+        kind = random.choice([0, 0x1, BINARY, BINARY, CLOSE, PING, PONG, 0x3])
+        frames += head(kind, len(body), last=random.random() < 0.8) + body
+    return frames
+
+
+async def test_whatever_is_sent_leaves_nothing_behind(caplog: pytest.LogCaptureFixture) -> None:
+    random, metrics = Random(5), Metrics()
+    stack = service_on(FakeEngine(), metrics)
+    async with web_server(stack) as url:
+        before = asyncio.all_tasks()
+        for number in range(300):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port_of(url))
+            sent_ = any_request(random) if number % 3 else asked(SUBPROTOCOL) + any_frames(random)
+            writer.write(sent_ if number % 10 else random.randbytes(200))
+            with suppress(ConnectionError, TimeoutError):
+                await asyncio.wait_for(reader.read(4096), random.choice([0.001, 0.01]))
+            writer.transport.abort() if number % 2 else writer.close()
+        async with asyncio.timeout(60):
+            while stack.calls.open_sessions or asyncio.all_tasks() - before:  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(0.02)
+    reasons = {reason for line in metrics.render().decode().splitlines() if (reason := failed(line))}
+    assert reasons <= {"INVALID_FIELD", "DEADLINE_EXCEEDED", "MESSAGE_TOO_LARGE"}
+    assert {record.getMessage() for record in caplog.records} <= {"call"}
+
+
+def failed(line: str) -> str:
+    """The reason of failures that a line of the metrics counts."""
+    name, _, count = line.partition(" ")
+    return (
+        name.partition('reason="')[2].partition('"')[0]
+        if "failures_total{" in name and count != "0.0"
+        else ""
+    )
