@@ -348,7 +348,10 @@ async def test_whatever_is_sent_leaves_nothing_behind(caplog: pytest.LogCaptureF
             writer.write(sent_ if number % 10 else random.randbytes(200))
             with suppress(ConnectionError, TimeoutError):
                 await asyncio.wait_for(reader.read(4096), random.choice([0.001, 0.01]))
-            writer.transport.abort() if number % 2 else writer.close()
+            if number % 2:
+                writer.transport.abort()
+            else:
+                writer.close()
         async with asyncio.timeout(60):
             while stack.calls.open_sessions or asyncio.all_tasks() - before:  # noqa: ASYNC110 - nothing tells of it
                 await asyncio.sleep(0.02)
