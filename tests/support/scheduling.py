@@ -40,10 +40,11 @@ WAITING = (
     "tests/e2e/triton",
     "tests/e2e/test_bench.py",
     "tests/e2e/test_keepalive.py",
+    "tests/helm/test_prometheus.py",
     "tests/e2e/test_lifecycle.py",
 )
-"""What mostly waits, for times that are part of what is tested, the longest first. Half of the workers begin with
-these, so that the processors have something to do all the while."""
+"""What mostly waits, for times that are part of what is tested, the longest first. Half of the workers begin
+with these, so that the processors have something to do all the while."""
 
 _Item = TypeVar("_Item", bound=pytest.Item)
 
