@@ -8,6 +8,7 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support.group_times import VARIABLE, GroupTimes
 from tests.support.scheduling import Scheduling, in_good_order, is_core
 
 # Must be set before torch is imported. Its threads spin while they wait for one another: on two cores with
@@ -17,6 +18,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Nothing asserts on a duration: hypothesis would call examples slow, and fail, on a busy machine.
 settings.register_profile("maskweave", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("maskweave")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Account for the time where that is asked for."""
+    if VARIABLE in os.environ:
+        config.pluginmanager.register(GroupTimes())
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -8,7 +8,7 @@ import sys
 from collections import OrderedDict
 from pathlib import Path
 
-from tests.support.scheduling import WAITING, Scheduling, group_of
+from tests.support.scheduling import FIRST, TOGETHER, WAITING, Scheduling, group_of
 
 ROOT = Path(__file__).parents[2]
 FILES, TESTS = 8, 3
@@ -81,6 +81,10 @@ def test_half_of_the_workers_begin_with_what_waits_and_go_on_with_what_is_left()
     assert not scheduling.workqueue
 
 
-def test_every_group_that_waits_is_there() -> None:
-    for group in WAITING:
-        assert (ROOT / group).exists(), group
+def test_every_group_is_there() -> None:
+    files = [str(path.relative_to(ROOT)) for path in ROOT.glob("tests/**/test_*.py")]
+    groups = {group_of(file) for file in files}
+    assert {*FIRST, *WAITING, *TOGETHER} <= groups
+    for beginnings in TOGETHER.values():
+        for beginning in beginnings:
+            assert any(file.startswith(beginning) for file in files), beginning

@@ -23,12 +23,35 @@ CORE = (
 )
 """What `make check` runs, but for tests marked `slow`: every RPC once over the wire, on shared gateways."""
 
-TOGETHER = ("tests/chaos", "tests/e2e/triton", "tests/integration/engine")
-"""Folders whose tests run on one worker: they share what is dear to start. Other files go one by one."""
+SHIPPED = "tests/e2e, on the shipped models"
+SCENARIOS = "tests/helm, of all scenarios"
+TOGETHER = {
+    "tests/chaos": ("tests/chaos/",),
+    "tests/e2e/triton": ("tests/e2e/triton/",),
+    "tests/integration/engine": ("tests/integration/engine/",),
+    SHIPPED: (
+        "tests/e2e/test_playground.py",
+        "tests/e2e/test_readme.py",
+        "tests/e2e/test_shipped_",
+        "tests/e2e/test_style_examples.py",
+        "tests/e2e/test_web.py",
+    ),
+    SCENARIOS: (
+        "tests/helm/test_checkov.py",
+        "tests/helm/test_design.py",
+        "tests/helm/test_gateway.py",
+        "tests/helm/test_render.py",
+        "tests/helm/test_rules.py",
+        "tests/helm/test_schemas.py",
+    ),
+}
+"""Groups of tests that run on one worker, by how their files' names begin: they share what is dear to start.
+Other files go one by one."""
 
 FIRST = (
     "tests/integration/training/test_training.py",
     "tests/integration/export/test_export.py",
+    SHIPPED,
 )
 """What workers that compute begin with: on a worker each, the two that make what others would wait for (the
 tiny pack's weights, its exported graphs); then what takes longest."""
@@ -94,9 +117,9 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no t
 
 
 def group_of(nodeid: str) -> str:
-    """The folder or file whose tests run on one worker."""
+    """The group or file whose tests run on one worker."""
     file = nodeid.partition("::")[0]
-    return next((folder for folder in TOGETHER if file.startswith(folder + "/")), file)
+    return next((group for group, files in TOGETHER.items() if file.startswith(files)), file)
 
 
 def in_good_order(items: Iterable[_Item]) -> list[_Item]:
