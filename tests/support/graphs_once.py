@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 import shutil
@@ -62,6 +63,7 @@ class _Seen:
 
     def add(self, value: object) -> None:
         if isinstance(value, torch.Tensor):
+            self._tell(f"{value.dtype} {tuple(value.shape)}")
             value = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
         if isinstance(value, np.ndarray):
             self._tell(f"{value.dtype} {value.shape}")
@@ -75,16 +77,24 @@ class _Seen:
         elif isinstance(value, (set, frozenset)):
             self._tell(f"{sorted(map(repr, value))}")
         elif isinstance(value, types.FunctionType):
-            self._tell(value.__qualname__)
-            self.add([cell.cell_contents for cell in value.__closure__ or ()])
+            self._tell(f"{value.__module__} {value.__qualname__} {value.__code__.co_firstlineno}")
+            self.add((value.__defaults__, [cell.cell_contents for cell in value.__closure__ or ()]))
         elif isinstance(value, types.MethodType):
             self.add((value.__func__, value.__self__))
-        elif isinstance(value, type) or not hasattr(value, "__dict__"):
+        elif isinstance(value, functools.partial):
+            self.add((value.func, value.args, value.keywords))
+        elif isinstance(value, (type, types.ModuleType)) or not (fields := _fields(value)):
             self._tell(repr(value))
         elif id(value) not in self._objects:
             self._objects[id(value)] = value
             self._tell(type(value).__qualname__)
-            self.add(vars(value))
+            self.add(fields)
 
     def _tell(self, text: str) -> None:
         self.digest.update(f"{_ADDRESS.sub('', text)}\n".encode())
+
+
+def _fields(value: object) -> dict[str, object]:
+    names = {*getattr(value, "__dict__", ())}
+    names |= {name for each in type(value).__mro__ for name in getattr(each, "__slots__", ())}
+    return {name: getattr(value, name) for name in sorted(names) if hasattr(value, name)}
