@@ -92,11 +92,13 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no t
         xdist would hand that test out again, and groups that are done: who gets one of those waits for ever.
 
         Returns:
-            The test in which it crashed.
+            The test in which it crashed; None if it had nothing to do.
         """
         groups = self.assigned_work.pop(node)
         left = {group: [test for test, done in tests.items() if not done] for group, tests in groups.items()}
         crashed: str | None = next((test for tests in left.values() for test in tests), None)
+        if crashed is None:
+            return None
         for group, tests in reversed(left.items()):
             if again := {test: False for test in tests if test != crashed}:
                 self.workqueue[group] = again
