@@ -39,9 +39,10 @@ ATHERIS := atheris==2.3.0
 ENGINE ?= embedded
 TRITON_URL ?= localhost:8001
 
-# Workers of the tests: one more than there are processors, as some tests wait; at most 4, as each may need 2 GB
-# (WORKERS=0: none, in this process).
-WORKERS ?= $(shell $(PYTHON) -c 'import os; print(len(os.sched_getaffinity(0)) + 1)')
+# Workers of the tests: two more than there are processors, as half of them begin with tests that wait; at most 4,
+# as each may need 2 GB (WORKERS=0: none, in this process).
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(len(os.sched_getaffinity(0)) + 2)')
+ROUNDS ?= 10
 # Without columns in tracebacks: up to 3.11.7 Python fails with a SystemError when a traceback is formatted, which
 # parses, while something else is being parsed (python/cpython#106905), as hypothesis does.
 PYTEST = PYTHONNODEBUGRANGES=1 .venv/dev/bin/pytest -n $(WORKERS) --maxprocesses 4
@@ -63,12 +64,15 @@ triton: $(TRITON)  ## Start a real Triton on this machine, for development (opti
 	@exec .venv/triton/bin/python tests/triton/server.py $(ARGS)
 
 ##@ Working on it
-.PHONY: check test environments coverage lint format proto proto-released client web stroke-latency metrics-page logs-page errors-page bench bench-peers fuzz soak
+.PHONY: check test chaos environments coverage lint format proto proto-released client web stroke-latency metrics-page logs-page errors-page bench bench-peers fuzz soak
 check: $(DEV)  ## Run the core of the tests, in a few minutes: unit tests, and the wire from end to end
 	@$(PYTEST) -m core tests/unit tests/integration/engine tests/e2e $(ARGS)
 
 test: environments  ## Run all tests (pytest options: make test ARGS="-k palette")
 	@$(PYTEST) $(ARGS)
+
+chaos: $(DEV)  ## Run the chaos tests ten times in a row on a machine that is kept busy (ROUNDS=10)
+	@PYTHONNODEBUGRANGES=1 .venv/dev/bin/python -m tests.support.rounds $(ROUNDS) tests/chaos $(ARGS)
 
 environments:  ## Make every environment that the tests need, several at a time
 	@$(MAKE) --no-print-directory --jobs 5 $(SERVE) $(DEV) $(LABELS) $(TRITON) $(HELM) $(NODE) $(WEB) $(CHROMIUM)

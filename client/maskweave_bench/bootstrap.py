@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,11 +67,15 @@ class Blocks:
 
     def percentile(self, percent: float, weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
         """The nearest-rank percentile of all blocks, `[]`, or for each row of weights `[R, B]`, `[R]`."""
-        counts = self.counts.sum(axis=0) if weights is None else weights @ self.counts
-        cumulative = np.cumsum(counts, axis=-1)
+        cumulative = self._cumulative.sum(axis=0) if weights is None else weights @ self._cumulative
         rank = np.ceil(cumulative[..., -1:] * percent / 100)
         found: NDArray[np.float64] = self.values[np.argmax(cumulative >= np.maximum(rank, 1), axis=-1)]
         return found
+
+    @cached_property
+    def _cumulative(self) -> NDArray[np.float64]:
+        """How often each duration or a shorter one was there in each block, `[B, K]`."""
+        return np.cumsum(self.counts, axis=1)
 
     def draws(self, percent: float, number: int, random: np.random.Generator) -> NDArray[np.float64]:
         """The percentile of resampled blocks, `[number]`."""

@@ -20,8 +20,8 @@ from export.sis_ug import sis_ug_pack
 from maskweave_client import Client
 from tests.support import stylegan2_files as files
 from tests.support.gateway_process import gateway_process
+from tests.support.graphs_once import each_graph_once
 from tests.support.tiny_stylegan2 import CHANNELS, CONFIG, tiny_generator, tiny_state
-from tests.support.torchlib_once import torchlib_read_once
 from training.data.labelled import LABELLER_PYTHON_VARIABLE
 from training.data.samples import latents_of, to_uint8
 from training.sis_ug.config import load_config
@@ -49,7 +49,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     checkpoint = root / "network-snapshot-000000.pkl"
     checkpoint.write_bytes(files.ada_pickle(files.ada_generator(tiny_state())))
     folder = root / "packs" / PACK
-    with pytest.MonkeyPatch.context() as patch, torchlib_read_once():
+    with pytest.MonkeyPatch.context() as patch, each_graph_once(tmp_path_factory):
         patch.chdir(root)
         patch.setenv(LABELLER_PYTHON_VARIABLE, sys.executable)
         for verb in (("import", "stylegan2", str(checkpoint), "--output", str(folder)), *VERBS):
@@ -68,12 +68,17 @@ def pipeline(made: Path) -> Iterator[SynthesisPipeline]:
 
 
 @pytest.fixture(scope="module", params=["ensemble", "fused"])
-def client(made: Path, pipeline: SynthesisPipeline, request: pytest.FixtureRequest) -> Iterator[Client]:
+def client(
+    made: Path,
+    pipeline: SynthesisPipeline,
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Client]:
     """Of a gateway on what was exported; of the other layout only label maps, as a graph takes seconds."""
     repository, layout = made / request.param, request.param
     if layout == "fused":
         pack = sis_ug_pack(load_config(PACK), pipeline)
-        with torchlib_read_once():
+        with each_graph_once(tmp_path_factory):
             label_maps = replace(pack, conditions=pack.conditions[:1])
             write_repository(label_maps, repository, layouts=(layout,))
     with gateway_process(repository, layout=layout) as gateway, Client(gateway.address) as connected:

@@ -227,7 +227,7 @@ class Loop:
 
     def _all_calls_are_in(self) -> bool:
         names = ("maskweave_images_in_progress", "maskweave_queue_depth")
-        found = sum(each.metric(name) for each in self._replicas.ready for name in names)
+        found = sum(each.metric(*names) for each in self._replicas.ready)
         return found == self._load.callers
 
     async def _all_asked(self) -> None:

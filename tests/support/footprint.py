@@ -6,9 +6,7 @@ import time
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from prometheus_client.parser import text_string_to_metric_families
-
-from tests.support.gateway_process import GatewayProcess
+from tests.support.gateway_process import GatewayProcess, samples_of
 
 _SETTLING_SECONDS = 60.0
 _GAUGES = (
@@ -51,10 +49,8 @@ class Footprint:
     def of(cls, gateway: GatewayProcess) -> Footprint:
         """Look at a gateway."""
         samples = dict.fromkeys(_GAUGES, 0)
-        for family in text_string_to_metric_families(gateway.get("/metrics")):
-            for sample in family.samples:
-                if sample.name in samples:
-                    samples[sample.name] += int(sample.value)
+        for sample in samples_of(gateway.get("/metrics"), _GAUGES):
+            samples[sample.name] += int(sample.value)
         process = Path(f"/proc/{gateway.process.pid}")
         sockets = {
             target.removeprefix("socket:[").removesuffix("]")

@@ -10,12 +10,13 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from tests.support.forked_gateway import ForkedGateway
 from tests.support.forked_python import FRESH_VARIABLE
@@ -32,10 +33,13 @@ _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 def wait_until(condition: Callable[[], bool], complaint: Callable[[], str]) -> None:
     """Wait until something is so; if it does not come, fail with the complaint."""
-    end = time.monotonic() + PATIENCE_SECONDS
+    end, pause = time.monotonic() + PATIENCE_SECONDS, 0.01
     while not condition():
         assert time.monotonic() < end, complaint()
-        time.sleep(0.02)
+        time.sleep(pause)
+        pause = min(
+            1.5 * pause, 0.1
+        )  # to look takes time from what is waited for: a page of metrics, milliseconds
 
 
 class GatewayProcess:
@@ -113,10 +117,9 @@ class GatewayProcess:
         """Wait until it has printed a text so many times."""
         wait_until(lambda: self.output.count(text) >= times, lambda: f"{text!r} did not come:\n{self.output}")
 
-    def metric(self, name: str, **labels: str) -> float:
-        """The sum of a metric's samples that have these labels; 0 where there is none yet."""
-        families = text_string_to_metric_families(self.get("/metrics"))
-        samples = [sample for family in families for sample in family.samples if sample.name == name]
+    def metric(self, *names: str, **labels: str) -> float:
+        """The sum of the samples of these names that have these labels; 0 where there is none yet."""
+        samples = samples_of(self.get("/metrics"), names)
         return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())
 
     def wait_until_started(self, count: int, method: str) -> None:
@@ -167,6 +170,13 @@ class GatewayProcess:
         self._reader.join(_STOP_SECONDS)
         assert self.process.stdout is not None
         self.process.stdout.close()
+
+
+def samples_of(page: str, names: Collection[str]) -> list[Sample]:
+    """The samples of these names on a page of metrics, of which no other line is parsed."""
+    lines = [line for line in page.splitlines() if line.startswith(tuple(names))]
+    families = text_string_to_metric_families("\n".join(lines) + "\n")
+    return [sample for family in families for sample in family.samples if sample.name in names]
 
 
 def run_serve(*flags: str, **settings: object) -> subprocess.CompletedProcess[str]:

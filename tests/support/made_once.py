@@ -1,13 +1,30 @@
-"""Files that are dear to make, made once in a run of the tests for all of its workers."""
+"""Files that are dear to make: made once in a run of the tests for all workers, or kept for later runs."""
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import inspect
+import os
 import shutil
+import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
+
+ROOT = Path(__file__).parents[2]
+KEPT = ROOT / ".venv" / "kept-by-tests"
+ANEW_VARIABLE = "MASKWEAVE_TESTS_ANEW"
+"""With this variable nothing is taken from earlier runs."""
+
+_SOURCES = ("export", "training", "tests/support", "pyproject.toml", "requirements/dev.txt")
+_PACKAGES = ("torch", "onnx", "onnxscript", "onnx-ir", "numpy", "scikit-learn")
+_KEPT_SECONDS = 14 * 24 * 3600
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
@@ -22,8 +39,50 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
     """
     base = factory.getbasetemp()
     run = base.parent if base.name.startswith("popen-") else base  # a worker's own is one of the run's
-    folder, complete = run / f"once-{name}", run / f"once-{name}.complete"
-    with FileLock(run / f"once-{name}.lock"):
+    return _made(run, f"once-{name}", make)
+
+
+def kept(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """Like `made_once`, of what depends on nothing but the sources and on what its name says.
+
+    The run gets a copy of what an earlier one has made of the very same sources and packages on this
+    machine, if there is any. `make clean` removes it.
+    """
+
+    def take(folder: Path) -> None:
+        if ANEW_VARIABLE in os.environ:
+            make(folder)
+            return
+        # What makes it need not be in the tests' support.
+        program = hashlib.sha256(Path(inspect.getfile(make)).read_bytes()).hexdigest()[:8]
+        place = KEPT / f"{sources_digest()}-{program}"
+        place.mkdir(parents=True, exist_ok=True)
+        os.utime(place)
+        for other in KEPT.iterdir():  # of sources that have changed since
+            with suppress(FileNotFoundError):  # another worker was quicker
+                if time.time() - other.stat().st_mtime > _KEPT_SECONDS:
+                    shutil.rmtree(other, ignore_errors=True)
+        shutil.copytree(_made(place, name, make), folder, dirs_exist_ok=True)
+
+    return made_once(factory, name, take)
+
+
+@functools.cache
+def sources_digest() -> str:
+    """Of all that what is kept has been made by: the sources, the packages, and Python."""
+    digest = hashlib.sha256(f"{sys.version} {[version(each) for each in _PACKAGES]}".encode())
+    for place in _SOURCES:
+        path = ROOT / place
+        files = sorted(path.rglob("*")) if path.is_dir() else [path]
+        for file in (each for each in files if each.is_file() and "__pycache__" not in each.parts):
+            digest.update(f"{file.relative_to(ROOT)} {file.stat().st_size} ".encode())
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:32]
+
+
+def _made(place: Path, name: str, make: Callable[[Path], object]) -> Path:
+    folder, complete = place / name, place / f"{name}.complete"
+    with FileLock(place / f"{name}.lock"):
         if not complete.exists():
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
 
 CORE = (
     "tests/unit",
@@ -22,17 +23,51 @@ CORE = (
 )
 """What `make check` runs, but for tests marked `slow`: every RPC once over the wire, on shared gateways."""
 
-TOGETHER = ("tests/chaos", "tests/e2e/triton", "tests/integration/engine")
-"""Folders whose tests run on one worker: they share what is dear to start. Other files go one by one."""
+SHIPPED = "tests/e2e, on the shipped models"
+SCENARIOS = "tests/helm, of all scenarios"
+TOGETHER = {
+    "tests/chaos": ("tests/chaos/",),
+    "tests/e2e/triton": ("tests/e2e/triton/",),
+    "tests/integration/engine": ("tests/integration/engine/",),
+    SHIPPED: (
+        "tests/e2e/test_playground.py",
+        "tests/e2e/test_readme.py",
+        "tests/e2e/test_shipped_",
+        "tests/e2e/test_style_examples.py",
+        "tests/e2e/test_web.py",
+    ),
+    SCENARIOS: (
+        "tests/helm/test_checkov.py",
+        "tests/helm/test_design.py",
+        "tests/helm/test_gateway.py",
+        "tests/helm/test_render.py",
+        "tests/helm/test_rules.py",
+        "tests/helm/test_schemas.py",
+    ),
+}
+"""Groups of tests that run on one worker, by how their files' names begin: they share what is dear to start.
+Other files go one by one."""
 
 FIRST = (
     "tests/integration/training/test_training.py",
     "tests/integration/export/test_export.py",
-    "tests/e2e/triton",
-    "tests/chaos",
+    SHIPPED,
 )
-"""What several workers begin with: on a worker each, the two that make what others would wait for (the tiny
-pack's weights, its exported graphs); then what takes longest."""
+"""What workers that compute begin with: on a worker each, the two that make what others would wait for (the
+tiny pack's weights, its exported graphs); then what takes longest."""
+
+WAITING = (
+    "tests/e2e/test_capacity.py",
+    "tests/chaos",
+    "tests/helm/test_autoscaler_loop.py",
+    "tests/e2e/triton",
+    "tests/e2e/test_bench.py",
+    "tests/e2e/test_keepalive.py",
+    "tests/helm/test_prometheus.py",
+    "tests/e2e/test_lifecycle.py",
+)
+"""What mostly waits, for times that are part of what is tested, the longest first. Half of the workers begin
+with these, so that the processors have something to do all the while."""
 
 _Item = TypeVar("_Item", bound=pytest.Item)
 
@@ -46,32 +81,65 @@ def is_core(item: pytest.Item) -> bool:
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
-    """Gives each worker a group of tests at a time, in the order in which they were collected."""
+    """Gives each worker a group of tests at a time, in the order in which they were collected.
+
+    Every second worker takes what waits as long as there is any, the others what computes.
+    """
+
+    def remove_node(self, node: WorkerController) -> str | None:
+        """Take a worker out; if it has crashed, others run what it has left but for the test that ended it.
+
+        xdist would hand that test out again, and groups that are done: who gets one of those waits for ever.
+
+        Returns:
+            The test in which it crashed; None if it had nothing to do.
+        """
+        groups = self.assigned_work.pop(node)
+        left = {group: [test for test, done in tests.items() if not done] for group, tests in groups.items()}
+        crashed: str | None = next((test for tests in left.values() for test in tests), None)
+        if crashed is None:
+            return None
+        for group, tests in reversed(left.items()):
+            if again := {test: False for test in tests if test != crashed}:
+                self.workqueue[group] = again
+                self.workqueue.move_to_end(group, last=False)
+        for other in self.assigned_work:
+            if other in self.registered_collections:  # one that takes a crashed one's place may not be ready
+                self._reschedule(other)
+        return crashed
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        waits = self.nodes.index(node) % 2 == 1
+        mine = (group for group in self.workqueue if (group in WAITING) == waits)
+        self.workqueue.move_to_end(next(mine, next(iter(self.workqueue))), last=False)
+        super()._assign_work_unit(node)
 
     def _split_scope(self, nodeid: str) -> str:
         return group_of(nodeid)
 
 
 def group_of(nodeid: str) -> str:
-    """The folder or file whose tests run on one worker."""
+    """The group or file whose tests run on one worker."""
     file = nodeid.partition("::")[0]
-    return next((folder for folder in TOGETHER if file.startswith(folder + "/")), file)
+    return next((group for group, files in TOGETHER.items() if file.startswith(files)), file)
 
 
 def in_good_order(items: Iterable[_Item]) -> list[_Item]:
     """Tests for several workers: no worker waits for what another one makes, nor is left with a long group.
 
-    The groups of `FIRST`, those with slow tests, those that start processes, and all others, which are short.
+    The groups of `FIRST` and of `WAITING`, those with slow tests, those that start processes, and all others,
+    which are short.
     """
+    begin = (*FIRST, *WAITING)
     groups: dict[str, list[_Item]] = {}
     for item in items:
         groups.setdefault(group_of(item.nodeid), []).append(item)
 
     def turn(group: str) -> int:
-        if group in FIRST:
-            return FIRST.index(group)
+        if group in begin:
+            return begin.index(group)
         if any(item.get_closest_marker("slow") for item in groups[group]):
-            return len(FIRST)
-        return len(FIRST) + (1 if group.startswith("tests/e2e/") else 2)
+            return len(begin)
+        return len(begin) + (1 if group.startswith("tests/e2e/") else 2)
 
     return [item for group in sorted(groups, key=turn) for item in groups[group]]

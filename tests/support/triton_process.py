@@ -13,6 +13,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -50,6 +51,7 @@ class TritonProcess:
         self._reserved = [ReservedPort() for _ in _PORTS]
         self._ports = {name: each.port for name, each in zip(_PORTS, self._reserved, strict=True)}
         self._log = tempfile.NamedTemporaryFile(prefix="triton-", suffix=".log")  # noqa: SIM115 - closed below
+        self._read, self._begun = 0, Counter[bytes]()
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -152,7 +154,13 @@ class TritonProcess:
 
     def executions_begun(self, model: str) -> int:
         """How often it has begun to run a model, by its log, which `--log-verbose=1` makes long enough."""
-        return self.output.count(f'"model {model}, instance {model}_0_0, executing ')
+        with Path(self._log.name).open("rb") as log:
+            log.seek(self._read)
+            new = log.read()
+        whole = new[: new.rfind(b"\n") + 1]
+        self._read += len(whole)
+        self._begun.update(re.findall(rb'"model (\S+), instance \1_0_0, executing ', whole))
+        return self._begun[model.encode()]
 
     def wait_until_begun(self, model: str, count: int) -> None:
         """Wait until it has begun to run a model so often."""

@@ -1,4 +1,3 @@
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,15 +11,14 @@ import export.sis_ug
 import maskweave_cli
 from export.exported import ExportedPack
 from export.groupdnet import groupdnet_pack
-from export.onnx_graph import write_onnx
 from export.repository import write_repository
 from export.sis_ug import sis_ug_pack
 from export.stages import Stage
 from export.targets import CPU, TARGETS
+from tests.support.graphs_once import each_graph_once
 from tests.support.made_once import made_once
 from tests.support.onnxruntime_threads import one_thread_for_each_session
 from tests.support.tiny_pack import tiny_config, tiny_styles_config
-from tests.support.torchlib_once import torchlib_read_once
 from training.config.weights import save_weights
 from training.groupdnet.codes.expectation import CodeExpectation, RelativeGroupDNet
 from training.groupdnet.codes.prior import StylePrior
@@ -105,19 +103,8 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def each_graph_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """PyTorch's exporter takes seconds for a graph, and always gives the same one here."""
-
-    def write_once(stage: Stage, example: tuple[torch.Tensor, ...], path: Path) -> None:
-        def write(folder: Path) -> None:
-            write_onnx(stage, example, folder / "model.onnx")
-
-        kept = made_once(tmp_path_factory, f"graph-{stage.name}", write)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(kept / "model.onnx", path)
-
-    with torchlib_read_once(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("export.repository.write_onnx", write_once)
+def graphs_exported_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with each_graph_once(tmp_path_factory):
         yield
 
 

@@ -7,12 +7,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from export.onnx_graph import EXPORT_BATCH, write_onnx
+from export.onnx_graph import EXPORT_BATCH
 from export.operators import operator_findings
 from export.parity import parity_errors
 from export.sis_ug import sis_ug_pack
 from export.stages import Stage, TensorSpec, example_inputs, normal
 from export.uint8_edges import with_uint8_at_edges
+from tests.support.graphs_once import graph_of
 from tests.support.tiny_stylegan2 import CONFIG, tiny_generator
 from training.generators.stylegan2.architecture import convolutions
 from training.networks.unet import frozen
@@ -70,19 +71,25 @@ def stages_of_a_pack() -> list[Stage]:
     return [head, target, middle, tail]
 
 
-STAGES = [
-    Stage("whole", Whole(), (LATENT,), (PICTURE,)),
-    Stage("with_noise", WithNoise(), (STYLES, *NOISE), (PICTURE,)),
-    *stages_of_a_pack(),
-]
+@pytest.fixture(scope="module")
+def stages() -> dict[str, Stage]:
+    every = (
+        Stage("whole", Whole(), (LATENT,), (PICTURE,)),
+        Stage("with_noise", WithNoise(), (STYLES, *NOISE), (PICTURE,)),
+        *stages_of_a_pack(),
+    )
+    return {stage.name.removeprefix("mine_"): stage for stage in every}
 
 
-@pytest.fixture(scope="module", params=STAGES, ids=lambda stage: stage.name)
-def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Stage, Path]:
-    stage: Stage = request.param
-    path = tmp_path_factory.mktemp(stage.name) / "model.onnx"
-    write_onnx(stage, example_inputs(stage, EXPORT_BATCH), path)
-    return stage, path
+@pytest.fixture(
+    scope="module",
+    params=["whole", "with_noise", "generator_head", "target_reader", "rearranger", "generator_tail"],
+)
+def exported(
+    request: pytest.FixtureRequest, stages: dict[str, Stage], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Stage, Path]:
+    stage = stages[request.param]
+    return stage, graph_of(tmp_path_factory, stage, example_inputs(stage, EXPORT_BATCH))
 
 
 @pytest.mark.parametrize("batch", [1, 3])

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.support.made_once import made_once
+from tests.support.graphs_once import each_graph_once
+from tests.support.made_once import kept
 from tests.support.tiny_pack import make_labels, tiny_config
-from tests.support.torchlib_once import torchlib_read_once
 from training.runs.options import RunOptions
 from training.sis_ug import stages
 from training.sis_ug.config import PackConfig
@@ -22,8 +22,8 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def exports_read_torchlib_once() -> Iterator[None]:
-    with torchlib_read_once():
+def graphs_exported_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with each_graph_once(tmp_path_factory):
         yield
 
 
@@ -47,4 +47,4 @@ def trained(config: PackConfig, tmp_path_factory: pytest.TempPathFactory) -> Pat
             for train in stages.STAGES.values():
                 train(config, root / "pack", options)
 
-    return made_once(tmp_path_factory, "tiny", train_all)
+    return kept(tmp_path_factory, "tiny", train_all)

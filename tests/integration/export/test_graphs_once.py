@@ -1,0 +1,72 @@
+"""What the tests keep from one run to the next is what would be made again, or it is made again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from export.stages import Stage, TensorSpec, example_inputs
+from tests.support import made_once
+from tests.support.graphs_once import content
+
+
+class Scaled(nn.Module):
+    """A weight, a setting, and a function that remembers something."""
+
+    def __init__(self, weight: float = 1.0, factor: float = 2.0, offset: float = 3.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((2,), weight))
+        self.factor = factor
+        self.shift = lambda tensor: tensor + offset
+
+    def forward(self, tensor: Tensor) -> Tensor:
+        shifted: Tensor = self.shift(tensor * self.weight * self.factor)
+        return shifted
+
+
+def content_of(module: nn.Module, name: str = "X") -> str:
+    spec = TensorSpec(name, torch.float32, (2,))
+    stage = Stage("scaled", module, (spec,), (spec,))
+    return content(stage, example_inputs(stage, 2))
+
+
+def test_stages_are_told_apart_by_all_that_makes_their_graphs() -> None:
+    assert content_of(Scaled()) == content_of(Scaled())
+    others = [Scaled(weight=1.5), Scaled(factor=1.5), Scaled(offset=1.5), nn.Sequential(Scaled())]
+    found = [content_of(each) for each in (Scaled(), *others)] + [content_of(Scaled(), "Y")]
+    assert len(set(found)) == len(found)
+
+
+def test_runs_share_what_is_kept_until_the_sources_change(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Path] = []
+
+    def make(folder: Path) -> None:
+        made.append(folder)
+        (folder / "file").write_text("content")
+
+    def run(name: str) -> Path:
+        (tmp_path / name).mkdir(exist_ok=True)
+        monkeypatch.setattr(tmp_path_factory, "getbasetemp", lambda: tmp_path / name)
+        return made_once.kept(tmp_path_factory, "thing", make)
+
+    monkeypatch.delenv(made_once.ANEW_VARIABLE, raising=False)
+    monkeypatch.setattr(made_once, "KEPT", tmp_path / "kept")
+    first = run("first")
+    assert run("first") == first
+    second = run("second")
+    assert second != first
+    assert (second / "file").read_text() == "content"
+    assert len(made) == 1
+    (second / "file").write_text("spoilt")
+    assert (run("third") / "file").read_text() == "content"
+    monkeypatch.setattr(made_once, "sources_digest", lambda: "others")
+    run("fourth")
+    assert len(made) == 2
+    monkeypatch.setenv(made_once.ANEW_VARIABLE, "1")
+    run("fifth")
+    assert len(made) == 3

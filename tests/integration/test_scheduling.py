@@ -1,0 +1,90 @@
+"""How the tests are shared out: a worker that crashes costs the test in which it did, and no other."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import OrderedDict
+from pathlib import Path
+
+from tests.support.scheduling import FIRST, TOGETHER, WAITING, Scheduling, group_of
+
+ROOT = Path(__file__).parents[2]
+FILES, TESTS = 8, 3
+# One in the first groups, one after others are done, and the last of all, when nobody else has much to do.
+CRASHES = {(0, 1), (5, 0), (FILES - 1, TESTS - 1)}
+CONFTEST = """
+from tests.support.scheduling import Scheduling
+
+
+def pytest_xdist_make_scheduler(config, log):
+    config.option.loadscopereorder = False
+    return Scheduling(config, log)
+"""
+
+
+def write_tests(folder: Path) -> None:
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    (folder / "conftest.py").write_text(CONFTEST)
+    for file in range(FILES):
+        bodies = ["os._exit(3)" if (file, test) in CRASHES else "pass" for test in range(TESTS)]
+        functions = [f"def test_{number}():\n    {body}\n" for number, body in enumerate(bodies)]
+        (folder / f"test_{file}.py").write_text("\n".join(["import os\n", *functions]))
+
+
+def test_a_worker_that_crashes_costs_one_test_and_holds_up_nobody(tmp_path: Path) -> None:
+    write_tests(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-n", "2", "-p", "xdist.plugin", "-p", "no:cacheprovider"],
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # five workers come up, with nothing that these need not
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert f"{len(CRASHES)} failed, {FILES * TESTS - len(CRASHES)} passed" in done.stdout, done.stdout
+    for file, test in CRASHES:
+        assert f"crashed while running 'test_{file}.py::test_{test}'" in done.stdout
+
+
+class Worker:
+    """Remembers what it is given."""
+
+    def __init__(self) -> None:
+        self.given = list[int]()
+
+    def send_runtest_some(self, indices: list[int]) -> None:
+        self.given += indices
+
+
+def test_half_of_the_workers_begin_with_what_waits_and_go_on_with_what_is_left() -> None:
+    waiting, computing = (
+        [f"{WAITING[0]}::a", f"{WAITING[1]}/test_b.py::b"],
+        ["tests/c.py::c", "tests/d.py::d"],
+    )
+    tests = [*waiting, *computing]
+    computer, waiter = Worker(), Worker()
+    scheduling = Scheduling.__new__(Scheduling)
+    scheduling.assigned_work = {computer: {}, waiter: {}}
+    scheduling.registered_collections = {computer: tests, waiter: tests}
+    scheduling.workqueue = OrderedDict((group_of(test), {test: False}) for test in tests)
+    for worker in (computer, waiter, waiter, waiter):
+        scheduling._assign_work_unit(worker)
+    assert [tests[index] for index in computer.given] == ["tests/c.py::c"]
+    assert [tests[index] for index in waiter.given] == [*waiting, "tests/d.py::d"]
+    assert not scheduling.workqueue
+
+
+def test_every_group_is_there() -> None:
+    files = [str(path.relative_to(ROOT)) for path in ROOT.glob("tests/**/test_*.py")]
+    groups = {group_of(file) for file in files}
+    assert {*FIRST, *WAITING, *TOGETHER} <= groups
+    for beginnings in TOGETHER.values():
+        for beginning in beginnings:
+            assert any(file.startswith(beginning) for file in files), beginning
