@@ -30,6 +30,7 @@ PEERS := $(patsubst benchmarks/peers/requirements/%.in,.venv/peer-%/.up-to-date,
 HELM := .venv/helm/.up-to-date
 NODE := .venv/node/.up-to-date
 WEB := web/node_modules/.up-to-date
+TYPESCRIPT := client/typescript/node_modules/.up-to-date
 CHROMIUM := .venv/chromium/.up-to-date
 
 # Only fuzzing needs it, and there are no builds of it for every machine, so that it is in no lock.
@@ -64,7 +65,7 @@ triton: $(TRITON)  ## Start a real Triton on this machine, for development (opti
 	@exec .venv/triton/bin/python tests/triton/server.py $(ARGS)
 
 ##@ Working on it
-.PHONY: check test chaos environments coverage lint format proto proto-released client web stroke-latency metrics-page logs-page errors-page bench bench-peers fuzz soak
+.PHONY: check test chaos environments coverage lint format proto proto-released client typescript web stroke-latency metrics-page logs-page errors-page bench bench-peers fuzz soak
 check: $(DEV)  ## Run the core of the tests, in a few minutes: unit tests, and the wire from end to end
 	@$(PYTEST) -m core tests/unit tests/integration/engine tests/e2e $(ARGS)
 
@@ -75,7 +76,7 @@ chaos: $(DEV)  ## Run the chaos tests ten times in a row on a machine that is ke
 	@PYTHONNODEBUGRANGES=1 .venv/dev/bin/python -m tests.support.rounds $(ROUNDS) tests/chaos $(ARGS)
 
 environments:  ## Make every environment that the tests need, several at a time
-	@$(MAKE) --no-print-directory --jobs 5 $(SERVE) $(DEV) $(LABELS) $(TRITON) $(HELM) $(NODE) $(WEB) $(CHROMIUM)
+	@$(MAKE) --no-print-directory --jobs 5 $(SERVE) $(DEV) $(LABELS) $(TRITON) $(HELM) $(NODE) $(WEB) $(TYPESCRIPT) $(CHROMIUM)
 
 coverage: $(DEV) $(TRITON)  ## Say which lines of the service no test runs, the gateways' processes included
 	@MASKWEAVE_TESTS_FRESH=1 $(PYTEST) --cov=service --cov-report=term-missing:skip-covered \
@@ -110,6 +111,9 @@ proto-released: $(DEV)  ## At a release: keep its contract as what must not brea
 	@cd proto && ../.venv/dev/bin/buf build --exclude-source-info -o released.txtpb
 client: $(DEV)  ## Generate the client without asyncio from the one with it
 	@.venv/dev/bin/python client/generate_sync.py
+
+typescript: $(TYPESCRIPT) $(DEV)  ## Generate the messages of the client for TypeScript from the contract, and build it
+	@cd client/typescript && PATH="$(CURDIR)/.venv/dev/bin:$$PATH" npm run --silent generate && npm run --silent build
 
 web: $(WEB) $(DEV)  ## Build the playground from web/ into service/playground_files
 	@cd web && PATH="$(CURDIR)/.venv/dev/bin:$$PATH" npm run --silent generate && npm run --silent check && npm run --silent build
@@ -193,7 +197,7 @@ lock: $(DEV)  ## Resolve requirements/*.txt anew from pyproject.toml, client/pyp
 	@requirements/lock.sh .venv/dev/bin/python
 
 clean:  ## Remove environments, caches and the demo's images
-	rm -rf .venv web/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*
+	rm -rf .venv web/node_modules client/typescript/node_modules client/typescript/dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*
 	rm -f demo.png demo_conditions.png demo_styles.png demo_edits.png
 
 help:  ## Show this list
@@ -253,6 +257,12 @@ $(WEB): web/package.json web/package-lock.json
 	@command -v npm > /dev/null || { echo 'Node.js 20.19 or newer with npm is needed to build the playground'; exit 1; }
 	@echo "installing web/node_modules"
 	@cd web && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error > /dev/null
+	@touch $@
+
+$(TYPESCRIPT): client/typescript/package.json client/typescript/package-lock.json
+	@command -v npm > /dev/null || { echo 'Node.js 20.10 or newer with npm is needed to build the client for TypeScript'; exit 1; }
+	@echo "installing client/typescript/node_modules"
+	@cd client/typescript && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error > /dev/null
 	@touch $@
 
 $(CHROMIUM):

@@ -25,6 +25,10 @@ SUMMARIES = {
     "serve": "Start the gateway.",
     "health": "Ask a running gateway whether it is ready.",
     "status": "Show what a running gateway is doing.",
+    "models": "List the models of a running service.",
+    "draw": "Make images that follow drawings.",
+    "edit": "Give images the shape of other label maps.",
+    "morph": "Make a GIF or images from some looks to others.",
     "bench": "Measure the latency of running services.",
     "key": "Make an API key for a caller.",
     "import": "Read somebody else's pretrained generator.",
@@ -38,12 +42,13 @@ SUMMARIES = {
 
 _VERB = f"{ENTRY_POINT_GROUP}.verb"
 
-# What to install for a package of ours; the benchmark is the client's, so that it runs where no service is.
+# What to install for a package of ours; two are the client's, so that they run where no service is.
 _REQUIREMENTS = {
     "service": "maskweave[serve]",
     "training": "maskweave[train]",
     "export": "maskweave[export]",
     "maskweave_bench": "maskweave-client[bench]",
+    "maskweave_client": "maskweave-client[cli]",
 }
 
 

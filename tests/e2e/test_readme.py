@@ -139,7 +139,13 @@ def test_the_clients_readme_runs_from_top_to_bottom(
         names,
         lambda block: secured.address if "credentials=" in block.text else shipped.address,
     )
-    assert {path.name for path in folder.iterdir()} >= {"face.png", "label_map.png", "29.png", "hair.code"}
+    assert {path.name for path in folder.iterdir()} >= {
+        "face.png",
+        "label_map.png",
+        "29.png",
+        "hair.code",
+        "morph.gif",
+    }
     assert names["kept"] == names["codes"][names["hair"]]
     assert [frame.sequence for frame in names["frames"]][-1] == 1
 

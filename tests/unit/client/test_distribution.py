@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from configparser import ConfigParser
 from email.message import Message
 from pathlib import Path
 
@@ -48,7 +49,11 @@ def metadata(files: dict[str, bytes]) -> Message:
 def test_the_wheel_has_all_of_the_package_and_nothing_else(files: dict[str, bytes]) -> None:
     wanted = {
         str(path.relative_to(root)): path.read_bytes()
-        for root, package in ((CLIENT, "maskweave_client"), (ROOT / "proto" / "python", "maskweave"))
+        for root, package in (
+            (CLIENT, "maskweave_client"),
+            (CLIENT, "maskweave_bench"),
+            (ROOT / "proto" / "python", "maskweave"),
+        )
         for path in (root / package).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
@@ -58,6 +63,23 @@ def test_the_wheel_has_all_of_the_package_and_nothing_else(files: dict[str, byte
         "maskweave/py.typed",
         "maskweave_client/_sync/_client.py",
     } <= wanted.keys()
+
+
+def test_every_command_leads_to_a_module_of_the_wheel(files: dict[str, bytes]) -> None:
+    (name,) = (name for name in files if name.endswith(".dist-info/entry_points.txt"))
+    parser = ConfigParser()
+    parser.read_string(files[name].decode())
+    commands = {**parser["console_scripts"], **parser["maskweave.commands"]}
+    assert {"maskweave-bench", "maskweave-client", "bench", "draw", "edit", "morph", "models"} == set(
+        commands
+    )
+    for target in commands.values():
+        assert target.partition(":")[0].replace(".", "/") + ".py" in files
+
+
+def test_the_pythons_that_it_is_for_are_named(metadata: Message) -> None:
+    named = [each.rpartition(" ")[2] for each in metadata.get_all("Classifier", ()) if "Python :: 3." in each]
+    assert named == ["3.10", "3.11", "3.12", "3.13", "3.14"]
 
 
 def test_the_wheel_carries_the_licence(files: dict[str, bytes], metadata: Message) -> None:
@@ -91,11 +113,13 @@ def test_the_source_distribution_has_what_the_wheel_is_made_of(distributions: tu
     with tarfile.open(distributions[1]) as source:
         names = {name.partition("/")[2] for name in source.getnames()}
     assert {
+        "CHANGELOG.md",
         "LICENSE",
         "README.md",
         "generate_sync.py",
         "hatch_build.py",
         "maskweave/v1/synthesis_pb2.py",
+        "maskweave_bench/cli.py",
         "maskweave_client/_async/_client.py",
         "maskweave_client/_sync/_client.py",
         "examples/demo.py",

@@ -1,0 +1,148 @@
+"""The client for TypeScript: README and failures in Node.js on a real gateway, and what is published of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.gateway_process import PATIENCE_SECONDS, GatewayProcess, gateway_process
+from tests.support.key_file import new_key, write_keys
+from tests.support.pages import ROOT, blocks
+
+PACKAGE = ROOT / "client" / "typescript"
+MODULES = PACKAGE / "node_modules"
+ADDRESS = "http://localhost:8080"
+SHIPPED_GENERATED = PACKAGE / "src" / "gen"
+
+
+def run(*command: object, folder: Path, **variables: str) -> str:
+    """What a command prints; the test fails if it does."""
+    done = subprocess.run(
+        [*map(str, command)],
+        cwd=folder,
+        env={**os.environ, **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=3 * PATIENCE_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project of somebody's in which the package is installed, built of its sources."""
+    assert MODULES.is_dir(), "make test installs it"
+    root = tmp_path_factory.mktemp("project")
+    modules = root / "node_modules"
+    modules.mkdir()
+    for each in MODULES.iterdir():
+        (modules / each.name).symlink_to(each)
+    installed = modules / "maskweave-client"
+    installed.mkdir()
+    for name in ("package.json", "README.md", "CHANGELOG.md", "LICENSE"):
+        shutil.copy(PACKAGE / name, installed)
+    compiler = MODULES / ".bin" / "tsc"
+    run(compiler, "--project", PACKAGE / "tsconfig.json", "--outDir", installed / "dist", folder=root)
+    (root / "package.json").write_text('{"type": "module"}')
+    return root
+
+
+def test_the_readme_runs_from_top_to_bottom(shipped: GatewayProcess, project: Path) -> None:
+    page = blocks("client/typescript/README.md")
+    assert page
+    assert {block.language for block in page} == {"ts"}
+    text = "\n".join(block.text for block in page)
+    assert ADDRESS in text
+    (project / "readme.ts").write_text(text.replace(ADDRESS, shipped.http))
+    strict = [
+        "--strict",
+        "--noUncheckedIndexedAccess",
+        "--target",
+        "es2022",
+        "--module",
+        "nodenext",
+        "--types",
+        "node",
+    ]
+    run(MODULES / ".bin" / "tsc", *strict, "--skipLibCheck", "readme.ts", folder=project)
+    told = run("node", "--experimental-websocket", "--no-warnings", "readme.js", folder=project)
+    assert (project / "face.png").read_bytes().startswith(b"\x89PNG")
+    assert "faces64 [" in told
+    assert re.search(r"^2 64$", told, re.MULTILINE), told  # the last frame of the painting
+    assert "style_strength" in told
+
+
+def test_failures_retries_aborts_and_keys(repository: Path, project: Path, tmp_path: Path) -> None:
+    key, entry = new_key("page")
+    keys = write_keys(tmp_path / "keys.toml", entry)
+    shutil.copy(ROOT / "tests" / "node" / "typescript_client.mjs", project)
+    with gateway_process(repository, api_keys_file=keys) as gateway:
+        command = (
+            "node",
+            "--experimental-websocket",
+            "--no-warnings",
+            "typescript_client.mjs",
+            gateway.http,
+            key,
+        )
+        printed = run(*command, folder=project)
+    told = {each["name"]: each["value"] for each in map(json.loads, printed.splitlines())}
+    assert told == {
+        "refused": [True, "INVALID_FIELD", "style_strength", "mine"],
+        "keyless": True,
+        "aborted": "left the page",
+        "late": "DeadlineExceeded",
+        "unreachable": True,
+        "painted": [1, [1, 64 * 64 * 3]],
+        "painting refused": [True, "update.strokes[0].class_id"],
+        "drawn": [[1, "png", 64], [2, "png", 64]],
+        "patient": [0, 3],
+        "once": [True, 1, 1],
+    }
+
+
+def test_what_is_published(project: Path) -> None:
+    installed = project / "node_modules" / "maskweave-client"
+    packed = run("npm", "pack", "--dry-run", "--json", "--ignore-scripts", folder=installed)
+    (listed,) = json.loads(packed)
+    names = {each["path"] for each in listed["files"]}
+    sources = {
+        str(path.relative_to(PACKAGE / "src").with_suffix("")) for path in (PACKAGE / "src").rglob("*.ts")
+    }
+    built = {f"dist/{source}{ending}" for source in sources for ending in (".js", ".d.ts")}
+    assert names == {"package.json", "README.md", "CHANGELOG.md", "LICENSE"} | built
+    declared = json.loads((PACKAGE / "package.json").read_text())
+    for entry in declared["exports"].values():
+        assert {path.removeprefix("./") for path in entry.values()} <= names
+    assert declared["license"] == "MIT"
+    assert (PACKAGE / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
+    lock = (PACKAGE / "package-lock.json").read_text()
+    assert "://" not in re.sub(r'"(?:url|funding)": "[^"]*"', "", lock), "names a registry"
+    relative = re.findall(r"\]\((?!https://|#)([^)]+)", (PACKAGE / "README.md").read_text())
+    assert not relative
+
+
+def test_the_messages_are_those_of_the_contract(tmp_path: Path) -> None:
+    """If this fails: `make typescript`, and commit what it changes."""
+    copy = tmp_path / "client" / "typescript"
+    copy.mkdir(parents=True)
+    for name in ("generate.sh", "buf.gen.yaml"):
+        shutil.copy(PACKAGE / name, copy)
+    (copy / "node_modules").symlink_to(MODULES)
+    shutil.copytree(ROOT / "proto" / "maskweave", tmp_path / "proto" / "maskweave")
+    path = f"{ROOT / '.venv' / 'dev' / 'bin'}:{os.environ['PATH']}"
+    run("./generate.sh", folder=copy, PATH=path)
+
+    def files(folder: Path) -> dict[str, str]:
+        return {str(each.relative_to(folder)): each.read_text() for each in folder.rglob("*.ts")}
+
+    assert files(copy / "src" / "gen") == files(SHIPPED_GENERATED)
