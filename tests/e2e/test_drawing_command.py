@@ -191,6 +191,8 @@ def test_what_fails_for_all_is_not_tried_with_each(tmp_path: Path) -> None:
         ),
         (("draw", "--model", "faces64", "a.png", "--style", "hair=seed:1", "-o", "b.png"), "has no styles"),
         (("draw", "--model", "faces64", "empty", "-o", "out"), "no images"),
+        (("draw", "--model", "faces64", "a.png", "-o", "a.png"), "a.png is read, and would be overwritten"),
+        (("draw", "--model", "faces64", "maps", "-o", "maps", "--again"), "would be overwritten"),
         (("edit", "--model", "faces64", "a.png", "-o", "b.png"), "exactly one of --image and --seed"),
         (("edit", "--model", "faces64", "a.png", "--seed", 1, "-o", "b.png"), "allowed with --source"),
         (

@@ -1,4 +1,4 @@
-"""The client for TypeScript: README and failures in Node.js on a real gateway, and what is published of it."""
+"""The client for TypeScript: its README, its failures, a page with it, and what is published of it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Route
 
-from tests.support.gateway_process import PATIENCE_SECONDS, GatewayProcess, gateway_process
+from tests.support.browser import chromium
+from tests.support.gateway_process import PATIENCE_SECONDS, GatewayProcess, gateway_process, wait_until
 from tests.support.key_file import new_key, write_keys
 from tests.support.pages import ROOT, blocks
 
@@ -102,12 +104,69 @@ def test_failures_retries_aborts_and_keys(repository: Path, project: Path, tmp_p
         "aborted": "left the page",
         "late": "DeadlineExceeded",
         "unreachable": True,
+        "first": 0,
         "painted": [1, [1, 64 * 64 * 3]],
         "painting refused": [True, "update.strokes[0].class_id"],
         "drawn": [[1, "png", 64], [2, "png", 64]],
         "patient": [0, 3],
         "once": [True, 1, 1],
     }
+
+
+PAGE = """<!doctype html><script type="importmap">{"imports": IMPORTS}</script><script type="module">
+import { Client, InvalidRequest } from "maskweave-client";
+const client = new Client(location.origin);
+const labelMap = { width: 2, height: 2, data: Uint8Array.of(0, 1, 2, 0) };
+const { images: [image] } = await client.draw("faces64", { labelMap, seed: 7 });
+const bitmap = await createImageBitmap(image.toBlob());
+const drawing = new OffscreenCanvas(2, 2);
+drawing.getContext("2d").fillRect(0, 0, 1, 1);
+await client.draw("faces64", { sketch: await drawing.convertToBlob(), seed: 7 });
+const session = await client.paint("faces64", { labelMap, seed: 7 });
+session.stroke({ classId: 3, width: 1, points: [[0, 0], [1, 1]] });
+session.finish();
+let last;
+for await (const frame of session) last = frame;
+const leaving = new AbortController();
+const gone = client.draw("faces64", { labelMap }, { signal: leaving.signal }).catch((reason) => reason);
+leaving.abort("gone");
+const refused = await client.draw("faces64", { labelMap, styleStrength: 7 }).catch((error) => error);
+const png = [...image.data.slice(1, 4)];
+window.told = [bitmap.width, png, last.sequence, await gone, refused instanceof InvalidRequest];
+</script>"""
+
+
+def test_pages_call_it(gateway: GatewayProcess, project: Path) -> None:
+    modules = project / "node_modules"
+    imports: dict[str, str] = {}
+    for name in ("maskweave-client", "@bufbuild/protobuf", "@connectrpc/connect", "@connectrpc/connect-web"):
+        exports = json.loads((modules / name / "package.json").read_text())["exports"]
+        for entry, targets in exports.items():
+            file = targets.get("import") or targets["default"]
+            imports[name + entry[1:]] = f"/sdk/{name}/{file.removeprefix('./')}"
+
+    def answer(route: Route) -> None:
+        place = route.request.url.partition("/sdk/")[2]
+        if place:
+            route.fulfill(path=modules / place, content_type="text/javascript")
+        else:
+            route.fulfill(body=PAGE.replace("IMPORTS", json.dumps(imports)), content_type="text/html")
+
+    with chromium() as browser:
+        page = browser.new_page()
+        complaints: list[object] = []
+        page.on("pageerror", complaints.append)
+        page.route("**/sdk/**", answer)
+        page.goto(f"{gateway.http}/sdk/")
+        told: list[object] = []
+
+        def has_told() -> bool:
+            assert not complaints
+            told.extend(page.evaluate("window.told") or [])
+            return bool(told)
+
+        wait_until(has_told, lambda: "the page did not come to its end")
+    assert told == [64, [80, 78, 71], 1, "gone", True]
 
 
 def test_what_is_published(project: Path) -> None:

@@ -19,8 +19,13 @@ const left = new AbortController();
 const aborting = thrownBy(client.draw("faces64", { labelMap }, { signal: left.signal }));
 left.abort(new Error("left the page"));
 tell("aborted", (await aborting).message);
-tell("late", (await thrownBy(client.draw("faces64", { labelMap }, { timeoutMs: 0.001 }))).name);
 tell("unreachable", (await thrownBy(new Client("http://127.0.0.1:1", { timeoutMs: 400 }).models())) instanceof Unavailable);
+
+const many = { labelMap, seed: 1, numberOfImages: 8 };
+for await (const { index } of client.drawStream("faces64", many)) {
+  tell("first", index);
+  break; // cancels the rest
+}
 
 const session = await client.paint("faces64", { labelMap, seed: 1, format: "raw" });
 const number = session.stroke({ classId: 3, width: 1, points: [[0, 0], [1, 1]] });
@@ -34,6 +39,13 @@ const told = await thrownBy((async () => { for await (const frame of wrong) void
 tell("painting refused", [told instanceof InvalidRequest, told.violations[0]?.field]);
 const drawn = await client.draw("faces64", { labelMap, seed: 1, seeds: undefined, numberOfImages: 2 });
 tell("drawn", drawn.images.map(({ seed, format, width }) => [seed, format, width]));
+
+// A service that never answers.
+const silent = http.createServer(() => {});
+await new Promise((resolve) => silent.listen(0, "127.0.0.1", resolve));
+tell("late", (await thrownBy(new Client(`http://127.0.0.1:${silent.address().port}`).draw("faces64", { labelMap }, { timeoutMs: 50 }))).name);
+silent.close();
+silent.closeAllConnections();
 
 // A service that is busy twice and says when to come back.
 const retryInfo = Buffer.from([10, 4, 16, 0xc0, 0x84, 0x3d]).toString("base64"); // RetryInfo { retry_delay { nanos: 1000000 } }

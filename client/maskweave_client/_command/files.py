@@ -128,13 +128,19 @@ def checked(tasks: list[Task]) -> list[Task]:
     """The tasks, if all write to files of their own.
 
     Raises:
-        click.UsageError: Two of them write to the same.
+        click.UsageError: Two of them write to the same, or one writes to what is read.
     """
     written = Counter(path for task in tasks for path in task.outputs)
     twice = next((path for path, count in written.items() if count > 1), None)
     if twice is not None:
         who = [str(task.source.path) for task in tasks if twice in task.outputs]
         raise click.UsageError(f"{' and '.join(who[:2])} would both be written to {twice}; rename one")
+    read = {task.source.path.resolve() for task in tasks}
+    for path in written:
+        if path.resolve() in read:
+            raise click.UsageError(
+                f"--output: {path} is read, and would be overwritten; allowed: another place"
+            )
     return tasks
 
 

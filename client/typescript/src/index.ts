@@ -1,0 +1,33 @@
+/** Client of the Maskweave service: drawings in, images out. */
+export { Client, type CallOptions, type ClientOptions } from "./client.js";
+export {
+  Cancelled,
+  DeadlineExceeded,
+  InvalidRequest,
+  MaskweaveError,
+  NotFound,
+  Overloaded,
+  PermissionDenied,
+  ServiceFailure,
+  Unauthenticated,
+  Unavailable,
+  type FieldViolation,
+} from "./errors.js";
+export { GeneratedImage, type Frame, type MorphFrame, type Result, type StreamedImage } from "./images.js";
+export { PaintSession, type PaintUpdate, type Stroke } from "./paint.js";
+export type {
+  Bytes,
+  Condition,
+  Drawing,
+  EditRequest,
+  ImageFormat,
+  Ids,
+  MorphRequest,
+  PaintRequest,
+  Scribble,
+  Style,
+  StyleCode,
+  Styles,
+} from "./requests.js";
+export type { Retry } from "./retry.js";
+export type { Model } from "./gen/maskweave/v1/synthesis_pb.js";

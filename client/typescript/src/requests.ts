@@ -1,0 +1,240 @@
+/** From what callers have at hand to messages of the contract. */
+
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import {
+  type EditRequestSchema,
+  ImageFormat as Format,
+  MorphPath,
+  type MorphRequestSchema,
+  type PaintStartSchema,
+  Priority,
+  type StyleCode,
+  type StyleSchema,
+  type SynthesizeRequestSchema,
+} from "./gen/maskweave/v1/synthesis_pb.js";
+
+export type { StyleCode };
+
+/** A file: its bytes, or what a page's `<input type="file">` gives. */
+export type Bytes = Uint8Array | ArrayBuffer | Blob;
+
+/** A map of class ids: a PNG file whose pixel values they are, or one byte per pixel, row by row. */
+export type Ids = Bytes | { width: number; height: number; data: Uint8Array };
+
+/** Strokes on an empty canvas, or a map of class ids with 255 where nothing is drawn. */
+export type Scribble = Ids | { strokes: Stroke[]; width?: number; height?: number };
+
+/** A line of a brush. */
+export interface Stroke {
+  /** The class; left out in sketches, whose strokes draw ink. */
+  classId?: number;
+  /** Width of the brush in pixels of the canvas. */
+  width: number;
+  /** Points in pixels of the canvas. */
+  points: readonly (readonly [x: number, y: number])[];
+  /** Take away what is drawn, in sketches and scribbles. */
+  erase?: boolean;
+}
+
+export type ImageFormat = "png" | "jpeg" | "webp" | "raw";
+
+/** How a class is to look: as in an image, as a seed decides, or as a mixture. */
+export type Style = StyleCode | { seed: number } | { blend: { weight: number; style: StyleCode | { seed: number } }[] };
+
+/** Looks by class id. */
+export type Styles = Readonly<Record<number, Style>>;
+
+/** What images follow: exactly one. */
+export type Condition =
+  | { labelMap: Ids }
+  /** A PNG or JPEG file with dark lines on a light or transparent ground. */
+  | { sketch: Bytes }
+  | { scribble: Scribble }
+  /** A PNG or JPEG file whose structure is taken over. */
+  | { exemplar: Bytes };
+
+interface Common {
+  /** File format of the images; `png` by default. */
+  format?: ImageFormat;
+  /** 1 to 100, for jpeg and webp. */
+  quality?: number;
+  /** `batch` for what nobody waits for. */
+  priority?: "interactive" | "batch";
+  /** One of the model's `availableVersions`; the service's default by default. */
+  modelVersion?: string;
+}
+
+/** What is drawn. */
+export type Drawing = Condition &
+  Common & {
+    /** Seed of the first image; further ones count up. Random by default. */
+    seed?: number;
+    /** One seed per image, in place of `seed`. */
+    seeds?: readonly number[];
+    numberOfImages?: number;
+    /** Weight of the seed's style against the condition. */
+    styleStrength?: number;
+    /** How classes look, for models with styles. */
+    styles?: Styles;
+  };
+
+/** What is edited, and into what. */
+export type EditRequest = Common &
+  ({ image: Bytes } | { seed: number }) & {
+    /** The label map that the image is to show. */
+    target: Ids;
+    /** The one that it shows now: what both have in common stays as it is. */
+    source?: Ids;
+    styleStrength?: number;
+    /** Width of the soft edge in pixels. */
+    blendWidth?: number;
+  };
+
+/** The way from some styles to others. */
+export type MorphRequest = Common & {
+  labelMap: Ids;
+  from: Styles;
+  to: Styles;
+  numberOfFrames: number;
+  firstPosition?: number;
+  lastPosition?: number;
+  path?: "linear" | "spherical";
+  seed?: number;
+};
+
+/** The canvas to begin with. A sketch or a scribble may be empty. */
+export type PaintRequest = Common &
+  ({ labelMap: Ids } | { sketch: Bytes } | { scribble: Ids }) & {
+    seed?: number;
+    styleStrength?: number;
+    styles?: Styles;
+  };
+
+const FORMATS: Record<ImageFormat, Format> = { png: Format.PNG, jpeg: Format.JPEG, webp: Format.WEBP, raw: Format.RAW };
+
+export const FORMAT_NAMES: Partial<Record<Format, ImageFormat>> = {
+  [Format.PNG]: "png",
+  [Format.JPEG]: "jpeg",
+  [Format.WEBP]: "webp",
+  [Format.RAW]: "raw",
+};
+
+export async function bytesOf(given: Bytes): Promise<Uint8Array> {
+  if (given instanceof Uint8Array) return given;
+  return new Uint8Array(given instanceof ArrayBuffer ? given : await given.arrayBuffer());
+}
+
+const isBytes = (given: object): given is Bytes =>
+  given instanceof Uint8Array || given instanceof ArrayBuffer || given instanceof Blob;
+
+/** Ids in either of the messages that take them: of label maps and of scribbles. */
+export async function idsOf(given: Ids) {
+  if (isBytes(given)) return { encoding: { case: "png" as const, value: await bytesOf(given) } };
+  const { width, height, data } = given;
+  return { encoding: { case: "raw" as const, value: { width, height, data } } };
+}
+
+export const strokeOf = ({ classId, width, points, erase }: Stroke) => ({
+  classId: classId ?? 0,
+  width,
+  points: points.map(([x, y]) => ({ x, y })),
+  erase: erase ?? false,
+});
+
+async function scribbleOf(given: Scribble) {
+  if (isBytes(given) || !("strokes" in given)) return idsOf(given);
+  const { strokes, width, height } = given;
+  return { encoding: { case: "strokes" as const, value: { strokes: strokes.map(strokeOf), width, height } } };
+}
+
+/** A file in any of the messages that take one: of sketches, exemplars and images to edit. */
+export const fileOf = async (file: Bytes) => ({ encoding: { case: "file" as const, value: await bytesOf(file) } });
+
+export function stylesOf(given: Styles = {}): Record<number, MessageInitShape<typeof StyleSchema>> {
+  return Object.fromEntries(Object.entries(given).map(([classId, style]) => [classId, styleOf(style)]));
+}
+
+function styleOf(style: Style): MessageInitShape<typeof StyleSchema> {
+  if (!("blend" in style)) return { style: partOf(style) };
+  const styles = style.blend.map((each) => ({ weight: each.weight, style: partOf(each.style) }));
+  return { style: { case: "blend", value: { styles } } };
+}
+
+function partOf(part: StyleCode | { seed: number }) {
+  return "seed" in part ? { case: "seed" as const, value: part.seed } : { case: "code" as const, value: part };
+}
+
+function common(model: string, given: Common) {
+  return {
+    model,
+    imageFormat: FORMATS[given.format ?? "png"],
+    imageQuality: given.quality,
+    priority: given.priority === "batch" ? Priority.BATCH : Priority.INTERACTIVE,
+    modelVersion: given.modelVersion,
+  };
+}
+
+const seedOf = (seed: number | undefined) =>
+  seed === undefined ? { case: undefined } : { case: "seed" as const, value: seed };
+
+async function conditionOf(given: Condition): Promise<MessageInitShape<typeof SynthesizeRequestSchema>["condition"]> {
+  if ("labelMap" in given) return { case: "labelMap", value: await idsOf(given.labelMap) };
+  if ("scribble" in given) return { case: "scribble", value: await scribbleOf(given.scribble) };
+  if ("sketch" in given) return { case: "sketch", value: await fileOf(given.sketch) };
+  return { case: "exemplar", value: await fileOf(given.exemplar) };
+}
+
+export async function drawingOf(model: string, given: Drawing): Promise<MessageInitShape<typeof SynthesizeRequestSchema>> {
+  return {
+    ...common(model, given),
+    condition: await conditionOf(given),
+    start: given.seeds ? { case: "seeds", value: { values: [...given.seeds] } } : seedOf(given.seed),
+    numberOfImages: given.numberOfImages,
+    styleStrength: given.styleStrength,
+    styles: stylesOf(given.styles),
+  };
+}
+
+export async function editOf(model: string, given: EditRequest): Promise<MessageInitShape<typeof EditRequestSchema>> {
+  return {
+    ...common(model, given),
+    source: "image" in given ? { case: "picture", value: await fileOf(given.image) } : seedOf(given.seed),
+    sourceLabelMap: given.source && (await idsOf(given.source)),
+    targetLabelMap: await idsOf(given.target),
+    styleStrength: given.styleStrength,
+    blendWidth: given.blendWidth,
+  };
+}
+
+export async function morphOf(model: string, given: MorphRequest): Promise<MessageInitShape<typeof MorphRequestSchema>> {
+  return {
+    ...common(model, given),
+    labelMap: await idsOf(given.labelMap),
+    fromStyles: stylesOf(given.from),
+    toStyles: stylesOf(given.to),
+    numberOfFrames: given.numberOfFrames,
+    firstPosition: given.firstPosition,
+    lastPosition: given.lastPosition,
+    path: given.path === "spherical" ? MorphPath.SPHERICAL : MorphPath.LINEAR,
+    start: seedOf(given.seed),
+  };
+}
+
+export async function paintStartOf(model: string, given: PaintRequest): Promise<MessageInitShape<typeof PaintStartSchema>> {
+  return {
+    ...common(model, given),
+    labelMap: "labelMap" in given ? await idsOf(given.labelMap) : undefined,
+    sketch: "sketch" in given ? await fileOf(given.sketch) : undefined,
+    scribble: "scribble" in given ? await idsOf(given.scribble) : undefined,
+    start: seedOf(given.seed),
+    styleStrength: given.styleStrength,
+    styles: stylesOf(given.styles),
+  };
+}
+
+/** What one attempt of a call is given. */
+export interface Attempt {
+  timeoutMs: number;
+  signal?: AbortSignal;
+  headers: Record<string, string>;
+}
