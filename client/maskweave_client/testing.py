@@ -47,7 +47,7 @@ _CLASSES = (
 _COLORS = np.array([list(bytes.fromhex(color[1:])) for _, color in _CLASSES], np.uint8)
 _PAPER = 255
 _CODE_SIZE = 3
-_FORMATS = {
+_FORMATS: dict[int, str] = {
     pb.IMAGE_FORMAT_UNSPECIFIED: "PNG",
     pb.IMAGE_FORMAT_PNG: "PNG",
     pb.IMAGE_FORMAT_JPEG: "JPEG",
