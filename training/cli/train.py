@@ -94,14 +94,15 @@ STUDENTS = "students"
 @optgroup.option(
     "--dry-run",
     is_flag=True,
-    help="Only tell what the stage needs and writes, or for styles the memory and time a step. Needs no GPU.",
+    help="Only tell what the stage needs and writes; for packs of GroupDNet the memory and time a step, too. "
+    "Needs no GPU.",
 )
 @optgroup.option(
     "--memory",
     type=click.FloatRange(min=0, min_open=True),
     default=24.0,
     show_default=True,
-    help="Stage styles: GiB of the GPU that --dry-run finds the largest batch for.",
+    help="Packs of GroupDNet: GiB of the GPU that --dry-run finds the largest batch for.",
 )
 def train(
     *,
@@ -188,7 +189,7 @@ def _dry_run(
         return report(config, accumulate, precision, memory)
     if _is_judge_of_folders(stage, pack):
         split = split_batches(load_styles_config(pack), JUDGE, shards)
-        return judge_report(split, precision, pack_folder(pack), RUNS / pack)
+        return judge_report(split, accumulate, precision, memory, pack_folder(pack), RUNS / pack)
     own = load_config(pack)
     planned = plan.plan_of(own, stage, **given)
     return plan.report(own, planned, stage, shards, precision, pack_folder(pack), RUNS / pack)

@@ -43,7 +43,8 @@ def _folders() -> dict[str, Path]:
 
 def pack_method(name: str) -> str:
     """The method a pack's configuration names, before anything else of it is checked; "" if none."""
-    return str(_read_toml(pack_folder(name) / "config.toml").get("pack", {}).get("method", ""))
+    section = _read_toml(pack_folder(name) / "config.toml").get("pack")
+    return str(section.get("method", "")) if isinstance(section, dict) else ""
 
 
 def load_method_config(name: str, schema: type[Config], method: str) -> Config:
@@ -71,6 +72,8 @@ def read_method_config(path: Path, schema: type[Config]) -> Config:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text())
-    except tomllib.TOMLDecodeError as error:
+        return tomllib.loads(path.read_text("utf-8"))
+    except ValueError as error:  # no TOML, or no text
         raise ValueError(f"{path}: {error}") from None
+    except RecursionError:
+        raise ValueError(f"{path}: is nested too deeply") from None

@@ -11,6 +11,7 @@ Weight = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0)]
 Widths = Annotated[tuple[Positive, ...], Field(min_length=1)]
 """Channels of a U-Net's levels."""
+PACK_NAME = r"^[a-z][a-z0-9_]*$"
 
 
 class Section(BaseModel):
@@ -22,7 +23,7 @@ class Section(BaseModel):
 class PackSection(Section):
     """What the pack is, as callers see it."""
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    name: str = Field(pattern=PACK_NAME)
     version: str = Field(pattern=r"^\d+\.\d+\.\d+$")
     method: str
     title: str

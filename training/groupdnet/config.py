@@ -8,7 +8,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from training.config.packs import load_method_config
 from training.config.palette import Palette
-from training.config.sections import Positive, Rate, Section, Weight
+from training.config.sections import PACK_NAME, Positive, Rate, Section, Weight
 from training.data.folders import FoldersSection
 from training.groupdnet.network_config import NetworkSection
 from training.sis_ug.sections import JudgeSection, SegmenterSection
@@ -21,7 +21,7 @@ MAX_WHOLE_MAP = 1 << 18
 class StylesPackSection(Section):
     """What the pack is, as callers see it."""
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    name: str = Field(pattern=PACK_NAME)
     version: str = Field(pattern=r"^\d+\.\d+\.\d+$")
     method: Literal["groupdnet"]
     title: str
