@@ -173,6 +173,11 @@ def train(
         )
     except EXPECTED as error:
         raise click.ClickException(str(error)) from None
+    except torch.OutOfMemoryError:
+        raise click.ClickException(
+            f"{stage}: the device's memory is too small for this batch: lower it in the pack's "
+            "configuration, or divide it with --accumulate; with --dry-run packs of GroupDNet tell what fits"
+        ) from None
 
 
 def _dry_run(

@@ -71,6 +71,8 @@ def read_method_config(path: Path, schema: type[Config]) -> Config:
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path}: is no file")
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except ValueError as error:  # no TOML, or no text

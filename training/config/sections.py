@@ -6,7 +6,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-Positive = Annotated[int, Field(gt=0)]
+MAX_NUMBER = 1 << 24
+"""More than any count or size here; what is checked by counting up to it ends."""
+Positive = Annotated[int, Field(gt=0, le=MAX_NUMBER)]
 Weight = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0)]
 Widths = Annotated[tuple[Positive, ...], Field(min_length=1)]
@@ -15,9 +17,9 @@ PACK_NAME = r"^[a-z][a-z0-9_]*$"
 
 
 class Section(BaseModel):
-    """A frozen part of the configuration; unknown keys are refused."""
+    """A frozen part of the configuration; unknown keys, and numbers that are not finite, are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class PackSection(Section):

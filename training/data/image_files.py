@@ -153,12 +153,13 @@ def _packed(colors: NDArray[np.uint8]) -> NDArray[np.int64]:
 
 def _open(file: Path) -> Image.Image:
     """A file's image, loaded and upright."""
+    if file.exists() and not file.is_file():  # a pipe might never end
+        refuse(file, "no file", "a complete PNG or JPEG")
     try:
         with Image.open(file, formats=["PNG", "JPEG"]) as image:
             image.load()
             return ImageOps.exif_transpose(image)
-    # Pillow's readers raise what they please for a damaged file.
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+    except Exception as error:  # Pillow's readers raise what they please for a damaged file
         refuse(file, f"a file that cannot be read ({error})", "a complete PNG or JPEG")
 
 
