@@ -53,7 +53,11 @@ def load_method_config(name: str, schema: type[Config], method: str) -> Config:
     Raises:
         ValueError: if the pack is unknown or of another method, or as `read_method_config`.
     """
-    if (found := pack_method(name)) != method:
+    found = pack_method(name)
+    if not found:
+        path = pack_folder(name) / "config.toml"
+        raise ValueError(f"{path}: no [pack] that names a method; this is for packs of {method!r}")
+    if found != method:
         raise ValueError(f"pack {name!r} is of the method {found!r}; this is for packs of {method!r}")
     return read_method_config(pack_folder(name) / "config.toml", schema)
 

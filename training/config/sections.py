@@ -43,4 +43,9 @@ class ClassifierSection(Section):
 
 def validation_reasons(error: ValidationError) -> str:
     """What pydantic found wrong, as one line: fields and reasons."""
-    return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+    return "; ".join(f"{_field(one['loc'])}: {one['msg']}" for one in error.errors())
+
+
+def _field(place: tuple[int | str, ...]) -> str:
+    """The name that the file has for it: a tag of a union, such as "<folders>", is none of its keys."""
+    return ".".join(str(part) for part in place if not str(part).startswith("<"))

@@ -38,11 +38,11 @@ class SamplesSection(Section):
 def _kind_of_data(data: Any) -> str:
     """Which of both a [data] section is, so that only the errors of that one are told."""
     keys = data if isinstance(data, dict) else type(data).model_fields
-    return "pack" if "pack" in keys else "folders"
+    return "<pack>" if "pack" in keys else "<folders>"
 
 
 DataSection = Annotated[
-    Annotated[SamplesSection, Tag("pack")] | Annotated[FoldersSection, Tag("folders")],
+    Annotated[SamplesSection, Tag("<pack>")] | Annotated[FoldersSection, Tag("<folders>")],
     Discriminator(_kind_of_data),
 ]
 

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 import maskweave_cli
 import training.cli.train
 from tests.support.shapes import config_text, write_shapes
+from training.runs.cost_account import cost_of
 
 TEXT = config_text(Path("images"), Path("maps"))
 BLOCK = "{ width = 12, groups = 3, hidden = 6 },"
@@ -30,9 +31,8 @@ CHANGES = {
     "blocks": (BLOCK, 40 * BLOCK, "allowed are up to 8192"),
     "encoder": ("side = 8\n", "side = 8000000\n", "allowed are up to 8192"),
     "batch": ("batch = 4", "batch = 1000000000000", "training.batch: Input should be less"),
-    "beyond tensors": ("batch = 4", "batch = 16000000", "there can be no tensors"),
     "rate": ("discriminator_learning_rate = 1e-3", "discriminator_learning_rate = inf", "finite number"),
-    "share": ("heldout = 0.3", "heldout = nan", "data.heldout"),
+    "share": ("heldout = 0.3", "heldout = nan", "config.toml: data.heldout: "),
 }
 
 
@@ -69,6 +69,11 @@ def test_numbers_that_no_machine_has_room_for_are_refused_by_name(name: str, pac
     assert old in TEXT
     pack.write_text(TEXT.replace(old, new, 1))
     assert complaint in refused("--dry-run")
+
+
+def test_sizes_that_no_tensor_has_are_told() -> None:
+    with pytest.raises(ValueError, match="there can be no tensors of the configured sizes"):
+        cost_of(lambda: torch.zeros(1 << 40, 1 << 40))
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])

@@ -317,9 +317,10 @@ def test_a_configuration_that_is_there_must_be_of_this_network(
     assert CliRunner().invoke(maskweave_cli.main, command).exit_code == 0
     again = CliRunner().invoke(maskweave_cli.main, command)
     assert "config.toml: kept as it is" in again.output
-    config, weights = folder / "config.toml", folder / "groupdnet.safetensors"
+    config = folder / "config.toml"
     text = config.read_text()
-    weights.unlink()
+    for name in ("groupdnet", "prior"):
+        (folder / f"{name}.safetensors").unlink()
     config.write_text(text.replace("hidden = 8", "hidden = 16"))
     assert "config.toml: its [network] is another than the checkpoint's" in refused(files[0], folder)
     config.write_text("[")
