@@ -132,7 +132,8 @@ def test_account_of_the_judge_is_what_a_real_step_holds(accumulate: int) -> None
             next(shard).loss.backward()
     assert told.images == 4 * accumulate
     assert told.parameters == sum(moment.numel() for moment in moments) / 2
-    assert told.cost.peak_bytes == pytest.approx(live.peak, rel=0.05)
+    # Fake group norms keep what real ones do not; never less is told than there is.
+    assert live.peak <= told.cost.peak_bytes <= 1.25 * live.peak
 
 
 @dataclass(frozen=True)
