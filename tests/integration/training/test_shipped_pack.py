@@ -63,7 +63,7 @@ def test_the_judge_reads_what_the_label_segmenter_reads() -> None:
     read, wanted = read_label_maps(judge, images), read_label_maps(other, images)
     quality = agreement(wanted, read, len(config.palette))
     assert quality.accuracy > 0.8
-    assert min(quality.iou) > 0.25  # of every class it knows something
+    assert all(one is not None and one > 0.25 for one in quality.iou)  # it knows something of every class
 
 
 def test_the_inverter_gives_images_back() -> None:

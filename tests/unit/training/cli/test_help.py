@@ -24,7 +24,7 @@ def leaves(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[tupl
 
 def found() -> dict[str, tuple[tuple[str, ...], click.Command]]:
     context = click.Context(maskweave_cli.main)
-    result = {}
+    result: dict[str, tuple[tuple[str, ...], click.Command]] = {}
     for verb in VERBS:
         command = maskweave_cli.main.get_command(context, verb)
         assert command is not None, verb
