@@ -28,6 +28,7 @@ from training.sis_ug.students.stage import Student
 STYLES = "styles"
 MAPPER = "mapper"
 STUDENTS = "students"
+MOST_GIB = 1_000_000
 
 
 @click.command(
@@ -99,7 +100,7 @@ STUDENTS = "students"
 )
 @optgroup.option(
     "--memory",
-    type=click.FloatRange(min=0, min_open=True),
+    type=click.FloatRange(min=0, min_open=True, max=MOST_GIB),
     default=24.0,
     show_default=True,
     help="Packs of GroupDNet: GiB of the GPU that --dry-run finds the largest batch for.",

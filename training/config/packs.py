@@ -78,7 +78,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
     if path.exists() and not path.is_file():
         raise ValueError(f"{path}: is no file")
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(path.read_text("utf-8-sig"))
     except ValueError as error:  # no TOML, or no text
         raise ValueError(f"{path}: {error}") from None
     except RecursionError:

@@ -133,7 +133,11 @@ def _ids_of_colors(
     known = np.zeros(codes.shape, bool)
     if isinstance(ignore, str):
         known = codes == int(ignore[1:], 16)
-    for class_id, code in enumerate(_packed(palette.colors())):
+    own = _packed(palette.colors())
+    several = [code for code in own if (own == code).sum() > 1 and (codes == code).any()]
+    if several:
+        refuse(file, f"the colour #{several[0]:06x}, which several classes have", "class ids")
+    for class_id, code in enumerate(own):
         mine = (codes == code) & ~known
         labels[mine] = class_id
         known |= mine

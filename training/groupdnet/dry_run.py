@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from training.config.weights import weights_path
 from training.data.folders import HELDOUT, JUDGE, SHARED, TRAIN, FoldersSection, find_pairs
+from training.generators.importers.files import printable
 from training.groupdnet.config import StylesConfig
 from training.groupdnet.cost import (
     StepCost,
@@ -80,7 +81,9 @@ def report(config: StylesConfig, accumulate: int, precision: Precision, memory: 
     if segmenter is not None:
         rows.append(("trained first", "the label segmenter, training.judge"))
         rows += _classifier_rows(segmenter, memory)
-    if isinstance(config.data, FoldersSection):
+    if isinstance(config.data, FoldersSection) and (missing := _missing(config.data)):
+        rows.append(("data", f"none yet: {missing}"))
+    elif isinstance(config.data, FoldersSection):
         counts = {split: _count(config.data, split) for split in (TRAIN, *SHARED)}
         held = counts[TRAIN] * height * width * 4
         shares = [f"{counts[HELDOUT]} held out"]
@@ -120,9 +123,10 @@ def judge_report(
     """
     section, done = judge_section(config), steps_done(runs / JUDGE)
     assert isinstance(config.data, FoldersSection)  # as the configuration has checked
+    missing, count = _missing(config.data), _count(config.data, JUDGE)
     return _lines(
         [
-            ("data", f"{_count(config.data, JUDGE)} images that nothing else uses"),
+            ("data", f"none yet: {missing}" if missing else f"{count} images that nothing else uses"),
             ("run", f"judge: {section.steps} steps of {section.batch} samples, {done} done"),
             *_classifier_rows(judge_cost(config, precision, accumulate), memory),
             ("precision", precision),
@@ -146,6 +150,15 @@ def cpu_rate() -> float:
         F.conv2d(features, weight, padding=1)
         done += operations
     return done / taken
+
+
+def _missing(section: FoldersSection) -> str:
+    """What there is no folder of, or no file in; "" if there are pairs."""
+    try:
+        find_pairs(section, TRAIN)
+    except FileNotFoundError as error:
+        return printable(str(error))
+    return ""
 
 
 def _count(section: FoldersSection, split: str) -> int:

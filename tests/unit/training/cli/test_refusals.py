@@ -11,6 +11,7 @@ from click.testing import CliRunner
 import maskweave_cli
 import training.cli.train
 from tests.support.shapes import config_text, write_shapes
+from training.config.packs import pack_method
 from training.runs.cost_account import cost_of
 
 TEXT = config_text(Path("images"), Path("maps"))
@@ -69,6 +70,32 @@ def test_numbers_that_no_machine_has_room_for_are_refused_by_name(name: str, pac
     assert old in TEXT
     pack.write_text(TEXT.replace(old, new, 1))
     assert complaint in refused("--dry-run")
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [("nope", "nope: no such folder"), ("packs", "packs: no file that ends in .png or .jpg or .jpeg")],
+)
+def test_a_dry_run_needs_no_images_and_says_so(path: str, told: str, pack: Path) -> None:
+    pack.write_text(TEXT.replace('images = "images"', f'images = "{path}"'))
+    command = ["train", "styles", "--pack", "mine", "--dry-run"]
+    result = CliRunner().invoke(maskweave_cli.main, command)
+    assert result.exit_code == 0
+    assert f"none yet: {told}" in result.output
+    for memory in ("inf", "nan", "1e300"):
+        wrong = CliRunner().invoke(maskweave_cli.main, [*command, "--memory", memory])
+        assert (wrong.exit_code, type(wrong.exception)) == (2, SystemExit), memory
+        assert "'--memory'" in wrong.output
+
+
+def test_a_byte_order_mark_is_no_matter(pack: Path) -> None:
+    pack.write_bytes(b"\xef\xbb\xbf" + TEXT.encode())
+    assert pack_method("mine") == "groupdnet"
+
+
+def test_any_number_of_parts_is_refused_at_once(pack: Path) -> None:
+    assert "4 cannot be divided into 1000000000000 equal parts" in refused("--accumulate", "1000000000000")
+    assert "it can be 1" in refused("--devices", "1000", "--dry-run")
 
 
 def test_sizes_that_no_tensor_has_are_told() -> None:
