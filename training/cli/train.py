@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, get_args
@@ -29,6 +30,12 @@ STYLES = "styles"
 MAPPER = "mapper"
 STUDENTS = "students"
 MOST_GIB = 1_000_000
+
+
+def _number(_context: click.Context, _parameter: click.Parameter, value: float) -> float:
+    if math.isnan(value):  # neither below the range nor above it
+        raise click.BadParameter("nan is no number")
+    return value
 
 
 @click.command(
@@ -101,6 +108,7 @@ MOST_GIB = 1_000_000
 @optgroup.option(
     "--memory",
     type=click.FloatRange(min=0, min_open=True, max=MOST_GIB),
+    callback=_number,
     default=24.0,
     show_default=True,
     help="Packs of GroupDNet: GiB of the GPU that --dry-run finds the largest batch for.",
