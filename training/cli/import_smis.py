@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from training.cli.options import examples
+from training.cli.options import EXPECTED, examples
+from training.generators.importers.files import printable
 from training.groupdnet.published.imported import write_pack
 from training.groupdnet.published.smis import load_smis
 
@@ -44,8 +45,8 @@ def smis(file: Path, encoder: Path | None, output: Path, aspect: int | None) -> 
         published = load_smis(file, beside, aspect)
         source = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (file, beside)}
         weights, configured = write_pack(published, output, source)
-    except ValueError as error:
-        raise click.ClickException(str(error)) from None
+    except EXPECTED as error:
+        raise click.ClickException(printable(str(error))) from None
     section = published.config
     height, width = section.image_size
     kind = "class and edges" if section.map_planes == 2 else "class"
@@ -55,6 +56,6 @@ def smis(file: Path, encoder: Path | None, output: Path, aspect: int | None) -> 
         + (
             f"{output / 'config.toml'}: written; name and colour its classes there"
             if configured
-            else f"{output / 'config.toml'}: kept as it is; its [network] must be that of these shapes"
+            else f"{output / 'config.toml'}: kept as it is"
         )
     )

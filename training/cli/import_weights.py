@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from training.cli.import_smis import smis
-from training.cli.options import examples
+from training.cli.options import EXPECTED, examples
+from training.generators.importers.files import printable
 from training.generators.importers.stylegan2 import READ, import_stylegan2
 from training.generators.stylegan2.generator import save_stylegan2
 
@@ -34,10 +35,10 @@ def stylegan2(file: Path, output: Path) -> None:
     """Safetensors and sizes of a checkpoint, and what a pack's configuration says of them."""
     try:
         imported = import_stylegan2(file)
-    except ValueError as error:
-        raise click.ClickException(str(error)) from None
-    weights = output / WEIGHTS
-    save_stylegan2(imported.architecture, imported.state, weights, imported.source)
+        weights = output / WEIGHTS
+        save_stylegan2(imported.architecture, imported.state, weights, imported.source)
+    except EXPECTED as error:
+        raise click.ClickException(printable(str(error))) from None
     sizes = imported.architecture
     count = sum(tensor.numel() for tensor in imported.state.values())
     click.echo(

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import click
 import torch
+from safetensors import SafetensorError
 
 from training.config.pack_argument import PackName
 from training.data.labelled import LabellerError
 
 RUNS = Path("runs")
-EXPECTED = (FileNotFoundError, LabellerError, ValueError)
+EXPECTED = (LabellerError, OSError, SafetensorError, ValueError)
+"""Files that are missing, may not be read or written, or do not fit on the disk are the user's, too."""
 
 pack_name = PackName()
 device_choice = click.Choice(["auto", "cpu", "cuda"])

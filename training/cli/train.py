@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, get_args
@@ -28,6 +29,13 @@ from training.sis_ug.students.stage import Student
 STYLES = "styles"
 MAPPER = "mapper"
 STUDENTS = "students"
+MOST_GIB = 1_000_000
+
+
+def _number(_context: click.Context, _parameter: click.Parameter, value: float) -> float:
+    if math.isnan(value):  # neither below the range nor above it
+        raise click.BadParameter("nan is no number")
+    return value
 
 
 @click.command(
@@ -94,14 +102,16 @@ STUDENTS = "students"
 @optgroup.option(
     "--dry-run",
     is_flag=True,
-    help="Only tell what the stage needs and writes, or for styles the memory and time a step. Needs no GPU.",
+    help="Only tell what the stage needs and writes; for packs of GroupDNet the memory and time a step, too. "
+    "Needs no GPU.",
 )
 @optgroup.option(
     "--memory",
-    type=click.FloatRange(min=0, min_open=True),
+    type=click.FloatRange(min=0, min_open=True, max=MOST_GIB),
+    callback=_number,
     default=24.0,
     show_default=True,
-    help="Stage styles: GiB of the GPU that --dry-run finds the largest batch for.",
+    help="Packs of GroupDNet: GiB of the GPU that --dry-run finds the largest batch for.",
 )
 def train(
     *,
@@ -172,6 +182,11 @@ def train(
         )
     except EXPECTED as error:
         raise click.ClickException(str(error)) from None
+    except torch.OutOfMemoryError:
+        raise click.ClickException(
+            f"{stage}: the device's memory is too small for this batch: lower it in the pack's "
+            "configuration, or divide it with --accumulate; with --dry-run packs of GroupDNet tell what fits"
+        ) from None
 
 
 def _dry_run(
@@ -188,7 +203,7 @@ def _dry_run(
         return report(config, accumulate, precision, memory)
     if _is_judge_of_folders(stage, pack):
         split = split_batches(load_styles_config(pack), JUDGE, shards)
-        return judge_report(split, precision, pack_folder(pack), RUNS / pack)
+        return judge_report(split, accumulate, precision, memory, pack_folder(pack), RUNS / pack)
     own = load_config(pack)
     planned = plan.plan_of(own, stage, **given)
     return plan.report(own, planned, stage, shards, precision, pack_folder(pack), RUNS / pack)

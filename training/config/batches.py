@@ -9,6 +9,8 @@ from pydantic import ValidationError
 from training.config.sections import Section, validation_reasons
 
 Config = TypeVar("Config", bound=Section)
+MAX_PARTS = 1024
+"""That are tried, to tell how many there can be."""
 
 
 def divided(values: dict[str, Any], section: str, shards: int) -> dict[str, Any]:
@@ -84,7 +86,8 @@ def _what_works(config: Section, section: str, shards: int) -> str:
             return False
         return True
 
-    allowed = [str(parts) for parts in range(1, shards) if works(whole[section], parts)]
+    most = min(shards - 1, MAX_PARTS, *batches(whole[section], section).values())
+    allowed = [str(parts) for parts in range(1, most + 1) if works(whole[section], parts)]
     told = f"it can be {' or '.join(allowed)}"
     for least in (1, 2, 3):  # samples of a part
         larger = raised(whole[section], shards, least)

@@ -43,7 +43,8 @@ def _folders() -> dict[str, Path]:
 
 def pack_method(name: str) -> str:
     """The method a pack's configuration names, before anything else of it is checked; "" if none."""
-    return str(_read_toml(pack_folder(name) / "config.toml").get("pack", {}).get("method", ""))
+    section = _read_toml(pack_folder(name) / "config.toml").get("pack")
+    return str(section.get("method", "")) if isinstance(section, dict) else ""
 
 
 def load_method_config(name: str, schema: type[Config], method: str) -> Config:
@@ -52,7 +53,11 @@ def load_method_config(name: str, schema: type[Config], method: str) -> Config:
     Raises:
         ValueError: if the pack is unknown or of another method, or as `read_method_config`.
     """
-    if (found := pack_method(name)) != method:
+    found = pack_method(name)
+    if not found:
+        path = pack_folder(name) / "config.toml"
+        raise ValueError(f"{path}: no [pack] that names a method; this is for packs of {method!r}")
+    if found != method:
         raise ValueError(f"pack {name!r} is of the method {found!r}; this is for packs of {method!r}")
     return read_method_config(pack_folder(name) / "config.toml", schema)
 
@@ -70,7 +75,11 @@ def read_method_config(path: Path, schema: type[Config]) -> Config:
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path}: is no file")
     try:
-        return tomllib.loads(path.read_text())
-    except tomllib.TOMLDecodeError as error:
+        return tomllib.loads(path.read_text("utf-8-sig"))
+    except ValueError as error:  # no TOML, or no text
         raise ValueError(f"{path}: {error}") from None
+    except RecursionError:
+        raise ValueError(f"{path}: is nested too deeply") from None

@@ -133,7 +133,11 @@ def _ids_of_colors(
     known = np.zeros(codes.shape, bool)
     if isinstance(ignore, str):
         known = codes == int(ignore[1:], 16)
-    for class_id, code in enumerate(_packed(palette.colors())):
+    own = _packed(palette.colors())
+    several = [code for code in own if (own == code).sum() > 1 and (codes == code).any()]
+    if several:
+        refuse(file, f"the colour #{several[0]:06x}, which several classes have", "class ids")
+    for class_id, code in enumerate(own):
         mine = (codes == code) & ~known
         labels[mine] = class_id
         known |= mine
@@ -153,12 +157,13 @@ def _packed(colors: NDArray[np.uint8]) -> NDArray[np.int64]:
 
 def _open(file: Path) -> Image.Image:
     """A file's image, loaded and upright."""
+    if file.exists() and not file.is_file():  # a pipe might never end
+        refuse(file, "no file", "a complete PNG or JPEG")
     try:
         with Image.open(file, formats=["PNG", "JPEG"]) as image:
             image.load()
             return ImageOps.exif_transpose(image)
-    # Pillow's readers raise what they please for a damaged file.
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+    except Exception as error:  # Pillow's readers raise what they please for a damaged file
         refuse(file, f"a file that cannot be read ({error})", "a complete PNG or JPEG")
 
 

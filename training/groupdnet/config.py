@@ -8,7 +8,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from training.config.packs import load_method_config
 from training.config.palette import Palette
-from training.config.sections import Positive, Rate, Section, Weight
+from training.config.sections import MAX_NUMBER, PACK_NAME, Positive, Rate, Section, Weight
 from training.data.folders import FoldersSection
 from training.groupdnet.network_config import NetworkSection
 from training.sis_ug.sections import JudgeSection, SegmenterSection
@@ -21,7 +21,7 @@ MAX_WHOLE_MAP = 1 << 18
 class StylesPackSection(Section):
     """What the pack is, as callers see it."""
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    name: str = Field(pattern=PACK_NAME)
     version: str = Field(pattern=r"^\d+\.\d+\.\d+$")
     method: Literal["groupdnet"]
     title: str
@@ -38,11 +38,11 @@ class SamplesSection(Section):
 def _kind_of_data(data: Any) -> str:
     """Which of both a [data] section is, so that only the errors of that one are told."""
     keys = data if isinstance(data, dict) else type(data).model_fields
-    return "pack" if "pack" in keys else "folders"
+    return "<pack>" if "pack" in keys else "<folders>"
 
 
 DataSection = Annotated[
-    Annotated[SamplesSection, Tag("pack")] | Annotated[FoldersSection, Tag("folders")],
+    Annotated[SamplesSection, Tag("<pack>")] | Annotated[FoldersSection, Tag("<folders>")],
     Discriminator(_kind_of_data),
 ]
 
@@ -51,7 +51,7 @@ class DiscriminatorSection(Section):
     """The discriminator, at each of its two scales."""
 
     width: Positive
-    layers: int = Field(ge=2)
+    layers: int = Field(ge=2, le=8)
 
 
 class StylesWeights(Section):
@@ -72,7 +72,7 @@ class StylesTrainingSection(Section):
     """The training."""
 
     steps: Positive
-    batch: int = Field(ge=4, multiple_of=2)
+    batch: int = Field(ge=4, le=MAX_NUMBER, multiple_of=2)
     learning_rate: Rate
     discriminator_learning_rate: Rate
     joint_spread: float = Field(gt=0, le=1)

@@ -5,19 +5,24 @@ Counted on fake tensors by the very code that trains, see `training.runs.cost_ac
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
+from torch import nn
 
+from training.config.sections import ClassifierSection
 from training.groupdnet.batch_norm_recalibration import KINDS
 from training.groupdnet.codes.encoding import CHUNK
 from training.groupdnet.config import StylesConfig
+from training.groupdnet.loops.judge import PairJudgeTrainer
 from training.groupdnet.loops.label_segmenter import PairSegmenterTrainer
 from training.groupdnet.loops.styles import StylesTrainer
 from training.groupdnet.network_config import NetworkSection
 from training.groupdnet.networks.groupdnet import GroupDNet
 from training.groupdnet.samples import ImagePairs
+from training.networks.judge import Judge
 from training.networks.unet import UNet, frozen
 from training.runs.cost_account import Cost, cost_of
 from training.runs.updates import Precision, Shard
@@ -86,12 +91,47 @@ def segmenter_cost(config: StylesConfig, precision: Precision = "32", accumulate
     section = config.needed_training.judge
     if section is None:
         return None
+    widths = section.widths
+    return _classifier_cost(
+        config,
+        section,
+        lambda: UNet(3, config.network.classes, widths, unfold=True),
+        PairSegmenterTrainer,
+        precision,
+        accumulate,
+    )
+
+
+def judge_cost(config: StylesConfig, precision: Precision = "32", accumulate: int = 1) -> StepCost:
+    """The cost of a step of the judge of a pack with folders.
+
+    Args:
+        config: of a pack that has one; as for `step_cost`, and so are the others.
+        precision: of the run.
+        accumulate: micro-batches of a device.
+    """
+    section = config.judge
+    assert section is not None  # as the caller has checked
+    width = section.width
+    return _classifier_cost(
+        config, section, lambda: Judge(config.network.classes, width), PairJudgeTrainer, precision, accumulate
+    )
+
+
+def _classifier_cost(
+    config: StylesConfig,
+    section: ClassifierSection,
+    make: Callable[[], nn.Module],
+    trains: type[PairSegmenterTrainer],
+    precision: Precision,
+    accumulate: int,
+) -> StepCost:
     told: list[int] = []
 
     def step() -> object:
-        network = UNet(3, config.network.classes, section.widths, unfold=True)
+        network = make()
         pairs = _blank_pairs(config, section.batch)
-        trainer = PairSegmenterTrainer(network, section, pairs, config.palette, CPU)
+        trainer = trains(network, section, pairs, config.palette, CPU)
         parameters = list(network.parameters())
         told.append(sum(parameter.numel() for parameter in parameters))
         moments = [torch.zeros_like(parameter) for parameter in parameters for _ in range(2)]  # Adam's

@@ -10,8 +10,16 @@ from torch.nn import functional as F
 
 from training.config.weights import weights_path
 from training.data.folders import HELDOUT, JUDGE, SHARED, TRAIN, FoldersSection, find_pairs
+from training.generators.importers.files import printable
 from training.groupdnet.config import StylesConfig
-from training.groupdnet.cost import fitting_chunk, recalibration_chunk, segmenter_cost, step_cost
+from training.groupdnet.cost import (
+    StepCost,
+    fitting_chunk,
+    judge_cost,
+    recalibration_chunk,
+    segmenter_cost,
+    step_cost,
+)
 from training.groupdnet.judging import judge_section
 from training.runs.checkpoints import steps_done
 from training.runs.updates import Precision
@@ -71,15 +79,11 @@ def report(config: StylesConfig, accumulate: int, precision: Precision, memory: 
     ]
     segmenter = segmenter_cost(config, precision, accumulate)
     if segmenter is not None:
-        needed = segmenter.cost.peak_bytes
-        room = "" if needed <= memory * USABLE * GIB else f", too much for {memory:g} GiB: lower its batch"
-        seconds = segmenter.cost.flops / (RATES[0] * 1e12)
-        rows += [
-            ("trained first", "the label segmenter, training.judge"),
-            ("", f"a step of {segmenter.images}: {needed / GIB:.2f} GiB{room}"),
-            ("", f"{_spoken(seconds)} on a GPU that keeps up {RATES[0]} TFLOP/s"),
-        ]
-    if isinstance(config.data, FoldersSection):
+        rows.append(("trained first", "the label segmenter, training.judge"))
+        rows += _classifier_rows(segmenter, memory)
+    if isinstance(config.data, FoldersSection) and (missing := _missing(config.data)):
+        rows.append(("data", f"none yet: {missing}"))
+    elif isinstance(config.data, FoldersSection):
         counts = {split: _count(config.data, split) for split in (TRAIN, *SHARED)}
         held = counts[TRAIN] * height * width * 4
         shares = [f"{counts[HELDOUT]} held out"]
@@ -91,12 +95,26 @@ def report(config: StylesConfig, accumulate: int, precision: Precision, memory: 
     return _lines(rows)
 
 
-def judge_report(config: StylesConfig, precision: Precision, folder: Path, runs: Path) -> str:
+def _classifier_rows(step: StepCost, memory: float) -> list[tuple[str, str]]:
+    needed = step.cost.peak_bytes
+    room = "" if needed <= memory * USABLE * GIB else f", too much for {memory:g} GiB: lower its batch"
+    seconds = step.cost.flops / (RATES[0] * 1e12)
+    return [
+        ("", f"a step of {step.images}: {needed / GIB:.2f} GiB{room}"),
+        ("", f"{_spoken(seconds)} on a GPU that keeps up {RATES[0]} TFLOP/s"),
+    ]
+
+
+def judge_report(
+    config: StylesConfig, accumulate: int, precision: Precision, memory: float, folder: Path, runs: Path
+) -> str:
     """What training the judge of a pack with folders takes and leaves, as text.
 
     Args:
-        config: of one shard, as for `report`.
+        config: of one shard, as for `report`; so are the next three.
+        accumulate: micro-batches of each device.
         precision: of the run.
+        memory: of the device, in GiB.
         folder: the pack's.
         runs: where its runs are kept.
 
@@ -105,10 +123,12 @@ def judge_report(config: StylesConfig, precision: Precision, folder: Path, runs:
     """
     section, done = judge_section(config), steps_done(runs / JUDGE)
     assert isinstance(config.data, FoldersSection)  # as the configuration has checked
+    missing, count = _missing(config.data), _count(config.data, JUDGE)
     return _lines(
         [
-            ("data", f"{_count(config.data, JUDGE)} images that nothing else uses"),
+            ("data", f"none yet: {missing}" if missing else f"{count} images that nothing else uses"),
             ("run", f"judge: {section.steps} steps of {section.batch} samples, {done} done"),
+            *_classifier_rows(judge_cost(config, precision, accumulate), memory),
             ("precision", precision),
             ("writes", str(weights_path(folder, JUDGE))),
         ]
@@ -130,6 +150,15 @@ def cpu_rate() -> float:
         F.conv2d(features, weight, padding=1)
         done += operations
     return done / taken
+
+
+def _missing(section: FoldersSection) -> str:
+    """What there is no folder of, or no file in; "" if there are pairs."""
+    try:
+        find_pairs(section, TRAIN)
+    except FileNotFoundError as error:
+        return printable(str(error))
+    return ""
 
 
 def _count(section: FoldersSection, split: str) -> int:

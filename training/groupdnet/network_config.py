@@ -9,6 +9,8 @@ from pydantic import Field, model_validator
 from training.config.sections import Positive, Section, Widths
 from training.groupdnet.published.presets import PresetSection, preset_values
 
+MAX_SIDE = 1 << 13
+"""Pixels; far more than networks of this kind were ever made for."""
 Expectation = Literal["own_region", "whole_map", "none"]
 
 
@@ -140,12 +142,22 @@ class NetworkSection(Section):
 
     @model_validator(mode="after")
     def _classes_fit(self) -> NetworkSection:
-        if sorted(self.class_order) != list(range(self.classes)):
+        if len(self.class_order) != self.classes or sorted(self.class_order) != list(range(self.classes)):
             raise ValueError(f"class_order: must have each of the {self.classes} classes once")
         if len(self.style_classes) != self.classes:
             raise ValueError(f"style_classes: must name a style for each of the {self.classes} classes")
-        if sorted(set(self.style_classes)) != list(range(self.styles)):
+        if min(self.style_classes) or len(set(self.style_classes)) != self.styles:
             raise ValueError(f"style_classes: styles must count up from 0, found {self.style_classes}")
+        return self
+
+    @model_validator(mode="after")
+    def _images_are_not_huge(self) -> NetworkSection:
+        if max(*self.image_size, self.encoder.side) > MAX_SIDE:
+            height, width = self.image_size
+            raise ValueError(
+                f"start_side, blocks, fold and aspect: make images of {height} x {width} pixels, read by an "
+                f"encoder of side {self.encoder.side}; allowed are up to {MAX_SIDE}"
+            )
         return self
 
     @model_validator(mode="after")

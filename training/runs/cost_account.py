@@ -110,17 +110,25 @@ def cost_of(computation: Callable[[], object]) -> Cost:
 
     Args:
         computation: what it returns is kept until the cost is known.
+
+    Raises:
+        ValueError: if there can be no tensors of its sizes.
     """
     # Spectral norms and random numbers of a real machine are left alone: fake ones have no state.
     state = torch.get_rng_state()
-    with (
-        _fakes_are_moved(),
-        FakeTensorMode(),
-        LiveBytes() as live,
-        FlopCounterMode(display=False) as counter,
-    ):
-        kept = computation()
-        flops, peak, left = counter.get_total_flops(), live.peak, live.now
-        del kept
-    torch.set_rng_state(state)
+    try:
+        with (
+            _fakes_are_moved(),
+            FakeTensorMode(),
+            LiveBytes() as live,
+            FlopCounterMode(display=False) as counter,
+        ):
+            kept = computation()
+            flops, peak, left = counter.get_total_flops(), live.peak, live.now
+            del kept
+    except (OverflowError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"there can be no tensors of the configured sizes ({reason})") from error
+    finally:
+        torch.set_rng_state(state)
     return Cost(peak, left, flops)

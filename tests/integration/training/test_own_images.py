@@ -74,6 +74,8 @@ def judged(root: Path, trained: Path) -> Path:
     command = ("train", "judge", "--pack", JUDGED, "--device", "cpu", "--threads", "1")
     planned = maskweave(*command, "--dry-run")
     assert "judge: 4 steps of 4 samples, 0 done" in planned.output, planned.output
+    assert "a step of 4: 0.0" in planned.output
+    assert "on a GPU that keeps up" in planned.output
     assert not (root / "runs" / JUDGED).exists()
     result = maskweave(*command)
     assert result.exit_code == 0, result.output

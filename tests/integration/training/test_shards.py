@@ -6,6 +6,7 @@ backward pass still needs them, or a loss that is a sum.
 """
 
 import copy
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +31,8 @@ from training.runs.options import RunOptions
 from training.runs.updates import Metrics, Shard, run_step, shard_generator
 from training.sis_ug import stages
 from training.sis_ug.config import PackConfig
+from training.sis_ug.few_shot.segmenter import FewShotTrainer
+from training.sis_ug.few_shot.views import Views
 from training.sis_ug.students import stage as students
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
@@ -139,11 +142,31 @@ def test_groupdnet(make: Callable[[], Trainer]) -> None:
     assert_dividing_changes_nothing(make())
 
 
+def test_few_shot(config: PackConfig) -> None:
+    random, side = torch.Generator().manual_seed(0), config.proxies.resolution
+    cells = torch.rand(6, 4, side, side, generator=random)
+    images = torch.rand(6, 3, side * config.fold, side * config.fold, generator=random)
+    labels = torch.randint(0, 3, (6, *images.shape[2:]), generator=random).byte()
+    torch.manual_seed(0)
+    assert_dividing_changes_nothing(FewShotTrainer(config, Views(cells, cells, images), labels, CPU))
+
+
+ABSTRACT = {"runs/loop.py: Trainer", "runs/classifier.py: ClassifierTrainer"}
+TESTED = {
+    *(f"sis_ug/loops/{name}.py" for name in ("proxy_segmenter", "rearranger", "label_segmenter", "mapper")),
+    *(f"sis_ug/loops/{name}.py" for name in ("cycle", "sketch", "scribble", "inversion", "judge")),
+    *(f"sis_ug/students/loops/{name}.py" for name in ("trainer", "reader", "mapper", "rearranger")),
+    *(f"groupdnet/loops/{name}.py" for name in ("judge", "label_segmenter", "styles")),
+    "sis_ug/few_shot/segmenter.py",
+}
+
+
 def test_every_trainer_is_tested() -> None:
     training = Path(stages.__file__).parents[1]
-    loops = {str(path.relative_to(training).with_suffix("")) for path in training.glob("*/loops/[!_]*.py")}
-    sis_ug = ("proxy_segmenter", "rearranger", "label_segmenter", "mapper", "cycle", "sketch", "scribble")
-    assert loops == {
-        *(f"sis_ug/loops/{name}" for name in (*sis_ug, "inversion", "judge")),
-        *(f"groupdnet/loops/{name}" for name in ("judge", "label_segmenter", "styles")),
+    found = {
+        f"{path.relative_to(training)}: {name}"
+        for path in training.rglob("*.py")
+        for name in re.findall(r"(?m)^class (\w*Trainer)\b", path.read_text())
     }
+    assert found >= ABSTRACT
+    assert {each.partition(":")[0] for each in found - ABSTRACT} == TESTED

@@ -152,6 +152,7 @@ def test_another_packs_palette_is_refused(
 
 def test_evaluate_writes_tables_figures_and_sheets(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, folder)
+    monkeypatch.setattr(judging, "pack_folder", lambda name: folder / "unjudged")
     result = CliRunner().invoke(maskweave_cli.main, ["evaluate", PACK, "--pairs", "12"])
     assert result.exit_code == 0, result.output
     assert "12 held-out label maps." in result.output

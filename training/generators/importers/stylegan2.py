@@ -10,12 +10,10 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from training.generators.importers import rosinality, stylegan2_ada
+from training.generators.importers.files import file_content, printable
 from training.generators.importers.torch_files import is_torch
 from training.generators.stylegan2.architecture import Architecture, checked_state
 
-MAX_BYTES = 2 << 30
-"""More than any published checkpoint, with discriminator and optimisers."""
-MAX_MESSAGE = 500
 PICKLE = b"\x80"
 READ = f"{stylegan2_ada.FORMAT} (.pkl) and {rosinality.FORMAT} (.pt)"
 
@@ -45,7 +43,7 @@ def import_stylegan2(path: Path) -> Imported:
             one line with the file's name and what is allowed.
     """
     try:
-        content = _content(path)
+        content = file_content(path)
         remarks: tuple[str, ...] = ()
         if is_torch(content):
             kind = rosinality.FORMAT
@@ -63,18 +61,3 @@ def import_stylegan2(path: Path) -> Imported:
     sha256 = hashlib.sha256(content).hexdigest()
     source = {"file": printable(path.name), "format": kind, "sha256": sha256}
     return Imported(architecture, checked, source, remarks)
-
-
-def printable(text: str) -> str:
-    """Text with the characters that a terminal would obey, and line ends, spelt out; not too long."""
-    spelt = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
-    return spelt if len(spelt) <= MAX_MESSAGE else f"{spelt[:MAX_MESSAGE]} ..."
-
-
-def _content(path: Path) -> bytes:
-    if not path.is_file():
-        raise ValueError("is no file")
-    if (size := path.stat().st_size) > MAX_BYTES:
-        raise ValueError(f"has {size} bytes; allowed are {MAX_BYTES}")
-    with path.open("rb") as file:
-        return file.read(MAX_BYTES)

@@ -6,13 +6,17 @@ Published models draw their codes from N(0, 1), and have no expectation; both st
 from __future__ import annotations
 
 import colorsys
+import re
 from pathlib import Path
 
+import torch
 from safetensors.torch import save_file
 
+from training.config.packs import read_method_config
+from training.config.sections import PACK_NAME
 from training.config.weights import save_weights, weights_path
 from training.groupdnet.codes.prior import StylePrior
-from training.groupdnet.config import METHOD
+from training.groupdnet.config import METHOD, StylesConfig
 from training.groupdnet.network_config import NetworkSection
 from training.groupdnet.networks.groupdnet import GroupDNet
 from training.groupdnet.published.smis import Published
@@ -33,11 +37,20 @@ def write_pack(published: Published, folder: Path, source: dict[str, str]) -> tu
         The file of the weights, and whether a configuration was written.
 
     Raises:
-        ValueError: if there is no encoder.
+        ValueError: if there is no encoder, the folder's name is none of a pack, or the configuration that is
+            there is of another network; then nothing is written.
+        OSError: if the folder cannot be written.
     """
     if published.encoder is None:
         raise ValueError("no encoder: a pack reads the styles of images, too; needed is <epoch>_net_E.pth")
-    network = GroupDNet(published.config)
+    network, config, name = GroupDNet(published.config), folder / CONFIG, folder.absolute().name
+    if config.exists():
+        _check_fits(config, network)
+    elif not re.fullmatch(PACK_NAME, name):
+        raise ValueError(
+            f"--output: its last part, {name!r}, is the pack's name; allowed are lower-case letters, digits "
+            "and _, a letter first"
+        )
     network.decoder.load_state_dict(published.decoder.state_dict())
     network.encoder.load_state_dict(published.encoder.state_dict())
     folder.mkdir(parents=True, exist_ok=True)
@@ -47,11 +60,22 @@ def write_pack(published: Published, folder: Path, source: dict[str, str]) -> tu
     save_file(state, weights, source)
     section = published.config
     save_weights(StylePrior(section.styles, section.style_size), folder, PRIOR)
-    config = folder / CONFIG
     if config.exists():
         return weights, False
-    config.write_text(config_text(section, folder.name))
+    config.write_text(config_text(section, name))
     return weights, True
+
+
+def _check_fits(path: Path, network: GroupDNet) -> None:
+    config = read_method_config(path, StylesConfig)
+    with torch.device("meta"):
+        wanted = GroupDNet(config.network).state_dict()
+    found = {key: tensor.shape for key, tensor in network.state_dict().items()}
+    if found != {key: tensor.shape for key, tensor in wanted.items()}:
+        raise ValueError(
+            f"{path}: its [network] is another than the checkpoint's; with this file out of the way, one "
+            "that fits is written"
+        )
 
 
 def config_text(section: NetworkSection, name: str) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from training.config.palette import Palette
 from training.data.image_files import square_image, square_images, square_label_map
 from training.sis_ug.config import load_config
 
@@ -39,3 +40,16 @@ def test_a_folder_is_read_in_the_order_of_names_and_must_hold_an_image(tmp_path:
         Image.new("RGB", (32, 32), (level, level, level)).save(tmp_path / name)
     (tmp_path / "README.md").write_text("no image")
     assert square_images(tmp_path, 64)[:, 0, 0, 0].tolist() == [100, 200]
+
+
+def test_a_colour_that_several_classes_have_is_refused_where_it_is_used(tmp_path: Path) -> None:
+    colors = ("#ff0000", "#00ff00", "#ff0000")
+    classes = [{"id": i, "name": f"c{i}", "title": f"{i}", "color": color} for i, color in enumerate(colors)]
+    palette = Palette.model_validate({"classes": classes})
+    Image.new("RGB", (8, 8), "#ff0000").save(tmp_path / "red.png")
+    with pytest.raises(ValueError, match=r"red\.png: got the colour #ff0000, which several classes have"):
+        square_label_map(tmp_path / "red.png", 8, palette)
+    Image.new("RGB", (8, 8), "#00ff00").save(tmp_path / "green.png")
+    assert set(square_label_map(tmp_path / "green.png", 8, palette).flat) == {1}
+    Image.new("L", (8, 8), 2).save(tmp_path / "ids.png")
+    assert set(square_label_map(tmp_path / "ids.png", 8, palette).flat) == {2}

@@ -17,7 +17,7 @@ from torch import Tensor
 from tests.support import stylegan2_files as files
 from tests.support.stylegan2_reference import random_state
 from training.cli.import_weights import import_
-from training.generators.importers import stylegan2 as importer
+from training.generators.importers import files as bounds
 from training.generators.importers.rosinality import AVERAGED
 from training.generators.importers.stylegan2 import import_stylegan2
 from training.generators.sections import StyleGan2Section
@@ -322,7 +322,7 @@ def test_too_large_a_file_is_refused_unread(
     tmp_path: Path, state: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = written(tmp_path, files.ada_pickle(files.ada_generator(state)))
-    monkeypatch.setattr(importer, "MAX_BYTES", 1000)
+    monkeypatch.setattr(bounds, "MAX_BYTES", 1000)
     with pytest.raises(ValueError, match=rf"net\.pkl: has {path.stat().st_size} bytes; allowed are 1000"):
         import_stylegan2(path)
 

@@ -1,7 +1,9 @@
 """Published checkpoints, built by hand at a tiny width with the names of the paper's own code."""
 
+import os
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import maskweave_cli
+from training.generators.importers import files as bounds
 from training.groupdnet.config import StylesConfig
 from training.groupdnet.network_config import NetworkSection
 from training.groupdnet.networks.decoder import with_edges
@@ -211,6 +214,133 @@ def test_import_without_its_encoder_is_one_line(
     (line,) = result.output.splitlines()
     assert complaint in line
     assert not (tmp_path / "pack").exists()
+
+
+G, E = "latest_net_G.pth", "latest_net_E.pth"
+WIDE = {
+    f"{block}.conv_1.{part}": tensor
+    for block in BLOCKS[:2]
+    for part, tensor in {
+        "weight_orig": torch.ones(2_000_000, 1, 1, 1),
+        "weight_u": torch.ones(2_000_000),
+        "weight_v": torch.ones(1),
+    }.items()
+}
+"""Two shapes of some megabytes that say of a network that it has 36 terabytes."""
+REFUSED: dict[str, tuple[str, dict[Any, Any], str]] = {
+    "no rank": (G, {"fc.weight": torch.tensor(1.0)}, "'fc.weight' is missing, or has not 4 dim"),
+    "another rank": (G, {"fc.weight": torch.ones(3)}, "no checkpoint of GroupDNet"),
+    "a norm without rank": (
+        G,
+        {"head_0.norm_0.param_free_norm.running_mean": torch.tensor(1.0)},
+        "running_mean' is missing, or has not 1 dimensions",
+    ),
+    "a spectral norm without rank": (
+        G,
+        {"head_0.conv_0.weight_orig": torch.tensor(1.0)},
+        "'head_0.conv_0.weight_orig' has shape ()",
+    ),
+    "vectors of another": (G, {"head_0.conv_0.weight_v": torch.ones(5)}, "have (16,) and (5,)"),
+    "one vector": (G, {"x.weight_orig": torch.ones(2, 2)}, "'x.weight_u' is missing beside 'x.weight_orig'"),
+    "nothing to divide by": (
+        G,
+        {"head_0.conv_0.weight_v": torch.zeros(36)},
+        "tensor 'head_0.conv_0.weight' holds a number that is not finite",
+    ),
+    "no number": (E, {"fc_mu.bias": torch.full((32,), float("nan"))}, "'fc_mu.bias' holds a number that is"),
+    "whole numbers": (G, {"fc.bias": torch.ones(16, dtype=torch.int64)}, "'fc.bias' is of torch.int64"),
+    "no numbers": (G, {"fc.weight": torch.ones(10**9, 0, 3, 3)}, "has shape (1000000000, 0, 3, 3), and no"),
+    "many classes": (G, {"fc.weight": torch.ones(40_000, 8, 1, 1)}, "10000 classes; allowed are 2 to 255"),
+    "wide blocks": (G, WIDE, "does not fit the model its shapes say"),
+    "deep encoder": (
+        E,
+        {f"layer{i}.0.weight": torch.ones(8, 2, 3, 3) for i in range(7, 60)},
+        "an encoder of 59 layers; allowed are 6",
+    ),
+    "no name": (G, {3: torch.ones(1)}, "not a state dict of tensors: 3 is"),
+    "nested": (E, {"state": {"fc_mu.bias": torch.ones(1)}}, "not a state dict of tensors: 'state' is"),
+    "what a terminal obeys": (G, {"x\x1b[31m\n": torch.ones(1)}, r"x\x1b[31m\n"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_damaged_checkpoints_are_one_line_and_write_nothing(
+    name: str, files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    which, changes, complaint = REFUSED[name]
+    path = tmp_path / which
+    torch.save(torch.load(path, weights_only=True) | changes, path)
+    assert complaint in refused(files[0], tmp_path / "pack")
+
+
+def refused(file: Path, output: Path) -> str:
+    """The line in which the command refuses to import a file."""
+    result = CliRunner().invoke(maskweave_cli.main, ["import", "smis", str(file), "--output", str(output)])
+    assert (result.exit_code, type(result.exception)) == (1, SystemExit), result.exception
+    (line,) = result.output.splitlines()
+    assert line.isprintable()
+    assert not list(output.parent.glob(f"{output.name}/*.safetensors"))
+    return line
+
+
+def test_what_is_no_file_is_not_waited_for(files: tuple[Path, Path], tmp_path: Path) -> None:
+    files[0].unlink()
+    os.mkfifo(files[0])
+    assert "latest_net_G.pth: is no file" in refused(files[0], tmp_path / "pack")
+
+
+def test_too_large_a_file_is_refused_unread(
+    files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounds, "MAX_BYTES", 1000)
+    assert f"has {files[0].stat().st_size} bytes; allowed are 1000" in refused(files[0], tmp_path / "pack")
+
+
+@pytest.mark.parametrize("name", ["My People", "a-b", "1st", 'a"b', "a\nb", "\x1b[31m"])
+def test_a_folder_whose_name_no_pack_may_have_is_refused(
+    name: str, files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    assert "--output: its last part, " in refused(files[0], tmp_path / name)
+    assert not (tmp_path / name).exists()
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(files: tuple[Path, Path], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert "Not a directory" in refused(files[0], tmp_path / "file" / "pack")
+
+
+def test_a_configuration_that_is_there_must_be_of_this_network(
+    files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "people"
+    command = ["import", "smis", str(files[0]), "--output", str(folder)]
+    assert CliRunner().invoke(maskweave_cli.main, command).exit_code == 0
+    again = CliRunner().invoke(maskweave_cli.main, command)
+    assert "config.toml: kept as it is" in again.output
+    config = folder / "config.toml"
+    text = config.read_text()
+    for name in ("groupdnet", "prior"):
+        (folder / f"{name}.safetensors").unlink()
+    config.write_text(text.replace("hidden = 8", "hidden = 16"))
+    assert "config.toml: its [network] is another than the checkpoint's" in refused(files[0], folder)
+    config.write_text("[")
+    assert "config.toml: " in refused(files[0], folder)
+
+
+def test_half_precision_and_data_parallelism_are_read(files: tuple[Path, Path]) -> None:
+    plain_one = load_smis(*files)
+    for path in files:
+        state = torch.load(path, weights_only=True)
+        torch.save({f"module.{key}": value for key, value in state.items()}, path)
+    wrapped = load_smis(*files)
+    assert wrapped.config == plain_one.config
+    for path in files:
+        state = torch.load(path, weights_only=True)
+        halved = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
+        torch.save(halved, path)
+    for half in (load_smis(*files).decoder.state_dict(), wrapped.decoder.state_dict()):
+        for key, value in plain_one.decoder.state_dict().items():
+            torch.testing.assert_close(half[key], value, rtol=2e-2, atol=2e-2)
 
 
 @torch.no_grad()

@@ -16,7 +16,7 @@ from training.sis_ug.networks.build import judge, label_segmenter, proxy_segment
 TRAINING = Path(__file__).parents[4] / "training"
 MAY_KNOW_IT = {
     *(f"sis_ug/{name}.py" for name in ("networks/build", "pipeline", "stages", "loops/judge")),
-    *("networks/judge.py", "groupdnet/judging.py", "groupdnet/dry_run.py"),
+    *("networks/judge.py", "groupdnet/judging.py", "groupdnet/dry_run.py", "groupdnet/cost.py"),
     *("evaluation/sis_ug.py", "evaluation/groupdnet.py", "cli/evaluate.py", "cli/train.py"),
 }
 
