@@ -24,7 +24,9 @@ ANEW_VARIABLE = "MASKWEAVE_TESTS_ANEW"
 
 _SOURCES = ("export", "training", "tests/support", "pyproject.toml", "requirements/dev.txt")
 _PACKAGES = ("torch", "onnx", "onnxscript", "onnx-ir", "numpy", "scikit-learn")
-_KEPT_SECONDS = 14 * 24 * 3600
+_MOST_KEPT = 6
+"""Of a hundred megabytes at most, each for other sources; the tiny pack and the exports have one each."""
+_RUN_SECONDS = 2 * 3600
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
@@ -58,13 +60,21 @@ def kept(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], obje
         place = KEPT / f"{sources_digest()}-{program}"
         place.mkdir(parents=True, exist_ok=True)
         os.utime(place)
-        for other in KEPT.iterdir():  # of sources that have changed since
-            with suppress(FileNotFoundError):  # another worker was quicker
-                if time.time() - other.stat().st_mtime > _KEPT_SECONDS:
-                    shutil.rmtree(other, ignore_errors=True)
         shutil.copytree(_made(place, name, make), folder, dirs_exist_ok=True)
+        _forget_old()
 
     return made_once(factory, name, take)
+
+
+def _forget_old() -> None:
+    """Remove what is of sources that have changed since, but for the latest and what a run may still use."""
+    used = dict[Path, float]()
+    for place in KEPT.iterdir():
+        with suppress(FileNotFoundError):  # another worker was quicker
+            used[place] = place.stat().st_mtime
+    for place in sorted(used, key=used.__getitem__)[:-_MOST_KEPT]:
+        if time.time() - used[place] > _RUN_SECONDS:
+            shutil.rmtree(place, ignore_errors=True)
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,20 @@ def test_runs_share_what_is_kept_until_the_sources_change(
     monkeypatch.setenv(made_once.ANEW_VARIABLE, "1")
     run("fifth")
     assert len(made) == 3
+
+
+def test_only_the_latest_are_kept(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(made_once.ANEW_VARIABLE, raising=False)
+    monkeypatch.setattr(made_once, "KEPT", tmp_path / "kept")
+    monkeypatch.setattr(tmp_path_factory, "getbasetemp", lambda: tmp_path)
+    for number in range(10):
+        old = tmp_path / "kept" / f"old-{number}"
+        old.mkdir(parents=True)
+        os.utime(old, (number, number))
+    (tmp_path / "kept" / "in-use").mkdir()
+    made_once.kept(tmp_path_factory, "thing", lambda folder: (folder / "file").touch())
+    names = {place.name for place in (tmp_path / "kept").iterdir()}
+    assert {name for name in names if name.startswith("old-")} == {f"old-{number}" for number in range(6, 10)}
+    assert "in-use" in names
