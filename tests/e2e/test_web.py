@@ -181,10 +181,22 @@ async def test_a_gateway_that_stops_ends_sessions_and_finishes_calls(repository:
         assert await asyncio.to_thread(gateway.wait) == 0
 
 
-async def test_keys_are_asked_for_and_origins_are_looked_at(repository: Path, tmp_path: Path) -> None:
+async def test_keys_are_asked_for_and_origins_and_hosts_are_looked_at(
+    repository: Path, tmp_path: Path
+) -> None:
     keys = write_keys(tmp_path / "keys.toml", ENTRY)
-    settings = {"api_keys_file": keys, "allowed_origins": "https://paint.example.com"}
+    settings = {
+        "api_keys_file": keys,
+        "allowed_origins": "https://paint.example.com",
+        "allowed_hosts": "paint.example.com",
+    }
     with gateway_process(repository, **settings) as gateway:
+        for host, answer in (
+            ("paint.example.com", "ok\n"),
+            ("localhost:1", "ok\n"),
+            ("evil.test", "Host: got"),
+        ):
+            assert curl("-H", f"Host: {host}", gateway.http + "/livez").startswith(answer)
         url = gateway.http + path_of("ListModels")
         assert json.loads(curl("--json", "{}", url))["code"] == "unauthenticated"
         told = curl("--json", "{}", "-H", f"authorization: Bearer {KEY}", url)
