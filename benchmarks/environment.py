@@ -75,6 +75,9 @@ def _git() -> dict[str, Any]:
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
     try:
-        return {"commit": git("rev-parse", "HEAD"), "modified": bool(git("status", "--porcelain", ":/", ":(top,exclude)docs"))}
+        return {
+            "commit": git("rev-parse", "HEAD"),
+            "modified": bool(git("status", "--porcelain", ":/", ":(top,exclude)docs")),
+        }
     except (OSError, subprocess.CalledProcessError):
         return {}

@@ -218,7 +218,41 @@ def _size(sizing: Mapping[str, Any]) -> list[str]:
         "[operations.md](operations.md#size) says what follows from it.",
         "",
         *table(found),
+        "",
+        *_rules(sizing["figures"]),
     ]
+
+
+def _rules(figures: Mapping[str, Any]) -> list[str]:
+    """What the rows say one more of each takes: slopes between the least and the most that was tried."""
+    rows = [row for each in figures.values() for row in each]
+    idle = sorted(row["idle_mib"] for row in rows)[len(rows) // 2]
+    lines = [f"- A gateway that has made its first images and does nothing: {idle:.0f} MiB."]
+    if len(limits := figures.get("concurrency", ())) > 1:
+        first, last = limits[0], limits[-1]
+        more = last["settings"]["concurrency_limit"] - first["settings"]["concurrency_limit"]
+        each = (last["peak_mib"] - first["peak_mib"]) / more
+        lines.append(f"- An image in progress (`concurrency_limit`): {each:.2f} MiB.")
+    if messages := figures.get("messages", ()):
+        times = [
+            (row["peak_mib"] - row["idle_mib"])
+            * 2**20
+            / row["at_once"]
+            / row["settings"]["max_message_bytes"]
+            for row in messages
+        ]
+        lines.append(f"- A request in progress: up to {max(times):.1f} times the size of its message.")
+    if len(sessions := figures.get("sessions", ())) > 1:
+        first, last = sessions[0], sessions[-1]
+        each = (last["after_mib"] - first["after_mib"]) / (last["sessions"] - first["sessions"])
+        lines.append(
+            f"- A session of `Paint` with a canvas of {last['canvas']} x {last['canvas']}: {each:.1f} MiB."
+        )
+    busy = [row for row in figures.get("callers", ()) if row["outcomes"].get("OK")]
+    if busy:
+        least = min(row["cpu_seconds"] / row["outcomes"]["OK"] for row in busy)
+        lines.append(f"- A core makes at most {1 / least:.0f} images a second.")
+    return lines
 
 
 def _wrong(rates: Mapping[str, Any]) -> list[str]:

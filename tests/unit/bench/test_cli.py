@@ -111,7 +111,7 @@ def test_wrong_use_is_told_before_anything_is_asked(arguments: tuple[str, ...], 
     ("arguments", "seconds", "repeats"),
     [
         ((), 10.0, 3),
-        (("--target", "a=h:1", "--target", "b=h:2"), 6.0, 3),
+        (("--target", "a=h:1", "--target", "b=h:2"), 5.2, 3),
         (("--target", "a=h:1", "--target", "b=h:2", "--repeats", 10), 3.0, 10),
         (("--seconds", 20), 20.0, 3),
         (("--rate", 5), 10.0, 5),

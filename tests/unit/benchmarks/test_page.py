@@ -61,6 +61,31 @@ def test_the_size_of_a_replica_is_a_table(tmp_path: Path) -> None:
     assert "| 8 sessions, canvases of 1024 x 1024 | 150 | 180 | 160 | 1.50 |  |  | OK 8 |" in text
 
 
+def test_the_rules_of_size_are_what_one_more_takes(tmp_path: Path) -> None:
+    row = {"idle_mib": 150.0, "peak_mib": 180.0, "after_mib": 160.0, "seconds": 4.0, "cpu_seconds": 6.0}
+    row |= {"outcomes": {"OK": 120}}
+    figures = {
+        "callers": [{"callers": 4, "settings": {}, **row}],
+        "concurrency": [
+            {"callers": 64, "settings": {"concurrency_limit": limit}, **row, "peak_mib": 160.0 + limit / 2}
+            for limit in (2, 64)
+        ],
+        "messages": [{"at_once": 8, "settings": {"max_message_bytes": 2**20}, **row}],
+        "sessions": [
+            {"sessions": count, "canvas": 1024, "settings": {}, **row, "after_mib": 150.0 + 1.5 * count}
+            for count in (1, 32)
+        ],
+    }
+    content = {"environment": fingerprint(tmp_path), "command": "measure it", "figures": figures}
+    (tmp_path / "sizing.json").write_text(json.dumps(content))
+    text = page(tmp_path)
+    assert "does nothing: 150 MiB." in text
+    assert "An image in progress (`concurrency_limit`): 0.50 MiB." in text
+    assert "up to 3.8 times the size of its message." in text
+    assert "canvas of 1024 x 1024: 1.5 MiB." in text
+    assert "A core makes at most 20 images a second." in text
+
+
 def test_the_knee_says_how_the_client_ran(tmp_path: Path) -> None:
     row = {"rate": 16.0, "p50": 0.03, "p99": 0.05, "failed": 0, "counts": True}
     knee = {
