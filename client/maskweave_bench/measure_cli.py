@@ -35,7 +35,7 @@ _PLAIN_SHORTEST, _PLAIN_LONGEST = 3.0, 10.0
 @click.option("--arrivals", type=click.Choice(["poisson", "constant"]), default="poisson", help="Of --rate.")
 @click.option("--ramp", metavar="FROM:TO", help="Open loop: a rate that changes from one to the other.")
 @click.option(
-    "--trace", type=FILE, help="Open loop: times of requests, one number of seconds a line (or CSV)."
+    "--trace", type=FILE, help="Open loop: times of requests, one a line (or CSV): seconds, or ISO 8601."
 )
 @click.option(
     "--speed", type=click.FloatRange(0.001), default=1.0, help="Of --trace: 2 replays it in half the time."

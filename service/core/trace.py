@@ -14,7 +14,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from service.core.metrics import ImageTimings, Rpc
+    from service.core.image_timings import ImageTimings
+    from service.core.metrics import Rpc
 
 TRACEPARENT = "traceparent"
 TRACESTATE = "tracestate"

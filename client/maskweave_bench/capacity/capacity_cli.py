@@ -42,7 +42,7 @@ EXIT_NOT_KEPT = 3
     "--traffic", metavar="FILE", help="Rates over time, as YAML; or the name of one that comes along: day."
 )
 @click.option("--print-traffic", is_flag=True, help="Print the description that --traffic names, and end.")
-@click.option("--trace", type=FILE, help="Times of requests, one number of seconds a line (or CSV).")
+@click.option("--trace", type=FILE, help="Times of requests, one a line (or CSV): seconds, or ISO 8601.")
 @click.option("--rate", type=click.FloatRange(0.001, 1e7), help="One rate for an hour, in requests a second.")
 @click.option(
     "--peak",
