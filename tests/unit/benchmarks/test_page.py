@@ -62,7 +62,13 @@ def test_the_size_of_a_replica_is_a_table(tmp_path: Path) -> None:
 
 
 def test_the_rules_of_size_are_what_one_more_takes(tmp_path: Path) -> None:
-    row = {"idle_mib": 150.0, "peak_mib": 180.0, "after_mib": 160.0, "seconds": 4.0, "cpu_seconds": 6.0}
+    row: dict[str, object] = {
+        "idle_mib": 150.0,
+        "peak_mib": 180.0,
+        "after_mib": 160.0,
+        "seconds": 4.0,
+        "cpu_seconds": 6.0,
+    }
     row |= {"outcomes": {"OK": 120}}
     figures = {
         "callers": [{"callers": 4, "settings": {}, **row}],
