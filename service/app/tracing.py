@@ -24,8 +24,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from service.core.image_timings import ImageTimings
-from service.core.metrics import Rpc
+from service.core.metrics import ImageTimings, Rpc
 from service.core.trace import Trace, passed_on
 
 _UNNAMED = "unknown_service"

@@ -14,8 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from service.core.image_timings import ImageTimings
-    from service.core.metrics import Rpc
+    from service.core.metrics import ImageTimings, Rpc
 
 TRACEPARENT = "traceparent"
 TRACESTATE = "tracestate"
