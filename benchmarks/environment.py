@@ -63,7 +63,11 @@ def _version(package: str) -> str | None:
 
 
 def _git() -> dict[str, Any]:
-    """Commit of the checkout that holds this file, and whether it had changes; empty outside of one."""
+    """Commit of the checkout that holds this file, and whether it had changes; empty outside of one.
+
+    Changes of the documentation, where figures are written one after the other, change nothing that is
+    measured.
+    """
     here = Path(__file__).parent
 
     def git(*arguments: str) -> str:
@@ -71,6 +75,9 @@ def _git() -> dict[str, Any]:
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
     try:
-        return {"commit": git("rev-parse", "HEAD"), "modified": bool(git("status", "--porcelain"))}
+        return {
+            "commit": git("rev-parse", "HEAD"),
+            "modified": bool(git("status", "--porcelain", ":/", ":(top,exclude)docs")),
+        }
     except (OSError, subprocess.CalledProcessError):
         return {}

@@ -7,28 +7,23 @@ again takes the place of its older self, with its own date and commit.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 
 from benchmarks.bare_model import BareEnsemble, example_inputs
 from benchmarks.compact import rows_of
 from benchmarks.environment import fingerprint
-from benchmarks.local_service import LocalService, ServiceFailedError, local_service
-from benchmarks.memory import memory_mib
+from benchmarks.local_service import ServiceFailedError
+from benchmarks.measuring import Measuring, going_first
+from benchmarks.memory import memory_mib, resident_mib
 from benchmarks.page import FIGURES
 from benchmarks.requests import ROOT, read_label_map
 from benchmarks.scenario_files import KINDS, NEW_SEED, REPEATED_SEED, scenario
 from benchmarks.stats import summarize
-from maskweave_bench.results import Results, read_results
 from maskweave_client import Client
 
 _CLIENTS = (1, 2, 4, 8, 16, 32, 64)
@@ -36,69 +31,6 @@ _IMAGES = (1, 2, 4, 8, 16)
 _SIZES = (64, 128, 256, 512)
 _FACTORS = (0.8, 1.0, 2.0, 3.0)
 _STARTS = 5
-
-
-@dataclass(frozen=True)
-class Measuring:
-    """How things are measured.
-
-    Attributes:
-        repository: The model repository that is served.
-        model: The model that is asked.
-        seconds: Of each trial.
-        repeats: Of each trial.
-        quick: As little as shows that everything works.
-        p99_ms: The target of the knee.
-        untrained: A repository of packs of several sizes.
-    """
-
-    repository: Path
-    model: str
-    seconds: float
-    repeats: int
-    quick: bool
-    p99_ms: float
-    untrained: Path
-
-    def service(self, repository: Path | None = None) -> Any:
-        """A gateway of its own, for a block; of another repository, if one is given."""
-        served = str(repository or self.repository)
-        return local_service({"MODEL_REPOSITORY": served, "LOG_LEVEL": "warning"})
-
-    def bench(
-        self,
-        service: LocalService,
-        verb: str,
-        asked: Mapping[str, Any],
-        *arguments: object,
-        repeats: int | None = None,
-    ) -> Results:
-        """Run `maskweave-bench`.
-
-        Raises:
-            click.ClickException: It failed; or no trial counts, because the client was the limit.
-        """
-        with tempfile.TemporaryDirectory() as folder:
-            file, output = Path(folder, "scenario.yaml"), Path(folder, "results.json")
-            file.write_text(yaml.safe_dump(dict(asked)))
-            command = [sys.executable, "-m", "maskweave_bench", verb]
-            command += [
-                "--target",
-                f"gateway={service.address}",
-                "--metrics",
-                f"gateway={service.metrics_url}",
-            ]
-            command += ["--scenario", str(file), "--output", str(output)]
-            command += ["--seconds", str(self.seconds), "--warmup", str(min(1.0, self.seconds / 4))]
-            command += ["--repeats", str(repeats or self.repeats), *map(str, arguments)]
-            done = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
-            if done.returncode and not output.exists():
-                raise click.ClickException(f"failed: {' '.join(command)}")
-            return read_results(output)
-
-    def few(self, values: Sequence[Any]) -> Sequence[Any]:
-        """All of them; the first two, where it is to be quick."""
-        return values[:2] if self.quick else values
 
 
 def stages(how: Measuring) -> dict[str, Any]:
@@ -173,7 +105,7 @@ def growth(how: Measuring) -> dict[str, Any]:
             )[0]
             for size in how.few(_SIZES)
         }
-        memory = _resident_mib(service.pid)
+        memory = resident_mib(service.pid)
     return {"clients": clients, "images": images, "label_map_pixels": sizes, "resident_mib_after": memory}
 
 
@@ -196,7 +128,7 @@ def models(how: Measuring) -> dict[str, Any]:
             one, eight = rows_of(how.bench(service, "run", asked, "--clients", 1, "--clients", 8, repeats=1))
             size = {"pixels": model.image_width, "classes": len(model.palette)}
             found[model.name] = {**size, "one": one, "eight": eight}
-        memory = _resident_mib(service.pid)
+        memory = resident_mib(service.pid)
     return {"models": found, "resident_mib_after": memory}
 
 
@@ -212,8 +144,17 @@ def knee(how: Measuring) -> dict[str, Any]:
             0.5 if how.quick else 0.1,
         ]
         flags += ["--max-trials", 3 if how.quick else 40]
-        results = how.bench(service, "knee", scenario("knee", how.model), *flags)
-    return {"knee": results.knees[0].model_dump(), "rates": rows_of(results)}
+        results = how.bench(service, "knee", scenario("knee", how.model), *flags, first=True)
+    clients = [trial.client for trial in results.trials]
+    return {
+        "knee": results.knees[0].model_dump(),
+        "rates": rows_of(results),
+        "client": {
+            "priority": " ".join(going_first()),
+            "cores": max(client.cpu * client.processes for client in clients),
+            "lag_p99": max(client.lag_p99 or 0.0 for client in clients),
+        },
+    }
 
 
 def overload(how: Measuring) -> dict[str, Any]:
@@ -238,7 +179,7 @@ def start(how: Measuring) -> dict[str, Any]:
             client.synthesize(how.model, label_map, seeds=[1])
             found["seconds_to_first_image"].append(time.perf_counter() - service.started)
             found["seconds_to_ready"].append(service.seconds_to_ready)
-            found["resident_mib"].append(_resident_mib(service.pid))
+            found["resident_mib"].append(resident_mib(service.pid))
             found["pss_mib"].append(memory_mib(service.pid))
     return dict(found)
 
@@ -310,13 +251,6 @@ def main(
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(json.dumps(figures, indent=1) + "\n")
     click.echo(f"{output}; now: python -m benchmarks.page", err=True)
-
-
-def _resident_mib(pid: int) -> float:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1024
-    return float("nan")
 
 
 if __name__ == "__main__":

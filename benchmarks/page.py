@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
-from benchmarks.scenario_files import NEW_SEED, REPEATED_SEED
+from benchmarks import gateway_sections
+from benchmarks.tables import ms, plain, table
 
 DOCS = Path(__file__).parent.parent / "docs"
 FIGURES = DOCS / "figures"
@@ -25,30 +26,29 @@ unless said otherwise; latency is what the client waits, on the same cores as th
 otherwise.
 """
 _MISSING = "Not measured in this version: {command}."
-_NETWORK = ("sent late", "network and client")
 
 
 def page(figures: Path = FIGURES) -> str:
     """The page's text.
 
     Args:
-        figures: The folder with `gateway.json`, `peers.json`, `sizing.json` and `heavy.json`; what is not
-            there is said to be missing.
-            be missing.
+        figures: The folder with `gateway.json`, `peers.json`, `sizing.json`, `heavy.json` and
+            `error_rates.json`; what is not there is said to be missing.
     """
     gateway, peers = _read(figures / "gateway.json"), _read(figures / "peers.json")
     heavy = _read(figures / "heavy.json")
     sections: list[tuple[str, Iterable[str]]] = [
         ("Beside other servers", _peers(peers)),
-        ("Where the time goes", _part(gateway, "stages", _stages)),
-        ("Every kind of request", _part(gateway, "kinds", _kinds)),
-        ("The knee", _part(gateway, "knee", _knee)),
-        ("More clients, more images, larger label maps", _part(gateway, "growth", _growth)),
-        ("Models of other sizes", _part(gateway, "models", _models)),
-        ("Overload", _part(gateway, "overload", _overload)),
-        ("Start and memory", _part(gateway, "start", _start)),
+        ("Where the time goes", _part(gateway, "stages", gateway_sections.stages)),
+        ("Every kind of request", _part(gateway, "kinds", gateway_sections.kinds)),
+        ("The knee", _part(gateway, "knee", gateway_sections.knee)),
+        ("More clients, more images, larger label maps", _part(gateway, "growth", gateway_sections.growth)),
+        ("Models of other sizes", _part(gateway, "models", gateway_sections.models)),
+        ("Overload", _part(gateway, "overload", gateway_sections.overload)),
+        ("Start and memory", _part(gateway, "start", gateway_sections.start)),
         ("The size of a replica", _size(_read(figures / "sizing.json"))),
         ("A heavy model, on every runtime", _heavy(heavy)),
+        ("How often the benchmark's verdicts are wrong", _wrong(_read(figures / "error_rates.json"))),
     ]
     lines = [_HEAD]
     for title, body in sections:
@@ -110,13 +110,13 @@ def _peers(peers: Mapping[str, Any]) -> list[str]:
         rows.append(
             [
                 name,
-                _plain(each["one"]["observed"]["p50"]),
-                _plain(each["one"]["observed"]["p99"]),
-                _plain(several["per_second"]),
+                plain(each["one"]["observed"]["p50"]),
+                plain(each["one"]["observed"]["p99"]),
+                plain(several["per_second"]),
                 f"{ours['several']['per_second'] / several['per_second']:.2f}" if ours else "",
-                _plain(several["cpu_ms_per_image"]),
-                _plain(each.get("seconds_to_first_image")),
-                _plain(each.get("resident_mib")),
+                plain(several["cpu_ms_per_image"]),
+                plain(each.get("seconds_to_first_image")),
+                plain(each.get("resident_mib")),
             ]
         )
     notes = [f"- {name}: {note}" for name, note in peers.get("notes", {}).items()]
@@ -125,164 +125,10 @@ def _peers(peers: Mapping[str, Any]) -> list[str]:
         "",
         f"Medians of {settings['rounds']} rounds in turn; the peers serve {settings['peers_serve']}.",
         "",
-        *_table(rows),
+        *table(rows),
         *([""] if notes else []),
         *notes,
     ]
-
-
-def _stages(figures: Mapping[str, Any]) -> list[str]:
-    new, old, bare = figures[NEW_SEED], figures[REPEATED_SEED], figures["bare"]
-    rows = [["one client", "new seed p50", "p99", "repeated seed p50", "p99", "bare p50"]]
-    rows.append(["as the client sees it", *_both(new, "p50", "p99"), *_both(old, "p50", "p99"), ""])
-    for name in dict.fromkeys((*new["parts"], *old["parts"])):
-        stage = name.removeprefix("stage ")
-        one, other = new["parts"].get(name), old["parts"].get(name)
-        rows.append([stage, *_two(one), *_two(other), _ms(bare["stages"].get(stage))])
-    rows.append(["**the gateway's own** (mean)", _ms(_own(new)), "", _ms(_own(old)), "", ""])
-    rows.append(["all stages, bare", "", "", "", "", _ms(bare["all stages"])])
-    return [
-        *_table(rows),
-        "",
-        f"The models alone on {bare['threads']} threads: {bare['images_per_second']:.0f} images/s. The "
-        "gateway's own "
-        "time is the mean of everything in the service but the stages: decoding, encoding, queues, the rest.",
-    ]
-
-
-def _own(row: Mapping[str, Any]) -> float:
-    return sum(
-        float(part["mean"])
-        for name, part in row["parts"].items()
-        if not name.startswith("stage ") and name not in _NETWORK
-    )
-
-
-def _kinds(figures: Mapping[str, Any]) -> list[str]:
-    rows = [["one client", "p50", "p99", "requests/s", "CPU ms a request", "failed"]]
-    rows += [
-        [
-            name,
-            *_both(row, "p50", "p99"),
-            _plain(row["per_second"]),
-            _ms(row["cpu_per_request"]),
-            str(row["failed"]),
-        ]
-        for name, row in figures.items()
-    ]
-    return _table(rows)
-
-
-def _knee(figures: Mapping[str, Any]) -> list[str]:
-    knee = figures["knee"]
-    high = "more" if knee["high"] is None else f"{knee['high']:.0f}"
-    rows = [["requests/s", "p50", "p99", "failed", "counts"]]
-    rows += [
-        [
-            f"{row['rate']:.3g}",
-            *_both(row, "p50", "p99"),
-            str(row["failed"]),
-            "yes" if row["counts"] else "no",
-        ]
-        for row in figures["rates"]
-    ]
-    return [
-        f"**{knee['rate']:.0f} requests a second** keep p{knee['percent']:g} at most "
-        f"{knee['seconds'] * 1e3:g} ms with "
-        f"at most {knee['errors']:.1%} failed (95 % interval {knee['low']:.0f} to {high}; the search ended: "
-        f"{knee['end']}).",
-        "",
-        *_table(rows),
-    ]
-
-
-def _growth(figures: Mapping[str, Any]) -> list[str]:
-    clients = [["clients", "images/s", "p50", "p99", "CPU ms an image", "failed"]]
-    clients += [
-        [
-            str(row["clients"]),
-            _plain(row["images_per_second"]),
-            *_both(row, "p50", "p99"),
-            _ms(row["cpu_per_request"]),
-            str(row["failed"]),
-        ]
-        for row in figures["clients"]
-    ]
-    images = [["images in a request", "p50", "p99", "images/s"]]
-    images += [
-        [number, *_both(row, "p50", "p99"), _plain(row["images_per_second"])]
-        for number, row in figures["images"].items()
-    ]
-    sizes = [["label map, px", "p50", "p99"]]
-    sizes += [[size, *_both(row, "p50", "p99")] for size, row in figures["label_map_pixels"].items()]
-    return [
-        *_table(clients),
-        "",
-        *_table(images),
-        "",
-        *_table(sizes),
-        "",
-        f"Resident memory of the gateway after all of that: {figures['resident_mib_after']:.0f} MiB.",
-    ]
-
-
-def _models(figures: Mapping[str, Any]) -> list[str]:
-    rows = [["image, px", "classes", "one client p50", "p99", "images/s, 8 clients", "CPU ms an image"]]
-    rows += [
-        [
-            str(each["pixels"]),
-            str(each["classes"]),
-            *_both(each["one"], "p50", "p99"),
-            _plain(each["eight"]["images_per_second"]),
-            _ms(each["eight"]["cpu_per_request"]),
-        ]
-        for each in figures["models"].values()
-    ]
-    return [
-        "Networks of the architecture of `faces64_styles` that nobody trained "
-        "(`maskweave export untrained`), all in one gateway: each doubling of the side is a block more, and "
-        "each class has a style and at least a channel of its own.",
-        "",
-        *_table(rows),
-        "",
-        f"Resident memory of the gateway after all of that: {figures['resident_mib_after']:.0f} MiB.",
-    ]
-
-
-def _overload(figures: Mapping[str, Any]) -> list[str]:
-    rows = [["rate, of the peak", "came/s", "answered in time/s", "p50", "p99", "outcomes"]]
-    for row in figures["rates"]:
-        codes = ", ".join(f"{code} {number}" for code, number in row["codes"].items())
-        share = f"{row['rate'] / figures['peak']:.1f}"
-        rows.append(
-            [share, f"{row['rate']:.3g}", _plain(row["per_second"]), *_both(row, "p50", "p99"), codes]
-        )
-    return [
-        f"A closed loop of eight clients reaches {figures['peak']:.1f}/s. Then requests come by chance "
-        "and do not wait "
-        f"for one another, each with a deadline of {figures['deadline_seconds']:g} s. Percentiles are of "
-        "what was "
-        "answered or given up, from when it was due.",
-        "",
-        *_table(rows),
-    ]
-
-
-def _start(figures: Mapping[str, Any]) -> list[str]:
-    seconds, memory = sorted(figures["seconds_to_ready"]), sorted(figures["resident_mib"])
-    lines = [
-        f"From the start of the process to the first healthy answer: {seconds[len(seconds) // 2]:.2f} s "
-        f"({seconds[0]:.2f} to {seconds[-1]:.2f}, {len(seconds)} starts); resident memory then "
-        f"{memory[len(memory) // 2]:.0f} MiB.",
-    ]
-    if first := sorted(figures.get("seconds_to_first_image", ())):
-        shares = sorted(figures["pss_mib"])
-        lines.append(
-            f"To the first image at a client: {first[len(first) // 2]:.2f} s ({first[0]:.2f} to "
-            f"{first[-1]:.2f}). "
-            f"Memory with pages that are mapped twice counted once (PSS): {shares[len(shares) // 2]:.0f} MiB."
-        )
-    return lines
 
 
 def _heavy(heavy: Mapping[str, Any]) -> list[str]:
@@ -296,18 +142,18 @@ def _heavy(heavy: Mapping[str, Any]) -> list[str]:
         row = [stage, f"{count / 1e9:.2f}"]
         for way in served.values():
             seconds = way["stages"].get(stage)
-            row += ["", ""] if seconds is None else [_ms(seconds), f"{count / seconds / best:.0%}"]
+            row += ["", ""] if seconds is None else [ms(seconds), f"{count / seconds / best:.0%}"]
         rows.append(row)
     total = ["**all**", f"{sum(flops.values()) / 1e9:.2f}"]
     for way in served.values():
         seconds = sum(way["stages"].values())
-        total += [_ms(seconds), f"{sum(flops.values()) / seconds / best:.0%}"]
+        total += [ms(seconds), f"{sum(flops.values()) / seconds / best:.0%}"]
     rows.append(total)
     memory = [["", *served], ["ready after, s"], ["memory (PSS) when ready, MiB"], ["after the images, MiB"]]
     for way in served.values():
-        memory[1].append(_plain(way["seconds_to_ready"]))
-        memory[2].append(_plain(way["memory_mib_at_start"]))
-        memory[3].append(_plain(way["memory_mib"]))
+        memory[1].append(plain(way["seconds_to_ready"]))
+        memory[2].append(plain(way["memory_mib_at_start"]))
+        memory[3].append(plain(way["memory_mib"]))
     refused = [f"- {name}: {way['refused']}" for name, way in figures["ways"].items() if "refused" in way]
     return [
         _measured(heavy["environment"], heavy["command"]),
@@ -316,9 +162,9 @@ def _heavy(heavy: Mapping[str, Any]) -> list[str]:
         f"is; one client, new seeds, medians of {figures['requests']}. The peak is the fastest convolution "
         f"in FP32 that ONNX Runtime does on {figures['threads']} threads here: {best / 1e9:.0f} GFLOP/s.",
         "",
-        *_table(rows),
+        *table(rows),
         "",
-        *_table(memory),
+        *table(memory),
         *(["", "Not served:", ""] if refused else []),
         *refused,
     ]
@@ -336,7 +182,7 @@ def _size(sizing: Mapping[str, Any]) -> list[str]:
         ),
         "sessions": lambda row: f"{row['sessions']} sessions, canvases of {row['canvas']} x {row['canvas']}",
     }
-    table = [
+    found = [
         [
             "one replica",
             "memory idle, MiB",
@@ -355,12 +201,12 @@ def _size(sizing: Mapping[str, Any]) -> list[str]:
             rate = (
                 [] if kind == "sessions" else [row["cpu_seconds"] * 1e3 / max(made, 1), made / row["seconds"]]
             )
-            table.append(
+            found.append(
                 [
                     asked[kind](row),
                     *(f"{row[name]:.0f}" for name in ("idle_mib", "peak_mib", "after_mib")),
                     f"{row['cpu_seconds'] / row['seconds']:.2f}",
-                    *(_plain(each) for each in rate or (None, None)),
+                    *(plain(each) for each in rate or (None, None)),
                     ", ".join(f"{code} {count}" for code, count in row["outcomes"].items()),
                 ]
             )
@@ -371,29 +217,66 @@ def _size(sizing: Mapping[str, Any]) -> list[str]:
         "what is resident. The client runs on the same cores. "
         "[operations.md](operations.md#size) says what follows from it.",
         "",
-        *_table(table),
+        *table(found),
+        "",
+        *_rules(sizing["figures"]),
     ]
 
 
-def _both(row: Mapping[str, Any], *names: str) -> list[str]:
-    return [_ms(row[name]) for name in names]
+def _rules(figures: Mapping[str, Any]) -> list[str]:
+    """What the rows say one more of each takes: slopes between the least and the most that was tried."""
+    rows = [row for each in figures.values() for row in each]
+    idle = sorted(row["idle_mib"] for row in rows)[len(rows) // 2]
+    lines = [f"- A gateway that has made its first images and does nothing: {idle:.0f} MiB."]
+    if len(limits := figures.get("concurrency", ())) > 1:
+        first, last = limits[0], limits[-1]
+        more = last["settings"]["concurrency_limit"] - first["settings"]["concurrency_limit"]
+        each = (last["peak_mib"] - first["peak_mib"]) / more
+        lines.append(f"- An image in progress (`concurrency_limit`): {each:.2f} MiB.")
+    if messages := figures.get("messages", ()):
+        times = [
+            (row["peak_mib"] - row["idle_mib"])
+            * 2**20
+            / row["at_once"]
+            / row["settings"]["max_message_bytes"]
+            for row in messages
+        ]
+        lines.append(f"- A request in progress: up to {max(times):.1f} times the size of its message.")
+    if len(sessions := figures.get("sessions", ())) > 1:
+        first, last = sessions[0], sessions[-1]
+        each = (last["after_mib"] - first["after_mib"]) / (last["sessions"] - first["sessions"])
+        lines.append(
+            f"- A session of `Paint` with a canvas of {last['canvas']} x {last['canvas']}: {each:.1f} MiB."
+        )
+    busy = [row for row in figures.get("callers", ()) if row["outcomes"].get("OK")]
+    if busy:
+        least = min(row["cpu_seconds"] / row["outcomes"]["OK"] for row in busy)
+        lines.append(f"- A core makes at most {1 / least:.0f} images a second.")
+    return lines
 
 
-def _two(part: Mapping[str, Any] | None) -> list[str]:
-    return ["", ""] if part is None else [_ms(part["p50"]), _ms(part["p99"])]
-
-
-def _ms(seconds: float | None) -> str:
-    return "" if seconds is None else f"{seconds * 1e3:.3g}" if seconds < 1 else f"{seconds * 1e3:.0f}"
-
-
-def _plain(value: float | None) -> str:
-    return "" if value is None else f"{value:.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
-    return [lines[0], "|" + "---|" * len(rows[0]), *lines[1:]]
+def _wrong(rates: Mapping[str, Any]) -> list[str]:
+    if not rates:
+        return [_MISSING.format(command="`python -m tests.unit.bench.error_rates`")]
+    verdicts = ("worse", "better", "same", "cannot_tell")
+    compared = [["truth", "runs", *(name.replace("_", " ") for name in verdicts)]]
+    compared += [
+        [row["case"], str(row["runs"]), *(f"{row[name]:.1%}" for name in verdicts)]
+        for row in rates["compare"]
+    ]
+    knees = [["latencies of single trials differ by", "searches", "interval has the knee", "its width"]]
+    knees += [
+        [f"{row['noise']:.0%}", str(row["runs"]), f"{row['covered']:.1%}", f"{row['width']:.0%} of the knee"]
+        for row in rates["knee"]
+    ]
+    return [
+        f"Simulated on {rates['created']}, with seeds that nothing was tuned on and truths that are known, "
+        f"with `{rates['command']}`. Verdicts of comparing five pairs of runs at one load:",
+        "",
+        *table(compared),
+        "",
+        *table(knees),
+    ]
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

@@ -17,6 +17,8 @@ from maskweave_bench.bootstrap import Interval, Spread, student_quantile
 
 _HOPELESS_LATENCY = 3.0
 _HOPELESS_ERRORS = 0.05
+_MOST_LOST = 2
+"""Trials in which the client was the limit: so many at one rate end the search, where fewer count."""
 _TAIL = 0.975
 
 
@@ -117,7 +119,7 @@ class KneeSearch:
     def _step(self) -> tuple[float | None, str]:
         if not self.trials:
             return min(max(self.first_rate, self.lowest_rate), self.highest_rate), ""
-        if any(not trial.counts for trials in self.trials.values() for trial in trials):
+        if any(map(self._client_was_the_limit, self.trials.values())):
             return None, "the client was the limit"
         if sum(map(len, self.trials.values())) >= self.max_trials:
             return None, "out of trials"
@@ -135,6 +137,12 @@ class KneeSearch:
             step = (max(high / 2, self.lowest_rate), "")
             return step if high > self.lowest_rate else (None, "no rate kept the target")
         return (math.sqrt(low * high), "") if high > low * (1 + self.resolution) else (None, "found")
+
+    @staticmethod
+    def _client_was_the_limit(trials: Sequence[KneeTrial]) -> bool:
+        """Not of one trial alone: what held the client up for a moment need not be the load."""
+        lost = sum(not trial.counts for trial in trials)
+        return lost >= _MOST_LOST and 2 * lost > len(trials)
 
     def _verdicts(self) -> dict[float, bool]:
         verdicts = {rate: self._verdict(trials) for rate, trials in self.trials.items()}

@@ -17,6 +17,10 @@ from maskweave_bench.trials import peak_rate, trace_load, turns
 
 _PLAIN_CLIENTS = (1, 2, 4, 16)
 _PLAIN_SHARES = (0.5, 0.7, 0.9)
+_PLAIN_SECONDS = 220.0
+"""Of all trials, when neither loads nor lengths are given: with what lies between, less than five minutes."""
+_PLAIN_REPEATS = 3
+_PLAIN_SHORTEST, _PLAIN_LONGEST = 3.0, 10.0
 
 
 @click.command(context_settings={"show_default": True})
@@ -31,7 +35,7 @@ _PLAIN_SHARES = (0.5, 0.7, 0.9)
 @click.option("--arrivals", type=click.Choice(["poisson", "constant"]), default="poisson", help="Of --rate.")
 @click.option("--ramp", metavar="FROM:TO", help="Open loop: a rate that changes from one to the other.")
 @click.option(
-    "--trace", type=FILE, help="Open loop: times of requests, one number of seconds a line (or CSV)."
+    "--trace", type=FILE, help="Open loop: times of requests, one a line (or CSV): seconds, or ISO 8601."
 )
 @click.option(
     "--speed", type=click.FloatRange(0.001), default=1.0, help="Of --trace: 2 replays it in half the time."
@@ -61,8 +65,12 @@ def run(
     """Measure targets under loads that are given.
 
     Without --rate, --ramp, --trace and --clients: closed loops of 1, 2, 4 and 16 clients, and open loops at
-    50, 70 and 90 % of the rate that these reach.
+    50, 70 and 90 % of the rate that these reach; then, unless told otherwise, each three times, and for as
+    long as makes less than five minutes of all.
     """
+    plain = not (rates or ramp or trace or clients)
+    if plain:
+        shared |= _plain_lengths(len(shared["targets"]), shared["seconds"], shared["repeats"])
     common = read_common(shared)
     before = read_results(baseline) if baseline else None
     loads: list[Load] = [Load(kind="closed", clients=number, seconds=common.seconds) for number in clients]
@@ -78,7 +86,6 @@ def run(
         except ValueError as error:
             raise click.ClickException(str(error)) from error
         loads.append(load)
-    plain = not loads
     if plain:
         loads = [Load(kind="closed", clients=number, seconds=common.seconds) for number in _PLAIN_CLIENTS]
     count = len(common.targets) * (len(loads) + (len(_PLAIN_SHARES) if plain else 0)) * common.repeats
@@ -158,6 +165,14 @@ def knee(
         except KeyboardInterrupt:
             session.notes.append(f"It was interrupted after {len(session.trials)} trials.")
     finish(session, [], gate=False, strict=False)
+
+
+def _plain_lengths(targets: int, seconds: float, repeats: int) -> dict[str, Any]:
+    """How long each trial is and how often it is repeated, where nobody said."""
+    repeats = repeats if _given("repeats") else _PLAIN_REPEATS
+    trials = targets * repeats * (len(_PLAIN_CLIENTS) + len(_PLAIN_SHARES))
+    fitting = min(max(_PLAIN_SECONDS / trials, _PLAIN_SHORTEST), _PLAIN_LONGEST)
+    return {"repeats": repeats, "seconds": seconds if _given("seconds") else round(fitting, 1)}
 
 
 def _ramp(text: str, seconds: float) -> Load:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
@@ -83,12 +84,13 @@ def replay(recorded: Iterable[float], *, speed: float = 1.0, seconds: float | No
 
 
 def read_trace(path: Path) -> list[float]:
-    """Times of a trace file: one number of seconds a line; the first column counts, of a CSV file too.
+    """Times of a trace file, in seconds: one a line, as a number of seconds or as logs write them (ISO 8601).
 
+    The first column counts, of a CSV file too; a time without a zone is taken for UTC.
     Lines that begin with `#`, empty ones and a heading in the first line are passed over.
 
     Raises:
-        TraceError: It cannot be read, has no times or a line that does not begin with a number.
+        TraceError: It cannot be read, has no times or a line that does not begin with one.
     """
     try:
         lines = path.read_text().splitlines()
@@ -100,16 +102,29 @@ def read_trace(path: Path) -> list[float]:
         if not field or field.startswith("#"):
             continue
         try:
-            times.append(float(field))
+            times.append(_seconds(field))
         except ValueError:
             if number == 1:
                 continue
             raise TraceError(
-                f"trace {path}, line {number}: got {field!r}; allowed: seconds as a number"
+                f"trace {path}, line {number}: got {field!r}; allowed: seconds as a number, or a time as "
+                "2026-01-31T12:00:00.250Z"
             ) from None
     if not times:
-        raise TraceError(f"trace {path}: has no times; needed: one number of seconds a line")
+        raise TraceError(f"trace {path}: has no times; needed: one a line")
     return times
+
+
+def _seconds(field: str) -> float:
+    try:
+        seconds = float(field)
+    except ValueError:
+        # Python 3.10 does not know the Z.
+        moment = datetime.fromisoformat(field[:-1] + "+00:00" if field.endswith(("Z", "z")) else field)
+        seconds = (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
+    if not np.isfinite(seconds):
+        raise ValueError(field)
+    return seconds
 
 
 def share(times: Times, part: int, parts: int) -> tuple[Times, NDArray[np.int64]]:

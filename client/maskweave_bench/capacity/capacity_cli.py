@@ -15,6 +15,7 @@ from maskweave_bench.capacity import report as reports
 from maskweave_bench.capacity.autoscaler import Scaling
 from maskweave_bench.capacity.autoscaler_settings import Settings, from_manifests, from_values
 from maskweave_bench.capacity.outcome import Target
+from maskweave_bench.capacity.page import page
 from maskweave_bench.capacity.plan import Case, Wanted, plain_fleet, search, size
 from maskweave_bench.capacity.stated import read_curve
 from maskweave_bench.capacity.steady import Steady
@@ -41,7 +42,7 @@ EXIT_NOT_KEPT = 3
     "--traffic", metavar="FILE", help="Rates over time, as YAML; or the name of one that comes along: day."
 )
 @click.option("--print-traffic", is_flag=True, help="Print the description that --traffic names, and end.")
-@click.option("--trace", type=FILE, help="Times of requests, one number of seconds a line (or CSV).")
+@click.option("--trace", type=FILE, help="Times of requests, one a line (or CSV): seconds, or ISO 8601.")
 @click.option("--rate", type=click.FloatRange(0.001, 1e7), help="One rate for an hour, in requests a second.")
 @click.option(
     "--peak",
@@ -196,7 +197,7 @@ def capacity(
     )
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(reports.as_json(made), indent=1) + "\n")
-    output.with_suffix(".html").write_text(reports.page(made))
+    output.with_suffix(".html").write_text(page(made))
     text = reports.markdown(made)
     output.with_suffix(".md").write_text(text)
     click.echo(text)

@@ -105,7 +105,7 @@ def fit(results: Results, target: str | None = None, *, patience: float = 10.0, 
     """
     names = [each.name for each in results.targets]
     if target is None and len(names) != 1:
-        raise CurveError(f"target: the results have {', '.join(names)}; say which")
+        raise CurveError(f"target: the results have {', '.join(names)}; say which with --curve-target")
     name = target or names[0]
     if name not in names:
         raise CurveError(f"target: got {name!r}; the results have {', '.join(names)}")

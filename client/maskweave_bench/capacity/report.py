@@ -1,23 +1,17 @@
-"""What a capacity plan leaves behind: JSON, Markdown and a page."""
+"""What a capacity plan says: as JSON, as tables, and as Markdown."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
-
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from maskweave_bench.capacity.plan import Case, Run, Sizing, helm_values
 from maskweave_bench.report import words
 from maskweave_bench.report.markdown import table
-from maskweave_bench.report.svg import Chart, Line, draw
 
 FORMAT = "maskweave-capacity/1"
 _HOUR = 3600.0
-_MOST_POINTS = 480
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,7 +156,7 @@ def rows(report: Report) -> list[list[str]]:
     for run in report.runs:
         outcome = run.outcome
         row = [
-            _name(run),
+            title_of(run),
             "yes" if run.kept else "no",
             words.share(outcome.outside),
             f"{outcome.replica_seconds / _HOUR:.1f}",
@@ -182,7 +176,8 @@ def rows(report: Report) -> list[list[str]]:
     return found
 
 
-def _name(run: Run) -> str:
+def title_of(run: Run) -> str:
+    """What a fleet is called in tables and plots."""
     if not run.scaling.targets:
         return f"fixed, {run.scaling.fewest} replicas"
     return f"{run.name}, at least {run.scaling.fewest}"
@@ -210,7 +205,7 @@ def markdown(report: Report) -> str:
     ]
     if report.best is not None and report.best.scaling.targets:
         lines += [
-            f"The cheapest that keeps the target, {_name(report.best)}, as values of the chart:",
+            f"The cheapest that keeps the target, {title_of(report.best)}, as values of the chart:",
             "",
             "```yaml",
         ]
@@ -234,84 +229,4 @@ def check_rows(report: Report) -> list[list[str]]:
             ]
             for check in report.case.curve.checks
         ),
-    ]
-
-
-def page(report: Report) -> str:
-    """All of it as one file of HTML, which asks no other machine for anything."""
-    environment = Environment(
-        loader=ChoiceLoader(
-            [PackageLoader("maskweave_bench", "capacity"), PackageLoader("maskweave_bench", "report")]
-        ),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    shown = [report.fixed, *([report.current] if report.current else []), *(report.found or [])[:1]]
-    return environment.get_template("capacity.html.j2").render(
-        report=report,
-        case=report.case,
-        headline=headline(report),
-        rows=rows(report),
-        checks=check_rows(report),
-        names=[_name(run) for run in shown],
-        charts=[
-            ("Requests a second", Markup(_traffic(report))),
-            ("Replicas that are paid for", Markup(_over_time(shown, "replicas", "replicas"))),
-            ("99th percentile of each minute", Markup(_latency(shown, report))),
-            ("Requests slower than the target, or refused", Markup(_bad(shown, report))),
-        ],
-        values="\n".join(helm_values(report.best.scaling))
-        if report.best is not None and report.best.scaling.targets
-        else "",
-        best=_name(report.best) if report.best else "",
-        words=words,
-    )
-
-
-def _traffic(report: Report) -> str:
-    rates = report.case.traffic.rates
-    step = max(1, rates.size // _MOST_POINTS)
-    points = [
-        (second / _HOUR, float(rates[second : second + step].mean())) for second in range(0, rates.size, step)
-    ]
-    return draw(Chart("requests a second", "hours", "requests/s", [Line(points, 3)], log_y=False))
-
-
-def _over_time(shown: Sequence[Run], what: str, label: str) -> str:
-    lines = [
-        Line([(minute.begin / _HOUR, float(getattr(minute, what))) for minute in _thinned(run)], number)
-        for number, run in enumerate(shown)
-    ]
-    return draw(Chart(label, "hours", label, lines, log_y=False))
-
-
-def _latency(shown: Sequence[Run], report: Report) -> str:
-    lines = [
-        Line([(minute.begin / _HOUR, minute.p99 * 1e3) for minute in _thinned(run) if minute.p99], number)
-        for number, run in enumerate(shown)
-    ]
-    target = report.case.wanted.target
-    level = (target.seconds * 1e3, f"target {words.duration(target.seconds)}")
-    return draw(Chart("99th percentile", "hours", "ms", lines, level=level))
-
-
-def _bad(shown: Sequence[Run], report: Report) -> str:
-    lines = [
-        Line([(minute.begin / _HOUR, minute.bad * 100) for minute in _thinned(run)], number)
-        for number, run in enumerate(shown)
-    ]
-    allowed = report.case.wanted.target.allowed * 100
-    level = (allowed, f"{allowed:g} % may be")
-    return draw(Chart("requests outside the target", "hours", "percent", lines, level=level, log_y=False))
-
-
-def _thinned(run: Run) -> list[Any]:
-    """At most some hundreds of minutes, of each stretch the worst."""
-    minutes = run.outcome.minutes
-    step = max(1, -(-len(minutes) // _MOST_POINTS))
-    return [
-        max(minutes[first : first + step], key=lambda minute: (minute.bad, minute.p99 or 0.0))
-        for first in range(0, len(minutes), step)
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from maskweave_bench.report import words
@@ -80,6 +81,9 @@ def comparison(judged: Judged) -> list[str]:
     show: Callable[[float], str]
     change: Callable[[float], str]
     for each in judged.comparisons:
+        if math.isnan(each.change.estimate):
+            rows.append([each.load, each.figure, "", "", "", "too few answers", each.verdict])
+            continue
         if each.figure == "errors":
             show, change = words.share, words.points
         elif each.figure == "requests/s":

@@ -5,10 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
+from maskweave_bench import measure_cli
 from maskweave_bench.cli import bench
 from maskweave_bench.record import Trial
 from maskweave_bench.results import Results, TargetResult
@@ -102,6 +105,30 @@ def test_wrong_use_is_told_before_anything_is_asked(arguments: tuple[str, ...], 
     result = run("run", *arguments)
     assert result.exit_code in {1, 2}
     assert told in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "seconds", "repeats"),
+    [
+        ((), 10.0, 3),
+        (("--target", "a=h:1", "--target", "b=h:2"), 5.2, 3),
+        (("--target", "a=h:1", "--target", "b=h:2", "--repeats", 10), 3.0, 10),
+        (("--seconds", 20), 20.0, 3),
+        (("--rate", 5), 10.0, 5),
+    ],
+)
+def test_without_loads_two_targets_take_less_than_five_minutes(
+    monkeypatch: pytest.MonkeyPatch, arguments: tuple[object, ...], seconds: float, repeats: int
+) -> None:
+    seen: dict[str, Any] = {}
+
+    def stop(given: dict[str, Any]) -> None:
+        seen.update(given)
+        raise click.ClickException("enough")
+
+    monkeypatch.setattr(measure_cli, "read_common", stop)
+    assert "enough" in run("run", *arguments).output
+    assert (seen["seconds"], seen["repeats"]) == (seconds, repeats)
 
 
 def test_key_is_not_sent_where_others_listen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,6 +89,20 @@ def test_the_client_as_the_limit_ends_the_search_and_is_said() -> None:
     assert knee.rate == 32.0
     assert math.isinf(knee.interval.high)
     assert max(state.trials) == 64.0
+    assert len(state.trials[64.0]) == 2
+
+
+def test_a_client_that_was_held_up_once_costs_one_trial() -> None:
+    seen: list[float] = []
+
+    def held_up_at_the_first(rate: float) -> KneeTrial:
+        seen.append(rate)
+        return KneeTrial(queue_p99(rate), 1000, 0, counts=seen.count(rate) != 1)
+
+    knee, state = search(held_up_at_the_first)
+    assert knee.end == "found"
+    assert knee.rate <= TRUE_KNEE <= knee.rate * 1.05
+    assert len(state.trials[8.0]) == 4
 
 
 def test_a_service_beyond_all_rates_is_told() -> None:

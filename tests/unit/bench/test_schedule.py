@@ -59,8 +59,21 @@ def test_trace_file_is_read_with_heading_comments_and_columns(tmp_path: Path) ->
     assert read_trace(file) == [0.5, 2.0]
 
 
+def test_trace_file_may_have_times_as_logs_write_them(tmp_path: Path) -> None:
+    file = tmp_path / "day.csv"
+    times = ("12:00:00Z,a", "12:00:00.250+00:00,b", "13:00:01+01:00", "12:00:02")
+    file.write_text("\n".join(f"2026-01-31T{time}" for time in times))
+    np.testing.assert_allclose(replay(read_trace(file)), [0, 0.25, 1, 2])
+
+
 @pytest.mark.parametrize(
-    ("text", "told"), [("", "has no times"), ("1\nsoon\n", "line 2: got 'soon'"), ("\xff", "has no times")]
+    ("text", "told"),
+    [
+        ("", "has no times"),
+        ("1\nsoon\n", "line 2: got 'soon'"),
+        ("1\nnan\n", "line 2: got 'nan'"),
+        ("\xff", "has no times"),
+    ],
 )
 def test_trace_file_that_is_none_says_where(tmp_path: Path, text: str, told: str) -> None:
     file = tmp_path / "trace"

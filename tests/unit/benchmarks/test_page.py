@@ -59,3 +59,72 @@ def test_the_size_of_a_replica_is_a_table(tmp_path: Path) -> None:
     assert "max_message_bytes 1 MiB, as large as they may be | 150 |" in text
     assert "OK 10, RESOURCE_EXHAUSTED 6 |" in text
     assert "| 8 sessions, canvases of 1024 x 1024 | 150 | 180 | 160 | 1.50 |  |  | OK 8 |" in text
+
+
+def test_the_rules_of_size_are_what_one_more_takes(tmp_path: Path) -> None:
+    row: dict[str, object] = {
+        "idle_mib": 150.0,
+        "peak_mib": 180.0,
+        "after_mib": 160.0,
+        "seconds": 4.0,
+        "cpu_seconds": 6.0,
+    }
+    row |= {"outcomes": {"OK": 120}}
+    figures = {
+        "callers": [{"callers": 4, "settings": {}, **row}],
+        "concurrency": [
+            {"callers": 64, "settings": {"concurrency_limit": limit}, **row, "peak_mib": 160.0 + limit / 2}
+            for limit in (2, 64)
+        ],
+        "messages": [{"at_once": 8, "settings": {"max_message_bytes": 2**20}, **row}],
+        "sessions": [
+            {"sessions": count, "canvas": 1024, "settings": {}, **row, "after_mib": 150.0 + 1.5 * count}
+            for count in (1, 32)
+        ],
+    }
+    content = {"environment": fingerprint(tmp_path), "command": "measure it", "figures": figures}
+    (tmp_path / "sizing.json").write_text(json.dumps(content))
+    text = page(tmp_path)
+    assert "does nothing: 150 MiB." in text
+    assert "An image in progress (`concurrency_limit`): 0.50 MiB." in text
+    assert "up to 3.8 times the size of its message." in text
+    assert "canvas of 1024 x 1024: 1.5 MiB." in text
+    assert "A core makes at most 20 images a second." in text
+
+
+def test_the_knee_says_how_the_client_ran(tmp_path: Path) -> None:
+    row = {"rate": 16.0, "p50": 0.03, "p99": 0.05, "failed": 0, "counts": True}
+    knee = {
+        "rate": 16.0,
+        "low": 15.0,
+        "high": 18.0,
+        "percent": 99.0,
+        "seconds": 0.1,
+        "errors": 0.001,
+        "end": "found",
+    }
+    client = {"priority": "chrt --rr 1", "cores": 0.021, "lag_p99": 0.0004}
+    measured = {"knee": knee, "rates": [row], "client": client}
+    part = {"environment": fingerprint(tmp_path), "command": "measure it", "figures": measured}
+    (tmp_path / "gateway.json").write_text(json.dumps({"knee": part}))
+    text = page(tmp_path)
+    assert "**16 requests a second** keep p99 at most 100 ms" in text
+    assert "by `chrt --rr 1` before other processes; it took at most 2.1% of a core" in text
+    assert "sent within 0.4 ms of when they were due" in text
+
+
+def test_error_rates_are_shares_of_their_runs(tmp_path: Path) -> None:
+    compared = {
+        "case": "no change",
+        "runs": 200,
+        "worse": 0.005,
+        "better": 0.0,
+        "same": 0.1,
+        "cannot_tell": 0.895,
+    }
+    knee = {"noise": 0.1, "runs": 200, "covered": 0.975, "width": 0.2}
+    content = {"created": "2026-11-28", "command": "simulate it", "compare": [compared], "knee": [knee]}
+    (tmp_path / "error_rates.json").write_text(json.dumps(content))
+    text = page(tmp_path)
+    assert "| no change | 200 | 0.5% | 0.0% | 10.0% | 89.5% |" in text
+    assert "| 10% | 200 | 97.5% | 20% of the knee |" in text
