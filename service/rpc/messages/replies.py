@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from maskweave.v1 import synthesis_pb2 as pb
 from service.codecs.provenance import DigitalSourceType
@@ -159,14 +160,15 @@ def _timings(images: Sequence[tuple[int, Timings]], total_seconds: float) -> pb.
         for stage in timings.stages
     ]
     first = images[0][1]
-    return pb.Timings(
-        queue=_duration(first.worker_wait),
-        decode=_duration(first.decode),
-        stages=stages,
-        encode=_duration(sum(timings.encode for _, timings in images)),
-        admission=_duration(sum(timings.queue_wait for _, timings in images)),
-        total=_duration(total_seconds),
-    )
+    fields: dict[str, Any] = {
+        "queue": _duration(first.worker_wait),
+        "decode": _duration(first.decode),
+        "stages": stages,
+        "encode": _duration(sum(timings.encode for _, timings in images)),
+        "admission": _duration(sum(timings.queue_wait for _, timings in images)),
+        "total": _duration(total_seconds),
+    }
+    return pb.Timings(**fields)
 
 
 def _entry(name: str, seconds: float) -> str:
