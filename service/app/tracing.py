@@ -94,6 +94,8 @@ class _RecordedTrace(Trace):
 
     __slots__ = ("_context", "_images", "_offset", "_outgoing", "_span", "_tracer")
 
+    recorded = True
+
     def __init__(self, tracer: otel.Tracer, rpc: Rpc, headers: Mapping[str, str], started: float) -> None:
         self._tracer = tracer
         # From the clock of the timings to that of spans, nanoseconds since 1970.

@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 
-MAX_WAITING_BYTES = 2**20
-"""What may wait to be written: some 4000 lines of calls."""
+MAX_WAITING_BYTES = 2**23
+"""What may wait to be written: some 3500 lines of calls, which are larger before they are made."""
 
 # What a pipe takes in one piece (POSIX's PIPE_BUF on Linux): lines of several writers do not mix.
 _BATCH_BYTES = 4096
@@ -23,6 +23,10 @@ _BATCH_BYTES = 4096
 _PAUSE_SECONDS = 0.01
 
 _LOOK_SECONDS = 0.002
+
+
+_Line = tuple[int, bytes]
+"""What a line counted for while it waited, and the line."""
 
 
 class BackgroundWriter:
@@ -50,7 +54,7 @@ class BackgroundWriter:
         self._before = before
         # Whoever holds it may be interrupted by the garbage collector, which may log something: reentrant.
         self._lock = threading.RLock()
-        self._lines: SimpleQueue[bytes] = SimpleQueue()
+        self._lines: SimpleQueue[tuple[int, bytes | Callable[[], str]]] = SimpleQueue()  # with their sizes
         self._waiting = 0  # bytes, those that are being written included
         self._dropped = self._told = 0
         self._torn = False  # the last line that came out is not whole
@@ -64,13 +68,25 @@ class BackgroundWriter:
 
     def write(self, text: str) -> None:
         """Have a text written, a line or several; it is dropped when too much waits already."""
-        line = text.encode("utf-8", "backslashreplace")
+        line = _encoded(text)
+        self._put(len(line), line)
+
+    def write_later(self, make: Callable[[], str], size: int) -> None:
+        """The same of a text that is made on the thread that writes.
+
+        Args:
+            make: Makes it; must not fail.
+            size: Bytes that it holds until then.
+        """
+        self._put(size, make)
+
+    def _put(self, size: int, line: bytes | Callable[[], str]) -> None:
         with self._lock:
-            if self._descriptor is None or self._waiting + len(line) > self._max_bytes:
+            if self._descriptor is None or self._waiting + size > self._max_bytes:
                 self._dropped += 1
                 return
-            self._waiting += len(line)
-            self._lines.put(line)
+            self._waiting += size
+            self._lines.put((size, line))
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
                 self._thread.start()
@@ -89,30 +105,30 @@ class BackgroundWriter:
         return not self._waiting
 
     def _run(self) -> None:
-        first: bytes | None = None
+        first: _Line | None = None
         while True:
-            batch, first = self._batch(self._lines.get() if first is None else first)
+            batch, first = self._batch(_made(*self._lines.get()) if first is None else first)
             if self._before is not None:
                 self._before()
-            failed = self._failed_to_write(batch)
+            failed = self._failed_to_write([line for _, line in batch])
             with self._lock:
                 self._dropped += failed
-                self._waiting -= sum(map(len, batch))
+                self._waiting -= sum(size for size, _ in batch)
                 lost = 0 if self._waiting or failed else self._dropped - self._told
             if lost:
                 self._tell_lost(lost)
             if first is None:
                 self._hurry.wait(_PAUSE_SECONDS)
 
-    def _batch(self, first: bytes) -> tuple[list[bytes], bytes | None]:
+    def _batch(self, first: _Line) -> tuple[list[_Line], _Line | None]:
         """The next lines, as many as go out in one piece, and the one after these if it is there already."""
-        batch, size = [first], len(first)
+        batch, size = [first], len(first[1])
         while True:
             try:
-                line = self._lines.get_nowait()
+                line = _made(*self._lines.get_nowait())
             except Empty:
                 return batch, None
-            size += len(line)
+            size += len(line[1])
             if size > _BATCH_BYTES:
                 return batch, line
             batch.append(line)
@@ -136,3 +152,11 @@ class BackgroundWriter:
     def _tell_lost(self, count: int) -> None:
         if self._lost is not None and not self._failed_to_write([self._lost(count).encode()]):
             self._told += count
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _made(size: int, line: bytes | Callable[[], str]) -> _Line:
+    return size, line if isinstance(line, bytes) else _encoded(line())

@@ -12,6 +12,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from types import MappingProxyType
 from typing import IO, Any, Literal
 
@@ -92,6 +93,12 @@ _EXACT = 1e-4
 """Numbers below it are written out by Python as powers of ten, which nobody reads in passing."""
 
 
+_PLAIN = frozenset((int, float, bool, type(None)))
+"""Types of facts, besides texts, that nobody changes later."""
+
+_RECORD_BYTES = 2048
+"""What a record takes in memory besides its texts."""
+
 FLUSH_SECONDS = 1.0
 """How long the end of the process waits for lines that are not written yet."""
 
@@ -116,11 +123,21 @@ class BackgroundHandler(logging.Handler):
         return self._writer.dropped
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Have a line written."""
+        """Have a line written. One of plain facts is made on the thread that writes, too."""
+        facts = _plain_facts(record)
+        if facts is None:
+            self._writer.write(self._line(record))
+            return
+        request_id = current_request_id()
+        if request_id:
+            record.__dict__.setdefault("request_id", request_id)
+        self._writer.write_later(partial(self._line, record), _RECORD_BYTES + facts)
+
+    def _line(self, record: logging.LogRecord) -> str:
         try:
-            self._writer.write(f"{self.format(record)}\n")
+            return f"{self.format(record)}\n"
         except Exception:  # a defect of whoever logs: `handleError` would write in the foreground
-            self._writer.write(redacted(traceback.format_exc()))
+            return redacted(traceback.format_exc())
 
     def flush(self, seconds: float = FLUSH_SECONDS) -> None:
         """Wait for what is not written yet, so many seconds at most."""
@@ -229,6 +246,20 @@ def _facts(record: logging.LogRecord) -> dict[str, Any]:
     if request_id:
         facts.setdefault("request_id", request_id)
     return facts
+
+
+def _plain_facts(record: logging.LogRecord) -> int | None:
+    """Bytes of the texts in a record whose line is the same whenever it is made; None if it may not be."""
+    if record.args or record.exc_info or record.stack_info:
+        return None
+    size = 0
+    for name, value in vars(record).items():
+        kind = type(value)
+        if kind is str:
+            size += len(value)
+        elif kind not in _PLAIN and name not in _STANDARD_ATTRIBUTES:
+            return None
+    return size
 
 
 def _printable(value: object) -> object:

@@ -17,7 +17,7 @@ A gateway logs to standard error: text for people (`log_format = "text"`, the de
 line (`json`, which the chart sets). `log_level` says from which level on.
 
 Lines are written by a thread of their own: whoever reads them, a collector or a terminal, holds up no call.
-Up to 1 MiB of lines wait for a slow reader. Beyond that, and when writing fails, lines are dropped;
+Up to 8 MiB of lines wait for a slow reader. Beyond that, and when writing fails, lines are dropped;
 `maskweave_log_lines_dropped_total` counts them, and once there is room a line `lines of the log were dropped`
 says how many. At the end of the process it waits up to 1 s for the last lines to be read. A crash
 or SIGKILL can cost the lines of the last hundredth of a second. What gRPC and ONNX Runtime themselves write

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, Literal, Protocol, TypeVar
 
@@ -89,6 +91,11 @@ class ImageTimings(Protocol):
     def encode(self) -> float:
         """Encoding took."""
 
+
+_ImageToCount = tuple[str, tuple[str, str] | None, ImageTimings, bool]
+
+_IMAGES_AT_ONCE = 16
+"""Images that are counted together; those that wait are counted whenever somebody looks."""
 
 M = TypeVar("M", Counter, Gauge, Histogram)
 
@@ -196,6 +203,7 @@ class Metrics:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         self._observed = ObservedMetrics()
+        self._images_to_count: deque[_ImageToCount] = deque()
         self._methods: dict[Rpc, MethodMetrics] = {}
         self.rpc_started = self._counter("grpc_server_started_total")
         self.rpc_handled = self._counter("grpc_server_handled_total")
@@ -263,6 +271,19 @@ class Metrics:
             timings: Its time.
             first: Whether it is the first of its request, for which what was sent was decoded.
         """
+        self._images_to_count.append((model, labels, timings, first))
+        if len(self._images_to_count) >= _IMAGES_AT_ONCE:
+            self._count_images()
+
+    def _count_images(self) -> None:
+        """Count the images that were recorded: many at once take a fraction of the time that each would."""
+        with suppress(IndexError):
+            while True:
+                self._count_image(*self._images_to_count.popleft())
+
+    def _count_image(
+        self, model: str, labels: tuple[str, str] | None, timings: ImageTimings, first: bool
+    ) -> None:
         self._queue_wait.of(model).observe(timings.queue_wait)
         if first:
             self._stage_seconds.of("decode").observe(timings.decode)
@@ -314,10 +335,12 @@ class Metrics:
         Returns:
             The body of `/metrics`, and its content type.
         """
+        self._count_images()
         return self._encoded(accept, tuple(self._observed.collect()))
 
     async def page_in_background(self, accept: str) -> tuple[bytes, str]:
         """The same, made on another thread: many series take long. What others count is read here."""
+        self._count_images()
         observed = tuple(self._observed.collect())
         return await asyncio.to_thread(self._encoded, accept, observed)
 

@@ -35,9 +35,12 @@ class Trace:
 
     Attributes:
         headers: What is passed on to others.
+        recorded: Whether `image` and `end` do anything.
     """
 
     __slots__ = ("headers",)
+
+    recorded = False
 
     def __init__(self, headers: Mapping[str, str] = _NOTHING) -> None:
         self.headers = headers

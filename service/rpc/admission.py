@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from enum import Enum
 
 from service.access.keys import KeyEntry
@@ -34,6 +34,10 @@ class Kind(Enum):
     open for as long as its caller likes, has no deadline but its caller's, and each of its
     images is admitted by itself. `CHECK` is a check of health, `WATCH` a watch of it, and `REFLECTION` the
     reading of the contract: these need no key where they are open, and are in no metric of RPCs.
+
+    Attributes:
+        endless: Whether it has no deadline but its caller's.
+        measured: Whether it is in the metrics of RPCs: what asks whether a gateway works is no work of it.
     """
 
     LOOKUP = "lookup"
@@ -43,15 +47,9 @@ class Kind(Enum):
     WATCH = "watch"
     REFLECTION = "reflection"
 
-    @property
-    def endless(self) -> bool:
-        """Whether it has no deadline but its caller's."""
-        return self in (Kind.SESSION, Kind.WATCH)
-
-    @property
-    def measured(self) -> bool:
-        """Whether it is in the metrics of RPCs: what asks whether a gateway works is no work of it."""
-        return self in (Kind.LOOKUP, Kind.WORK, Kind.SESSION)
+    def __init__(self, name: str) -> None:
+        self.endless = name in ("session", "watch")
+        self.measured = name in ("lookup", "work", "session")
 
 
 class Admission:
@@ -116,8 +114,7 @@ class Admission:
         finally:
             self._in_progress -= 1
 
-    @contextmanager
-    def admitted(self, kind: Kind, caller: str, key: KeyEntry | None) -> Iterator[None]:
+    def admitted(self, kind: Kind, caller: str, key: KeyEntry | None) -> AbstractContextManager[None]:
         """Hold a call to the bounds of its kind and of its key inside this context.
 
         Raises:
@@ -128,17 +125,24 @@ class Admission:
         # time, and calling back after that would only add to the load.
         retry = max(_MIN_RETRY_SECONDS, self._latest_answer_seconds)
         places = self._places.get(kind)
-        with (
+        place = (
             nullcontext()
             if places is None
-            else places.one(caller, retry if kind is Kind.WORK else _SESSION_RETRY_SECONDS),
-            nullcontext() if self._access is None or key is None else self._access.use(key),
-        ):
-            yield
+            else places.one(caller, retry if kind is Kind.WORK else _SESSION_RETRY_SECONDS)
+        )
+        if self._access is None or key is None:
+            return place
+        return _both(place, self._access.use(key))
 
     def answered(self, seconds: float) -> None:
         """Take note of how long a call of the kind `WORK` took."""
         self._latest_answer_seconds = seconds
+
+
+@contextmanager
+def _both(outer: AbstractContextManager[None], inner: AbstractContextManager[None]) -> Iterator[None]:
+    with outer, inner:
+        yield
 
 
 class _Places:
@@ -203,18 +207,54 @@ class PendingMessages:
         self._per_caller = per_caller
         self._callers: dict[str, _Caller] = {}
 
-    @asynccontextmanager
-    async def place(self, caller: str) -> AsyncIterator[None]:
+    def place(self, caller: str) -> _PendingPlace:
         """Have a place inside this context; waits for one in the order in which calls came."""
-        mine = self._callers.setdefault(caller, _Caller(self._per_caller))
+        return _PendingPlace(self, caller)
+
+    async def take(self, caller: str) -> None:
+        """Wait for a place, which is given back with `give_back`."""
+        mine = self._callers.get(caller)
+        if mine is None:
+            mine = self._callers[caller] = _Caller(self._per_caller)
         mine.calls += 1
         try:
-            async with mine.places, self._all:
-                yield
-        finally:
-            mine.calls -= 1
-            if not mine.calls:
-                del self._callers[caller]
+            await mine.places.acquire()
+            try:
+                await self._all.acquire()
+            except BaseException:
+                mine.places.release()
+                raise
+        except BaseException:
+            self._leave(caller, mine)
+            raise
+
+    def give_back(self, caller: str) -> None:
+        """Give a place back."""
+        mine = self._callers[caller]
+        self._all.release()
+        mine.places.release()
+        self._leave(caller, mine)
+
+    def _leave(self, caller: str, mine: _Caller) -> None:
+        mine.calls -= 1
+        if not mine.calls:
+            del self._callers[caller]
+
+
+class _PendingPlace:
+    """A place inside a context; a class, which is entered in a fraction of a generator's time."""
+
+    __slots__ = ("_caller", "_places")
+
+    def __init__(self, places: PendingMessages, caller: str) -> None:
+        self._places = places
+        self._caller = caller
+
+    async def __aenter__(self) -> None:
+        await self._places.take(self._caller)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._places.give_back(self._caller)
 
 
 class _Caller:

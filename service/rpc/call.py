@@ -37,6 +37,8 @@ class Call(CallContext):
         permit: Called before work of a session; raises what forbids its caller to go on.
         key_id: The id of the key that it came with; empty where authentication is disabled.
         metrics: Counts its messages.
+        joined: Whether its one reply goes out together with its status: a hand-over to gRPC less.
+        reply: That reply, once it is there.
         received_bytes: Of the messages that came.
         sent_bytes: Of the messages that went out.
     """
@@ -51,6 +53,8 @@ class Call(CallContext):
     permit: Callable[[], None] = field(kw_only=True, default=lambda: None, repr=False)
     key_id: str = field(kw_only=True, default="")
     metrics: MethodMetrics | None = field(kw_only=True, default=None, repr=False)
+    joined: bool = field(init=False, default=False)
+    reply: bytes | None = field(init=False, default=None, repr=False)
     received_bytes: int = field(init=False, default=0)
     sent_bytes: int = field(init=False, default=0)
 
@@ -114,19 +118,25 @@ class Call(CallContext):
             self.memory.take(size)
 
     async def send(self, message: bytes) -> None:
-        """Send a message; returns when the connection has taken it.
+        """Send a message; returns when the connection has taken it, or at once where it goes with the status.
 
         Raises:
             CancelledError: There is nobody to send it to any more.
         """
+        if self.joined:
+            self.reply = message
+        else:
+            await self._write(message)
+        self.sent_bytes += len(message)
+        if self.metrics is not None:
+            self.metrics.sent(len(message))
+
+    async def _write(self, message: bytes) -> None:
         try:
             await self.channel.write(message)
         except grpc.aio.InternalError:
             # The caller has gone, and this write heard of it before gRPC cancelled the call.
             raise asyncio.CancelledError from None
-        self.sent_bytes += len(message)
-        if self.metrics is not None:
-            self.metrics.sent(len(message))
 
 
 Behaviour = Callable[[Call], Awaitable[None]]

@@ -28,9 +28,13 @@ def call_ended(call: Call, rpc: Rpc, method: MethodMetrics, failure: Failure | N
     seconds = call.elapsed_seconds
     trace = call.trace
     method.ended(code_label(code), seconds, trace.trace_id if trace.sampled else "")
+    logged = logged and _logger.isEnabledFor(logging.INFO)
+    if not (logged or trace.recorded):
+        return
     facts = _facts(call, failure)
-    trace.end(code.name, code.value[0], {"request_id": redacted(call.request_id), **facts})
-    if logged and _logger.isEnabledFor(logging.INFO):
+    if trace.recorded:
+        trace.end(code.name, code.value[0], {"request_id": redacted(call.request_id), **facts})
+    if logged:
         line = {"method": rpc.method, "code": code.name, "seconds": round(seconds, 6), **facts}
         if trace.trace_id:
             line["trace_id"] = trace.trace_id

@@ -30,6 +30,7 @@ from service.rpc.admission import Admission, Kind
 from service.rpc.call import Behaviour, Call, Context
 from service.rpc.call_end import call_ended
 from service.rpc.interceptors import REQUEST_ID, SERVICE_NAME, current_key, current_request
+from service.rpc.memory import UnsentReplies
 from service.rpc.messages.replies import server_timing
 from service.rpc.status import DETAILS_TRAILER, Failure, describe, rich_status
 
@@ -101,6 +102,7 @@ class Calls:
         self._logged = logged
         self._lines_of_strangers = TokenBucket(time.monotonic(), *_LINES_OF_STRANGERS)
         self._admission = Admission(limits, access)
+        self._unsent = UnsentReplies()
         self._timeouts: set[asyncio.Timeout] = set()
         self._closed: asyncio.Event | None = None
 
@@ -126,6 +128,12 @@ class Calls:
         async def handle(_: object, context: Context) -> None:
             await self._serve(rpc, method, kind, behaviour, context)
 
+        async def handle_one(requests: object, context: Context) -> bytes | None:
+            # gRPC gives an iterator of requests; who gives none takes messages from `write` alone.
+            return await self._serve(rpc, method, kind, behaviour, context, joined=requests is not None)
+
+        if kind is Kind.WORK and rpc.type == "unary":
+            return grpc.stream_unary_rpc_method_handler(handle_one)
         return grpc.stream_stream_rpc_method_handler(handle)
 
     def refusal(self, path: str, error: Exception) -> grpc.RpcMethodHandler[Any, Any]:
@@ -162,10 +170,22 @@ class Calls:
             self._closed.set()
 
     async def _serve(
-        self, rpc: Rpc, method: MethodMetrics | None, kind: Kind, behaviour: Behaviour, context: Context
-    ) -> None:
-        """Answer one call: whatever it raises becomes its status."""
+        self,
+        rpc: Rpc,
+        method: MethodMetrics | None,
+        kind: Kind,
+        behaviour: Behaviour,
+        context: Context,
+        *,
+        joined: bool = False,
+    ) -> bytes | None:
+        """Answer one call: whatever it raises becomes its status.
+
+        Returns:
+            Where `joined`, the reply: gRPC sends it in one go with the status.
+        """
         call = self._begin(rpc, method, kind, context)
+        call.joined = joined
         failure: Failure | None = None
         if method is not None:
             method.began()
@@ -178,7 +198,10 @@ class Calls:
                     self._admission.memory.held(call.caller) as call.memory,
                 ):
                     await self._until(call.deadline, behaviour(call))
+            if call.reply is not None:
+                self._unsent.hold(call.caller, len(call.reply), call.deadline)
             context.set_trailing_metadata(self._last_words(kind, call))
+            return call.reply
         except asyncio.CancelledError as error:
             # gRPC cancels a call at its deadline too, and a busy event loop may hear of that first.
             passed = asyncio.get_running_loop().time() >= call.deadline

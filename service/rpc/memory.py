@@ -1,5 +1,7 @@
 """What the requests of all calls hold in memory, from their arrival to their end: bounded in bytes.
 
+So is what replies hold that have left their call and wait for their caller to read them.
+
 Nobody counts what a message takes in memory but by what it may take at most; `parsing.weigh` says that. One
 caller gets three quarters of all, two who ask for more get three sevenths each, and so on: a caller may have
 so many times as much as is left. With that no number of greedy callers takes everything, and nothing is kept
@@ -11,6 +13,7 @@ switches, IEEE/ACM Transactions on Networking 6(2), 1998.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +24,8 @@ _SHARE = 3
 """How many times as much as is left one caller may have."""
 
 _RETRY_SECONDS = 0.25
+
+_UNSENT_BYTES = 2**28
 
 
 def may_have_more(mine: int, wanted: int, free: int) -> bool:
@@ -36,10 +41,12 @@ class RequestMemory:
 
     Args:
         in_all: How many there are.
+        holders: What holds them, for people.
     """
 
-    def __init__(self, in_all: int) -> None:
+    def __init__(self, in_all: int, holders: str = "Requests in progress") -> None:
         self._in_all = in_all
+        self._holders = holders
         self._by_caller: Counter[str] = Counter()
         self.taken = 0
 
@@ -52,6 +59,11 @@ class RequestMemory:
         finally:
             held.keep(0)
 
+    @property
+    def most(self) -> int:
+        """The most that one call is given."""
+        return self._in_all * _SHARE // (_SHARE + 1)
+
     def change(self, caller: str, size: int) -> None:
         """Take or, below 0, give back.
 
@@ -60,14 +72,13 @@ class RequestMemory:
             Overloaded: So much is not left for this caller now.
         """
         free = self._in_all - self.taken
-        most = self._in_all * _SHARE // (_SHARE + 1)
-        if size > most:
+        if size > self.most:
             raise InvalidArgument(
-                "(message)", f"a message that takes {size} bytes in memory", f"at most {most} bytes"
+                "(message)", f"a message that takes {size} bytes in memory", f"at most {self.most} bytes"
             )
         if size > 0 and not may_have_more(self._by_caller[caller], size, free):
             raise Overloaded(
-                f"Requests in progress hold {self.taken} of {self._in_all} bytes, those of this caller "
+                f"{self._holders} hold {self.taken} of {self._in_all} bytes, those of this caller "
                 f"{self._by_caller[caller]}; this one takes {size} more.",
                 retry_after_seconds=_RETRY_SECONDS,
                 cause="memory",
@@ -103,3 +114,38 @@ class HeldMemory:
         if size < self.size:
             self._memory.change(self._caller, size - self.size)
             self.size = size
+
+
+class UnsentReplies:
+    """Replies that calls have returned to gRPC, which sends them once their callers read."""
+
+    def __init__(self) -> None:
+        self._memory = RequestMemory(_UNSENT_BYTES, "Replies that were not read yet")
+
+    @property
+    def nbytes(self) -> int:
+        """What they hold."""
+        return self._memory.taken
+
+    def hold(self, caller: str, size: int, deadline: float) -> None:
+        """Count the reply that this task returns until the task is over, and cancel the task at its deadline.
+
+        Args:
+            caller: Whose call it is.
+            size: Of the reply, in bytes.
+            deadline: On the clock of the event loop.
+
+        Raises:
+            Overloaded: Replies hold too much already.
+        """
+        task = asyncio.current_task()
+        assert task is not None
+        size = min(size, self._memory.most)  # one alone is never too large
+        self._memory.change(caller, size)
+        timer = asyncio.get_running_loop().call_at(deadline, task.cancel)
+
+        def sent(_: object) -> None:
+            timer.cancel()
+            self._memory.change(caller, -size)
+
+        task.add_done_callback(sent)

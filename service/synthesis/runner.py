@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
@@ -20,6 +19,7 @@ from service.core.metrics import Metrics
 from service.engine.base import Engine, InferenceContext, Task
 from service.scheduling.queue import RequestQueue, Ticket
 from service.synthesis.requests import CallContext
+from service.synthesis.turn import Turn
 from service.synthesis.work import Timings, Work
 
 R = TypeVar("R")
@@ -164,64 +164,44 @@ class Runner:
         message: Callable[[R], bytes],
         share: Callable[[], object] | None,
     ) -> Produced[R]:
-        timings, arrived, made = Timings(), time.perf_counter(), False
+        image, made = _Image(work, index, call, ticket, message, share), False
         try:
             make = self._produced_once_there if self._waits_for_engine else self._produced
-            produced = await make(work, index, call, ticket, message, share, timings, arrived)
+            produced = await make(image)
             made = True
             return produced
         finally:
-            call.trace.image(work.model, timings, index, began=arrived, failed=not made)
+            call.trace.image(work.model, image.timings, index, began=image.arrived, failed=not made)
 
-    async def _produced_once_there(
-        self,
-        work: Work[R],
-        index: int,
-        call: CallContext,
-        ticket: Ticket,
-        message: Callable[[R], bytes],
-        share: Callable[[], object] | None,
-        timings: Timings,
-        arrived: float,
-    ) -> Produced[R]:
+    async def _produced_once_there(self, image: _Image[R]) -> Produced[R]:
         """As `_produced`, again and again while the engine is out of reach.
 
         Raises:
             DeadlineExceeded: The deadline passed meanwhile.
         """
+        deadline = image.call.deadline
         try:
             # Frames of a painting have a deadline of their own, for which nobody else looks while they wait.
-            async with asyncio.timeout_at(call.deadline if math.isfinite(call.deadline) else None):
+            async with asyncio.timeout_at(deadline if math.isfinite(deadline) else None):
                 while True:
                     try:
-                        return await self._produced(
-                            work, index, call, ticket, message, share, timings, arrived
-                        )
+                        return await self._produced(image)
                     except (EngineUnreachable, ModelNotReady) as error:
                         await asyncio.sleep(_PAUSE_SECONDS)
                         # A server that stops unloads its models first. One that lacks a single model goes on.
                         if isinstance(error, ModelNotReady) and not self._queue.held:
                             raise
-                        timings.stages.clear()
-                        self._queue.wait_again(ticket)
+                        image.timings.stages.clear()
+                        self._queue.wait_again(image.ticket)
         except TimeoutError:
             raise DeadlineExceeded("The inference server was out of reach until the deadline.") from None
 
-    async def _produced(
-        self,
-        work: Work[R],
-        index: int,
-        call: CallContext,
-        ticket: Ticket,
-        message: Callable[[R], bytes],
-        share: Callable[[], object] | None,
-        timings: Timings,
-        arrived: float,
-    ) -> Produced[R]:
+    async def _produced(self, image: _Image[R]) -> Produced[R]:
+        work, call, ticket, timings = image.work, image.call, image.ticket, image.timings
         charged = await self._queue.acquire(ticket)
         started = time.perf_counter()
-        timings.queue_wait = started - arrived
-        turn = _Turn()
+        timings.queue_wait = started - image.arrived
+        turn = Turn()
         made = False
 
         def release() -> None:
@@ -232,79 +212,55 @@ class Runner:
             context = InferenceContext(
                 call.request_id, None if math.isinf(left) else left, work.priority, call.trace
             )
-            task = _task(work, index, timings, started, message, share, turn)
-            produced = await self._engine.run(task, context)
+            produced = await self._engine.run(_task(image, started, turn), context)
             made = True
         finally:
             turn.when_over(release)
         # Once the reply is on its way: nobody waits for the figures.
-        record = partial(self._metrics.image, work.model, work.labels, timings, first=index == 0)
+        record = partial(self._metrics.image, work.model, work.labels, timings, first=image.index == 0)
         asyncio.get_running_loop().call_soon(record)
         call.timings.add(timings)
         return produced
 
 
-class _Turn:
-    """Whether a worker is busy with a task: also after its call was cancelled, until it notices.
+@dataclass(slots=True)
+class _Image(Generic[R]):
+    """One image on its way, from its wait for a turn on.
 
-    Another image is begun only then. Otherwise those who send work and take it back would have more workers
-    than their share, and what is begun would wait for them.
+    Attributes:
+        work: What it is an image of.
+        index: Which image of the work.
+        call: The call it is for.
+        ticket: Of the work.
+        message: Serialises the result.
+        share: Called on the worker when all images of the work are prepared; None if nobody waits for that.
+        timings: Its time.
+        arrived: `time.perf_counter()` when its wait began.
     """
 
-    __slots__ = ("_begun", "_lock", "_loop", "_over", "_then")
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._lock = threading.Lock()
-        self._begun = self._over = False
-        self._then: Callable[[], object] | None = None
-
-    def begin(self) -> bool:
-        """On a worker: take the task up; False when nobody waits for it any more."""
-        with self._lock:
-            self._begun = not self._over
-            return self._begun
-
-    def end(self) -> None:
-        """On a worker: the task is over, one way or the other."""
-        with self._lock:
-            self._over = True
-            then = self._then
-        if then is not None:
-            with suppress(RuntimeError):  # the event loop is closed: nobody waits
-                self._loop.call_soon_threadsafe(then)
-
-    def when_over(self, then: Callable[[], object]) -> None:
-        """On the event loop: call `then` once the task is over, at once if it is, or has not begun."""
-        with self._lock:
-            busy = self._begun and not self._over
-            if busy:
-                self._then = then
-            self._over = not busy
-        if not busy:
-            then()
+    work: Work[R]
+    index: int
+    call: CallContext
+    ticket: Ticket
+    message: Callable[[R], bytes]
+    share: Callable[[], object] | None
+    timings: Timings = field(default_factory=Timings)
+    arrived: float = field(default_factory=time.perf_counter)
 
 
-def _task(
-    work: Work[R],
-    index: int,
-    timings: Timings,
-    submitted: float,
-    message: Callable[[R], bytes],
-    share: Callable[[], object] | None,
-    turn: _Turn,
-) -> Task[Produced[R]]:
+def _task(image: _Image[R], submitted: float, turn: Turn) -> Task[Produced[R]]:
     """All that is done for one image, on one worker."""
     if not turn.begin():
         raise DeadlineExceeded("Nobody waited for it any more when it was to begin.")
+    work, timings = image.work, image.timings
     try:
         timings.worker_wait = time.perf_counter() - submitted
-        if index == 0:
+        if image.index == 0:
             yield from work.prepare(timings)
-            if share is not None:
-                share()
-        result = yield from work.produce(index, timings)
-        return Produced(result, message(result))
+            if image.share is not None:
+                image.share()
+        result = yield from work.produce(image.index, timings)
+        return Produced(result, image.message(result))
     finally:
         turn.end()
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Sequence
-
-from google.protobuf.duration_pb2 import Duration
+from typing import Any
 
 from maskweave.v1 import synthesis_pb2 as pb
 from service.codecs.provenance import DigitalSourceType
@@ -148,32 +147,34 @@ def _image(image: Image) -> pb.Image:
 
 def _timings(images: Sequence[tuple[int, Timings]], total_seconds: float) -> pb.Timings:
     """The account of the time that these images of a request took, by their index."""
+    # Of dictionaries protobuf makes the messages in place, in a third of the time that copies of them take.
     stages = [
-        pb.StageTiming(
-            stage=stage.model,
-            image_index=index,
-            queue=_duration(stage.queue_seconds),
-            compute=_duration(stage.compute_seconds),
-            cached=stage.cached,
-        )
+        {
+            "stage": stage.model,
+            "image_index": index,
+            "queue": _duration(stage.queue_seconds),
+            "compute": _duration(stage.compute_seconds),
+            "cached": stage.cached,
+        }
         for index, timings in images
         for stage in timings.stages
     ]
     first = images[0][1]
-    return pb.Timings(
-        queue=_duration(first.worker_wait),
-        decode=_duration(first.decode),
-        stages=stages,
-        encode=_duration(sum(timings.encode for _, timings in images)),
-        admission=_duration(sum(timings.queue_wait for _, timings in images)),
-        total=_duration(total_seconds),
-    )
+    fields: dict[str, Any] = {
+        "queue": _duration(first.worker_wait),
+        "decode": _duration(first.decode),
+        "stages": stages,
+        "encode": _duration(sum(timings.encode for _, timings in images)),
+        "admission": _duration(sum(timings.queue_wait for _, timings in images)),
+        "total": _duration(total_seconds),
+    }
+    return pb.Timings(**fields)
 
 
 def _entry(name: str, seconds: float) -> str:
     return f"{name};dur={seconds * 1e3:.3f}"
 
 
-def _duration(seconds: float) -> Duration:
+def _duration(seconds: float) -> dict[str, int]:
     whole, nanos = divmod(round(seconds * 1e9), 10**9)
-    return Duration(seconds=whole, nanos=nanos)
+    return {"seconds": whole, "nanos": nanos}

@@ -129,7 +129,7 @@ class WebEndpoint:
     async def _served(self, channel: WebChannel, request: web.Request) -> web.StreamResponse:
         handler = await self._handler(CallDetails(request.path, channel.invocation_metadata()))
         assert handler is not None  # of every method of the contract there is one
-        serve: Any = handler.stream_stream  # as `Calls.handler` makes them
+        serve: Any = handler.stream_stream or handler.stream_unary  # as `Calls.handler` makes them
         await serve(None, channel)
         try:
             async with asyncio.timeout(END_SECONDS):

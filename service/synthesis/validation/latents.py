@@ -31,12 +31,26 @@ class ResolvedLatent:
     """The latent of one image.
 
     Attributes:
-        seed: The seed it was drawn from, or None for an explicit latent.
-        values: float32 `[latent_size]`, already scaled.
+        seed: The seed it is drawn from, or None for an explicit latent.
+        model: Gives the size and the scale.
+        given: The values of an explicit latent, float32 `[latent_size]`, already scaled.
     """
 
     seed: int | None
-    values: NDArray[np.float32]
+    model: Model
+    given: NDArray[np.float32] | None = None
+
+    @property
+    def values(self) -> NDArray[np.float32]:
+        """float32 `[latent_size]`, already scaled; of a seed drawn anew each time, on the thread that asks.
+
+        NumPy lets go of the interpreter to draw, and has to wait for it then: on a worker and not on the
+        event loop.
+        """
+        if self.seed is not None:
+            return latent_from_seed(self.seed, self.model)
+        assert self.given is not None
+        return self.given
 
 
 def latent_from_seed(seed: int, model: Model) -> NDArray[np.float32]:
@@ -90,15 +104,15 @@ def resolve_latents(
     match source:
         case Seeds(values):
             _check_count(len(values), number_of_images, "seeds.values", limits)
-            return tuple(ResolvedLatent(seed, latent_from_seed(seed, model)) for seed in values)
+            return tuple(ResolvedLatent(seed, model) for seed in values)
         case Latents(values):
             _check_count(len(values), number_of_images, "latents.latents", limits)
             return tuple(
-                ResolvedLatent(None, _check_latent(latent, model, f"latents.latents[{i}].values"))
+                ResolvedLatent(None, model, _check_latent(latent, model, f"latents.latents[{i}].values"))
                 for i, latent in enumerate(values)
             )
         case Latent(values):
-            return (ResolvedLatent(None, _check_latent(values, model, "latent.values")),)
+            return (ResolvedLatent(None, model, _check_latent(values, model, "latent.values")),)
         case FirstSeed(first):
             return _count_up(first, number_of_images, model, limits)
         case None:
@@ -111,7 +125,7 @@ def _count_up(
     count = 1 if number_of_images is None else number_of_images
     _check_range(count, "number_of_images", limits)
     seeds = ((first + i) % (limits.max_seed + 1) for i in range(count))
-    return tuple(ResolvedLatent(seed, latent_from_seed(seed, model)) for seed in seeds)
+    return tuple(ResolvedLatent(seed, model) for seed in seeds)
 
 
 def _check_count(given: int, wanted: int | None, field: str, limits: Limits) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
 import time
 from collections.abc import Iterator
 
@@ -63,6 +64,19 @@ def test_who_reads_nothing_costs_nobody_time_and_no_more_than_the_bound(pipe: tu
     background.write("more\n")
     assert everything(reader, 5) == b"more\n"
     assert background.flush(PATIENCE_SECONDS)
+
+
+def test_lines_made_by_the_writer_come_in_order_and_count_for_what_they_hold(pipe: tuple[int, int]) -> None:
+    reader, writer = pipe
+    background = BackgroundWriter(writer, max_bytes=1000)
+    background.write("first\n")
+    background.write_later(lambda: f"second é of {threading.current_thread().name}\n", 900)
+    background.write_later(lambda: "too much\n", 1001)
+    background.write("third\n")
+    expected = "first\nsecond é of log-writer\nthird\n".encode()
+    assert everything(reader, len(expected)) == expected
+    assert background.flush(PATIENCE_SECONDS)
+    assert background.dropped == 1
 
 
 def test_batches_are_no_larger_than_a_pipe_takes_in_one_piece(

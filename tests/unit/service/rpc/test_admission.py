@@ -17,7 +17,7 @@ from service.core.errors import InvalidArgument, Overloaded
 from service.core.limits import CallLimits
 from service.rpc.admission import Admission, Kind
 from service.rpc.interceptors import SERVICE_NAME, RequestIds
-from service.rpc.memory import RequestMemory
+from service.rpc.memory import RequestMemory, UnsentReplies
 from tests.support.fake_engine import FakeEngine
 from tests.support.service_stack import service_on
 
@@ -106,6 +106,43 @@ def test_what_never_fits_is_no_overload() -> None:
         assert memory.taken == 100
         held.keep(200)
         assert memory.taken == 100, "keeping takes nothing"
+
+
+async def test_a_reply_that_nobody_reads_is_counted_and_given_up_at_its_deadline() -> None:
+    replies = UnsentReplies()
+    now = asyncio.get_running_loop().time()
+
+    async def sending(deadline: float, read: asyncio.Event) -> None:
+        replies.hold("a", 1000, deadline)
+        await read.wait()
+
+    read, unread = asyncio.Event(), asyncio.Event()
+    sent = asyncio.create_task(sending(now + 60, read))
+    stuck = asyncio.create_task(sending(now + 0.05, unread))
+    await asyncio.sleep(0)
+    assert replies.nbytes == 2000
+    read.set()
+    await sent
+    await asyncio.wait((stuck,))
+    assert stuck.cancelled()
+    await asyncio.sleep(0)
+    assert replies.nbytes == 0
+
+
+async def test_replies_that_nobody_reads_are_bounded_and_one_is_never_too_large() -> None:
+    replies, read = UnsentReplies(), asyncio.Event()
+
+    async def sending(size: int) -> None:
+        replies.hold("a", size, asyncio.get_running_loop().time() + 60)
+        await read.wait()
+
+    first = asyncio.create_task(sending(2**40))
+    await asyncio.sleep(0)
+    assert 0 < replies.nbytes < 2**28
+    with pytest.raises(Overloaded, match="Replies that were not read yet hold"):
+        await sending(1000)
+    read.set()
+    await first
 
 
 @asynccontextmanager

@@ -35,14 +35,14 @@ class Gateway:
         self.server = grpc.aio.server()
         self.channel: grpc.aio.Channel
         handler = self.calls.handler(Rpc(SERVICE, "Work", "unary"), Kind.WORK, self._work)
-        handler = grpc.stream_stream_rpc_method_handler(self._arriving(handler.stream_stream))
+        handler = grpc.stream_unary_rpc_method_handler(self._arriving(handler.stream_unary))
         handlers = grpc.method_handlers_generic_handler(SERVICE, {"Work": handler})
         self.server.add_generic_rpc_handlers((handlers,))
 
     def _arriving(self, handle: Any) -> Any:
-        async def arriving(messages: Any, context: Any) -> None:
+        async def arriving(messages: Any, context: Any) -> Any:
             self._arrived.release()
-            await handle(messages, context)
+            return await handle(messages, context)
 
         return arriving
 
