@@ -14,7 +14,7 @@ from PIL import Image
 
 from service.codecs.files import check_size, described, upright
 from service.codecs.jpeg_file import check_scans, read_jpeg
-from service.codecs.png_file import COLOUR_TYPES, GREY_ALPHA, RGBA, SIGNATURE, read_header, read_png
+from service.codecs.png_file import COLOUR_TYPES, GREY_ALPHA, INDEXED, RGBA, SIGNATURE, read_header, read_png
 from service.core.errors import InvalidArgument
 from service.core.limits import LIMITS, Limits
 
@@ -27,6 +27,7 @@ _MAX_DEPTH = 8
 _WHOLE = "a complete PNG or JPEG file"
 _RGB = 3
 _TOO_LARGE = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+_BYTES_PER_COLOUR = 3
 # Pillow's readers raise what they please for a damaged file.
 _DAMAGED = (
     OSError,
@@ -36,6 +37,7 @@ _DAMAGED = (
     LookupError,
     TypeError,
     AttributeError,
+    AssertionError,
     struct.error,
     zlib.error,
 )
@@ -141,6 +143,8 @@ def _read(
         file = read_png(data, header, field=field, allowed=allowed, limits=limits)
         if file.transparency and not transparent:
             _refuse(field, "a PNG with transparency", allowed)
+        if header.colour_type == INDEXED and len(file.palette) < _BYTES_PER_COLOUR:
+            _refuse(field, "a palette PNG without a palette", _WHOLE)
         readable, form, exif = file.minimal(), "PNG", file.exif
     elif data.startswith(_JPEG_SIGNATURE):
         jpeg = read_jpeg(data, field=field)

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from training.data.parts import PART_BYTES, PART_SAMPLES, part_seeds
-from training.generators.importers.opcodes import MAX_OPCODES, Budget
 from training.generators.importers.files import MAX_BYTES
+from training.generators.importers.opcodes import MAX_OPCODES, Budget
 from training.generators.importers.stylegan2_ada import ada_table
 from training.generators.importers.torch_storages import STORAGE_TYPES
 from training.generators.stylegan2.architecture import MAX_WIDTH, RESOLUTIONS

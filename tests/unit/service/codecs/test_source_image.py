@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from service.codecs.png_file import COLOUR_TYPES, INDEXED, PngFile, PngHeader
 from service.codecs.source_image import (
     decode_any_image,
     decode_any_pixels,
@@ -184,6 +185,38 @@ def test_a_png_without_pixel_data_is_refused() -> None:
     assert "0 bytes of pixel data where its size asks for 39" in refusal(
         header(4, 3, 8, COLOUR) + chunk(b"IEND")
     )
+
+
+@pytest.mark.parametrize("decode", [decode_any_image, decode_on_white])
+@pytest.mark.parametrize("palette", [b"", b"\x10", b"\x10\x20"])
+@pytest.mark.parametrize("transparency", [b"", b"\xff", b"\xff" * 300])
+def test_a_palette_png_without_a_colour_is_refused(decode: Any, palette: bytes, transparency: bytes) -> None:
+    file = PngFile(
+        PngHeader(2, 2, 1, INDEXED, interlaced=False),
+        zlib.compress(bytes(4)),
+        palette,
+        transparency,
+        None,
+        b"",
+    )
+    with pytest.raises(InvalidArgument, match="without a palette|with transparency"):
+        decode(file.minimal(), field="f")
+
+
+@pytest.mark.parametrize("decode", [decode_any_image, decode_on_white])
+@pytest.mark.parametrize("colour_type", sorted(COLOUR_TYPES))
+@pytest.mark.parametrize("palette", [b"", b"\x10" * 2, b"\x10" * 6, b"\x10" * 999])
+@pytest.mark.parametrize("transparency", [b"", b"\xff", b"\xff" * 2, b"\xff" * 6, b"\xff" * 300])
+def test_chunks_that_do_not_belong_are_read_or_refused(
+    decode: Any, colour_type: int, palette: bytes, transparency: bytes
+) -> None:
+    header = PngHeader(2, 2, 8, colour_type, interlaced=False)
+    file = PngFile(header, zlib.compress(bytes(header.inflated_bytes)), palette, transparency, None, b"")
+    try:
+        pixels = decode(file.minimal(), field="f")
+    except InvalidArgument:
+        return
+    assert pixels.shape[:2] == (2, 2)
 
 
 def test_pixels_must_fill_the_size_exactly() -> None:
