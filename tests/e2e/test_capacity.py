@@ -47,6 +47,10 @@ TARGET_SHARE = 4.0
 """What the 99th percentile may be at the knee, in relation to the mean duration."""
 
 SHORTEST_SECONDS, LONGEST_SECONDS = 0.25, 1.2
+STALLED_SHARE = 0.05
+"""How late, in relation to the mean duration, a request that was sent says that the machine stood still: what
+was measured then is measured again."""
+ATTEMPTS = 3
 BOUNDS = Bounds(max_lag=30.0, drain_seconds=60.0)
 SCENARIO = Scenario(requests=(Ask(timeout_seconds=60.0),))
 
@@ -195,14 +199,20 @@ def test_the_model_predicts_one_and_three_replicas_within_15_percent(
             )
         )
 
-    measured = asyncio.run(measure())
+    for attempt in range(1, ATTEMPTS + 1):
+        measured = asyncio.run(measure())
+        late = max(float(np.max(taken.sent - taken.due)) for taken in map(columns, measured))
+        if late <= STALLED_SHARE * duration or attempt == ATTEMPTS:
+            break
     for (replicas, share), due, samples in zip(cases, times, measured, strict=True):
         taken = columns(samples)
         assert taken.ok.all()
         modelled = predicted(curve, due, replicas)
         for percent in (50, 99):
             real, said = float(np.percentile(taken.latency, percent)), float(np.percentile(modelled, percent))
-            assert said == pytest.approx(real, rel=0.15), f"p{percent} of {replicas} at {share:.0%}"
+            assert said == pytest.approx(real, rel=0.15), (
+                f"p{percent} of {replicas} at {share:.0%}, {late:.3f} s late"
+            )
 
 
 def test_the_command_plans_from_stated_figures(tmp_path: Path) -> None:

@@ -265,7 +265,7 @@ def test_reasons_that_count_as_ours_are_reasons_of_the_service() -> None:
     assert counted <= known
     callers = {
         "INVALID_FIELD", "RESOURCE_NOT_FOUND", "DEADLINE_EXCEEDED", "SESSION_IDLE", "UNAUTHENTICATED",
-        "PERMISSION_DENIED", "QUOTA_EXCEEDED",
+        "PERMISSION_DENIED", "QUOTA_EXCEEDED", "MESSAGE_TOO_LARGE",
     }  # fmt: skip
     assert known - counted == callers, "a new reason: is it ours or the callers'?"
 

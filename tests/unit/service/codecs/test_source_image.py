@@ -199,7 +199,7 @@ def test_a_palette_png_without_a_colour_is_refused(decode: Any, palette: bytes, 
         None,
         b"",
     )
-    with pytest.raises(InvalidArgument, match="without a palette|with transparency"):
+    with pytest.raises(InvalidArgument, match=r"without a palette|with transparency"):
         decode(file.minimal(), field="f")
 
 
