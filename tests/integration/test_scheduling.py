@@ -56,6 +56,8 @@ def test_a_worker_that_crashes_costs_one_test_and_holds_up_nobody(tmp_path: Path
 class Worker:
     """Remembers what it is given."""
 
+    shutting_down = False
+
     def __init__(self) -> None:
         self.given = list[int]()
 
@@ -79,6 +81,23 @@ def test_half_of_the_workers_begin_with_what_waits_and_go_on_with_what_is_left()
     assert [tests[index] for index in computer.given] == ["tests/c.py::c"]
     assert [tests[index] for index in waiter.given] == [*waiting, "tests/d.py::d"]
     assert not scheduling.workqueue
+
+
+def test_a_worker_that_is_not_ready_is_given_nothing_until_it_is() -> None:
+    """Two have crashed: the first to take a place calls for work while the second one collects."""
+    tests = ["tests/c.py::c", "tests/d.py::d", "tests/e.py::e"]
+    ready, collecting = Worker(), Worker()
+    scheduling = Scheduling.__new__(Scheduling)
+    scheduling.log = lambda *_: None
+    scheduling.numnodes, scheduling.collection = 1, tests
+    scheduling.assigned_work = {ready: {}, collecting: {}}
+    scheduling.registered_collections = {ready: tests}
+    scheduling.workqueue = OrderedDict((group_of(test), {test: False}) for test in tests)
+    scheduling.schedule()
+    assert (ready.given, collecting.given) == ([0], [])
+    scheduling.registered_collections[collecting] = tests
+    scheduling.schedule()
+    assert (ready.given, collecting.given) == ([0, 1], [2])
 
 
 def test_every_group_is_there() -> None:

@@ -104,9 +104,12 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no t
                 self.workqueue[group] = again
                 self.workqueue.move_to_end(group, last=False)
         for other in self.assigned_work:
-            if other in self.registered_collections:  # one that takes a crashed one's place may not be ready
-                self._reschedule(other)
+            self._reschedule(other)
         return crashed
+
+    def _reschedule(self, node: WorkerController) -> None:
+        if node in self.registered_collections:  # one that takes a crashed one's place may not be ready
+            super()._reschedule(node)
 
     def _assign_work_unit(self, node: WorkerController) -> None:
         waits = self.nodes.index(node) % 2 == 1
