@@ -25,6 +25,7 @@ LABELS := .venv/labels/.up-to-date
 TRITON := .venv/triton/.up-to-date
 LIBPYTHON = lib$(shell $(PYTHON) -c 'import sys; print(f"python{sys.version_info.major}.{sys.version_info.minor}")')
 FUZZ := .venv/fuzz/.up-to-date
+OLD := .venv/old
 PEERS := $(patsubst benchmarks/peers/requirements/%.in,.venv/peer-%/.up-to-date,\
     $(wildcard benchmarks/peers/requirements/*.in))
 HELM := .venv/helm/.up-to-date
@@ -65,7 +66,7 @@ triton: $(TRITON)  ## Start a real Triton on this machine, for development (opti
 	@exec .venv/triton/bin/python tests/triton/server.py $(ARGS)
 
 ##@ Working on it
-.PHONY: check test chaos environments coverage lint format proto proto-released client typescript web stroke-latency metrics-page logs-page errors-page bench bench-peers fuzz soak
+.PHONY: check test chaos environments coverage lint format proto proto-released client typescript web stroke-latency metrics-page logs-page errors-page bench bench-peers bench-peers-old fuzz soak
 check: $(DEV)  ## Run the core of the tests, in a few minutes: unit tests, and the wire from end to end
 	@$(PYTEST) -m core tests/unit tests/integration/engine tests/e2e $(ARGS)
 
@@ -139,9 +140,20 @@ build/untrained/.made: $(DEV) export/commands/untrained.py
 	@.venv/dev/bin/maskweave export untrained build/untrained
 	@touch $@
 
-bench-peers: $(SERVE) $(DEV) $(TRITON) $(PEERS)  ## Compare with other servers around the same graphs (15 minutes)
-	@.venv/serve/bin/python -m benchmarks.peers $(ARGS)
+bench-peers: $(SERVE) $(DEV) $(TRITON) $(PEERS) $(OLD)  ## Compare with other servers around the same graphs (15 minutes)
+	@.venv/serve/bin/python -m benchmarks.peers --old-checkout $(OLD) $(ARGS)
 	@.venv/serve/bin/python -m benchmarks.page
+
+bench-peers-old: $(SERVE) $(DEV) $(PEERS) $(OLD)  ## Compare with other servers around the graphs of version 1.0.0
+	@.venv/serve/bin/python -m benchmarks.peers --old-checkout $(OLD) --peer-repository $(OLD)/model_repository \
+		--peer maskweave --peer "plain grpc.aio" --peer FastAPI --peer mosec --peer LitServe \
+		--output docs/figures/peers_1_0_0.json $(ARGS)
+	@.venv/serve/bin/python -m benchmarks.page
+
+# The gateway as it was with version 1.0.0 of faces64, with its own environment.
+$(OLD):
+	@git worktree add --quiet --detach $(OLD) e141944
+	@$(MAKE) -C $(OLD) .venv/serve/.up-to-date
 
 fuzz: $(FUZZ)  ## Fuzz every decoder and message, a minute each (options: make fuzz ARGS="--help")
 	@.venv/fuzz/bin/python -m tests.fuzz.run $(ARGS)

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from benchmarks import gateway_sections
+from benchmarks import gateway_sections, peer_sections
 from benchmarks.tables import ms, plain, table
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -32,13 +32,13 @@ def page(figures: Path = FIGURES) -> str:
     """The page's text.
 
     Args:
-        figures: The folder with `gateway.json`, `peers.json`, `sizing.json`, `heavy.json` and
-            `error_rates.json`; what is not there is said to be missing.
+        figures: The folder with `gateway.json`, `peers.json`, `peers_1_0_0.json`, `sizing.json`,
+            `heavy.json` and `error_rates.json`; what is not there is said to be missing.
     """
     gateway, peers = _read(figures / "gateway.json"), _read(figures / "peers.json")
     heavy = _read(figures / "heavy.json")
     sections: list[tuple[str, Iterable[str]]] = [
-        ("Beside other servers", _peers(peers)),
+        ("Beside other servers", _peers(peers, _read(figures / "peers_1_0_0.json"))),
         ("Where the time goes", _part(gateway, "stages", gateway_sections.stages)),
         ("Every kind of request", _part(gateway, "kinds", gateway_sections.kinds)),
         ("The knee", _part(gateway, "knee", gateway_sections.knee)),
@@ -88,47 +88,20 @@ def _measured(environment: Mapping[str, Any], command: str) -> str:
     )
 
 
-def _peers(peers: Mapping[str, Any]) -> list[str]:
-    if not peers:
-        return [_MISSING.format(command="`make bench-peers`")]
-    settings = peers["settings"]
-    ours = peers["median"].get("maskweave")
-    rows = [
-        [
-            "server",
-            "one client p50",
-            "p99",
-            f"images/s, {settings['clients']} clients",
-            "ours over it",
-            "CPU ms an image",
-            "first image, s",
-            "memory, MiB",
-        ]
-    ]
-    for name, each in peers["median"].items():
-        several = each["several"]
-        rows.append(
-            [
-                name,
-                plain(each["one"]["observed"]["p50"]),
-                plain(each["one"]["observed"]["p99"]),
-                plain(several["per_second"]),
-                f"{ours['several']['per_second'] / several['per_second']:.2f}" if ours else "",
-                plain(several["cpu_ms_per_image"]),
-                plain(each.get("seconds_to_first_image")),
-                plain(each.get("resident_mib")),
-            ]
-        )
-    notes = [f"- {name}: {note}" for name, note in peers.get("notes", {}).items()]
-    return [
-        _measured(peers["environment"], peers.get("command", "make bench-peers")),
-        "",
-        f"Medians of {settings['rounds']} rounds in turn; the peers serve {settings['peers_serve']}.",
-        "",
-        *table(rows),
-        *([""] if notes else []),
-        *notes,
-    ]
+def _peers(peers: Mapping[str, Any], old_graphs: Mapping[str, Any]) -> list[str]:
+    lines = []
+    runs = (
+        (peers, "make bench-peers", "the same graphs"),
+        (old_graphs, "make bench-peers-old", "the graphs of version 1.0.0"),
+    )
+    for run, command, served in runs:
+        if not run:
+            lines += [_MISSING.format(command=f"`{command}`"), ""]
+            continue
+        lines += [_measured(run["environment"], command), "", *peer_sections.peers(run, served), ""]
+    if reached := peer_sections.targets(peers, old_graphs):
+        lines += ["What was to be reached, each round by itself:", "", *reached, ""]
+    return lines[:-1]
 
 
 def _heavy(heavy: Mapping[str, Any]) -> list[str]:

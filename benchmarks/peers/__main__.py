@@ -151,6 +151,9 @@ class _Bench:
                 if peer.kind == "maskweave":
                     figures["repeated"] = self._load(peer, server, "--clients", "1", "--repeated")
                 figures["several"] = self._load(peer, server, "--clients", str(self._clients))
+                if peer.kind == "maskweave":
+                    rate = 0.7 * figures["several"]["per_second"]
+                    figures["seventy_percent"] = self._load(peer, server, "--rate", f"{rate:.2f}")
                 figures["resident_mib"] = server.resident_bytes() / 2**20
                 return figures
         except PeerFailedError as error:

@@ -29,6 +29,41 @@ def test_the_peers_are_a_table_with_ratios(tmp_path: Path) -> None:
     assert "Medians of 3 rounds" in text
 
 
+def test_what_was_to_be_reached_is_said_for_each_round_by_itself(tmp_path: Path) -> None:
+    def server(images: float, cpu: float, total: float, own: float) -> dict[str, object]:
+        load = {"observed": {"p50": total, "p99": 3 * total}, "total": {"p50": total}, "own": {"p50": own}}
+        several = {"per_second": images, "cpu_ms_per_image": cpu}
+        return {"one": load, "repeated": load, "several": several, "seventy_percent": load}
+
+    def run(*others: str) -> dict[str, object]:
+        rounds = {
+            "graphs alone": [server(100.0, 10.0, 1.0, 0.0), server(100.0, 10.0, 1.0, 0.0)],
+            "maskweave": [server(98.0, 11.5, 2.0, 0.5), server(96.0, 12.5, 4.0, 0.7)],
+            **{name: [server(49.0, 12.0, 8.0, 4.0)] for name in others},
+        }
+        settings = {"rounds": 2, "clients": 8, "peers_serve": "the same graphs"}
+        median = {name: each[0] for name, each in rounds.items()}
+        return {
+            "environment": fingerprint(tmp_path),
+            "settings": settings,
+            "median": median,
+            "rounds": rounds,
+        }
+
+    (tmp_path / "peers.json").write_text(json.dumps(run("plain grpc.aio", "maskweave, old")))
+    (tmp_path / "peers_1_0_0.json").write_text(json.dumps(run("mosec")))
+    text = page(tmp_path)
+    assert "| gateway's own time, one client, p50, ms | ≤ 0.6 | 0.60 | 0.50 0.70 |" in text
+    assert "| CPU an image beyond the graphs, 8 clients, ms | ≤ 1 | 2.00 | 1.50 2.50 |" in text
+    assert "| images/s over the graphs alone | ≥ 0.97 | 0.97 | 0.98 0.96 |" in text
+    # Of one round of two: the second did not get so far.
+    assert "| images/s over plain grpc.aio, the same graphs | ≥ 1 | 2.00 | 2.00 |" in text
+    assert "| images/s over mosec, its graphs of 1.0.0 | ≥ 2 | 2.00 | 2.00 |" in text
+    assert "| a new image, total in the service over 1.0.0's | ≤ 0.35 | 0.25 | 0.25 |" in text
+    assert "| p99 over p50 at 70 % of the images/s of 8 clients, by chance | ≤ 3 | 3.00 | 3.00 3.00 |" in text
+    assert "FastAPI" not in text
+
+
 def test_what_is_not_there_is_said_with_the_command_that_measures_it(tmp_path: Path) -> None:
     text = page(tmp_path)
     assert "`make bench-peers`" in text
