@@ -16,9 +16,20 @@ from tests.support.scheduling import Scheduling, in_good_order, is_core
 # other work on them, the tests' small networks took twenty times as long on two threads as on one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# Nothing asserts on a duration: hypothesis would call examples slow, and fail, on a busy machine.
-settings.register_profile("maskweave", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# Each run tries the same examples, so that none fails for what another one did not try; with this variable,
+# others. Nothing asserts on a duration: hypothesis would call examples slow, and fail, on a busy machine.
+settings.register_profile(
+    "maskweave",
+    deadline=None,
+    max_examples=50,  # `make fuzz` tries far more
+    derandomize="MASKWEAVE_TESTS_RANDOM" not in os.environ,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("maskweave")
+
+# While thousands of tests are collected, next to nothing of what is made becomes garbage: a collector of cycles
+# that looks through all of it again and again was a fifth of that time, for each worker.
+gc.set_threshold(100_000)
 
 
 def is_no_event_of_a_closed_loop(record: logging.LogRecord) -> bool:
@@ -29,6 +40,14 @@ def is_no_event_of_a_closed_loop(record: logging.LogRecord) -> bool:
     """
     error = record.exc_info[1] if record.exc_info else None
     return "PollerCompletionQueue" not in record.getMessage() or str(error) != "Event loop is closed"
+
+
+@pytest.fixture
+def caplog(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """pytest's own, for what this test logs: tasks that earlier ones left complain now, and not during it."""
+    gc.collect()
+    caplog.clear()
+    return caplog
 
 
 def pytest_configure(config: pytest.Config) -> None:

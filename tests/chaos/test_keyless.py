@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -27,7 +27,7 @@ CALLS_COST = 1.5
 HEADERS_COST = 2.0
 CONNECTIONS_COST = 1.0
 
-ROUNDS, CALLS, CALLS_AT_ONCE, CONNECTIONS = 3, 300, 50, 100
+ROUNDS, MOST_ROUNDS, CALLS, CALLS_AT_ONCE, CONNECTIONS = 2, 10, 300, 50, 100
 IMAGES = 30
 STRANGERS = 3
 MEMORY_BYTES = 12 * 2**20
@@ -43,9 +43,9 @@ GARBAGE = random.Random(3).randbytes(500)
 
 
 def processor_seconds(gateway: GatewayProcess) -> float:
-    """What all its threads have used so far."""
-    fields = Path(f"/proc/{gateway.process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """What all its threads have used so far, to the nanosecond: /proc counts in hundredths of a second."""
+    clock = (~gateway.process.pid << 3) | 2  # as clock_getcpuclockid(3) has it
+    return time.clock_gettime(clock)
 
 
 def cost(gateway: GatewayProcess, work: Callable[[], int]) -> float:
@@ -129,11 +129,13 @@ def test_callers_without_a_key_cost_little_and_hold_nothing(
     }
     served = {"served": (1.0, lambda: calls(guarded, GET_MODEL, f"{SERVICE}/GetModel", **bearer))}
     least: dict[str, float] = {}
-    for _ in range(ROUNDS):  # in turn, as a machine is faster at one time than at another
+    for number in range(MOST_ROUNDS):  # in turn, as a machine is faster at one time than at another
         for name, (_, work) in {**served, **kinds}.items():
             each = cost(guarded, work)
             least[name] = min(each, least.get(name, each))
-    ratios = {name: least[name] / least["served"] for name in kinds}
+        ratios = {name: least[name] / least["served"] for name in kinds}
+        if number + 1 >= ROUNDS and all(ratio <= kinds[name][0] for name, ratio in ratios.items()):
+            break  # what a busy machine adds falls away with more rounds, a real cost does not
     print(ratios)  # of use when a bound is to be changed
     assert {name: ratio for name, ratio in ratios.items() if ratio > kinds[name][0]} == {}
 

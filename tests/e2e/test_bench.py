@@ -23,6 +23,8 @@ from tests.support.key_file import new_key, write_keys
 # Loads last as long as they last, and a busy machine starts processes slowly.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
+# A machine that stands still adds to what is measured, though not each time; what is counted wrongly, each time.
+ATTEMPTS = 3
 # Whether the client is the limit depends on the machine, and is not what is tried here.
 PATIENT = ("--max-lag-ms", 5000, "--lag-tolerance-ms", 5000)
 
@@ -44,28 +46,23 @@ def measured(output: Path, *arguments: object) -> Results:
 def test_known_delays_are_recovered_to_their_percentiles(tmp_path: Path) -> None:
     # Of a hundred requests, ninety take 0.1 s, eight 0.4 s and two 0.9 s.
     delays = Delays((0.1,) * 90 + (0.4,) * 8 + (0.9,) * 2)
+    load = ("--rate", 50, "--arrivals", "constant", "--seconds", 8, "--processes", 2)
+    wanted = ((50, 0.1), (85, 0.1), (94, 0.4), (97, 0.4), (99.2, 0.9))
     with delay_server(delays) as address:
-        results = measured(
-            tmp_path / "open.json",
-            "--target",
-            address,
-            "--rate",
-            50,
-            "--arrivals",
-            "constant",
-            "--seconds",
-            8,
-            "--processes",
-            2,
-        )
-    (trial,) = results.trials
-    assert trial.client.processes == 2
-    assert sum(trial.codes.values()) == trial.codes["OK"] == trial.requests
-    latency = Histogram.decode(trial.latency)
-    for percent, seconds in ((50, 0.1), (85, 0.1), (94, 0.4), (97, 0.4), (99.2, 0.9)):
-        assert seconds <= latency.percentile(percent) < seconds + 0.25, percent
-    parts = {part.name: part.mean for part in trial.parts}
-    assert parts["stage head"] == pytest.approx(0.5 * (0.09 + 0.032 + 0.018), rel=0.3)
+        for attempt in range(ATTEMPTS):
+            results = measured(tmp_path / f"{attempt}.json", "--target", address, *load)
+            (trial,) = results.trials
+            assert trial.client.processes == 2
+            assert sum(trial.codes.values()) == trial.codes["OK"] == trial.requests
+            latency = Histogram.decode(trial.latency)
+            found = {percent: latency.percentile(percent) for percent, _ in wanted}
+            assert all(found[percent] >= seconds for percent, seconds in wanted)
+            (head,) = (part.mean for part in trial.parts if part.name == "stage head")
+            as_put_in = head == pytest.approx(0.5 * (0.09 + 0.032 + 0.018), rel=0.3)
+            if as_put_in and all(found[percent] < seconds + 0.25 for percent, seconds in wanted):
+                break
+        else:
+            pytest.fail(f"not what was put in: {found}, {head}")
 
 
 def test_two_services_are_compared_and_a_slower_one_ends_the_gate(tmp_path: Path) -> None:

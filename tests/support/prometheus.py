@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +27,7 @@ class Prometheus:
     """
 
     def __init__(self, folder: Path, groups: Sequence[Mapping[str, Any]], interval: int = 1) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self._address = f"127.0.0.1:{free.getsockname()[1]}"
+        self._address = ""  # known once it listens
         self._targets = folder / "targets.json"
         self.scrape([])
         config = {
@@ -50,7 +47,7 @@ class Prometheus:
                 "prometheus",
                 f"--config.file={folder / 'prometheus.yaml'}",
                 f"--storage.tsdb.path={folder / 'data'}",
-                f"--web.listen-address={self._address}",
+                "--web.listen-address=127.0.0.1:0",
             ],
             stdout=self._log,
             stderr=subprocess.STDOUT,
@@ -95,6 +92,10 @@ class Prometheus:
     def ready(self) -> bool:
         """Whether it answers."""
         assert self.process.poll() is None, self.log()
+        ports = listening_ports(self.process.pid)
+        if not ports:
+            return False
+        self._address = f"127.0.0.1:{ports[0]}"
         try:
             with _opener.open(f"http://{self._address}/-/ready", timeout=5):
                 return True
@@ -111,6 +112,22 @@ class Prometheus:
         self.process.terminate()
         self.process.wait(60)
         self._log.close()
+
+
+def listening_ports(process: int) -> list[int]:
+    """The TCP ports of IPv4 on which a process listens, as the kernel has them: it got free ones."""
+    folder = Path(f"/proc/{process}")
+    targets = set()
+    for descriptor in (folder / "fd").iterdir():
+        with suppress(OSError):  # closed since it was listed
+            targets.add(str(descriptor.readlink()))
+    rows = [line.split() for line in (folder / "net" / "tcp").read_text().splitlines()[1:]]
+    listens = "0A"
+    return [
+        int(row[1].rpartition(":")[2], 16)
+        for row in rows
+        if row[3] == listens and f"socket:[{row[9]}]" in targets
+    ]
 
 
 @contextmanager
