@@ -17,7 +17,7 @@ def promtool(*arguments: object) -> subprocess.CompletedProcess[str]:
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        timeout=60,
+        timeout=300,
     )
 
 
@@ -27,12 +27,30 @@ def write_rules(file: Path, groups: Sequence[Mapping[str, Any]]) -> Path:
     return file
 
 
+def write_test(
+    folder: Path, groups: Sequence[Mapping[str, Any]], test: Mapping[str, Any], step: str = "1m"
+) -> Path:
+    """Write groups of rules and one test of them to a folder; the test's file."""
+    rules = write_rules(folder / "rules.yaml", groups)
+    file = folder / "test.yaml"
+    file.write_text(json.dumps({"rule_files": [rules.name], "evaluation_interval": step, "tests": [test]}))
+    return file
+
+
 def tried_rules(
     folder: Path, groups: Sequence[Mapping[str, Any]], test: Mapping[str, Any], step: str = "1m"
 ) -> str:
     """Run one test of rules, and return what is wrong; nothing when it passes."""
-    rules = write_rules(folder / "rules.yaml", groups)
-    file = folder / "test.yaml"
-    file.write_text(json.dumps({"rule_files": [rules.name], "evaluation_interval": step, "tests": [test]}))
-    done = promtool("test", "rules", file)
+    done = promtool("test", "rules", write_test(folder, groups, test, step))
     return "" if done.returncode == 0 else done.stdout
+
+
+def tried(files: Sequence[Path]) -> dict[Path, str]:
+    """Run many tests of rules at once, and return what is wrong of each; nothing of those that pass."""
+    done = promtool("test", "rules", *files)
+    parts = (part.partition("\n") for part in done.stdout.split("Unit Testing:  ")[1:])
+    told = {Path(file.strip()): text for file, _, text in parts}
+    assert told.keys() == set(files), done.stdout
+    wrong = {file: "" if text.strip() == "SUCCESS" else text for file, text in told.items()}
+    assert any(wrong.values()) == (done.returncode != 0), done.stdout
+    return wrong
