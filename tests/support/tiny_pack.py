@@ -53,7 +53,7 @@ TINY: dict[str, Any] = {
     },
     "few_shot": {
         "width": 16,
-        "steps": 150,
+        "steps": 60,
         "batch": 4,
         "candidates": 20,
         "samples": 24,

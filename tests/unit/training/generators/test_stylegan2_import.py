@@ -238,13 +238,15 @@ def test_other_rosinality_checkpoints_are_refused_in_one_line(
         (torch.zeros(3, 4), r"'latent_avg' is of shape \(3, 4\); allowed: a tensor of 8 numbers"),
         ([0.0] * 8, "'latent_avg' is a value of type list; allowed: a tensor of 8 numbers"),
         ([[torch.zeros(8)]], "'latent_avg' is a value of type list"),
-        (torch.nested.nested_tensor([torch.zeros(8)], layout=torch.jagged), "which is not allowed"),
+        ("nested", "which is not allowed"),
         ("many", "'latent_avg' is 'many'"),
     ],
 )
 def test_average_styles_of_another_form_are_refused_in_one_line(
     tmp_path: Path, state: dict[str, Tensor], average: Any, complaint: str
 ) -> None:
+    if average == "nested":  # the first one takes seconds, for which nobody waits who only collects the tests
+        average = torch.nested.nested_tensor([torch.zeros(8)], layout=torch.jagged)
     content = files.torch_file(files.converted_checkpoint(state) | {"latent_avg": average})
     with pytest.raises(ValueError, match=complaint) as raised:
         import_stylegan2(written(tmp_path, content, "net.pt"))
