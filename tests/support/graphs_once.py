@@ -7,6 +7,7 @@ import gc
 import hashlib
 import re
 import shutil
+import sys
 import types
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ import torch
 
 from export.onnx_graph import write_onnx
 from export.stages import Stage
-from tests.support.made_once import kept
+from tests.support.made_once import ROOT, kept
 from tests.support.torchlib_once import torchlib_read_once
 
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
@@ -93,11 +94,20 @@ class _Seen:
             self._tell(repr(value))
         elif id(value) not in self._objects:
             self._objects[id(value)] = value
-            self._tell(type(value).__qualname__)
+            self._tell(f"{type(value).__qualname__} {_code_of_tests(type(value).__module__)}")
             self.add(fields)
 
     def _tell(self, text: str) -> None:
         self.digest.update(f"{_ADDRESS.sub('', text)}\n".encode())
+
+
+@functools.cache
+def _code_of_tests(module: str) -> str:
+    """A digest of a module of the tests; nothing of others, which are sources or packages anyway."""
+    file = getattr(sys.modules.get(module), "__file__", None) or ""
+    if not Path(file).is_relative_to(ROOT / "tests"):
+        return ""
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:32]
 
 
 def _fields(value: object) -> dict[str, object]:

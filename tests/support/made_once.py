@@ -6,6 +6,7 @@ import functools
 import hashlib
 import inspect
 import os
+import re
 import shutil
 import sys
 import time
@@ -22,8 +23,13 @@ KEPT = ROOT / ".venv" / "kept-by-tests"
 ANEW_VARIABLE = "MASKWEAVE_TESTS_ANEW"
 """With this variable nothing is taken from earlier runs."""
 
-_SOURCES = ("export", "training", "tests/support", "pyproject.toml", "requirements/dev.txt")
-_PACKAGES = ("torch", "onnx", "onnxscript", "onnx-ir", "numpy", "scikit-learn")
+_SOURCES = ("export", "training")
+_HAS_TO_DO_WITH_IT = re.compile(r"(?m)^(?:from|import) (?:torch|training|export)\b|labeller")
+_OF_SUPPORT = re.compile(r"tests\.support\.(\w+) import")
+_PACKAGES = (
+    "torch", "onnx", "onnxscript", "onnx-ir", "numpy", "scikit-learn", "scipy", "pillow", "safetensors",
+    "torchmetrics",
+)  # fmt: skip
 _MOST_KEPT = 6
 """Of a hundred megabytes at most, each for other sources; the tiny pack and the exports have one each."""
 _RUN_SECONDS = 2 * 3600
@@ -79,15 +85,26 @@ def _forget_old() -> None:
 
 @functools.cache
 def sources_digest() -> str:
-    """Of all that what is kept has been made by: the sources, the packages, and Python."""
+    """Of all that what is kept has been made by: sources, packages and Python."""
     digest = hashlib.sha256(f"{sys.version} {[version(each) for each in _PACKAGES]}".encode())
-    for place in _SOURCES:
-        path = ROOT / place
-        files = sorted(path.rglob("*")) if path.is_dir() else [path]
-        for file in (each for each in files if each.is_file() and "__pycache__" not in each.parts):
-            digest.update(f"{file.relative_to(ROOT)} {file.stat().st_size} ".encode())
-            digest.update(file.read_bytes())
+    for file in sources():
+        content = file.read_bytes()
+        digest.update(f"{file.relative_to(ROOT)} {len(content)} ".encode())
+        digest.update(content)
     return digest.hexdigest()[:32]
+
+
+def sources() -> list[Path]:
+    """The files that what is kept has been made by: not those of gateways and charts."""
+    found = {file for place in _SOURCES for file in (ROOT / place).rglob("*")}
+    support = ROOT / "tests" / "support"
+    left = [file for file in support.glob("*.py") if _HAS_TO_DO_WITH_IT.search(file.read_text())]
+    while left:
+        file = left.pop()
+        if file not in found:
+            found.add(file)
+            left += [support / f"{name}.py" for name in _OF_SUPPORT.findall(file.read_text())]
+    return sorted(file for file in found if file.is_file() and "__pycache__" not in file.parts)
 
 
 def _made(place: Path, name: str, make: Callable[[Path], object]) -> Path:

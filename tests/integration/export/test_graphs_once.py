@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from export.stages import Stage, TensorSpec, example_inputs
-from tests.support import made_once
+from tests.support import graphs_once, made_once
 from tests.support.graphs_once import content
 
 
@@ -71,6 +71,21 @@ def test_runs_share_what_is_kept_until_the_sources_change(
     monkeypatch.setenv(made_once.ANEW_VARIABLE, "1")
     run("fifth")
     assert len(made) == 3
+
+
+def test_a_change_of_what_trains_and_exports_makes_it_anew_and_one_of_gateways_does_not() -> None:
+    found = made_once.sources()
+    names = {file.stem for file in found if file.parent.name == "support"}
+    # The last is imported by another of them, and has nothing to do with it by itself.
+    assert names >= {"tiny_pack", "tiny_stylegan2", "brightness_labeller", "graphs_once", "training_text"}
+    assert not names & {"load", "prometheus", "gateway_process"}
+    assert set((made_once.ROOT / "export").rglob("*.py")) <= set(found)
+    assert set((made_once.ROOT / "training").rglob("*.toml")) <= set(found)
+
+
+def test_a_class_of_the_tests_is_told_apart_by_its_code() -> None:
+    assert graphs_once._code_of_tests(__name__)
+    assert not graphs_once._code_of_tests("torch.nn.modules.linear")
 
 
 def test_only_the_latest_are_kept(
