@@ -27,8 +27,8 @@ settings.register_profile(
 )
 settings.load_profile("maskweave")
 
-# While thousands of tests are collected, next to nothing of what is made becomes garbage: a collector of cycles
-# that looks through all of it again and again was a fifth of that time, for each worker.
+# While thousands of tests are collected, next to nothing of what is made becomes garbage: the collector of
+# cycles need not look through it again and again.
 gc.set_threshold(100_000)
 
 
@@ -44,7 +44,7 @@ def is_no_event_of_a_closed_loop(record: logging.LogRecord) -> bool:
 
 @pytest.fixture
 def caplog(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    """pytest's own, for what this test logs: tasks that earlier ones left complain now, and not during it."""
+    """What this test logs: tasks that earlier tests have left complain before it, and not during it."""
     gc.collect()
     caplog.clear()
     return caplog

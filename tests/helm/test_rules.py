@@ -228,7 +228,7 @@ def test_a_case_that_does_not_hold_is_noticed(tmp_path: Path) -> None:
     """And those beside it are not to blame."""
     firing = next(case for case in CASES if case.labels is not None)
     silent = replace(firing, labels=None)
-    files = []
+    files: list[Path] = []
     for case in (firing, silent):
         (tmp_path / str(len(files))).mkdir()
         files.append(file_of(case, tmp_path / str(len(files))))

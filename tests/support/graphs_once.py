@@ -42,7 +42,7 @@ def graph_of(factory: pytest.TempPathFactory, stage: Stage, example: tuple[torch
     """A stage's graph, as `write_onnx` writes it; nobody changes the file."""
 
     def write(folder: Path) -> None:
-        # The exporter makes millions of small objects: looking for cycles among them is a quarter of its time.
+        # The exporter makes millions of small objects: looking for cycles among them takes a quarter as long.
         gc.disable()
         try:
             write_onnx(stage, example, folder / "model.onnx")

@@ -183,7 +183,6 @@ async def test_every_failure_of_the_table_over_the_wire(
 
 async def test_a_deadline_that_passes_while_the_loop_is_busy_is_not_taken_for_a_cancellation() -> None:
     """It is then gRPC that cancels the call, before the deadline's own timer was looked at."""
-
     come = 0
 
     async def busy(_: Mapping[str, Array]) -> None:
