@@ -23,7 +23,7 @@ from tests.support.key_file import new_key, write_keys
 # Loads last as long as they last, and a busy machine starts processes slowly.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-# A machine that stands still adds to what is measured, though not each time; a wrong count is wrong each time.
+# A machine that stands still adds to what is measured, but not each time; a wrong count is wrong each time.
 ATTEMPTS = 3
 # Whether the client is the limit depends on the machine, and is not what is tried here.
 PATIENT = ("--max-lag-ms", 5000, "--lag-tolerance-ms", 5000)
