@@ -20,7 +20,13 @@ from maskweave_bench.session import EXIT_CANNOT_TELL, EXIT_WORSE
 from tests.unit.bench.simulated import trials
 
 ROOT = Path(__file__).parents[3]
-PAGES = ("client/README.md", "docs/benchmarking.md", "docs/scale.md", "docs/operations.md", "benchmarks/README.md")
+PAGES = (
+    "client/README.md",
+    "docs/benchmarking.md",
+    "docs/scale.md",
+    "docs/operations.md",
+    "benchmarks/README.md",
+)
 
 pytestmark = pytest.mark.timeout(600)  # sums of many simulated runs, on whatever machine
 
