@@ -133,6 +133,7 @@ errors-page: $(SERVE)  ## Write docs/errors.md anew from the table of failures
 
 bench: $(BENCH) build/untrained/.made  ## Measure a local gateway for docs/performance.md and write it (options: make bench ARGS="--help")
 	@.venv/bench/bin/python -m benchmarks.measure $(ARGS)
+	@$(if $(ARGS),,.venv/bench/bin/python -m benchmarks.sizing)
 	@.venv/bench/bin/python -m benchmarks.page
 
 build/untrained/.made: $(DEV) export/commands/untrained.py

@@ -120,9 +120,9 @@ def measure(repository: Path, model: str, way: str, requests: int) -> dict[str, 
             }
     except ServiceFailedError as error:
         lines = [line.strip() for line in str(error).splitlines() if "embedded_runtime" in line]
-        return {
-            "refused": next((line for line in lines if ": " in line and "=" not in line[:40]), str(error))
-        }
+        why = next((line for line in lines if ": " in line and "=" not in line[:40]), str(error))
+        # Where the model lay for the while is no figure.
+        return {"refused": why.replace(f"{repository}/", "")}
 
 
 def figures(

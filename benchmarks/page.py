@@ -20,10 +20,10 @@ _HEAD = """# Performance
 
 Written by `python -m benchmarks.page` from `docs/figures/`; do not edit. The figures are measured by two
 commands: `make bench` (the gateway) and `make bench-peers` (the gateway beside what it could be replaced
-with). Each section says when, on what and with which command. How latency is measured, and what threatens
-such figures: [benchmarking.md](benchmarking.md). What a fleet needs: [scale.md](scale.md). Milliseconds
-unless said otherwise; latency is what the client waits, on the same cores as the service unless said
-otherwise.
+with). Each section says when, on what and with which command; those on a heavy model and on wrong verdicts
+have a command of their own. How latency is measured, and what threatens such figures:
+[benchmarking.md](benchmarking.md). What a fleet needs: [scale.md](scale.md). Milliseconds unless said
+otherwise; latency is what the client waits, on the same cores as the service unless said otherwise.
 """
 _MISSING = "Not measured in this version: {command}."
 

@@ -109,6 +109,7 @@ def test_a_heavy_model_is_served_in_every_way_or_says_why_not(repository: Path, 
         assert ways[way]["stages"].keys() == STAGES
         assert ways[way]["memory_mib"] > 20
     assert "never compared" in ways["openvino int8"]["refused"]
+    assert str(tmp_path) not in json.dumps(ways)
     text = page(tmp_path)
     assert "onnxruntime fp32, ms" in text
     assert "| faces64_rearranger | 0.00 |" in text

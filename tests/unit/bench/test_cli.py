@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,15 @@ from maskweave_bench.record import Trial
 from maskweave_bench.results import Results, TargetResult
 from maskweave_bench.session import EXIT_CANNOT_TELL, EXIT_WORSE
 from tests.unit.bench.simulated import trials
+
+ROOT = Path(__file__).parents[3]
+PAGES = (
+    "client/README.md",
+    "docs/benchmarking.md",
+    "docs/scale.md",
+    "docs/operations.md",
+    "benchmarks/README.md",
+)
 
 pytestmark = pytest.mark.timeout(600)  # sums of many simulated runs, on whatever machine
 
@@ -159,3 +169,13 @@ def test_without_its_extra_it_says_what_to_install() -> None:
     assert "needs the package 'hdrh'" in done.stderr
     assert "pip install 'maskweave-client[bench]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_name_commands_and_options_that_there_are(page: str) -> None:
+    text = (ROOT / page).read_text().replace("\\\n", " ")
+    named = re.findall(r"maskweave[ -]bench ([a-z]+)([^\n`|]*)", text)
+    assert named
+    for command, rest in named:
+        known = {option for each in bench.commands[command].params for option in each.opts}
+        assert set(re.findall(r"--[a-z0-9-]+", rest)) <= known, command
