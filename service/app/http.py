@@ -21,6 +21,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from service.app.descriptors import MOST_HTTP
 from service.app.hosts import Hosts
+from service.app.http_heads import MAX_HEADERS, bounded
 from service.app.listening import ListenError
 from service.core.metrics import Metrics
 
@@ -135,6 +136,7 @@ async def http_server(
         handler_cancellation=True,  # whose caller has gone
         auto_decompress=False,
         read_bufsize=_READ_BYTES,
+        max_headers=MAX_HEADERS,
         keepalive_timeout=SILENT_SECONDS,
     )
     await runner.setup()
@@ -153,7 +155,7 @@ async def http_server(
             if (oldest := next(idle, None)) is None:
                 return _Refusal()
             oldest.abort()
-        return serve()
+        return bounded(serve())
 
     try:
         try:

@@ -15,11 +15,15 @@ from random import Random
 from typing import Any
 
 import pytest
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.http_exceptions import BadHttpMessage
+from aiohttp.http_parser import HttpRequestParser
 
 from maskweave.v1 import synthesis_pb2 as pb
 from service.access.keys import Keys
-from service.app import http
+from service.app import http, http_heads
 from service.app.http import http_server
+from service.app.http_heads import MAX_HEADERS
 from service.core.metrics import Metrics
 from service.rpc.access import Access
 from service.rpc.interceptors import Authentication
@@ -266,6 +270,51 @@ def held(port: int) -> int:
 async def until_held(port: int, *numbers: int) -> None:
     while held(port) not in numbers:  # noqa: ASYNC110 - nothing tells of it
         await asyncio.sleep(0.02)
+
+
+def request_of(size: int, headers: int) -> bytes:
+    """A request with so many headers of so many bytes."""
+    lines = "".join(f"x-{number}: {'v' * size}\r\n" for number in range(headers))
+    return f"GET /livez HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n".encode()
+
+
+async def test_requests_that_wait_for_an_earlier_one_are_not_read(large_page: Metrics) -> None:
+    """They would be kept, each with a megabyte of headers, while who sent the first does not read its page."""
+    async with http_server("127.0.0.1", 0, metrics=large_page, is_ready=lambda: True) as port:
+        with slow_reader(port) as opened:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+            opened.send(ASKED_FOR_METRICS)
+            await asyncio.sleep(0.1)
+            assert await sent(opened, request_of(1000, 60) * 500, 1) < 6 * MIB  # most of it in the system
+
+
+async def test_a_head_is_bounded_as_a_whole() -> None:
+    async with http_server("127.0.0.1", 0, metrics=Metrics(), is_ready=lambda: True) as port:
+        for size, headers, answer in ((8000, 7, b"200"), (8000, 20, b"400"), (10, MAX_HEADERS, b"400")):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            whole = request_of(size, headers)
+            for start in range(0, len(whole), 20_000):
+                if reader.at_eof() or reader._buffer:  # type: ignore[attr-defined]
+                    break
+                writer.write(whole[start : start + 20_000])
+                await asyncio.sleep(0.02)
+            assert answer in await reader.readline(), (size, headers)
+            writer.close()
+
+
+@pytest.mark.parametrize(
+    "piece", [b"x-a: " + b"v" * 8000 + b"\r\n", b"0" * 8000, b";" + b"v" * 8000], ids=["trailers", "size", "extension"]
+)
+async def test_what_comes_between_parts_of_a_body_is_bounded_as_a_whole(piece: bytes) -> None:
+    loop = asyncio.get_running_loop()
+    parser = http_heads._Bounded(HttpRequestParser(BaseProtocol(loop), loop, 2**16))
+    parser.feed_data(b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+    for _ in range(30):
+        parser.feed_data(b"1\r\na\r\n")  # a body may be as long as whoever reads it allows
+    parser.feed_data(b"0\r\n" if piece.startswith(b"x") else b"1")
+    with pytest.raises(BadHttpMessage):
+        for _ in range(http_heads.MAX_HEAD_BYTES // len(piece) + 1):
+            parser.feed_data(piece)
 
 
 async def test_who_reads_nothing_is_let_go(monkeypatch: pytest.MonkeyPatch, large_page: Metrics) -> None:
