@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from service.app.connection import connection, connection_options
+from service.app.connection import connection, connection_options, health_name
 from service.app.probe import DEFAULT_HOST, DEFAULT_PORT
 from service.core.errors import ConfigurationError
 
@@ -49,6 +49,6 @@ def health(address: str | None, service: str, **options: Any) -> None:
             )
     except grpc.RpcError as error:
         raise click.ClickException(gateway.reason(error, service=service)) from None
-    click.echo(health_pb2.HealthCheckResponse.ServingStatus.Name(reply.status))
+    click.echo(health_name(reply.status))
     if reply.status != health_pb2.HealthCheckResponse.SERVING:
         raise click.exceptions.Exit(1)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from service.app.connection import connection, connection_options
+from service.app.connection import connection, connection_options, printable
 from service.app.listening import address_text
 from service.app.probe import DEFAULT_HTTP_PORT, default_http_address, gateway_settings
 from service.app.status.look import look
@@ -47,9 +47,8 @@ def status(address: str | None, http: str | None, seconds: float, as_json: bool,
         found = look(gateway, _page(http, address), seconds)
     except ConfigurationError as error:
         raise click.ClickException(str(error)) from None
-    click.echo(
-        json.dumps({"serving": found.serving, **asdict(found)}, indent=2) if as_json else status_text(found)
-    )
+    told = {"serving": found.serving, **asdict(found)}
+    click.echo(json.dumps(told, indent=2) if as_json else printable(status_text(found)))
     if not found.serving:
         raise click.exceptions.Exit(1)
 

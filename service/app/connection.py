@@ -17,6 +17,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 import click
 import grpc
+from grpc_health.v1 import health_pb2
 
 from service.app.probe import Encryption, default_address, encryption, gateway_settings, read_api_key
 
@@ -70,6 +71,17 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
 )
 
 
+def printable(text: str) -> str:
+    """Text from somewhere else with what a terminal would obey spelt out; lines stay lines."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+
+
+def health_name(status: int) -> str:
+    """A status of health as a word; one that is none as its number."""
+    kinds = health_pb2.HealthCheckResponse.ServingStatus
+    return str(kinds.Name(status)) if status in kinds.values() else str(status)
+
+
 def connection_options(command: Command) -> Command:
     """Give a command the options that `connection` takes."""
     return reduce(lambda decorated, option: option(decorated), reversed(_OPTIONS), command)
@@ -103,7 +115,7 @@ class Connection:
 
     def reason(self, error: grpc.RpcError, *, service: str = "") -> str:
         """Why a call failed, in words for an operator."""
-        code, details = error.code(), " ".join((error.details() or "").split())
+        code, details = error.code(), printable(" ".join((error.details() or "").split()))
         match code:
             case grpc.StatusCode.NOT_FOUND:
                 return f"{self.address} offers no service {service!r}"

@@ -10,7 +10,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from maskweave.v1 import synthesis_pb2 as pb
 from maskweave.v1 import synthesis_pb2_grpc as pb_grpc
-from service.app.connection import Connection
+from service.app.connection import Connection, health_name
 from service.app.status.page import MetricsPage, PageError, read_page
 from service.app.status.types import Load, ModelStatus, Period, StageStatus, Status, Traffic
 
@@ -44,7 +44,7 @@ def _health(gateway: Connection, channel: grpc.Channel, problems: list[str]) -> 
         problems.append(gateway.reason(error))
         answered = error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
         return "UNKNOWN" if answered else "UNREACHABLE"
-    return str(health_pb2.HealthCheckResponse.ServingStatus.Name(reply.status))
+    return health_name(reply.status)
 
 
 def _models(

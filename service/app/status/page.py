@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 import urllib.request
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,6 +13,7 @@ from http.client import HTTPException
 from prometheus_client.parser import text_string_to_metric_families
 
 _MOST_BYTES = 16 * 2**20
+_PART_BYTES = 2**16
 _GROWING = ("_total", "_sum", "_count", "_bucket")
 
 # A metrics page is close by: whatever proxy the environment names does not lead there.
@@ -49,7 +51,7 @@ class MetricsPage:
         """The sums of such samples by the value of one label, in the order of the page."""
         sums: defaultdict[str, float] = defaultdict(float)
         for found, value in self.select(name, **labels):
-            sums[found[label]] += value
+            sums[found.get(label, "")] += value
         return dict(sums)
 
     def since(self, earlier: MetricsPage) -> MetricsPage:
@@ -78,7 +80,7 @@ class MetricsPage:
         """
         counts: defaultdict[float, float] = defaultdict(float)
         for found, value in self.select(f"{histogram}_bucket", **labels):
-            counts[float(found["le"])] += value
+            counts[float(found.get("le", "inf"))] += value
         bounds = sorted(counts)
         if not bounds or not counts[bounds[-1]]:
             return None
@@ -104,10 +106,14 @@ def read_page(url: str, timeout: float) -> MetricsPage:
     Raises:
         PageError: Nobody answers, or it is no page of metrics.
     """
+    end, page = time.monotonic() + timeout, bytearray()
     try:
         with _opener.open(url, timeout=timeout) as reply:
-            text = reply.read(_MOST_BYTES).decode(errors="replace")
-        return parse_page(text)
+            while part := reply.read1(_PART_BYTES):
+                page += part
+                if len(page) > _MOST_BYTES or time.monotonic() > end:
+                    raise ValueError(f"it does not end within {timeout:g} s and {_MOST_BYTES} bytes")
+        return parse_page(page.decode(errors="replace"))
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         raise PageError(f"{url} cannot be read: {reason}") from error
@@ -116,16 +122,23 @@ def read_page(url: str, timeout: float) -> MetricsPage:
 
 
 def parse_page(text: str) -> MetricsPage:
-    """Read a page from its text.
+    """Read a page from its text; values that are no number are left out.
 
     Raises:
         ValueError: It is no page of metrics.
     """
+    try:
+        samples = [each for family in text_string_to_metric_families(text) for each in family.samples]
+    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:  # the parser trusts its text
+        raise ValueError(f"it is no page of metrics ({type(error).__name__})") from error
+    for sample in samples:
+        if sample.name.endswith("_bucket"):
+            float(sample.labels.get("le", "inf"))
     return MetricsPage(
         {
             (sample.name, _sorted(sample.labels.items())): sample.value
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
+            for sample in samples
+            if math.isfinite(sample.value)
         }
     )
 
