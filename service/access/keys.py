@@ -36,6 +36,8 @@ _MAX_KEY_CHARS = len(KEY_PREFIX) + _MAX_ID_CHARS + len(_SEPARATOR) + _SECRET_CHA
 _MAX_PROBLEMS = 20
 # tomllib takes a minute for one name of 50 000 parts; no line of a file of keys has more than a few dots.
 _MAX_DOTS_A_LINE = 100
+# TOML has integers of any length, of which no float is made.
+_MANY = 10**9
 _HEXADECIMAL = r"^(?:[0-9a-f]{2})+$"
 
 
@@ -80,8 +82,8 @@ class KeyEntry(BaseModel):
     ]
     scopes: Annotated[frozenset[Scope], AfterValidator(_not_empty)]
     requests_per_second: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
-    burst: Annotated[int | None, Field(ge=1)] = None
-    max_concurrent: Annotated[int | None, Field(ge=1)] = None
+    burst: Annotated[int | None, Field(ge=1, le=_MANY)] = None
+    max_concurrent: Annotated[int | None, Field(ge=1, le=_MANY)] = None
 
     @property
     def bucket_size(self) -> float:

@@ -10,6 +10,8 @@ from service.access.keys import KeyEntry, Keys
 from service.core.errors import QuotaExceeded
 
 _LEAST_WAIT_SECONDS = 0.001
+# A rate can be as small as somebody writes it; no caller is told to come back later than tomorrow.
+_MOST_WAIT_SECONDS = 86_400.0
 
 
 class TokenBucket:
@@ -34,12 +36,12 @@ class TokenBucket:
         self._tokens = min(self._tokens, size)
 
     def take(self, now: float) -> float:
-        """Take a token; 0, or the seconds until there will be one."""
+        """Take a token; 0, or the seconds until there will be one, a day at most."""
         self._flow(now)
         if self._tokens >= 1:
             self._tokens -= 1
             return 0.0
-        return max(_LEAST_WAIT_SECONDS, (1 - self._tokens) / self._rate)
+        return min(max(_LEAST_WAIT_SECONDS, (1 - self._tokens) / self._rate), _MOST_WAIT_SECONDS)
 
     def _flow(self, now: float) -> None:
         self._tokens = min(self._size, self._tokens + max(0.0, now - self._at) * self._rate)

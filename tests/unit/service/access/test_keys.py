@@ -155,6 +155,8 @@ def entry_with(**changes: Any) -> str:
         (entry_with(requests_per_second="inf"), "key studio: requests_per_second: "),
         (entry_with(burst=0), "key studio: burst: "),
         (entry_with(max_concurrent=0), "key studio: max_concurrent: "),
+        (entry_with(burst="0x" + "f" * 400), "key studio: burst: .*less than or equal to 1000000000"),
+        (entry_with(max_concurrent=10**10), "key studio: max_concurrent: "),
         (entry_with(rate=1), "key studio: rate: extra inputs are not permitted"),
         (ENTRY.to_toml() + ENTRY.to_toml(), "key studio: 2 entries have this id"),
     ],

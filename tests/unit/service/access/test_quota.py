@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from service.access.keys import KeyEntry, Keys, Scope, make_key
 from service.access.quota import Quotas, TokenBucket
 from service.core.errors import QuotaExceeded
+from service.rpc.status import describe, rich_status
 
 
 class Clock:
@@ -165,3 +166,16 @@ def test_every_frame_of_a_session_takes_from_the_rate_by_the_limits_of_the_momen
             quotas.charge(slower)
         assert caught.value.retry_after_seconds == pytest.approx(1)
         quotas.charge(key.model_copy(update={"requests_per_second": None}))
+
+
+@pytest.mark.parametrize("rate", [1e-310, 1e-12])
+def test_whoever_has_used_up_a_rate_of_hardly_anything_comes_back_tomorrow(rate: float) -> None:
+    """A longer time fits into no reply, which failed the call instead of refusing it."""
+    quotas, key = Quotas(Clock()), entry(requests_per_second=rate)
+    with quotas.use(key):
+        pass
+    with pytest.raises(QuotaExceeded) as caught, quotas.use(key):
+        pass
+    assert caught.value.retry_after_seconds == 86_400
+    status = rich_status(describe(caught.value), caught.value, "id")
+    assert b"RetryInfo" in status.SerializeToString()
