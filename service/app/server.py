@@ -28,12 +28,14 @@ _MIN_PING_INTERVAL_MS = 5_000
 _LOOKAHEAD_BYTES = 256 * 1024
 
 
-def _is_ours(record: logging.LogRecord) -> bool:
-    """Whether a line is about more than an answer whose caller has gone.
+# An answer whose caller has gone, which gRPC calls unexpected when sending fails before it has heard of the
+# cancellation; and headers that are no UTF-8, of which it logs all, key or not, and goes on with Latin-1.
+_OF_CALLERS = (grpc.aio.InternalError, UnicodeDecodeError)
 
-    gRPC logs these as unexpected when sending fails before it has heard of the cancellation.
-    """
-    return not (record.exc_info and isinstance(record.exc_info[1], grpc.aio.InternalError))
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether a line is about more than what a caller does, who could fill the log with it."""
+    return not (record.exc_info and isinstance(record.exc_info[1], _OF_CALLERS))
 
 
 logging.getLogger("grpc._cython.cygrpc").addFilter(_is_ours)
