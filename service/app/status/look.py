@@ -109,7 +109,7 @@ def _measured(url: str, timeout: float, seconds: float, problems: list[str]) -> 
         "engine_ready": page.total("maskweave_engine_ready") == 1,
         "runtime": runtime,
         "candidate_seconds": {
-            f"{labels['runtime']} {labels['precision']}": value
+            f"{labels.get('runtime', '')} {labels.get('precision', '')}": value
             for labels, value in page.select("maskweave_runtime_candidate_seconds")
         },
         "model_load_seconds": page.by("maskweave_model_load_seconds", "model"),

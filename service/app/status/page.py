@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 _MOST_BYTES = 16 * 2**20
 _PART_BYTES = 2**16
+_MOST_VALUE = 1e18
 _GROWING = ("_total", "_sum", "_count", "_bucket")
 
 # A metrics page is close by: whatever proxy the environment names does not lead there.
@@ -122,7 +123,7 @@ def read_page(url: str, timeout: float) -> MetricsPage:
 
 
 def parse_page(text: str) -> MetricsPage:
-    """Read a page from its text; values that are no number are left out.
+    """Read a page from its text; values that are no number, or beyond all reason, are left out.
 
     Raises:
         ValueError: It is no page of metrics.
@@ -138,7 +139,7 @@ def parse_page(text: str) -> MetricsPage:
         {
             (sample.name, _sorted(sample.labels.items())): sample.value
             for sample in samples
-            if math.isfinite(sample.value)
+            if abs(sample.value) < _MOST_VALUE
         }
     )
 

@@ -33,7 +33,14 @@ NAMES = [
     "maskweave_stage_duration_seconds_count",
     "process_start_time_seconds",
 ]
-LABELS = ["", '{le="0.1"}', '{le="x"}', '{le="NaN"}', '{grpc_method="A",grpc_code="OK"}', '{stage="s",le="+Inf"}']
+LABELS = [
+    "",
+    '{le="0.1"}',
+    '{le="x"}',
+    '{le="NaN"}',
+    '{grpc_method="A",grpc_code="OK"}',
+    '{stage="s",le="+Inf"}',
+]
 VALUES = ["0", "1", "-1", "NaN", "+Inf", "-Inf", "1e308", "1e-308", "0x1", "", "1 2 3"]
 LINES = st.builds("{}{} {}".format, *map(st.sampled_from, (NAMES, LABELS, VALUES)))
 
@@ -41,7 +48,7 @@ LINES = st.builds("{}{} {}".format, *map(st.sampled_from, (NAMES, LABELS, VALUES
 def shown(page: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """What the command says of a page that is there twice."""
     monkeypatch.setattr(look, "read_page", lambda url, timeout: parse_page(page))
-    monkeypatch.setattr(look.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr("service.app.status.look.time.sleep", lambda seconds: None)
     facts = look._measured("http://page", 1.0, 1.0, [])
     return status_text(Status("here", "http://page", "SERVING", **facts))
 
