@@ -24,7 +24,7 @@ MAX_HEAD_BYTES = 64 * 1024
 _WAITING = 2
 
 
-def bounded(connection: RequestHandler[Any]) -> RequestHandler[Any]:
+def bounded(connection: RequestHandler) -> RequestHandler:
     """A connection that has not begun, made to keep to these bounds."""
     connection._max_msg_queue_size, connection._msg_queue_resume_size = _WAITING, 0
     parser: Any = _Bounded(connection._parser)
