@@ -58,9 +58,11 @@ class Origins:
     def may_call(self, headers: Mapping[str, str]) -> bool:
         """Whether whoever sends a request with these headers may call."""
         origin = headers.get("Origin")
-        if origin is None or ANY in self.listed or origin in self.listed:
+        if origin is None or origin in self.listed:
             return True
-        return _is_own(origin, headers.get("Host", ""))
+        if not origin.isascii():  # no browser's; and it goes into a header of the reply
+            return False
+        return ANY in self.listed or _is_own(origin, headers.get("Host", ""))
 
     def headers(self, headers: Mapping[str, str]) -> Mapping[str, str]:
         """What a reply to a request that may call tells the browser."""
