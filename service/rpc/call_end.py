@@ -64,3 +64,17 @@ def _facts(call: Call, failure: Failure | None) -> dict[str, str | int | float]:
         facts["encode_seconds"] = round(timings.encode, 6)
         facts["cached_stages"] = sum(stage.cached for stage in timings.stages.values())
     return facts
+
+
+def forget_frames(error: BaseException) -> None:
+    """Let go of what the functions had in hand that a failure came through, its causes' likewise.
+
+    gRPC keeps the failure that a call was ended with, and that failure the call: without this, its message,
+    of up to `max_message_bytes` and several times that when parsed, stays until a full garbage collection.
+    """
+    left: list[BaseException | None] = [error]
+    while left:
+        each = left.pop()
+        if each is not None and each.__traceback__ is not None:
+            each.__traceback__ = None
+            left += [each.__cause__, each.__context__]

@@ -28,7 +28,7 @@ from service.core.trace import TraceFactory, passed_on
 from service.rpc.access import Access, Metadata
 from service.rpc.admission import Admission, Kind
 from service.rpc.call import Behaviour, Call, Context
-from service.rpc.call_end import call_ended
+from service.rpc.call_end import call_ended, forget_frames
 from service.rpc.interceptors import REQUEST_ID, SERVICE_NAME, current_key, current_request
 from service.rpc.memory import UnsentReplies
 from service.rpc.messages.replies import server_timing
@@ -209,6 +209,8 @@ class Calls:
             raise
         except Exception as error:
             failure = self._failure(error, rpc, kind)
+            if failure.code is not grpc.StatusCode.INTERNAL:  # those are in the log, with their stack trace
+                forget_frames(error)
             await _abort(failure, error, call)
         finally:
             if method is not None:

@@ -161,6 +161,40 @@ def messages_alive() -> int:
     return sum(type(each) is pb.PaintRequest for each in gc.get_objects())
 
 
+BAD_PNG = pb.SynthesizeRequest(model="tiny", label_map=pb.LabelMap(png=b"none"))
+NO_MODEL = pb.SynthesizeRequest(model="none", label_map=MAP_OF_25)
+BAD_SEEDS = pb.SynthesizeRequest(model="tiny", label_map=MAP_OF_25, seeds=pb.SeedList(values=[1] * 99))
+BAD_STYLE = pb.SynthesizeRequest(model="tiny", label_map=MAP_OF_25, styles={9: pb.Style(seed=1)})
+
+
+@pytest.mark.parametrize("request_", [BAD_PNG, NO_MODEL, BAD_SEEDS, BAD_STYLE], ids=range(4))
+@pytest.mark.parametrize("path", [SYNTHESIZE, STREAM])
+async def test_calls_that_failed_keep_no_message(path: str, request_: pb.SynthesizeRequest) -> None:
+    """Nobody collects garbage while large messages are few: a hundred of them took more than a gigabyte."""
+    data = request_.SerializeToString()
+    async with gateway(CallLimits()) as (channel, _):
+        gc.collect()
+        before = requests_alive()
+        gc.disable()
+        try:
+            for _ in range(5):
+                call = opened(channel, path)
+                await call.write(data)
+                await call.done_writing()
+                assert await call.code() in {
+                    grpc.StatusCode.INVALID_ARGUMENT,
+                    grpc.StatusCode.NOT_FOUND,
+                }
+            await until(lambda: requests_alive() <= before)
+        finally:
+            gc.enable()
+
+
+def requests_alive() -> int:
+    """Requests of images that somebody holds, or nobody has collected."""
+    return sum(type(each) is pb.SynthesizeRequest for each in gc.get_objects())
+
+
 async def test_updates_of_which_nothing_is_kept_hold_nothing() -> None:
     """However many come while a frame is being made."""
     go_on = asyncio.Event()
