@@ -30,6 +30,7 @@ from service.core.metrics import Metrics
 from service.rpc.access import Access
 from service.rpc.interceptors import Authentication
 from service.rpc.web import endpoint
+from service.rpc.web.origins import Origins
 from service.rpc.web.protocols import enveloped
 from service.rpc.web.socket_channel import MAX_CLOSING, SUBPROTOCOL
 from tests.support.fake_engine import FakeEngine
@@ -225,6 +226,21 @@ async def test_subprotocols_that_aiohttp_does_not_read_write_no_log(caplog: pyte
         writer.write(asked("other", SUBPROTOCOL))
         assert b"400" in await reader.readline()
         writer.close()
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("origins", [Origins(), Origins.parse(["*"])], ids=["own", "any"])
+async def test_an_origin_that_is_no_text_is_refused(
+    origins: Origins, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It could not be written into the reply, which wrote a stack trace into the log, key or not."""
+    async with web_server(service_on(FakeEngine()), origins=origins) as url:
+        for method in (b"POST", b"OPTIONS", b"GET"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port_of(url))
+            path = path_of("ListModels").encode()
+            writer.write(method + b" " + path + b" HTTP/1.1\r\nHost: \xff.x\r\nOrigin: http://\xff.x\r\n\r\n")
+            assert b"403" in await reader.readline()
+            writer.close()
     assert not caplog.records
 
 
