@@ -16,7 +16,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from maskweave_client import Client, Unavailable
 from tests.e2e.triton.support import triton_backed
-from tests.support.gateway_process import GatewayProcess, channel_to, wait_until
+from tests.support.gateway_process import GatewayProcess, channel_to, run_serve, wait_until
 from tests.support.load import CALL_SECONDS, LABEL_MAP, Load, expected_images
 from tests.support.promises import watched_machine
 from tests.support.triton_process import TritonProcess, triton_process
@@ -146,6 +146,11 @@ def test_a_triton_that_comes_back_with_other_models_is_not_used(
         wait_for_health(gateway, "SERVING")
 
 
+def ended(**settings: object) -> subprocess.CompletedProcess[str]:
+    """A gateway on Triton that cannot start."""
+    return run_serve(engine="triton", grpc_port=0, http_port=0, **settings)
+
+
 def start_gateway(**settings: object) -> subprocess.Popen[str]:
     arguments = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
     return subprocess.Popen(
@@ -169,11 +174,11 @@ def test_a_gateway_waits_for_its_triton(small_repository: Path) -> None:
 
 
 def test_a_start_without_triton_ends_with_a_message() -> None:
-    gateway = start_gateway(engine="triton", triton_url="127.0.0.1:9", triton_startup_timeout_seconds=0.5)
-    printed, _ = gateway.communicate(timeout=120)
+    gateway = ended(triton_url="127.0.0.1:9", triton_startup_timeout_seconds=0.5)
     assert gateway.returncode == 1
-    assert "Error: No inference server was ready within 0.5 s (127.0.0.1:9: it does not answer" in printed
-    assert "Traceback" not in printed
+    told = "Error: No inference server was ready within 0.5 s (127.0.0.1:9: it does not answer"
+    assert told in gateway.stdout
+    assert "Traceback" not in gateway.stdout
 
 
 def test_a_gateway_that_waits_can_be_stopped() -> None:
@@ -190,10 +195,9 @@ def test_a_gateway_that_waits_can_be_stopped() -> None:
 
 
 def test_triton_needs_an_address() -> None:
-    gateway = start_gateway(engine="triton")
-    printed, _ = gateway.communicate(timeout=120)
+    gateway = ended()
     assert gateway.returncode == 2
-    assert "engine triton needs triton_url, for example localhost:8001" in printed
+    assert "engine triton needs triton_url, for example localhost:8001" in gateway.stdout
 
 
 def test_every_problem_of_the_models_is_a_line_and_nothing_is_served(
@@ -206,17 +210,13 @@ def test_every_problem_of_the_models_is_a_line_and_nothing_is_served(
         config.read_text().replace("#1f1f1f", "black").replace("maskweave.title", "maskweave.titel")
     )
     with triton_process(repository) as triton:
-        gateway = start_gateway(engine="triton", triton_url=triton.url)
-        printed, _ = gateway.communicate(timeout=120)
+        gateway = ended(triton_url=triton.url)
         assert gateway.returncode == 1
-        assert "The model repository cannot be served, 2 problems:" in printed
-        assert 'slow_label_map_fused/config.pbtxt: parameters["maskweave.title"]: missing' in printed
-        assert "parameters[\"maskweave.palette\"][0][color]: got 'black'" in printed
+        assert "The model repository cannot be served, 2 problems:" in gateway.stdout
+        assert 'slow_label_map_fused/config.pbtxt: parameters["maskweave.title"]: missing' in gateway.stdout
+        assert "parameters[\"maskweave.palette\"][0][color]: got 'black'" in gateway.stdout
 
-        gateway = start_gateway(
-            engine="triton", triton_url=triton.url, triton_models="faces64_label_map,faces65,faces66"
-        )
-        printed, _ = gateway.communicate(timeout=120)
+        gateway = ended(triton_url=triton.url, triton_models="faces64_label_map,faces65,faces66")
         assert gateway.returncode == 1
         for name in ("faces65", "faces66"):
-            assert f"{triton.url}: {name}/config.pbtxt: there is no such model" in printed
+            assert f"{triton.url}: {name}/config.pbtxt: there is no such model" in gateway.stdout
