@@ -108,9 +108,12 @@ class LiveTable:
 def describe(trial: Trial) -> str:
     """A trial in one line."""
     latency = Histogram.decode(trial.latency)
-    words = [
-        f"{trial.per_second:.1f}/s, p50 {_percentile(latency, 50)} ms, p99 {_percentile(latency, 99)} ms"
-    ]
+    words = [f"{trial.per_second:.1f}/s"]
+    for percent in (50, 99):
+        told = (
+            f"{_percentile(latency, percent)} ms" if enough(percent, len(latency)) else "of too few requests"
+        )
+        words.append(f"p{percent} {told}")
     if trial.failed:
         words.append(f"{trial.failed} of {trial.requests} failed")
     if trial.state not in {"steady", "too short to tell"}:

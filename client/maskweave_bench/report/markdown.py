@@ -101,14 +101,8 @@ def comparison(judged: Judged) -> list[str]:
                 each.verdict,
             ]
         )
-    pairs = judged.comparisons[0].pairs
-    return [
-        *lines,
-        *table(rows),
-        "",
-        f"From {pairs} pair{'s' if pairs != 1 else ''} of repeats at each load; the intervals hold together "
-        "with 95 % confidence.",
-    ]
+    compared = words.pairs([each.pairs for each in judged.comparisons])
+    return [*lines, *table(rows), "", f"{compared}; the intervals hold together with 95 % confidence."]
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:

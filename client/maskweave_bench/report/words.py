@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 
 def milliseconds(seconds: float | None) -> str:
@@ -47,3 +48,12 @@ def change(ratio: float) -> str:
 def points(difference: float) -> str:
     """A difference of shares, in percentage points."""
     return f"{difference * 100:+.2f} pp"
+
+
+def pairs(numbers: Collection[int]) -> str:
+    """What was compared, from how many pairs of repeats there were at each load."""
+    fewest, most = min(numbers), max(numbers)
+    if fewest == most:
+        return f"From {most} pair{'s' if most != 1 else ''} of repeats at each load"
+    single = "; a single pair tells nothing" if fewest == 1 else ""
+    return f"From {fewest} to {most} pairs of repeats at a load{single}"

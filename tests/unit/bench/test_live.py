@@ -7,7 +7,7 @@ import io
 import numpy as np
 from rich.console import Console
 
-from maskweave_bench.live import LiveTable
+from maskweave_bench.live import LiveTable, describe
 from maskweave_bench.processes import Progress
 from tests.unit.bench.simulated import LOAD, trial
 
@@ -39,3 +39,10 @@ def test_log_has_a_line_for_each_trial() -> None:
     assert lines[0].startswith("1/3  a · poisson, 50/s · repeat 1: ")
     assert "failed" in lines[0]
     assert "does not count: one request in a hundred was sent" in lines[1]
+
+
+def test_log_says_where_there_are_too_few_requests_for_a_percentile() -> None:
+    few = describe(trial(np.random.default_rng(1), load=LOAD.model_copy(update={"seconds": 1.0})))
+    assert "p50 " in few
+    assert "p99 of too few requests" in few
+    assert "- ms" not in few

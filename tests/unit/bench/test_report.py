@@ -14,7 +14,7 @@ from maskweave_bench.record import Load, StallMark, Trial
 from maskweave_bench.report import html, markdown, words
 from maskweave_bench.report.view import View, view
 from maskweave_bench.results import KneeResult, Results, TargetResult
-from tests.unit.bench.simulated import trial
+from tests.unit.bench.simulated import LOAD, trial
 
 pytestmark = pytest.mark.timeout(600)  # sums of many simulated runs, on whatever machine
 
@@ -109,6 +109,21 @@ def test_page_and_markdown_say_what_was_found() -> None:
     assert "RESOURCE_EXHAUSTED OVERLOADED" in page
     assert 'class="band stall"' in page
     assert "target 100 ms" in page
+
+
+def test_loads_of_which_fewer_trials_count_are_not_said_to_have_as_many_pairs() -> None:
+    random = np.random.default_rng(1)
+    other = LOAD.model_copy(update={"rate": 80.0})
+    found = [
+        trial(random, target=name, load=load, repeat=repeat, lag=0.05 * (load == other and repeat > 0))
+        for name in ("a", "b")
+        for load in (LOAD, other)
+        for repeat in range(2)
+    ]
+    for text in (html.render(view(results(found))), markdown.render(view(results(found)))):
+        assert "From 1 to 2 pairs of repeats at a load" in text
+    assert words.pairs([3, 3]) == "From 3 pairs of repeats at each load"
+    assert words.pairs([1]) == "From 1 pair of repeats at each load"
 
 
 def test_what_a_service_says_is_shown_and_not_run() -> None:
