@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -31,6 +33,8 @@ ROUNDS, MOST_ROUNDS, CALLS, CALLS_AT_ONCE, CONNECTIONS = 2, 10, 300, 50, 100
 IMAGES = 30
 STRANGERS = 3
 ATTEMPTS = 3
+# What docs/reliability.md says that a connection to the HTTP port holds at most.
+HTTP_CONNECTIONS, HTTP_BYTES_EACH = 120, 512 * 2**10
 MEMORY_BYTES = 12 * 2**20
 
 SERVICE = "/maskweave.v1.SynthesisService"
@@ -165,3 +169,39 @@ def test_who_has_a_key_is_served_beside_those_without(
     assert guarded.metric("maskweave_failures_total", reason="UNAUTHENTICATED") > refused
     assert grown <= MEMORY_BYTES
     assert during.memory_bytes - first <= 2 * MEMORY_BYTES
+
+
+def greedy(gateway: GatewayProcess, number: int) -> socket.socket:
+    """A connection to the HTTP port, without a key, that sends as much as is taken and reads nothing."""
+    url = urlsplit(gateway.http)
+    head = f"Host: {url.netloc}\r\n" + "".join(f"X-{each}: {'v' * 7900}\r\n" for each in range(7))
+    call = f"POST {SERVICE}/Synthesize HTTP/1.1\r\n{head}Content-Type: application/json\r\n"
+    sent = (
+        (f"GET / HTTP/1.1\r\n{head}\r\n" * 40).encode(),  # requests behind others
+        (call + f"Content-Length: {15 * 2**20}\r\n\r\n").encode() + b" " * 15 * 2**20,
+        (call + "Transfer-Encoding: chunked\r\n\r\n").encode() + (b"10000\r\n" + b" " * 2**16 + b"\r\n") * 40,
+        f"GET /healthz HTTP/1.1\r\n{head}".encode(),  # never ends
+    )[number % 4]
+    connection = socket.create_connection((url.hostname, url.port), timeout=5)
+    connection.settimeout(0.2)  # the rest is not taken
+    with suppress(OSError):
+        connection.sendall(sent)
+    return connection
+
+
+def test_connections_to_the_http_port_hold_no_more_than_is_said(
+    guarded: GatewayProcess, key: tuple[str, KeyEntry]
+) -> None:
+    with Client(guarded.address, api_key=key[0]) as client, ExitStack() as stack:
+        expected = client.synthesize("faces64", LABEL_MAP, seed=0).images
+        for number in range(4):  # what it allocates once
+            greedy(guarded, number).close()
+        before = Footprint.of(guarded)
+        for number in range(HTTP_CONNECTIONS):
+            stack.enter_context(greedy(guarded, number))
+        found = client.synthesize("faces64", LABEL_MAP, seed=0).images
+        during = Footprint.of(guarded)
+    assert found == expected
+    assert (during.in_flight, during.running, during.waiting) == (0, 0, 0)
+    assert during.memory_bytes - before.memory_bytes <= HTTP_CONNECTIONS * HTTP_BYTES_EACH
+    print((during.memory_bytes - before.memory_bytes) / HTTP_CONNECTIONS)
