@@ -127,7 +127,7 @@ stroke-latency: $(DEV) $(CHROMIUM)  ## Paint in a browser, and say how long stro
 	@.venv/dev/bin/python -m tests.web.stroke_latency $(ARGS)
 
 # The theme's remark on the future of MkDocs would stand in every build.
-MKDOCS = DISABLE_MKDOCS_2_WARNING=true .venv/docs/bin/mkdocs
+MKDOCS = NO_MKDOCS_2_WARNING=1 .venv/docs/bin/mkdocs
 docs: $(DOCS)  ## Build the site of the documentation into build/site; every link in it is checked
 	@$(MKDOCS) build --quiet $(ARGS)
 	@echo 'build/site/index.html, or, to read it in a browser: make docs-serve'

@@ -44,7 +44,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     assert config.nav is not None
     grown = {
         "Decisions": [f"decisions/{file.name}" for file in sorted((ROOT / "docs" / "decisions").glob("0*.md"))],
-        "Models": [on_site(str(file.relative_to(ROOT))) for file in sorted(PACKS.glob("*/README.md"))],
+        "Models": [site_uri(str(file.relative_to(ROOT))) for file in sorted(PACKS.glob("*/README.md"))],
     }
     for section in config.nav:
         for title, pages in section.items():
@@ -65,8 +65,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         if path in seen or not (ROOT / path).exists():
             continue
         seen.add(path)
-        uri = on_site(path)
-        if uri.startswith("source/"):
+        uri = site_uri(path)
+        if uri.startswith("source/") and uri not in files.src_uris:  # a folder and its README.md are one
             files.append(_copy(path, uri, config))
         if (ROOT / path).is_file() and path.endswith(".md"):
             text = (ROOT / path).read_text(encoding="utf-8")
@@ -86,18 +86,18 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         target = _target(path, found[1])
         if "://" in found[1] or not (ROOT / target).exists():
             return found[1]
-        return posixpath.relpath(on_site(target), folder)
+        return posixpath.relpath(site_uri(target), folder)
 
     # Pages are CommonMark, as code hosts show them; MkDocs reads lists by older rules.
     return mdformat.text(_one_title(_LINK.sub(led, markdown)), extensions={"gfm", "mkdocs"})
 
 
-def on_site(path: str) -> str:
+def site_uri(path: str) -> str:
     """Where a file or folder of the repository is on the site, both relative to their roots."""
     if (ROOT / path).is_dir():
         index = posixpath.join(path, "README.md")
         if (ROOT / index).exists():
-            return on_site(index)
+            return site_uri(index)
         return posixpath.join("source", index)
     if path.startswith("docs/"):
         return path.removeprefix("docs/")
