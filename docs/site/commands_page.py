@@ -14,9 +14,10 @@ _INTRODUCTION = """\
 
 Generated from the commands by `make commands-page`; a test compares. Each tells the same with `--help`.
 
-`maskweave models`, `draw`, `edit`, `morph` and `bench` need nothing but the client: where `maskweave` is not installed, they are
-verbs of `maskweave-client` (`pip install 'maskweave-client[cli]'`), and `maskweave-bench`. `serve`, `health`, `status` and `key` come with
-`maskweave[serve]`, what trains and exports with `maskweave[train]` and `maskweave[export]`.
+`maskweave models`, `draw`, `edit`, `morph` and `bench` need nothing but the client: where `maskweave` is not
+installed, they are verbs of `maskweave-client` (`pip install 'maskweave-client[cli]'`), and `maskweave-bench`.
+`serve`, `health`, `status` and `key` come with `maskweave[serve]`, what trains and exports with
+`maskweave[train]` and `maskweave[export]`.
 
 | command | |
 |---|---|
@@ -41,7 +42,9 @@ def commands_page() -> str:
 
 
 def _sections(command: click.Command, name: str, parent: click.Context) -> Iterator[str]:
-    context = click.Context(command, info_name=name, parent=parent, max_content_width=_WIDTH, terminal_width=_WIDTH)
+    context = click.Context(
+        command, info_name=name, parent=parent, max_content_width=_WIDTH, terminal_width=_WIDTH
+    )
     level = "##" if parent.parent is None else "###"
     if name in _ELSEWHERE:
         own = [each for each in command.get_params(context) if set(each.opts) & _OWN[name]]
@@ -49,7 +52,8 @@ def _sections(command: click.Command, name: str, parent: click.Context) -> Itera
         formatter = context.make_formatter()
         formatter.write_dl(records)
         help_text = " ".join((command.help or "").split())
-        yield f"{level} {context.command_path}\n\n{help_text}\n\n{_ELSEWHERE[name]}\n\n```text\n{formatter.getvalue()}```\n"
+        shown = f"```text\n{formatter.getvalue()}```\n"
+        yield f"{level} {context.command_path}\n\n{help_text}\n\n{_ELSEWHERE[name]}\n\n{shown}"
         return
     yield f"{level} {context.command_path}\n\n```text\n{command.get_help(context)}\n```\n"
     if isinstance(command, click.Group):

@@ -37,7 +37,9 @@ def contract_page(proto: Path) -> str:
     """
     beside = Path(sys.executable).with_name("buf")
     buf = str(beside) if beside.exists() else shutil.which("buf") or "buf"
-    built = subprocess.run([buf, "build", "-o", "-#format=binpb"], cwd=proto, stdout=subprocess.PIPE, check=True)
+    built = subprocess.run(
+        [buf, "build", "-o", "-#format=binpb"], cwd=proto, stdout=subprocess.PIPE, check=True
+    )
     (file,) = (each for each in FileDescriptorSet.FromString(built.stdout).file if each.name == FILE)
     return "\n".join(_Page(file).lines()) + "\n"
 
@@ -91,8 +93,9 @@ class _Page:
             about = [self._about((*path, _FIELDS, number))]
             if field.HasField("oneof_index") and not field.proto3_optional:
                 about.insert(0, f"One of `{message.oneof_decl[field.oneof_index].name}`.")
-            deprecated = "Deprecated. " * field.options.deprecated
-            yield f"| `{field.name}` = {field.number} | {self._type(field, message)} | {deprecated}{_cell(about)} |"
+            if field.options.deprecated:
+                about.insert(0, "Deprecated.")
+            yield f"| `{field.name}` = {field.number} | {self._type(field, message)} | {_cell(about)} |"
         yield ""
         for number, oneof in enumerate(message.oneof_decl):
             if comment := self._comments.get((*path, _ONEOFS, number)):
@@ -136,7 +139,7 @@ def _paragraphs(comment: str) -> str:
     """A comment as Markdown: its lines joined, its lists kept, pages linked."""
     text = "\n".join(line.removeprefix(" ") for line in comment.split("\n"))
     text = re.sub(r"\n(?=- )", "\n\n", text, count=1)
-    return re.sub(r"(?<![`(\[/])docs/(\w+\.md)", r"[\1](../\1)", text)
+    return re.sub(r"(?<![`(\[/])docs/(\w+\.md)", r"[docs/\1](../\1)", text)
 
 
 def _cell(parts: Sequence[str]) -> str:

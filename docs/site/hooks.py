@@ -1,8 +1,8 @@
-"""Hooks of MkDocs that make a site of `docs/` as it is, and of what its pages link to elsewhere in the repository.
+"""Hooks of MkDocs that make a site of `docs/` as it is, and of what its pages link to elsewhere.
 
-A link from a page to a file outside of `docs/` leads, on the site, to a copy of that file under `source/`: pages as
-pages, code as a page that shows it, folders as a list. So nothing leads to another host, and the strict build finds
-every link that leads nowhere.
+A link from a page to a file outside of `docs/` leads, on the site, to a copy of that file under `source/`:
+pages as pages, code as a page that shows it, folders as a list. So nothing leads to another host, and the
+strict build finds every link that leads nowhere.
 """
 
 from __future__ import annotations
@@ -43,13 +43,14 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Put into the navigation what grows: decisions, and the packs' cards."""
     assert config.nav is not None
     grown = {
-        "Decisions": [f"decisions/{file.name}" for file in sorted((ROOT / "docs" / "decisions").glob("0*.md"))],
+        "Decisions": [
+            f"decisions/{file.name}" for file in sorted((ROOT / "docs" / "decisions").glob("0*.md"))
+        ],
         "Models": [site_uri(str(file.relative_to(ROOT))) for file in sorted(PACKS.glob("*/README.md"))],
     }
     for section in config.nav:
-        for title, pages in section.items():
-            if title in grown:
-                pages += grown[title]
+        for title in section.keys() & grown.keys():
+            section[title].extend(grown[title])
     return config
 
 
@@ -58,7 +59,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     _originals.clear()
     files.append(File.generated(config, "reference/contract.md", content=contract_page(ROOT / "proto")))
     _originals.update({file.src_uri: f"docs/{file.src_uri}" for file in files.documentation_pages()})
-    waiting = [*_originals.values(), *ALSO, *(str(file.relative_to(ROOT)) for file in PACKS.glob("*/README.md"))]
+    waiting = [
+        *_originals.values(),
+        *ALSO,
+        *(str(file.relative_to(ROOT)) for file in PACKS.glob("*/README.md")),
+    ]
     seen = set[str]()
     while waiting:
         path = waiting.pop()
@@ -107,9 +112,9 @@ def site_uri(path: str) -> str:
 
 
 def _one_title(markdown: str) -> str:
-    """The page with all headings one level down but the first, if it has several titles: contents need one."""
+    """The page with all headings one level down but the first, if it has several titles."""
     parts = re.split(r"^( *`{3,}.*?^ *`{3,}$)", markdown, flags=re.MULTILINE | re.DOTALL)  # code in between
-    if sum(len(re.findall(r"^# ", part, re.MULTILINE)) for part in parts[::2]) < 2:  # noqa: PLR2004
+    if sum(len(re.findall(r"^# ", part, re.MULTILINE)) for part in parts[::2]) < 2:
         return markdown
     parts[::2] = [re.sub(r"^#", "##", part, flags=re.MULTILINE) for part in parts[::2]]
     return "".join(parts).replace("##", "#", 1)
@@ -124,7 +129,9 @@ def _copy(path: str, uri: str, config: MkDocsConfig) -> File:
     if original.is_dir():
         if (original / "README.md").exists():
             return _copy(posixpath.join(path, "README.md"), uri, config)
-        names = sorted(each.name + "/" * each.is_dir() for each in original.iterdir() if each.name[0] not in "._")
+        names = sorted(
+            each.name + "/" * each.is_dir() for each in original.iterdir() if each.name[0] not in "._"
+        )
         listed = "\n".join(f"- `{name}`" for name in names)
         return File.generated(config, uri, content=f"{_UNSEARCHED}# `{path}/`\n\n{listed}\n")
     if path.endswith(".md"):
@@ -134,4 +141,6 @@ def _copy(path: str, uri: str, config: MkDocsConfig) -> File:
     if language is None:
         return File.generated(config, uri, abs_src_path=str(original))
     text = original.read_text(encoding="utf-8").rstrip("\n")
-    return File.generated(config, uri, content=f"{_UNSEARCHED}# `{path}`\n\n``````{language}\n{text}\n``````\n")
+    return File.generated(
+        config, uri, content=f"{_UNSEARCHED}# `{path}`\n\n``````{language}\n{text}\n``````\n"
+    )

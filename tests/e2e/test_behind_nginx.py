@@ -1,4 +1,4 @@
-"""The page on proxies: nginx, configured as it shows, in front of a gateway with the settings that it names."""
+"""The page on proxies: nginx, configured as it shows, before a gateway with the settings that it names."""
 
 from __future__ import annotations
 
@@ -44,7 +44,9 @@ def behind(repository: Path) -> Iterator[GatewayProcess]:
 
 
 @pytest.fixture(scope="module")
-def port(behind: GatewayProcess, authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+def port(
+    behind: GatewayProcess, authority: Authority, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[int]:
     (block,) = (block for block in blocks(PAGE) if block.language == "nginx")
     with nginx(block.text, behind, authority, tmp_path_factory.mktemp("nginx")) as port:
         yield port
@@ -103,4 +105,8 @@ def behind_models(gateway: GatewayProcess) -> list[str]:
     """The names of the gateway's models that take label maps."""
     with grpc.insecure_channel(gateway.address, [("grpc.enable_http_proxy", 0)]) as channel:
         models = pb_grpc.SynthesisServiceStub(channel).ListModels(pb.ListModelsRequest(), timeout=60).models
-    return [model.name for model in models if any(each.kind == pb.CONDITION_KIND_LABEL_MAP for each in model.conditions)]
+    return [
+        model.name
+        for model in models
+        if any(each.kind == pb.CONDITION_KIND_LABEL_MAP for each in model.conditions)
+    ]

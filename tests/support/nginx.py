@@ -32,7 +32,7 @@ def nginx(text: str, gateway: GatewayProcess, authority: Authority, folder: Path
     """Runs it with what a page shows, but on another port, with its files in a folder. Gives the port.
 
     Args:
-        text: Server blocks that listen on 443, with certificates in /etc/nginx, in front of the default ports.
+        text: Server blocks that listen on 443, with certificates in /etc/nginx, before the default ports.
         gateway: What it is put in front of.
         authority: Issues its certificate.
         folder: An empty one.

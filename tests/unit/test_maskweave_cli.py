@@ -101,6 +101,8 @@ def test_entry_point_that_is_no_command_is_refused(monkeypatch: pytest.MonkeyPat
 def test_the_page_of_the_documentation_is_that_of_the_commands() -> None:
     docs = Path(__file__).parents[2] / "docs"
     page = (docs / "commands.md").read_text()
-    assert page == runpy.run_path(str(docs / "site" / "commands_page.py"))["commands_page"](), "make commands-page"
+    assert page == runpy.run_path(str(docs / "site" / "commands_page.py"))["commands_page"](), (
+        "make commands-page"
+    )
     for verb in maskweave_cli.SUMMARIES:
         assert f"\n## maskweave {verb}\n" in page
