@@ -15,7 +15,7 @@ _INTRODUCTION = """\
 Generated from the commands by `make commands-page`; a test compares. Each tells the same with `--help`.
 
 `maskweave models`, `draw`, `edit`, `morph` and `bench` need nothing but the client: where `maskweave` is not
-installed, they are verbs of `maskweave-client` (`pip install 'maskweave-client[cli]'`), and `maskweave-bench`.
+installed, they are verbs of `maskweave-client` (`pip install 'maskweave-client[cli]'`) and `maskweave-bench`.
 `serve`, `health`, `status` and `key` come with `maskweave[serve]`, what trains and exports with
 `maskweave[train]` and `maskweave[export]`.
 
