@@ -70,7 +70,7 @@ def test_grpc_with_sessions(port: int, behind: GatewayProcess, authority: Author
         with pytest.raises(grpc.RpcError) as refused:
             stub.GetModel(pb.GetModelRequest(name="nobody"), timeout=60)
         assert refused.value.code() is grpc.StatusCode.NOT_FOUND
-        assert any(key == "grpc-status-details-bin" for key, _ in refused.value.trailing_metadata())
+        assert any(each.key == "grpc-status-details-bin" for each in refused.value.trailing_metadata())
 
 
 def test_pages_curl_and_sockets(port: int, behind: GatewayProcess, authority: Authority) -> None:
