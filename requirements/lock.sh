@@ -34,6 +34,7 @@ compile export.txt --constraint requirements/dev.txt --extra train --extra expor
 compile labels.txt requirements/labels.in
 compile triton.txt requirements/triton.in
 compile helm.txt requirements/helm.in
+compile docs.txt --constraint requirements/dev.txt requirements/docs.in
 # What the gateway is compared with, each by itself, with the versions of what all of them run.
 for peer in benchmarks/peers/requirements/*.in; do
     compile "../${peer%.in}.txt" --constraint requirements/serve.txt "$peer"

@@ -27,8 +27,10 @@ Images and files are taken as they are shown, turned as their Exif orientation s
 """
 
 ImageFormat = Literal["png", "jpeg", "webp", "raw"]
+"""How images travel: as files, or as bare pixels."""
 
 Priority = Literal["interactive", "batch"]
+"""Whether somebody waits for the images: a busy service makes those first."""
 
 FORMAT_VALUES: dict[ImageFormat, pb.ImageFormat.ValueType] = {
     "png": pb.IMAGE_FORMAT_PNG,

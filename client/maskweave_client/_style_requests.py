@@ -33,6 +33,7 @@ Images and files are taken as they are shown, turned as their Exif orientation s
 """
 
 MorphPath = Literal["linear", "spherical"]
+"""The way between two codes: straight, or along the arc between their directions."""
 
 _PATH_VALUES: dict[MorphPath, pb.MorphPath.ValueType] = {
     "linear": pb.MORPH_PATH_LINEAR,

@@ -24,7 +24,18 @@ from tests.support.gateway_process import GatewayProcess, gateway_process
 from tests.support.key_file import new_key, write_keys
 from tests.support.pages import ADDRESS, ROOT, Block, blocks, checkout, run_python, run_shell
 
-PAGES = ("README.md", "client/README.md", "docs/access.md")
+TUTORIALS = (
+    "docs/tutorial/first-image.md",
+    "docs/tutorial/first-stroke.md",
+    "docs/tutorial/first-edit.md",
+    "docs/howto/latency.md",
+)
+"""Pages that need nothing but a gateway on the shipped models."""
+
+TRAINING = ("docs/howto/own-images.md", "docs/howto/few-labels.md", "docs/howto/gpu.md")
+"""Pages of commands that take hours: that they exist, with these options, is looked at."""
+
+PAGES = ("README.md", "client/README.md", "docs/access.md", "docs/howto/proxy.md", *TUTORIALS)
 """Pages whose blocks are run, each page from top to bottom."""
 
 NOT_RUN = {
@@ -38,13 +49,14 @@ NOT_RUN = {
 """Why a block is not run, by page and beginning."""
 
 NOT_RUN_COMMANDS = [
-    command.partition("#")[0].strip()
-    for block in blocks("README.md")
-    if block.text.startswith("maskweave data faces64 ")
+    command.partition("#")[0].strip().removeprefix(".venv/dev/bin/")
+    for page in ("README.md", *TRAINING)
+    for block in blocks(page)
+    if page != "README.md" or block.text.startswith("maskweave data faces64 ")
     for command in block.text.splitlines()
 ]
 
-LANGUAGES = {"python", "sh", "toml"}
+LANGUAGES = {"nginx", "python", "sh", "toml"}
 SKIPPED = {".venv", "build", "data", "dist", "node_modules", "runs"}
 DOCUMENTS = sorted(
     path for path in ROOT.rglob("*.md") if not SKIPPED.intersection(path.relative_to(ROOT).parts)
@@ -150,6 +162,24 @@ def test_the_clients_readme_runs_from_top_to_bottom(
     assert [frame.sequence for frame in names["frames"]][-1] == 1
 
 
+@pytest.mark.parametrize("page", TUTORIALS)
+def test_tutorials_run_from_top_to_bottom(
+    shipped: GatewayProcess, folder: Path, names: dict[str, Any], page: str
+) -> None:
+    printed = "".join(follow(page, folder, names, lambda _: shipped.address).values())
+    images = {file.name: np.asarray(Image.open(file)) for file in folder.glob("*.png")}
+    if page.endswith("first-image.md"):
+        assert "faces64_styles" in printed
+        assert set(images) == {"face.png", "face_7.png", "face_8.png", "face_9.png", "face_10.png"}
+        assert np.array_equal(images["face.png"], images["face_7.png"])
+    elif page.endswith("first-stroke.md"):
+        changed = (images["before.png"] != images["after.png"]).any(axis=2)
+        assert changed[:, :20].mean() > changed[:, 44:].mean(), "the stroke is on the left"
+    elif page.endswith("first-edit.md"):
+        assert 0 < names["changed"].mean() < 0.5
+        assert not names["changed"][:10].any(), "nothing above the eyes"
+
+
 def test_the_page_on_access_runs_from_top_to_bottom(folder: Path) -> None:
     shell = [block for block in blocks_to_run("docs/access.md") if block.language == "sh"]
     assert len(shell) == 4
@@ -187,6 +217,15 @@ def test_every_block_is_of_a_kind_that_is_run(page: str) -> None:
         assert not is_run(block) or block.language in LANGUAGES, block
 
 
+def test_every_block_of_tutorials_and_guides_is_run_or_looked_at() -> None:
+    for file in [*(ROOT / "docs").glob("tutorial/*.md"), *(ROOT / "docs").glob("howto/*.md")]:
+        page = str(file.relative_to(ROOT))
+        if "```" in file.read_text():
+            assert page in (*PAGES, *TRAINING)
+            assert len(blocks(page)) == file.read_text().count("```") / 2, f"{page}: a block is not seen"
+            assert page not in TRAINING or {block.language for block in blocks(page)} == {"sh"}
+
+
 def test_every_block_that_is_not_run_is_there_and_has_a_reason() -> None:
     for (page, begin), reason in NOT_RUN.items():
         (block,) = (block for block in blocks(page) if block.text.startswith(begin))
@@ -197,16 +236,22 @@ def test_every_block_that_is_not_run_is_there_and_has_a_reason() -> None:
 @pytest.mark.parametrize("command", NOT_RUN_COMMANDS)
 def test_commands_that_are_not_run_exist(command: str) -> None:
     name, *arguments = shlex.split(command)
+    if name == "make":
+        assert set(arguments) <= targets()
+        return
     assert name == "maskweave"
     done = CliRunner().invoke(maskweave_cli.main, [*arguments, "--help"])
     assert done.exit_code == 0, done.output
 
 
+def targets() -> set[str]:
+    return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
 def test_make_knows_the_targets_that_pages_name() -> None:
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for page in PAGES:
         named = set(re.findall(r"(?:^|`)make ([a-z-]+)", (ROOT / page).read_text(), re.MULTILINE))
-        assert named <= targets, page
+        assert named <= targets(), page
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

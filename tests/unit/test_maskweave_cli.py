@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import runpy
 import subprocess
 import sys
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 
 import click
 import pytest
@@ -94,3 +96,13 @@ def test_entry_point_that_is_no_command_is_refused(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(maskweave_cli, "entry_points", lambda group: [wrong])
     with pytest.raises(TypeError, match="not a click command"):
         maskweave_cli.main(["serve"], standalone_mode=False)
+
+
+def test_the_page_of_the_documentation_is_that_of_the_commands() -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    page = (docs / "commands.md").read_text()
+    assert page == runpy.run_path(str(docs / "site" / "commands_page.py"))["commands_page"](), (
+        "make commands-page"
+    )
+    for verb in maskweave_cli.SUMMARIES:
+        assert f"\n## maskweave {verb}\n" in page

@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from service.app.settings import Settings
+from service.app.settings_page import settings_page
 
 
 @pytest.fixture(autouse=True)
@@ -155,3 +156,10 @@ def test_runtimes_and_precisions_are_tried_in_one_order(
 ) -> None:
     settings = Settings(embedded_runtime=runtime, embedded_precision=precision)  # type: ignore[arg-type]
     assert list(settings.allowed_runtimes.candidates) == candidates
+
+
+def test_the_page_of_the_documentation_is_that_of_the_settings() -> None:
+    page = (Path(__file__).parents[4] / "docs" / "settings.md").read_text()
+    assert page == settings_page(), "make settings-page"
+    for name in Settings.model_fields:
+        assert f"| `{name}` | " in page
