@@ -66,7 +66,7 @@ triton: $(TRITON)  ## Start a real Triton on this machine, for development (opti
 	@exec .venv/triton/bin/python tests/triton/server.py $(ARGS)
 
 ##@ Working on it
-.PHONY: check test chaos environments coverage lint format proto proto-released client typescript web stroke-latency metrics-page logs-page errors-page bench bench-peers bench-peers-old fuzz soak
+.PHONY: check test chaos environments coverage lint format proto proto-released client typescript web stroke-latency paint-soak metrics-page logs-page errors-page bench bench-peers bench-peers-old fuzz soak
 check: $(DEV)  ## Run the core of the tests, in a few minutes: unit tests, and the wire from end to end
 	@$(PYTEST) -m core tests/unit tests/integration/engine tests/e2e $(ARGS)
 
@@ -116,11 +116,14 @@ client: $(DEV)  ## Generate the client without asyncio from the one with it
 typescript: $(TYPESCRIPT) $(DEV)  ## Generate the messages of the client for TypeScript from the contract, and build it
 	@cd client/typescript && PATH="$(CURDIR)/.venv/dev/bin:$$PATH" npm run --silent generate && npm run --silent build
 
-web: $(WEB) $(DEV)  ## Build the playground from web/ into service/playground_files
-	@cd web && PATH="$(CURDIR)/.venv/dev/bin:$$PATH" npm run --silent generate && npm run --silent check && npm run --silent build
+web: $(WEB) $(TYPESCRIPT) $(DEV)  ## Build the playground from web/ into service/playground_files
+	@cd web && npm run --silent check && npm run --silent build
 
 stroke-latency: $(DEV) $(CHROMIUM)  ## Paint in a browser, and say how long strokes take to become pixels
 	@.venv/dev/bin/python -m tests.web.stroke_latency $(ARGS)
+
+paint-soak: $(DEV) $(CHROMIUM)  ## Paint for ten minutes in a real browser, and say what that leaves behind; ARGS="--minutes 1" for less
+	@.venv/dev/bin/python -m tests.web.painting $(ARGS)
 
 metrics-page: $(SERVE)  ## Write docs/metrics.md anew from the table of metrics
 	@.venv/serve/bin/python -m service.core.metrics_page > docs/metrics.md

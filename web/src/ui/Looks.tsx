@@ -3,10 +3,10 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { say, saying } from "../actions";
-import { service } from "../api/client";
+import { client } from "../api/client";
 import { writePng } from "../canvas/png";
 import { pause, resume } from "../live";
-import { labelMap, fastFormat, stylesNow } from "../request";
+import { fastFormat, raw, stylesNow } from "../request";
 import { pixelsOf, showPixels } from "../screen";
 import { layer, looks, model, NO_LOOK, randomSeed, seed, type Look, type LookSource } from "../state";
 import { FileButton, IconButton } from "./icons";
@@ -84,16 +84,12 @@ async function readLooks(file: File): Promise<void> {
   bitmap.close();
   const png = new Uint8Array(await (await canvas.convertToBlob({ type: "image/png" })).arrayBuffer());
   const map = await writePng(drawn.bitmap.resized(of.imageWidth, of.imageHeight), drawn.colors);
-  const reply = await service.encodeStyles({
-    model: of.name,
-    picture: { encoding: { case: "file", value: png } },
-    labelMap: { encoding: { case: "png", value: map } },
-  });
+  const codes = Object.values(await client.peek().readStyles(of.name, png, map));
   looks.value = (of.styles?.styles ?? []).map(({ classIds }) => {
-    const code = reply.codes.find(({ classId }) => classIds.includes(classId));
+    const code = codes.find(({ classId }) => classIds.includes(classId));
     return code ? { first: { code }, second: null, mix: 0 } : NO_LOOK;
   });
-  say(`Read ${reply.codes.length} looks, of what is drawn in the label map.`);
+  say(`Read ${codes.length} looks, of what is drawn in the label map.`);
 }
 
 /** Plays the way from these looks to others. */
@@ -131,19 +127,17 @@ function Morph() {
       target.current = looks.peek().map(() => ({ first: { seed: randomSeed() }, second: null, mix: 0 }));
       at.value = 0;
       playing.value = !matchMedia("(prefers-reduced-motion: reduce)").matches;
-      const present = stylesNow(true);
       const request = {
-        model: of.name,
-        labelMap: labelMap(drawn.bitmap),
-        fromStyles: present,
-        toStyles: stylesNow(true, target.current),
+        labelMap: raw(drawn.bitmap),
+        from: stylesNow(true),
+        to: stylesNow(true, target.current),
         numberOfFrames: Math.min(FRAMES, of.limits?.maxMorphFrames ?? FRAMES),
-        imageFormat: fastFormat(of),
-        start: { case: "seed" as const, value: seed.peek() },
+        format: fastFormat(of),
+        seed: seed.peek(),
       };
       try {
-        for await (const { image } of service.morph(request, { signal: mine.signal })) {
-          if (!image || mine.signal.aborted) continue;
+        for await (const { image } of client.peek().morph(of.name, request, { signal: mine.signal })) {
+          if (mine.signal.aborted) return;
           frames.value = [...frames.value, await pixelsOf(image)];
         }
       } catch (error) {
