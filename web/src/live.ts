@@ -28,6 +28,8 @@ const MOST_LINES = 48;
 const MOST_POINTS = 3000;
 /** Bytes that may wait in the browser before further changes are held back and put together. */
 const MOST_WAITING = 1 << 16;
+/** Some mice tell of a thousand moves a second: so far apart are updates at least. */
+const GAP_MILLISECONDS = 5;
 const MOST_BACKOFF = 6;
 
 const OPENING_MILLISECONDS = 5000;
@@ -48,6 +50,8 @@ let pending = nothingPending();
 /** When each update that no frame has answered was made by hand. */
 let unanswered: { sequence: number; at: number }[] = [];
 let since = 0;
+let sent = 0;
+let soon: ReturnType<typeof setTimeout> | undefined;
 
 let request: AbortController | null = null;
 let changedMeanwhile = false;
@@ -91,6 +95,7 @@ export function resume(): void {
 function stop(): void {
   clearTimeout(timer);
   clearTimeout(patience);
+  clearTimeout(soon);
   opening?.abort();
   opening = null;
   session?.close();
@@ -260,6 +265,10 @@ function flush(): void {
   const lines = pending.lines;
   const something = lines === null || lines.length || pending.seed || pending.strength || pending.styles;
   if (!something || !session || session.bufferedBytes > MOST_WAITING) return;
+  const early = sent + GAP_MILLISECONDS - performance.now();
+  clearTimeout(soon);
+  if (early > 0) return void (soon = setTimeout(flush, early));
+  sent = performance.now();
   if (lines && (lines.length > MOST_LINES || lines.reduce((sum, line) => sum + line.points.length, 0) > MOST_POINTS))
     pending.lines = null;
   const change = paintChange(pending);

@@ -2,7 +2,6 @@
 
 import type { Condition, Drawing, EditRequest, ImageFormat, Model, PaintChange, PaintRequest, Style } from "maskweave-client";
 import type { Bitmap, Line } from "./canvas/bitmap";
-import type { Layer } from "./canvas/layer";
 import { writePng } from "./canvas/png";
 import { edited, exemplar, layer, looks, model, seed, strength, strengthRange, tab, type Look, type LookSource, type Tab } from "./state";
 

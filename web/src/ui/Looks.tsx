@@ -31,7 +31,7 @@ export function Looks() {
       </header>
       <ul>
         {support.styles.map(({ classIds }, i) => (
-          <Well key={i} name={classIds.map((id) => titles.get(id)?.title ?? id).join(", ")} color={titles.get(classIds[0] ?? 0)?.color ?? "#888888"} look={looks.value[i] ?? NO_LOOK} onChange={(look) => change(i, look)} />
+          <Well key={i} name={classIds.map((id) => titles.get(id)?.title ?? id).join(", ")} color={titles.get(classIds[0] ?? 0)?.color ?? "#888888"} look={looks.value[i] ?? NO_LOOK} onChange={(look) => change(i, look)} onFile={(file) => void saying(() => readLooks(file, i))} />
         ))}
       </ul>
       <Morph />
@@ -39,14 +39,15 @@ export function Looks() {
   );
 }
 
-function Well(props: { name: string; color: string; look: Look; onChange: (look: Look) => void }) {
-  const { name, color, look, onChange } = props;
+function Well(props: { name: string; color: string; look: Look; onChange: (look: Look) => void; onFile: (file: File) => void }) {
+  const { name, color, look, onChange, onFile } = props;
   const roll = (): LookSource => ({ seed: randomSeed() });
   return (
     <li>
       <span class="swatch" style={{ backgroundColor: color }} />
       <span class="name">{name}</span>
       <IconButton icon="dice" title={`Another look of ${name}`} onClick={() => onChange({ first: roll(), second: null, mix: 0 })} />
+      <FileButton title={`Look of ${name} from an image`} accept="image/*" square onFile={onFile} />
       {look.first ? (
         <>
           <label class="slider">
@@ -71,8 +72,8 @@ function Well(props: { name: string; color: string; look: Look; onChange: (look:
   );
 }
 
-/** Reads the looks of an image, which must show what is drawn. */
-async function readLooks(file: File): Promise<void> {
+/** Reads the looks of an image, which must show what is drawn: all, or that of one style. */
+async function readLooks(file: File, only?: number): Promise<void> {
   const of = model.peek()!;
   const drawn = layer.peek();
   if (!drawn) return;
@@ -85,11 +86,15 @@ async function readLooks(file: File): Promise<void> {
   const png = new Uint8Array(await (await canvas.convertToBlob({ type: "image/png" })).arrayBuffer());
   const map = await writePng(drawn.bitmap.resized(of.imageWidth, of.imageHeight), drawn.colors);
   const codes = Object.values(await client.peek().readStyles(of.name, png, map));
-  looks.value = (of.styles?.styles ?? []).map(({ classIds }) => {
+  const read = (of.styles?.styles ?? []).map(({ classIds }) => {
     const code = codes.find(({ classId }) => classIds.includes(classId));
     return code ? { first: { code }, second: null, mix: 0 } : NO_LOOK;
   });
-  say(`Read ${codes.length} looks, of what is drawn in the label map.`);
+  if (only === undefined) {
+    looks.value = read;
+    say(`Read ${codes.length} looks, of what is drawn in the label map.`);
+  } else if (!read[only]?.first) say("There is nothing of this class in the label map: draw where the image shows it.");
+  else looks.value = looks.value.map((each, i) => (i === only ? read[only]! : each));
 }
 
 /** Plays the way from these looks to others. */
