@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, WebSocket, expect
+from playwright.sync_api import Browser, Locator, WebSocket, expect
 
 from maskweave_client import Client
 from tests.support.browser import NARROW, WIDE, Playground, chromium, playground
-from tests.support.gateway_process import PATIENCE_SECONDS, GatewayProcess, gateway_process
+from tests.support.gateway_process import PATIENCE_SECONDS, GatewayProcess, gateway_process, wait_until
 from tests.support.key_file import new_key, write_keys
 from tests.support.leftovers import Leftovers
 from tests.support.relay import relay
@@ -184,7 +184,7 @@ def test_the_gateway_goes_and_comes_back(browser: Browser, repository: Path) -> 
         port = first.http.rpartition(":")[2]
         with playground(browser, first.http) as tab:
             sockets: list[WebSocket] = []
-            tab.page.on("websocket", sockets.append)
+            tab.page.on("websocket", lambda socket: sockets.append(socket))
             tab.open()
             first.kill()
             tab.page.mouse.move(0, 0)
@@ -216,14 +216,20 @@ def test_the_gateway_comes_back_with_other_models(
             ):
                 served = {each.name: each for each in client.models()}
                 options = tab.page.locator("header select option")
-                expect(options).to_have_count(len(served))
+
+                def offered(options: Locator = options) -> list[str]:
+                    names: list[str] = options.evaluate_all("all => all.map(each => each.value)")
+                    return names
+
+                wait_until(lambda: offered() == list(served), lambda: f"{offered()} are offered")
                 tab.wait_until_live()
-                assert options.evaluate_all("all => all.map(each => each.value)") == list(served)
                 now = served[tab.page.get_by_role("combobox").input_value()]
                 assert now.name == model or model not in served
                 titles = [entry.title or entry.name for entry in now.palette]
                 expect(tab.page.locator(".palette .ink")).to_have_text(titles)
-                expect(tab.page.get_by_role("tab", name="Label map")).to_have_attribute("aria-selected", "true")
+                expect(tab.page.get_by_role("tab", name="Label map")).to_have_attribute(
+                    "aria-selected", "true"
+                )
                 tab.stroke((0.2, 0.3), (0.8, 0.3))
                 assert tab.pixels().shape == (now.image_height, now.image_width, 3)
 
@@ -261,13 +267,14 @@ def test_without_websockets_one_image_is_asked_for_after_another(
         tab.open()
         refused = between.websockets
         assert refused
-        for name in ("Label map", "Sketch", "Scribble", "Edit"):
+        for name, y in (("Label map", 0.3), ("Sketch", 0.4), ("Scribble", 0.5), ("Edit", 0.75)):
             tab.choose_tab(name)
             before = tab.pixels()
-            tab.stroke((0.3, 0.4), (0.7, 0.4), (0.7, 0.7))
+            tab.stroke((0.3, y), (0.7, y), (0.7, y + 0.15))
             assert (tab.pixels() != before).any(), name
         expect(tab.page.get_by_test_id("failure")).to_have_count(0)
-        assert between.websockets == refused, "one is tried for every stroke"
+        # At most again after a minute.
+        assert between.websockets < refused + 4, "one is tried for every stroke"
         tab.complaints = [each for each in tab.complaints if "WebSocket" not in each]  # the browser's own
 
 
@@ -394,7 +401,6 @@ def test_painting_leaves_nothing_behind(shown: Playground) -> None:
 
 def test_the_bundle_is_what_the_source_gives(tmp_path: Path) -> None:
     """If this fails: `make web`, and commit what it changes."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     made = tmp_path / "bundle"
     subprocess.run(
         ["node_modules/.bin/vite", "build", "--outDir", str(made), "--logLevel", "error"],

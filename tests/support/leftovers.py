@@ -10,7 +10,7 @@ from tests.support.browser import Playground
 _UNDO_STEPS = 200
 
 MOST_BYTES_A_STROKE = 16 * 1024
-"""What may be left of a stroke without being one: the browser's own caches and code. An image has 12 KiB, and a
+"""What may be left of a stroke and is no leak: the browser's caches and code. An image has 12 KiB, and a
 stroke brings several."""
 
 

@@ -1,4 +1,4 @@
-"""What may lie between a browser and a gateway: a relay of TCP that holds answers back, or lets no WebSocket through."""
+"""A relay between a browser and a gateway, which holds answers back or lets no WebSocket through."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
     python -m tests.web.painting [--minutes N]
 
-Ten minutes by default, on a gateway on the shipped models that it starts; a line a minute, and exit status 1 if
-what a stroke leaves is more than the test of it allows, in the page or in the gateway.
+Ten minutes by default, on a gateway on the shipped models that it starts; a line a minute, and exit status 1
+if what a stroke leaves is more than the test of it allows, in the page or in the gateway.
 """
 
 from __future__ import annotations
@@ -24,25 +24,28 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--minutes", type=float, default=10)
     minutes = parser.parse_args().minutes
-    with gateway_process(REPOSITORY, fresh=True) as gateway, chromium() as browser:
-        with playground(browser, gateway.http) as tab:
-            tab.open()
-            leftovers = Leftovers(tab)
-            leftovers.paint(60)
-            before, resident_before = leftovers.held(), _resident_bytes(gateway)
-            _tell(0, 0, before, resident_before)
-            strokes, began = 0, time.monotonic()
-            while (passed := time.monotonic() - began) < 60 * minutes:
-                minute = int(passed // 60)
-                while int((time.monotonic() - began) // 60) == minute:
-                    leftovers.paint(5)
-                    strokes += 5
-                after, resident = leftovers.held(), _resident_bytes(gateway)
-                _tell(minute + 1, strokes, after, resident)
-            complaints = leftovers.complaints(before, after, strokes)
-            grown = (resident - resident_before) / strokes
-            if grown > MOST_BYTES_A_STROKE:
-                complaints.append(f"{grown / 1024:.1f} KiB of the gateway's memory a stroke")
+    with (
+        gateway_process(REPOSITORY, fresh=True) as gateway,
+        chromium() as browser,
+        playground(browser, gateway.http) as tab,
+    ):
+        tab.open()
+        leftovers = Leftovers(tab)
+        leftovers.paint(60)
+        before, resident_before = leftovers.held(), _resident_bytes(gateway)
+        _tell(0, 0, before, resident_before)
+        strokes, began = 0, time.monotonic()
+        while (passed := time.monotonic() - began) < 60 * minutes:
+            minute = int(passed // 60)
+            while int((time.monotonic() - began) // 60) == minute:
+                leftovers.paint(5)
+                strokes += 5
+            after, resident = leftovers.held(), _resident_bytes(gateway)
+            _tell(minute + 1, strokes, after, resident)
+        complaints = leftovers.complaints(before, after, strokes)
+        grown = (resident - resident_before) / strokes
+        if grown > MOST_BYTES_A_STROKE:
+            complaints.append(f"{grown / 1024:.1f} KiB of the gateway's memory a stroke")
     print("; ".join(complaints) or "nothing is left behind")
     return bool(complaints)
 

@@ -37,7 +37,8 @@ const seen = (event) => {
   current = event.timeStamp;
   if (!moments.has(current)) moments.set(current, { handled: performance.now() });
 };
-for (const kind of ["pointerdown", "pointermove", "pointerrawupdate"]) addEventListener(kind, seen, { capture: true });
+for (const kind of ["pointerdown", "pointermove", "pointerrawupdate"])
+  addEventListener(kind, seen, { capture: true });
 const send = WebSocket.prototype.send;
 WebSocket.prototype.send = function (data) {
   const moment = moments.get(current);

@@ -204,7 +204,7 @@ function framed(frame: Frame): void {
   unanswered = unanswered.filter((update) => update.sequence > frame.sequence);
   if (unanswered.length) beginToWait();
   flush();
-  status.value = unanswered.length ? "busy" : "settled";
+  status.value = unanswered.length || hasChanged() ? "busy" : "settled";
   checkVersion(frame.modelVersion);
 }
 
@@ -257,14 +257,17 @@ function changed(what: Partial<Pending>, at = performance.now()): void {
   pending.seed ||= !!what.seed;
   pending.strength ||= !!what.strength;
   pending.styles ||= !!what.styles;
-  if (session) flush();
-  else if (!opening && (status.peek() !== "waiting" || failure.peek()?.remedy === "stop")) restart();
+  if (session) {
+    if (status.peek() === "settled") status.value = "busy";
+    flush();
+  } else if (!opening && (status.peek() !== "waiting" || failure.peek()?.remedy === "stop")) restart();
 }
+
+const hasChanged = () => pending.lines === null || pending.lines.length > 0 || pending.seed || pending.strength || pending.styles;
 
 function flush(): void {
   const lines = pending.lines;
-  const something = lines === null || lines.length || pending.seed || pending.strength || pending.styles;
-  if (!something || !session || session.bufferedBytes > MOST_WAITING) return;
+  if (!hasChanged() || !session || session.bufferedBytes > MOST_WAITING) return;
   const early = sent + GAP_MILLISECONDS - performance.now();
   clearTimeout(soon);
   if (early > 0) return void (soon = setTimeout(flush, early));

@@ -3,14 +3,14 @@
 import { equals } from "@bufbuild/protobuf";
 import { batch } from "@preact/signals";
 import type { Model } from "maskweave-client";
-import { ModelSchema } from "maskweave-client/proto";
+import { ConditionKind, ModelSchema } from "maskweave-client/proto";
 import { say } from "./actions";
 import { client } from "./api/client";
-import { forgetLayers, model, modelName, models } from "./state";
+import { drawingSize, forgetLayers, model, modelName, models, TABS } from "./state";
 
 /** What a drawing depends on: one of a model with other classes or another size means something else. */
 const shapeOf = (of: Model) =>
-  JSON.stringify([of.palette.map(({ id, name, color }) => [id, name, color]), of.imageWidth, of.imageHeight, of.conditions.map(({ kind, width, height }) => [kind, width, height])]);
+  JSON.stringify([of.palette.map(({ id, name, color }) => [id, name, color]), TABS.map(({ kind }) => drawingSize(of, kind ?? ConditionKind.LABEL_MAP))]);
 
 /**
  * Asks for the models again. Those that are as they were stay the same objects, with all that belongs to them.
