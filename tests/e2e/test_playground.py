@@ -364,6 +364,7 @@ def test_axe_finds_nothing(browser: Browser, shipped: GatewayProcess) -> None:
             tab.page.get_by_role("combobox").select_option("faces64_styles")
             tab.wait_until_live()
             tab.press("All anew")
+            assert tab.page.evaluate("document.documentElement.scrollWidth") <= size[0]
             tab.page.locator(".badge summary").click()
             check("faces64_styles")
 
