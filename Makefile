@@ -68,7 +68,7 @@ triton: $(TRITON)  ## Start a real Triton on this machine, for development (opti
 	@exec .venv/triton/bin/python tests/triton/server.py $(ARGS)
 
 ##@ Working on it
-.PHONY: check test chaos environments coverage lint format proto proto-released client typescript web stroke-latency docs docs-serve metrics-page logs-page errors-page settings-page commands-page bench bench-peers bench-peers-old fuzz soak
+.PHONY: check test chaos environments coverage lint format proto proto-released client typescript web stroke-latency paint-soak docs docs-serve metrics-page logs-page errors-page settings-page commands-page bench bench-peers bench-peers-old fuzz soak
 check: $(DEV)  ## Run the core of the tests, in a few minutes: unit tests, and the wire from end to end
 	@$(PYTEST) -m core tests/unit tests/integration/engine tests/e2e $(ARGS)
 
@@ -120,11 +120,14 @@ client: $(DEV)  ## Generate the client without asyncio from the one with it
 typescript: $(TYPESCRIPT) $(DEV)  ## Generate the messages of the client for TypeScript from the contract, and build it
 	@cd client/typescript && PATH="$(CURDIR)/.venv/dev/bin:$$PATH" npm run --silent generate && npm run --silent build
 
-web: $(WEB) $(DEV)  ## Build the playground from web/ into service/playground_files
-	@cd web && PATH="$(CURDIR)/.venv/dev/bin:$$PATH" npm run --silent generate && npm run --silent check && npm run --silent build
+web: $(WEB) $(TYPESCRIPT) $(DEV)  ## Build the playground from web/ into service/playground_files
+	@cd web && npm run --silent check && npm run --silent build
 
 stroke-latency: $(DEV) $(CHROMIUM)  ## Paint in a browser, and say how long strokes take to become pixels
 	@.venv/dev/bin/python -m tests.web.stroke_latency $(ARGS)
+
+paint-soak: $(DEV) $(CHROMIUM)  ## Paint for ten minutes in a real browser, and say what that leaves behind; ARGS="--minutes 1" for less
+	@.venv/dev/bin/python -m tests.web.painting $(ARGS)
 
 # The theme's remark on the future of MkDocs would stand in every build.
 MKDOCS = NO_MKDOCS_2_WARNING=1 .venv/docs/bin/mkdocs

@@ -1,5 +1,8 @@
 import { existsSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { defineConfig, type Plugin } from "vite";
+
+const CLIENT = fileURLToPath(new URL("../client/typescript/src", import.meta.url));
 
 /** What ends up in the bundle of others'. */
 const LIBRARIES = [
@@ -33,6 +36,14 @@ export default defineConfig({
   base: "./",
   esbuild: { jsx: "automatic", jsxImportSource: "preact" },
   plugins: [licences()],
+  resolve: {
+    // The client for TypeScript, from its source; of the libraries that both need there is one copy, the page's.
+    alias: [
+      { find: /^maskweave-client$/, replacement: `${CLIENT}/index.ts` },
+      { find: /^maskweave-client\/proto$/, replacement: `${CLIENT}/proto.ts` },
+    ],
+    dedupe: ["@bufbuild/protobuf", "@connectrpc/connect", "@connectrpc/connect-web"],
+  },
   build: {
     outDir: "../service/playground_files",
     emptyOutDir: true,

@@ -71,6 +71,11 @@ class Playground:
 
     def stroke(self, *points: tuple[float, float], steps: int = 8) -> None:
         """Draw with the mouse through points, 0 to 1 each way, and wait for the image."""
+        self.drag(*points, steps=steps)
+        self.wait_until_live()
+
+    def drag(self, *points: tuple[float, float], steps: int = 8) -> None:
+        """Draw with the mouse through points, 0 to 1 each way."""
         box = self.page.locator(".surface").bounding_box()
         assert box
         places = [(box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in points]
@@ -80,7 +85,6 @@ class Playground:
         for place in places[1:]:
             mouse.move(*place, steps=steps)
         mouse.up()
-        self.wait_until_live()
 
     def pixels(self, canvas: str = "result") -> NDArray[np.int16]:
         """What a canvas shows: `result` or `drawing`, int16 [height, width, 3]."""

@@ -1,15 +1,14 @@
 /** What people do on the page, apart from drawing. */
 
-import { create } from "@bufbuild/protobuf";
-import { service } from "./api/client";
+import type { Model } from "maskweave-client";
+import { client } from "./api/client";
 import { failureOf } from "./api/failures";
 import { Bitmap } from "./canvas/bitmap";
 import { composed } from "./canvas/compose";
 import type { Layer } from "./canvas/layer";
 import { FileError, readPng, writePng } from "./canvas/png";
 import { bytesOf, enlarged, mapOfPhotograph, samplesFit, samplesOf, type Sample } from "./canvas/samples";
-import { ImageFormat, type Model, SynthesizeRequestSchema } from "./gen/maskweave/v1/synthesis_pb";
-import { conditionNow, editRequest, synthesizeRequest } from "./request";
+import { conditionNow, drawingOf, editNow } from "./request";
 import { decoded } from "./screen";
 import {
   blank,
@@ -225,11 +224,9 @@ export async function saveDrawing(drawn: Layer): Promise<void> {
 /** Saves the image as the service writes files: as a PNG that says what made it. */
 export async function saveImage(): Promise<void> {
   await saying(async () => {
-    const image =
-      tab.peek() === "edit"
-        ? (await service.edit({ ...editRequest(), imageFormat: ImageFormat.PNG })).image
-        : (await service.synthesize(create(SynthesizeRequestSchema, { ...synthesizeRequest(conditionNow()), imageFormat: ImageFormat.PNG }))).images[0];
-    if (image) download(image.data as Uint8Array<ArrayBuffer>, `${model.peek()!.name}-${seed.peek()}.png`);
+    const of = model.peek()!.name;
+    const { images } = await (tab.peek() === "edit" ? client.peek().edit(of, editNow()) : client.peek().draw(of, drawingOf(conditionNow())));
+    download(images[0]!.data, `${of}-${seed.peek()}.png`);
   });
 }
 

@@ -1,10 +1,10 @@
 /** The present request as code that runs as it is copied. */
 
-import { toJson, type JsonValue } from "@bufbuild/protobuf";
+import { create, toJson, type JsonValue } from "@bufbuild/protobuf";
+import { editRequestOf, EditRequestSchema, synthesizeRequestOf, SynthesizeRequestSchema } from "maskweave-client/proto";
 import { apiKey, baseUrl } from "./api/client";
 import { base64, writePng } from "./canvas/png";
-import { EditRequestSchema, SynthesizeRequestSchema } from "./gen/maskweave/v1/synthesis_pb";
-import { conditionAsPng, editRequest, stylesNow, synthesizeRequest } from "./request";
+import { conditionAsFile, drawingOf, editNow, stylesNow } from "./request";
 import { edited, layer, looks, model, seed, strength, strengthRange, tab, type LookSource } from "./state";
 
 export type Language = "curl" | "grpcurl" | "Python" | "TypeScript";
@@ -40,19 +40,17 @@ export async function placeOfGrpc(): Promise<Place> {
 }
 
 async function call(): Promise<{ method: string; request: JsonValue; image: string }> {
+  const of = model.peek()!.name;
   if (tab.peek() === "edit") {
-    const edit = editRequest();
-    for (const map of [edit.sourceLabelMap, edit.targetLabelMap]) {
-      const drawn = map === edit.sourceLabelMap ? edited.peek()!.map : layer.peek()!.bitmap;
-      map!.encoding = { case: "png", value: await writePng(drawn, layer.peek()!.colors) };
-    }
-    return { method: "Edit", request: toJson(EditRequestSchema, edit), image: "image" };
+    const edit = editNow();
+    const { colors, bitmap } = layer.peek()!;
+    const [source, target] = [await writePng(edited.peek()!.map, colors), await writePng(bitmap, colors)];
+    const message = create(EditRequestSchema, await editRequestOf(of, { ...edit, source, target }));
+    return { method: "Edit", request: toJson(EditRequestSchema, message), image: "image" };
   }
-  return {
-    method: "Synthesize",
-    request: toJson(SynthesizeRequestSchema, synthesizeRequest(await conditionAsPng())),
-    image: "images[0]",
-  };
+  const { condition } = await conditionAsFile();
+  const message = create(SynthesizeRequestSchema, await synthesizeRequestOf(of, drawingOf(condition)));
+  return { method: "Synthesize", request: toJson(SynthesizeRequestSchema, message), image: "images[0]" };
 }
 
 export async function codeFor(language: Language, place: Place): Promise<string> {
@@ -112,10 +110,9 @@ async function python(place: Place): Promise<string> {
     if (source.photo) setUp.push(`photograph = ${blob(source.photo.bytes)}`);
     called = `client.edit("${of}", ${source.photo ? "photograph" : seed.peek()}, target, source=source${strengthOption()})`;
   } else {
-    const condition = (await conditionAsPng())!;
-    const value = condition.value as { encoding: { value: Uint8Array } };
+    const { bytes } = await conditionAsFile();
     const name = tab.peek();
-    setUp.push(`${name} = ${blob(value.encoding.value)}`);
+    setUp.push(`${name} = ${blob(bytes)}`);
     const styles = pythonStyles();
     if (styles) options.push(`styles=${styles}`);
     called = `client.synthesize("${of}", ${name}=${name}, ${options.join(", ")}${strengthOption()})`;

@@ -3,10 +3,11 @@
 import { effect, untracked } from "@preact/signals";
 import { render } from "preact";
 import { prepare, saying } from "./actions";
-import { apiKey, listModels } from "./api/client";
-import { failureOf } from "./api/failures";
+import { apiKey } from "./api/client";
+import { failureOf, NO_MODEL } from "./api/failures";
 import { keepAddress, takeOver } from "./fragment";
 import { follow } from "./live";
+import { refreshModels } from "./models";
 import { failure, model, modelName, models, tab, tabsOfModel } from "./state";
 import { App } from "./ui/App";
 import { BRUSH, brush, middle, opacity, tool, zoom } from "./ui/tools";
@@ -18,19 +19,17 @@ const LONGEST_WAIT = 5000;
 async function begin(abort: AbortSignal): Promise<void> {
   for (let wait = FIRST_WAIT; ; wait = Math.min(LONGEST_WAIT, wait * 1.5)) {
     try {
-      models.value = await listModels(abort);
-      failure.value = null;
-      break;
+      if ((await refreshModels(abort)).any) {
+        failure.value = null;
+        break;
+      }
+      failure.value = NO_MODEL;
     } catch (error) {
       if (abort.aborted) return;
       failure.value = failureOf(error);
       if (failure.value.remedy === "key") return;
-      await new Promise((resume) => setTimeout(resume, wait));
     }
-  }
-  if (!models.value.length) {
-    failure.value = { text: "This gateway serves no model. Start it with a model repository that has one.", remedy: "stop" };
-    return;
+    await new Promise((resume) => setTimeout(resume, wait));
   }
   if (!(await takeOver(location.hash))) modelName.value = models.value[0]!.name;
   started = true;

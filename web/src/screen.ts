@@ -1,7 +1,7 @@
 /** The image that is shown, whoever shows it. */
 
 import { signal } from "@preact/signals";
-import { ImageFormat, type Image, type Timings } from "./gen/maskweave/v1/synthesis_pb";
+import type { GeneratedImage, Timings } from "maskweave-client";
 
 export interface Shown {
   width: number;
@@ -26,8 +26,8 @@ export function watchScreen(watcher: (pixels: ImageData) => void): () => void {
 }
 
 /** The pixels of a raw image at once, of others when they have been read. */
-export function pixelsOf(image: Image): ImageData | Promise<ImageData> {
-  if (image.format !== ImageFormat.RAW) return decoded(image.data as Uint8Array<ArrayBuffer>);
+export function pixelsOf(image: GeneratedImage): ImageData | Promise<ImageData> {
+  if (image.format !== "raw") return decoded(image.data);
   const pixels = new ImageData(image.width, image.height);
   const { data } = image;
   for (let from = 0, to = 0; from < data.length; from += 3, to += 4) {
@@ -51,7 +51,7 @@ export async function decoded(file: Uint8Array<ArrayBuffer>, width?: number, hei
 }
 
 /** Shows an image, unless a later one is there by then. Resolves when its pixels are drawn. */
-export async function show(image: Image, modelVersion: string, timings?: Timings): Promise<void> {
+export async function show(image: GeneratedImage, modelVersion: string, timings?: Timings): Promise<void> {
   const mine = ++turn;
   const now = pixelsOf(image);
   const pixels = now instanceof ImageData ? now : await now;

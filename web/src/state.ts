@@ -4,7 +4,7 @@ import { computed, effect, signal } from "@preact/signals";
 import { Bitmap } from "./canvas/bitmap";
 import { Layer, type Change } from "./canvas/layer";
 import type { Failure } from "./api/failures";
-import { ConditionKind, type Model, type StyleCode } from "./gen/maskweave/v1/synthesis_pb";
+import { ConditionKind, type Model, type StyleCode } from "maskweave-client/proto";
 
 export type Tab = "label_map" | "sketch" | "scribble" | "exemplar" | "edit";
 
@@ -108,6 +108,12 @@ export const layer = computed(() => {
 
 export function layerOf(name: string, of: Tab): Layer | undefined {
   return layers.get(`${name}/${of}`);
+}
+
+/** Lets go of the drawings of a model. */
+export function forgetLayers(name: string): void {
+  for (const key of [...layers.keys()]) if (key.startsWith(`${name}/`)) layers.delete(key);
+  layersChanged.value++;
 }
 
 /** Makes the drawing of a tab, with something on it. */

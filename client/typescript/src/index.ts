@@ -13,8 +13,10 @@ export {
   Unavailable,
   type FieldViolation,
 } from "./errors.js";
+/** The statuses, as `MaskweaveError.code` has them. */
+export { Code } from "@connectrpc/connect";
 export { GeneratedImage, type Frame, type MorphFrame, type Result, type StreamedImage } from "./images.js";
-export { PaintSession, type PaintUpdate, type Stroke } from "./paint.js";
+export { PaintSession, type PaintChange, type PaintUpdate, type Stroke } from "./paint.js";
 export type {
   Bytes,
   Condition,
@@ -25,9 +27,10 @@ export type {
   MorphRequest,
   PaintRequest,
   Scribble,
+  Sketch,
   Style,
   StyleCode,
   Styles,
 } from "./requests.js";
 export type { Retry } from "./retry.js";
-export type { Model } from "./gen/maskweave/v1/synthesis_pb.js";
+export type { Model, Timings } from "./gen/maskweave/v1/synthesis_pb.js";

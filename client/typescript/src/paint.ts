@@ -11,7 +11,18 @@ import {
   type PaintStartSchema,
 } from "./gen/maskweave/v1/synthesis_pb.js";
 import { type Frame, GeneratedImage } from "./images.js";
-import { bytesOf, idsOf, type Ids, type Bytes, type Stroke, strokeOf, type Styles, stylesOf } from "./requests.js";
+import {
+  type Ids,
+  type Loaded,
+  loaded,
+  loadedIds,
+  loadedSketch,
+  type Sketch,
+  type Stroke,
+  strokeOf,
+  type Styles,
+  stylesOf,
+} from "./requests.js";
 
 export type { Stroke };
 
@@ -20,12 +31,15 @@ export interface PaintUpdate {
   strokes?: Stroke[];
   /** Another canvas in place of the one there is, of its kind and size. */
   labelMap?: Ids;
-  sketch?: Bytes;
+  sketch?: Sketch;
   scribble?: Ids;
   seed?: number;
   styleStrength?: number;
   styles?: Styles;
 }
+
+/** A `PaintUpdate` in which no file has to be read first. */
+export type PaintChange = { [K in keyof PaintUpdate]: Loaded<PaintUpdate[K]> };
 
 /** A WebSocket cannot be told to wait: of frames that nobody reads, the oldest are dropped, and counted as dropped. */
 const MOST_UNREAD = 16;
@@ -85,17 +99,43 @@ export class PaintSession implements AsyncIterable<Frame> {
     return this.change({ strokes: [stroke] });
   }
 
-  /** Changes what needs no file to be read first. */
-  change({ strokes, seed, styleStrength, styles }: Omit<PaintUpdate, "labelMap" | "sketch" | "scribble">): number {
-    return this.next({ change: strokes ? { case: "strokes", value: { strokes: strokes.map(strokeOf) } } : { case: undefined }, seed, styleStrength, styles });
+  /** Changes anything for which no file has to be read first, at once; gives the number of the update. */
+  change({ strokes, labelMap, sketch, scribble, seed, styleStrength, styles }: PaintChange): number {
+    this.sequence += 1;
+    this.send({
+      case: "update",
+      value: {
+        sequence: BigInt(this.sequence),
+        change: labelMap
+          ? { case: "labelMap", value: loadedIds(labelMap) }
+          : sketch
+            ? { case: "sketch", value: loadedSketch(sketch) }
+            : scribble
+              ? { case: "scribble", value: loadedIds(scribble) }
+              : strokes
+                ? { case: "strokes", value: { strokes: strokes.map(strokeOf) } }
+                : { case: undefined },
+        start: seed === undefined ? { case: undefined } : { case: "seed", value: seed },
+        styleStrength,
+        styles: styles && { styles: stylesOf(styles) },
+      },
+    });
+    return this.sequence;
   }
 
-  /** Changes anything, a whole canvas too. */
+  /** Bytes of changes that have not left yet. While there are many, put further ones together instead. */
+  get bufferedBytes(): number {
+    return this.socket.bufferedAmount;
+  }
+
+  /** Changes anything, once its files have been read. */
   async update({ labelMap, sketch, scribble, ...others }: PaintUpdate): Promise<number> {
-    if (labelMap) return this.next({ ...others, change: { case: "labelMap", value: await idsOf(labelMap) } });
-    if (scribble) return this.next({ ...others, change: { case: "scribble", value: await idsOf(scribble) } });
-    if (sketch) return this.next({ ...others, change: { case: "sketch", value: { encoding: { case: "file", value: await bytesOf(sketch) } } } });
-    return this.change(others);
+    return this.change({
+      ...others,
+      labelMap: labelMap && (await loaded(labelMap)),
+      sketch: sketch && (await loaded(sketch)),
+      scribble: scribble && (await loaded(scribble)),
+    });
   }
 
   /** No more updates: the frames end with that of the last one. */
@@ -121,21 +161,6 @@ export class PaintSession implements AsyncIterable<Frame> {
     } finally {
       this.close();
     }
-  }
-
-  private next({ change, seed, styleStrength, styles }: { change: never | object; seed?: number; styleStrength?: number; styles?: Styles }): number {
-    this.sequence += 1;
-    this.send({
-      case: "update",
-      value: {
-        sequence: BigInt(this.sequence),
-        change: change as never,
-        start: seed === undefined ? { case: undefined } : { case: "seed", value: seed },
-        styleStrength,
-        styles: styles && { styles: stylesOf(styles) },
-      },
-    });
-    return this.sequence;
   }
 
   private send(request: NonNullable<MessageInitShape<typeof PaintRequestSchema>["request"]>): void {
@@ -194,7 +219,12 @@ interface EndOfStream {
 
 /** What the end of Connect's streams says, as JSON; undefined if all went well. */
 function endOf(text: string): unknown {
-  const { error } = JSON.parse(text) as EndOfStream;
+  let error: EndOfStream["error"];
+  try {
+    ({ error } = JSON.parse(text) as EndOfStream);
+  } catch {
+    return failureOf(new ConnectError("the end of the session cannot be read", Code.Internal));
+  }
   if (!error) return undefined;
   const name = (error.code ?? "unknown").replace(/(?:^|_)([a-z])/g, (_, letter: string) => letter.toUpperCase());
   const known = new ConnectError(error.message ?? "", Code[name as keyof typeof Code] ?? Code.Unknown);
@@ -206,5 +236,6 @@ function endOf(text: string): unknown {
 }
 
 function base64url(text: string): string {
-  return btoa(text).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
+  const letters = String.fromCharCode(...new TextEncoder().encode(text));
+  return btoa(letters).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
 }

@@ -21,6 +21,9 @@ export type Bytes = Uint8Array | ArrayBuffer | Blob;
 /** A map of class ids: a PNG file whose pixel values they are, or one byte per pixel, row by row. */
 export type Ids = Bytes | { width: number; height: number; data: Uint8Array };
 
+/** A sketch: a PNG or JPEG file, or one grey per pixel, row by row, from 0 for ink to 255 for none. */
+export type Sketch = Bytes | { width: number; height: number; data: Uint8Array };
+
 /** Strokes on an empty canvas, or a map of class ids with 255 where nothing is drawn. */
 export type Scribble = Ids | { strokes: Stroke[]; width?: number; height?: number };
 
@@ -47,8 +50,8 @@ export type Styles = Readonly<Record<number, Style>>;
 /** What images follow: exactly one. */
 export type Condition =
   | { labelMap: Ids }
-  /** A PNG or JPEG file with dark lines on a light or transparent ground. */
-  | { sketch: Bytes }
+  /** Dark lines on a light or transparent ground. */
+  | { sketch: Sketch }
   | { scribble: Scribble }
   /** A PNG or JPEG file whose structure is taken over. */
   | { exemplar: Bytes };
@@ -104,10 +107,18 @@ export type MorphRequest = Common & {
 
 /** The canvas to begin with. A sketch or a scribble may be empty. */
 export type PaintRequest = Common &
-  ({ labelMap: Ids } | { sketch: Bytes } | { scribble: Ids }) & {
+  ({ labelMap: Ids } | { sketch: Sketch } | { scribble: Ids }) & {
     seed?: number;
     styleStrength?: number;
     styles?: Styles;
+    /** Has the frames be edits, into the label map that is the canvas: of an image, or of what the seed gives. */
+    edit?: {
+      image?: Bytes;
+      /** The label map that it shows now. */
+      source?: Ids;
+      /** Width of the soft edge in pixels. */
+      blendWidth?: number;
+    };
   };
 
 const FORMATS: Record<ImageFormat, Format> = { png: Format.PNG, jpeg: Format.JPEG, webp: Format.WEBP, raw: Format.RAW };
@@ -127,12 +138,32 @@ export async function bytesOf(given: Bytes): Promise<Uint8Array> {
 const isBytes = (given: object): given is Bytes =>
   given instanceof Uint8Array || given instanceof ArrayBuffer || given instanceof Blob;
 
+/** What need not be read first. */
+export type Loaded<T> = Exclude<T, Blob>;
+
+/** What a `Blob` holds; all else is there already. */
+export const loaded = async <T extends object>(given: T): Promise<Loaded<T> | Uint8Array> =>
+  given instanceof Blob ? bytesOf(given) : (given as Loaded<T>);
+
+const arrayOf = (given: Uint8Array | ArrayBuffer) => (given instanceof Uint8Array ? given : new Uint8Array(given));
+
+const rawOf = ({ width, height, data }: { width: number; height: number; data: Uint8Array }) => ({
+  case: "raw" as const,
+  value: { width, height, data },
+});
+
 /** Ids in either of the messages that take them: of label maps and of scribbles. */
-export async function idsOf(given: Ids) {
-  if (isBytes(given)) return { encoding: { case: "png" as const, value: await bytesOf(given) } };
-  const { width, height, data } = given;
-  return { encoding: { case: "raw" as const, value: { width, height, data } } };
+export function loadedIds(given: Loaded<Ids>) {
+  return { encoding: "width" in given ? rawOf(given) : { case: "png" as const, value: arrayOf(given) } };
 }
+
+export function loadedSketch(given: Loaded<Sketch>) {
+  return { encoding: "width" in given ? rawOf(given) : { case: "file" as const, value: arrayOf(given) } };
+}
+
+export const idsOf = async (given: Ids) => loadedIds(await loaded(given));
+
+const sketchOf = async (given: Sketch) => loadedSketch(await loaded(given));
 
 export const strokeOf = ({ classId, width, points, erase }: Stroke) => ({
   classId: classId ?? 0,
@@ -147,7 +178,7 @@ async function scribbleOf(given: Scribble) {
   return { encoding: { case: "strokes" as const, value: { strokes: strokes.map(strokeOf), width, height } } };
 }
 
-/** A file in any of the messages that take one: of sketches, exemplars and images to edit. */
+/** A file in any of the messages that take one: of exemplars and of images to edit. */
 export const fileOf = async (file: Bytes) => ({ encoding: { case: "file" as const, value: await bytesOf(file) } });
 
 export function stylesOf(given: Styles = {}): Record<number, MessageInitShape<typeof StyleSchema>> {
@@ -180,7 +211,7 @@ const seedOf = (seed: number | undefined) =>
 async function conditionOf(given: Condition): Promise<MessageInitShape<typeof SynthesizeRequestSchema>["condition"]> {
   if ("labelMap" in given) return { case: "labelMap", value: await idsOf(given.labelMap) };
   if ("scribble" in given) return { case: "scribble", value: await scribbleOf(given.scribble) };
-  if ("sketch" in given) return { case: "sketch", value: await fileOf(given.sketch) };
+  if ("sketch" in given) return { case: "sketch", value: await sketchOf(given.sketch) };
   return { case: "exemplar", value: await fileOf(given.exemplar) };
 }
 
@@ -224,11 +255,16 @@ export async function paintStartOf(model: string, given: PaintRequest): Promise<
   return {
     ...common(model, given),
     labelMap: "labelMap" in given ? await idsOf(given.labelMap) : undefined,
-    sketch: "sketch" in given ? await fileOf(given.sketch) : undefined,
+    sketch: "sketch" in given ? await sketchOf(given.sketch) : undefined,
     scribble: "scribble" in given ? await idsOf(given.scribble) : undefined,
     start: seedOf(given.seed),
     styleStrength: given.styleStrength,
     styles: stylesOf(given.styles),
+    edit: given.edit && {
+      picture: given.edit.image && (await fileOf(given.edit.image)),
+      sourceLabelMap: given.edit.source && (await idsOf(given.edit.source)),
+      blendWidth: given.edit.blendWidth,
+    },
   };
 }
 

@@ -1,7 +1,6 @@
 /** Failures as sentences for people, with what to do about them. */
 
-import { BinaryReader } from "@bufbuild/protobuf/wire";
-import { Code, ConnectError } from "@connectrpc/connect";
+import { Code, MaskweaveError } from "maskweave-client";
 import { FileError } from "../canvas/png";
 
 export interface Failure {
@@ -12,16 +11,29 @@ export interface Failure {
   retryMilliseconds?: number;
   /** Nothing was wrong: the session had been idle for too long. */
   idle?: boolean;
+  /** The service may have other models by now than those that the page knows. */
+  unknown?: boolean;
 }
 
 const AGAIN = 1500;
 
+export const SLOW: Failure = {
+  text: "The gateway takes long. What you draw is kept, and the image follows when it is done.",
+  remedy: "retry",
+};
+
+export const NO_MODEL: Failure = {
+  text: "This gateway serves no model. Start it with a model repository that has one.",
+  remedy: "retry",
+  retryMilliseconds: 2 * AGAIN,
+};
+
 export function failureOf(error: unknown): Failure {
   if (error instanceof FileError) return { text: error.message, remedy: "stop" };
-  const known = ConnectError.from(error);
-  const { reason, retryMilliseconds } = detailsOf(known);
-  const said = sentence(known.rawMessage);
-  switch (known.code) {
+  const known = error instanceof MaskweaveError ? error : undefined;
+  const { reason, retryAfterMs: retryMilliseconds } = known ?? {};
+  const said = sentence(known?.message ?? "");
+  switch (known?.code) {
     case Code.Unauthenticated:
       return {
         text: "This gateway asks for a key. Enter one that it knows; it is kept in this tab only until you close it.",
@@ -38,9 +50,9 @@ export function failureOf(error: unknown): Failure {
     case Code.InvalidArgument:
     case Code.FailedPrecondition:
     case Code.OutOfRange:
-      return { text: `The gateway cannot take this as it is. ${said} Change it, or undo.`, remedy: "stop" };
+      return { text: `The gateway cannot take this as it is. ${said} Change it, or undo.`, remedy: "stop", unknown: true };
     case Code.NotFound:
-      return { text: `${said} Choose another model.`, remedy: "stop" };
+      return { text: `${said} Choose another model.`, remedy: "stop", unknown: true };
     case Code.Unimplemented:
       return { text: "This gateway is older than this page and cannot do that.", remedy: "stop" };
     case Code.DeadlineExceeded:
@@ -65,44 +77,4 @@ function sentence(text: string): string {
   const trimmed = text.trim();
   if (!trimmed) return "";
   return (trimmed[0]!.toUpperCase() + trimmed.slice(1)).replace(/[^.!?]$/, "$&.");
-}
-
-/** The reason of google.rpc.ErrorInfo, and the time of google.rpc.RetryInfo. */
-function detailsOf(error: ConnectError): { reason?: string; retryMilliseconds?: number } {
-  const found: { reason?: string; retryMilliseconds?: number } = {};
-  for (const detail of error.details) {
-    if (!("type" in detail) || typeof detail.value === "undefined") continue;
-    const value = detail.value as Uint8Array;
-    if (detail.type === "google.rpc.ErrorInfo") {
-      const reason = field(value);
-      if (reason) found.reason = new TextDecoder().decode(reason);
-    } else if (detail.type === "google.rpc.RetryInfo") {
-      const delay = field(value);
-      if (delay) found.retryMilliseconds = milliseconds(delay);
-    }
-  }
-  return found;
-}
-
-/** The first field of a message, which is of bytes. */
-function field(message: Uint8Array): Uint8Array | undefined {
-  const reader = new BinaryReader(message);
-  while (reader.pos < reader.len) {
-    const [number, wire] = reader.tag();
-    if (number === 1) return reader.bytes();
-    reader.skip(wire);
-  }
-  return undefined;
-}
-
-function milliseconds(duration: Uint8Array): number {
-  const reader = new BinaryReader(duration);
-  let total = 0;
-  while (reader.pos < reader.len) {
-    const [number, wire] = reader.tag();
-    if (number === 1) total += Number(reader.int64()) * 1e3;
-    else if (number === 2) total += reader.int32() / 1e6;
-    else reader.skip(wire);
-  }
-  return total;
 }

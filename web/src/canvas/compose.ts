@@ -1,6 +1,6 @@
 /** A label map by chance, from the classes that a model has, so that every model has something to start from. */
 
-import type { PaletteEntry } from "../gen/maskweave/v1/synthesis_pb";
+import type { PaletteEntry } from "maskweave-client/proto";
 import { Bitmap, type Line, type Point } from "./bitmap";
 
 /** What classes of people's pictures are usually called. */

@@ -1,6 +1,6 @@
 /** What painting can start from: the samples that ship with the client, read once. */
 
-import type { Model } from "../gen/maskweave/v1/synthesis_pb";
+import type { Model } from "maskweave-client";
 import { Bitmap } from "./bitmap";
 import { readPng } from "./png";
 

@@ -3,10 +3,10 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { say, saying } from "../actions";
-import { service } from "../api/client";
+import { client } from "../api/client";
 import { writePng } from "../canvas/png";
 import { pause, resume } from "../live";
-import { labelMap, fastFormat, stylesNow } from "../request";
+import { fastFormat, raw, stylesNow } from "../request";
 import { pixelsOf, showPixels } from "../screen";
 import { layer, looks, model, NO_LOOK, randomSeed, seed, type Look, type LookSource } from "../state";
 import { FileButton, IconButton } from "./icons";
@@ -31,7 +31,7 @@ export function Looks() {
       </header>
       <ul>
         {support.styles.map(({ classIds }, i) => (
-          <Well key={i} name={classIds.map((id) => titles.get(id)?.title ?? id).join(", ")} color={titles.get(classIds[0] ?? 0)?.color ?? "#888888"} look={looks.value[i] ?? NO_LOOK} onChange={(look) => change(i, look)} />
+          <Well key={i} name={classIds.map((id) => titles.get(id)?.title ?? id).join(", ")} color={titles.get(classIds[0] ?? 0)?.color ?? "#888888"} look={looks.value[i] ?? NO_LOOK} onChange={(look) => change(i, look)} onFile={(file) => void saying(() => readLooks(file, i))} />
         ))}
       </ul>
       <Morph />
@@ -39,14 +39,15 @@ export function Looks() {
   );
 }
 
-function Well(props: { name: string; color: string; look: Look; onChange: (look: Look) => void }) {
-  const { name, color, look, onChange } = props;
+function Well(props: { name: string; color: string; look: Look; onChange: (look: Look) => void; onFile: (file: File) => void }) {
+  const { name, color, look, onChange, onFile } = props;
   const roll = (): LookSource => ({ seed: randomSeed() });
   return (
     <li>
       <span class="swatch" style={{ backgroundColor: color }} />
       <span class="name">{name}</span>
       <IconButton icon="dice" title={`Another look of ${name}`} onClick={() => onChange({ first: roll(), second: null, mix: 0 })} />
+      <FileButton title={`Look of ${name} from an image`} accept="image/*" square onFile={onFile} />
       {look.first ? (
         <>
           <label class="slider">
@@ -71,8 +72,8 @@ function Well(props: { name: string; color: string; look: Look; onChange: (look:
   );
 }
 
-/** Reads the looks of an image, which must show what is drawn. */
-async function readLooks(file: File): Promise<void> {
+/** Reads the looks of an image, which must show what is drawn: all, or that of one style. */
+async function readLooks(file: File, only?: number): Promise<void> {
   const of = model.peek()!;
   const drawn = layer.peek();
   if (!drawn) return;
@@ -84,16 +85,16 @@ async function readLooks(file: File): Promise<void> {
   bitmap.close();
   const png = new Uint8Array(await (await canvas.convertToBlob({ type: "image/png" })).arrayBuffer());
   const map = await writePng(drawn.bitmap.resized(of.imageWidth, of.imageHeight), drawn.colors);
-  const reply = await service.encodeStyles({
-    model: of.name,
-    picture: { encoding: { case: "file", value: png } },
-    labelMap: { encoding: { case: "png", value: map } },
-  });
-  looks.value = (of.styles?.styles ?? []).map(({ classIds }) => {
-    const code = reply.codes.find(({ classId }) => classIds.includes(classId));
+  const codes = Object.values(await client.peek().readStyles(of.name, png, map));
+  const read = (of.styles?.styles ?? []).map(({ classIds }) => {
+    const code = codes.find(({ classId }) => classIds.includes(classId));
     return code ? { first: { code }, second: null, mix: 0 } : NO_LOOK;
   });
-  say(`Read ${reply.codes.length} looks, of what is drawn in the label map.`);
+  if (only === undefined) {
+    looks.value = read;
+    say(`Read ${codes.length} looks, of what is drawn in the label map.`);
+  } else if (!read[only]?.first) say("There is nothing of this class in the label map: draw where the image shows it.");
+  else looks.value = looks.value.map((each, i) => (i === only ? read[only]! : each));
 }
 
 /** Plays the way from these looks to others. */
@@ -131,19 +132,17 @@ function Morph() {
       target.current = looks.peek().map(() => ({ first: { seed: randomSeed() }, second: null, mix: 0 }));
       at.value = 0;
       playing.value = !matchMedia("(prefers-reduced-motion: reduce)").matches;
-      const present = stylesNow(true);
       const request = {
-        model: of.name,
-        labelMap: labelMap(drawn.bitmap),
-        fromStyles: present,
-        toStyles: stylesNow(true, target.current),
+        labelMap: raw(drawn.bitmap),
+        from: stylesNow(true),
+        to: stylesNow(true, target.current),
         numberOfFrames: Math.min(FRAMES, of.limits?.maxMorphFrames ?? FRAMES),
-        imageFormat: fastFormat(of),
-        start: { case: "seed" as const, value: seed.peek() },
+        format: fastFormat(of),
+        seed: seed.peek(),
       };
       try {
-        for await (const { image } of service.morph(request, { signal: mine.signal })) {
-          if (!image || mine.signal.aborted) continue;
+        for await (const { image } of client.peek().morph(of.name, request, { signal: mine.signal })) {
+          if (mine.signal.aborted) return;
           frames.value = [...frames.value, await pixelsOf(image)];
         }
       } catch (error) {

@@ -81,7 +81,7 @@ function Strength() {
   );
 }
 
-const WORDS = { connecting: "Connecting", busy: "Painting", settled: "Live", waiting: "Waiting" } as const;
+const WORDS = { connecting: "Connecting", busy: "Painting", slow: "Slow", settled: "Live", waiting: "Waiting" } as const;
 
 function Badge() {
   const timings = shown.value?.timings;

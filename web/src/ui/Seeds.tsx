@@ -1,13 +1,10 @@
 /** What other seeds make of the same drawing, made when nobody is drawing. */
 
-import { create } from "@bufbuild/protobuf";
-import { Code, ConnectError } from "@connectrpc/connect";
 import { useComputed, useSignal, useSignalEffect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { service } from "../api/client";
-import { ImageFormat, Priority, SynthesizeRequestSchema } from "../gen/maskweave/v1/synthesis_pb";
+import { client } from "../api/client";
 import { status } from "../live";
-import { conditionNow, fastFormat, NothingDrawn, synthesizeRequest } from "../request";
+import { conditionNow, drawingOf, fastFormat, NothingDrawn } from "../request";
 import { pixelsOf, shown } from "../screen";
 import { model, randomSeed, seed } from "../state";
 import { IconButton } from "./icons";
@@ -35,7 +32,7 @@ export function Seeds() {
         (drawn) => (pixels.value = drawn),
         (error: unknown) => {
           // The strip is an extra: it stays as it was, and what is wrong is said about the image itself.
-          if (!(error instanceof NothingDrawn) && ConnectError.from(error).code !== Code.Canceled) pixels.value = [];
+          if (!(error instanceof NothingDrawn) && !abort.signal.aborted) pixels.value = [];
         },
       );
     }, QUIET_MILLISECONDS);
@@ -58,13 +55,9 @@ export function Seeds() {
 }
 
 async function draw(seeds: number[], abort: AbortSignal): Promise<ImageData[]> {
-  const format = fastFormat(model.peek()!);
-  const request = create(SynthesizeRequestSchema, {
-    ...synthesizeRequest(conditionNow(), seeds),
-    priority: Priority.BATCH,
-    imageFormat: format === ImageFormat.RAW ? format : ImageFormat.JPEG,
-  });
-  const { images } = await service.synthesize(request, { signal: abort });
+  const of = model.peek()!;
+  const drawing = drawingOf(conditionNow(), seeds);
+  const { images } = await client.peek().draw(of.name, { ...drawing, priority: "batch", format: fastFormat(of) }, { signal: abort });
   return Promise.all(images.map((image) => pixelsOf(image)));
 }
 

@@ -114,7 +114,9 @@ class Pointers {
     const on = <K extends keyof HTMLElementEventMap>(kind: K, handler: (event: HTMLElementEventMap[K]) => void) =>
       view.addEventListener(kind, handler, { signal: off.signal, passive: false });
     on("pointerdown", (event) => this.press(event));
-    on("pointermove", (event) => this.move(event));
+    // Moves wait for the next frame of the screen; raw ones, which not every browser has, come at once.
+    const moves = "onpointerrawupdate" in view ? "pointerrawupdate" : "pointermove";
+    on(moves as "pointermove", (event) => this.move(event));
     on("pointerup", (event) => this.release(event));
     on("pointercancel", (event) => this.release(event));
     on("pointerleave", () => (this.ring.hidden = true));

@@ -64,11 +64,11 @@ export function IconButton(props: {
 }
 
 /** A button that loads a file. */
-export function FileButton(props: { title: string; accept: string; onFile: (file: File) => void }) {
+export function FileButton(props: { title: string; accept: string; square?: boolean; onFile: (file: File) => void }) {
   return (
-    <label class="button file" title={props.title}>
+    <label class={`button file ${props.square ? "square" : ""}`} title={props.title}>
       <Icon name="load" />
-      <span>{props.title}</span>
+      <span class={props.square ? "hidden" : ""}>{props.title}</span>
       <input
         type="file"
         accept={props.accept}
