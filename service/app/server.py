@@ -135,8 +135,11 @@ def interceptors(
     return RequestIds(), Authentication(access, closed, calls.refusal)
 
 
-# How long new calls are held: longer than most callers take from one call to the next.
+# New calls are held until none has come for longer than most callers take from one call to the next: then
+# all of them wait, and none sends anything while gRPC shuts down. Some never rest.
 _HELD_SECONDS = 0.3
+_MOST_HELD_SECONDS = 1.5
+_LOOK_SECONDS = 0.05
 
 # From the shutdown to the answer of the held: the GOAWAY must be out first.
 _GOAWAY_SECONDS = 0.05
@@ -150,8 +153,19 @@ async def stop_server(server: grpc.aio.Server, calls: Calls, grace_seconds: floa
     loop = asyncio.get_running_loop()
     end = loop.time() + grace_seconds
     calls.stop(grace_seconds=max(grace_seconds - _LAST_WORD_SECONDS, 0))
-    await asyncio.sleep(min(_HELD_SECONDS, grace_seconds / 2))
+    await _all_held(calls, grace_seconds / 2)
     stopping = asyncio.create_task(server.stop(max(end - loop.time(), 0)))
     await asyncio.wait((stopping,), timeout=_GOAWAY_SECONDS)
     calls.refuse_held()
     await stopping
+
+
+async def _all_held(calls: Calls, most_seconds: float) -> None:
+    """Wait until no call has come for a while; when this process did not get to run does not count."""
+    loop = asyncio.get_running_loop()
+    held, quiet = calls.held, loop.time()
+    end = quiet + min(_MOST_HELD_SECONDS, most_seconds)
+    while (now := loop.time()) < min(quiet + _HELD_SECONDS, end):
+        await asyncio.sleep(_LOOK_SECONDS)
+        if calls.held != held or loop.time() > now + 2 * _LOOK_SECONDS:
+            held, quiet = calls.held, loop.time()

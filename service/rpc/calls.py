@@ -105,6 +105,7 @@ class Calls:
         self._unsent = UnsentReplies()
         self._timeouts: set[asyncio.Timeout] = set()
         self._closed: asyncio.Event | None = None
+        self.held = 0  # calls that have come since `stop` and were held
 
     @property
     def open_sessions(self) -> int:
@@ -256,6 +257,7 @@ class Calls:
         if self._closed is None:
             return
         if self._admission.in_progress <= self._limits.concurrent_rpcs:
+            self.held += 1
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(call.deadline):
                     await self._closed.wait()

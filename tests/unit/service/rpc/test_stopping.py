@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from typing import Any
+from unittest.mock import Mock, PropertyMock
 
 import grpc
 import pytest
@@ -106,6 +108,25 @@ async def test_a_call_that_outlasts_the_grace_is_told_so(gateway: Gateway) -> No
 
 async def test_a_stop_with_nothing_to_do_takes_as_long_as_calls_are_held(gateway: Gateway) -> None:
     with in_time(0.35, at_least=0.3):
+        await stop_server(gateway.server, gateway.calls, 600)
+
+
+async def test_new_calls_are_held_until_none_has_come_for_a_while(gateway: Gateway) -> None:
+    stop = asyncio.create_task(stop_server(gateway.server, gateway.calls, 600))
+    held = []
+    for _ in range(3):  # each before the others would have been refused
+        await asyncio.sleep(0.2)
+        held.append(gateway.call())
+        await gateway.arrivals(1)
+    assert not any(call.done() for call in held)
+    assert [await call for call in held] == [STOPPING] * 3
+    await stop
+
+
+async def test_callers_who_never_rest_do_not_hold_up_a_stop(gateway: Gateway) -> None:
+    gateway.calls = Mock(spec=Calls)
+    type(gateway.calls).held = PropertyMock(side_effect=itertools.count())
+    with in_time(1.55, at_least=1.5):
         await stop_server(gateway.server, gateway.calls, 600)
 
 
