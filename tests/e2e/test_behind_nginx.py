@@ -21,7 +21,7 @@ from tests.support.nginx import nginx
 from tests.support.pages import blocks
 
 PAGE = "docs/howto/proxy.md"
-PAINT, GRPC = "paint.example.com", "grpc.example.com"
+PAINT, GRPC = "paint.example.com", "rpc.example.com"
 LABEL_MAP = pb.LabelMap(
     raw=pb.RawLabelMap(width=64, height=64, data=np.full((64, 64), 2, np.uint8).tobytes())
 )

@@ -39,7 +39,7 @@ def nginx(text: str, gateway: GatewayProcess, authority: Authority, folder: Path
     """
     program = shutil.which("nginx", path="/usr/sbin:/usr/bin")
     assert program, "make environments installs it"
-    pair = authority.issue("tls", names="DNS:paint.example.com,DNS:grpc.example.com")
+    pair = authority.issue("tls", names="DNS:paint.example.com,DNS:rpc.example.com")
     shutil.copy(pair.certificate, folder / "tls.crt")
     shutil.copy(pair.key, folder / "tls.key")
     with socket.socket() as free:
