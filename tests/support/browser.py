@@ -104,8 +104,9 @@ class Playground:
         self.page.get_by_role("button", name=title, exact=True).click()
 
     def _said(self, kind: str, text: str) -> None:
-        # A gateway that is away is no fault of the page, and the browser says so by itself.
-        if kind in ("error", "warning") and "net::ERR_" not in text:
+        # A gateway that is away or not ready yet is no fault of the page, and the browser says so by itself.
+        away = "net::ERR_" in text or "a status of 503" in text or "response code: 503" in text
+        if kind in ("error", "warning") and not away:
             self.complaints.append(f"{kind}: {text}")
 
     def _asked(self, request: Request) -> None:
@@ -122,6 +123,6 @@ def playground(
     tab = Playground(context.new_page(), url)
     try:
         yield tab
-        assert not tab.complaints
+        assert not tab.complaints, tab.complaints
     finally:
         context.close()

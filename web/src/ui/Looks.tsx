@@ -116,7 +116,8 @@ function Morph() {
   useEffect(() => {
     if (!playing.value) return;
     const timer = setInterval(() => {
-      if (frames.value.length) at.value = (at.value + 1) % (2 * frames.value.length);
+      // A tick may be due when somebody takes hold of the slider.
+      if (playing.peek() && frames.value.length) at.value = (at.value + 1) % (2 * frames.value.length);
     }, FRAME_MILLISECONDS);
     return () => clearInterval(timer);
   }, [playing.value]);
