@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import OrderedDict
 from pathlib import Path
+from unittest.mock import patch
 
 from tests.support.scheduling import FIRST, TOGETHER, WAITING, Scheduling, group_of
 
@@ -98,6 +99,22 @@ def test_a_worker_that_is_not_ready_is_given_nothing_until_it_is() -> None:
     scheduling.registered_collections[collecting] = tests
     scheduling.schedule()
     assert (ready.given, collecting.given) == ([0, 1], [2])
+
+
+def test_what_a_worker_could_not_be_given_any_more_is_given_to_others() -> None:
+    tests = ["tests/c.py::c", "tests/d.py::d", "tests/e.py::e"]
+    crashed, other = Worker(), Worker()
+    scheduling = Scheduling.__new__(Scheduling)
+    scheduling.log = lambda *_: None
+    scheduling.assigned_work = {crashed: {}, other: {}}
+    scheduling.registered_collections = {crashed: tests, other: tests}
+    scheduling.workqueue = OrderedDict((group_of(test), {test: False}) for test in tests)
+    scheduling._reschedule(crashed)
+    with patch.object(crashed, "send_runtest_some", side_effect=OSError("cannot send (already closed?)")):
+        scheduling._reschedule(crashed)
+    assert scheduling.remove_node(crashed) == "tests/c.py::c"
+    scheduling._reschedule(other)
+    assert sorted(other.given) == [1, 2]
 
 
 def test_every_group_is_there() -> None:
