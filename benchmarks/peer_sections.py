@@ -6,9 +6,9 @@ import statistics
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from benchmarks.peers.table import GRAPHS, OLD, OURS
 from benchmarks.tables import plain, table
 
-OURS, OLD, GRAPHS = "maskweave", "maskweave, old", "graphs alone"
 RIVALS = ("plain grpc.aio", "FastAPI", "mosec", "LitServe")
 
 Round = Callable[[str], Mapping[str, Any]]

@@ -23,10 +23,9 @@ import click
 from benchmarks.environment import fingerprint
 from benchmarks.peers.plan import plan_of
 from benchmarks.peers.processes import PeerFailedError, Running, environment_of, folder_of, running
-from benchmarks.peers.table import GRAPHS, OURS, PEERS, ROOT, SERVERS, Peer
+from benchmarks.peers.table import GRAPHS, OLD, OURS, PEERS, ROOT, SERVERS, Peer
 
 _READY_SECONDS = 120.0
-_OLD = "maskweave, old"
 _LABEL_MAP = ROOT / "client" / "examples" / "label_maps" / "heldout_wide_smile.png"
 
 
@@ -116,8 +115,8 @@ def main(
                 served = repository if peer.name == OURS else others
                 keep(number, peer.name, bench.measure(peer, served, ROOT))
             if old_checkout is not None:
-                old, root = replace(PEERS[OURS], name=_OLD), old_checkout.resolve()
-                keep(number, _OLD, bench.measure(old, root / "model_repository", root))
+                old, root = replace(PEERS[OURS], name=OLD), old_checkout.resolve()
+                keep(number, OLD, bench.measure(old, root / "model_repository", root))
     click.echo("\n" + table(written["median"]))
     click.echo(f"\nfigures: {output}")
 

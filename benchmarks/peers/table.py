@@ -11,6 +11,8 @@ SERVERS = Path(__file__).parent / "servers"
 REQUIREMENTS = Path(__file__).parent / "requirements"
 GRAPHS = "graphs alone"
 OURS = "maskweave"
+OLD = "maskweave, old"
+"""The gateway of an earlier checkout."""
 SERVE = "serve"
 """The environment of the gateway."""
 

@@ -66,6 +66,17 @@ class Worker:
         self.given += indices
 
 
+def scheduling_of(tests: list[str], *workers: Worker) -> Scheduling:
+    """After the first distribution: workers that have collected these tests, and have nothing to do."""
+    scheduling = Scheduling.__new__(Scheduling)
+    scheduling.log = lambda *_: None
+    scheduling.numnodes, scheduling.collection = 1, tests
+    scheduling.assigned_work = {worker: {} for worker in workers}
+    scheduling.registered_collections = dict.fromkeys(workers, tests)
+    scheduling.workqueue = OrderedDict((group_of(test), {test: False}) for test in tests)
+    return scheduling
+
+
 def test_half_of_the_workers_begin_with_what_waits_and_go_on_with_what_is_left() -> None:
     waiting, computing = (
         [f"{WAITING[0]}::a", f"{WAITING[1]}/test_b.py::b"],
@@ -73,10 +84,7 @@ def test_half_of_the_workers_begin_with_what_waits_and_go_on_with_what_is_left()
     )
     tests = [*waiting, *computing]
     computer, waiter = Worker(), Worker()
-    scheduling = Scheduling.__new__(Scheduling)
-    scheduling.assigned_work = {computer: {}, waiter: {}}
-    scheduling.registered_collections = {computer: tests, waiter: tests}
-    scheduling.workqueue = OrderedDict((group_of(test), {test: False}) for test in tests)
+    scheduling = scheduling_of(tests, computer, waiter)
     for worker in (computer, waiter, waiter, waiter):
         scheduling._assign_work_unit(worker)
     assert [tests[index] for index in computer.given] == ["tests/c.py::c"]
@@ -88,12 +96,8 @@ def test_a_worker_that_is_not_ready_is_given_nothing_until_it_is() -> None:
     """Two have crashed: the first to take a place calls for work while the second one collects."""
     tests = ["tests/c.py::c", "tests/d.py::d", "tests/e.py::e"]
     ready, collecting = Worker(), Worker()
-    scheduling = Scheduling.__new__(Scheduling)
-    scheduling.log = lambda *_: None
-    scheduling.numnodes, scheduling.collection = 1, tests
-    scheduling.assigned_work = {ready: {}, collecting: {}}
-    scheduling.registered_collections = {ready: tests}
-    scheduling.workqueue = OrderedDict((group_of(test), {test: False}) for test in tests)
+    scheduling = scheduling_of(tests, ready, collecting)
+    del scheduling.registered_collections[collecting]
     scheduling.schedule()
     assert (ready.given, collecting.given) == ([0], [])
     scheduling.registered_collections[collecting] = tests
@@ -104,11 +108,7 @@ def test_a_worker_that_is_not_ready_is_given_nothing_until_it_is() -> None:
 def test_what_a_worker_could_not_be_given_any_more_is_given_to_others() -> None:
     tests = ["tests/c.py::c", "tests/d.py::d", "tests/e.py::e"]
     crashed, other = Worker(), Worker()
-    scheduling = Scheduling.__new__(Scheduling)
-    scheduling.log = lambda *_: None
-    scheduling.assigned_work = {crashed: {}, other: {}}
-    scheduling.registered_collections = {crashed: tests, other: tests}
-    scheduling.workqueue = OrderedDict((group_of(test), {test: False}) for test in tests)
+    scheduling = scheduling_of(tests, crashed, other)
     scheduling._reschedule(crashed)
     with patch.object(crashed, "send_runtest_some", side_effect=OSError("cannot send (already closed?)")):
         scheduling._reschedule(crashed)

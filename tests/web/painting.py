@@ -11,10 +11,10 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from pathlib import Path
 
+from benchmarks.memory import resident_mib
 from tests.support.browser import chromium, playground
-from tests.support.gateway_process import GatewayProcess, gateway_process
+from tests.support.gateway_process import gateway_process
 from tests.support.leftovers import MOST_BYTES_A_STROKE, Held, Leftovers
 from tests.support.shipped import REPOSITORY
 
@@ -32,7 +32,7 @@ def main() -> int:
         tab.open()
         leftovers = Leftovers(tab)
         leftovers.paint(60)
-        before, resident_before = leftovers.held(), _resident_bytes(gateway)
+        before, resident_before = leftovers.held(), resident_mib(gateway.process.pid)
         _tell(0, 0, before, resident_before)
         strokes, began = 0, time.monotonic()
         while (passed := time.monotonic() - began) < 60 * minutes:
@@ -40,25 +40,20 @@ def main() -> int:
             while int((time.monotonic() - began) // 60) == minute:
                 leftovers.paint(5)
                 strokes += 5
-            after, resident = leftovers.held(), _resident_bytes(gateway)
+            after, resident = leftovers.held(), resident_mib(gateway.process.pid)
             _tell(minute + 1, strokes, after, resident)
         complaints = leftovers.complaints(before, after, strokes)
-        grown = (resident - resident_before) / strokes
+        grown = (resident - resident_before) * 2**20 / strokes
         if grown > MOST_BYTES_A_STROKE:
             complaints.append(f"{grown / 1024:.1f} KiB of the gateway's memory a stroke")
     print("; ".join(complaints) or "nothing is left behind")
     return bool(complaints)
 
 
-def _resident_bytes(gateway: GatewayProcess) -> int:
-    status = Path(f"/proc/{gateway.process.pid}/status").read_text()
-    return 1024 * int(status.partition("VmRSS:")[2].split()[0])
-
-
-def _tell(minute: int, strokes: int, held: Held, resident: int) -> None:
+def _tell(minute: int, strokes: int, held: Held, resident: float) -> None:
     print(
         f"{minute:3} min  {strokes:5} strokes  page {held.heap_bytes / 2**20:6.2f} MiB,"
-        f" {held.nodes:.0f} nodes, {held.listeners:.0f} listeners  gateway {resident / 2**20:.1f} MiB",
+        f" {held.nodes:.0f} nodes, {held.listeners:.0f} listeners  gateway {resident:.1f} MiB",
         flush=True,
     )
 

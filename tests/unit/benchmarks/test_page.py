@@ -9,19 +9,21 @@ from benchmarks.environment import fingerprint
 from benchmarks.page import page
 
 
+def write_peers(file: Path, median: object, number_of_rounds: int, **further: object) -> None:
+    """Figures of a run of `make bench-peers`."""
+    settings = {"rounds": number_of_rounds, "clients": 8, "peers_serve": "the same graphs"}
+    figures = {"environment": fingerprint(file.parent), "settings": settings, "median": median, **further}
+    file.write_text(json.dumps(figures))
+
+
 def test_the_peers_are_a_table_with_ratios(tmp_path: Path) -> None:
     def server(p50: float, images: float) -> dict[str, object]:
         one = {"observed": {"p50": p50, "p99": 2 * p50}}
         several = {"per_second": images, "cpu_ms_per_image": 11.5}
         return {"one": one, "several": several, "seconds_to_first_image": 1.25, "resident_mib": 321.0}
 
-    figures = {
-        "environment": fingerprint(tmp_path),
-        "settings": {"rounds": 3, "clients": 8, "peers_serve": "the same graphs"},
-        "notes": {"pip Triton": "a stand-in"},
-        "median": {"maskweave": server(12.3, 90.0), "pip Triton": server(24.0, 60.0)},
-    }
-    (tmp_path / "peers.json").write_text(json.dumps(figures))
+    median = {"maskweave": server(12.3, 90.0), "pip Triton": server(24.0, 60.0)}
+    write_peers(tmp_path / "peers.json", median, 3, notes={"pip Triton": "a stand-in"})
     text = page(tmp_path)
     assert "| maskweave | 12.3 | 24.6 | 90 | 1.00 | 11.5 | 1.25 | 321 |" in text
     assert "| pip Triton | 24 | 48 | 60 | 1.50 |" in text
@@ -35,23 +37,16 @@ def test_what_was_to_be_reached_is_said_for_each_round_by_itself(tmp_path: Path)
         several = {"per_second": images, "cpu_ms_per_image": cpu}
         return {"one": load, "repeated": load, "several": several, "seventy_percent": load}
 
-    def run(*others: str) -> dict[str, object]:
+    def write(name: str, *others: str) -> None:
         rounds = {
             "graphs alone": [server(100.0, 10.0, 1.0, 0.0), server(100.0, 10.0, 1.0, 0.0)],
             "maskweave": [server(98.0, 11.5, 2.0, 0.5), server(96.0, 12.5, 4.0, 0.7)],
             **{name: [server(49.0, 12.0, 8.0, 4.0)] for name in others},
         }
-        settings = {"rounds": 2, "clients": 8, "peers_serve": "the same graphs"}
-        median = {name: each[0] for name, each in rounds.items()}
-        return {
-            "environment": fingerprint(tmp_path),
-            "settings": settings,
-            "median": median,
-            "rounds": rounds,
-        }
+        write_peers(tmp_path / name, {name: each[0] for name, each in rounds.items()}, 2, rounds=rounds)
 
-    (tmp_path / "peers.json").write_text(json.dumps(run("plain grpc.aio", "maskweave, old")))
-    (tmp_path / "peers_1_0_0.json").write_text(json.dumps(run("mosec")))
+    write("peers.json", "plain grpc.aio", "maskweave, old")
+    write("peers_1_0_0.json", "mosec")
     text = page(tmp_path)
     assert "| gateway's own time, one client, p50, ms | ≤ 0.6 | 0.60 | 0.50 0.70 |" in text
     assert "| CPU an image beyond the graphs, 8 clients, ms | ≤ 1 | 2.00 | 1.50 2.50 |" in text
