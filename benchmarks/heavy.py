@@ -120,7 +120,9 @@ def measure(repository: Path, model: str, way: str, requests: int) -> dict[str, 
             }
     except ServiceFailedError as error:
         lines = [line.strip() for line in str(error).splitlines() if "embedded_runtime" in line]
-        why = next((line for line in lines if ": " in line and "=" not in line[:40]), str(error))
+        why = next((line for line in lines if ": " in line and "=" not in line[:40]), None)
+        if why is None:  # it failed by something else, which says nothing about the runtime
+            raise click.ClickException(f"{way}: {error}") from None
         # Where the model lay for the while is no figure.
         return {"refused": why.replace(f"{repository}/", "")}
 

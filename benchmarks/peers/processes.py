@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.peers.table import ROOT, SERVE, SERVERS, Peer
+from benchmarks.ports import free_ports
 
 _MARK = "PEER_RUN"
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -121,15 +121,6 @@ def folder_of(peer: Peer, root: Path = ROOT) -> Path:
     if peer.environment == SERVE and root == ROOT:
         return Path(sys.prefix)
     return root / ".venv" / peer.environment
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of the loopback interface that nobody listens on."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 def _stop(process: subprocess.Popen[bytes], mark: str) -> None:

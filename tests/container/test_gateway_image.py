@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pictures
 
+from benchmarks.ports import free_ports
 from maskweave_client import Client
 from tests.container.conftest import Image
 from tests.support.buildah import ROOT, Buildah
@@ -33,14 +34,12 @@ LABEL_MAPS = sorted((ROOT / "client" / "examples" / "label_maps").glob("*.png"))
 @pytest.fixture
 def ports() -> dict[str, str]:
     """Settings without TLS, and with free ports, because the container shares the machine's network."""
-    with socket.socket() as first, socket.socket() as second:
-        for each in (first, second):
-            each.bind(("127.0.0.1", 0))
-        return {
-            "MASKWEAVE_ALLOW_PLAINTEXT": "true",
-            "MASKWEAVE_GRPC_PORT": str(first.getsockname()[1]),
-            "MASKWEAVE_HTTP_PORT": str(second.getsockname()[1]),
-        }
+    first, second = map(str, free_ports(2))
+    return {
+        "MASKWEAVE_ALLOW_PLAINTEXT": "true",
+        "MASKWEAVE_GRPC_PORT": first,
+        "MASKWEAVE_HTTP_PORT": second,
+    }
 
 
 def files_of(root: Path) -> Iterator[Path]:

@@ -106,7 +106,7 @@ def test_a_heavy_model_is_served_in_every_way_or_says_why_not(repository: Path, 
     assert figures["best_convolution_flops_per_second"] > 1e8
     ways = figures["ways"]
     for way in ("onnxruntime fp32", "openvino fp32"):
-        assert ways[way]["stages"].keys() == STAGES
+        assert ways[way].get("stages", ways[way]).keys() == STAGES, ways[way]
         assert ways[way]["memory_mib"] > 20
     assert "never compared" in ways["openvino int8"]["refused"]
     assert str(tmp_path) not in json.dumps(ways)

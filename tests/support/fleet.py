@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks.ports import free_ports
 from tests.support.gateway_process import GatewayProcess
 
 NAME = "gateways.test"
@@ -76,9 +77,7 @@ class Fleet:
         self._repository, self._settings, self._changed = repository, settings, changed
         self._ready: dict[str, GatewayProcess] = {}
         self._number = 0
-        with socket.socket() as free:
-            free.bind(("127.0.1.1", 0))
-            self._port: int = free.getsockname()[1]
+        (self._port,) = free_ports(1, "127.0.1.1")
 
     @property
     def target(self) -> str:

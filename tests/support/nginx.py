@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks.ports import free_ports
 from tests.support.certificates import Authority
 from tests.support.gateway_process import GatewayProcess, wait_until
 
@@ -42,9 +43,7 @@ def nginx(text: str, gateway: GatewayProcess, authority: Authority, folder: Path
     pair = authority.issue("tls", names="DNS:paint.example.com,DNS:rpc.example.com")
     shutil.copy(pair.certificate, folder / "tls.crt")
     shutil.copy(pair.key, folder / "tls.key")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
+    (port,) = free_ports(1)
     for shown, ours in (
         ("listen 443", f"listen 127.0.0.1:{port}"),
         ("/etc/nginx/", f"{folder}/"),
