@@ -49,7 +49,9 @@ WORKERS ?= $(shell $(PYTHON) -c 'import os; print(len(os.sched_getaffinity(0)) +
 ROUNDS ?= 10
 # Without columns in tracebacks: up to 3.11.7 Python fails with a SystemError when a traceback is formatted, which
 # parses, while something else is being parsed (python/cpython#106905), as hypothesis does.
-PYTEST = PYTHONNODEBUGRANGES=1 .venv/dev/bin/pytest -n $(WORKERS) --maxprocesses 4
+# Bytecode is written, whatever the environment says: tests start hundreds of programs, and without it each would
+# compile all that it imports.
+PYTEST = PYTHONDONTWRITEBYTECODE= PYTHONNODEBUGRANGES=1 .venv/dev/bin/pytest -n $(WORKERS) --maxprocesses 4
 
 ##@ First minutes
 .PHONY: demo serve triton
@@ -76,7 +78,7 @@ test: environments  ## Run all tests (pytest options: make test ARGS="-k palette
 	@$(PYTEST) $(ARGS)
 
 chaos: $(DEV)  ## Run the chaos tests ten times in a row on a machine that is kept busy (ROUNDS=10)
-	@PYTHONNODEBUGRANGES=1 .venv/dev/bin/python -m tests.support.rounds $(ROUNDS) tests/chaos $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= PYTHONNODEBUGRANGES=1 .venv/dev/bin/python -m tests.support.rounds $(ROUNDS) tests/chaos $(ARGS)
 
 environments:  ## Make every environment that the tests need, several at a time
 	@$(MAKE) --no-print-directory --jobs 5 $(SERVE) $(DEV) $(DOCS) $(LABELS) $(TRITON) $(HELM) $(NODE) $(WEB) $(TYPESCRIPT) $(CHROMIUM) $(NGINX)
