@@ -257,7 +257,8 @@ class Engine(Protocol):
         ...
 
 
-class Finished(NamedTuple, Generic[T]):
+@dataclass(frozen=True, slots=True)
+class Finished(Generic[T]):
     """The end of a task, with what it returned."""
 
     value: T

@@ -78,7 +78,7 @@ class ImageWork:
     @property
     def labels(self) -> tuple[str, str]:
         """Kind of condition and file format."""
-        return self.request.support.kind.value, self.request.image_format.value
+        return self.request.support.kind, self.request.image_format
 
     def position(self, index: int) -> float:
         """Where an image is between two ends of styles."""
