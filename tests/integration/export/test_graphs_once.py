@@ -45,7 +45,12 @@ def test_a_graph_is_exported_once_whatever_its_process_has_exported_before(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[str] = []
-    monkeypatch.setattr(graphs_once, "kept", lambda factory, name, write: written.append(name) or Path())
+
+    def keep(factory: pytest.TempPathFactory, name: str, make: object) -> Path:
+        written.append(name)
+        return Path()
+
+    monkeypatch.setattr(graphs_once, "kept", keep)
     spec = TensorSpec("X", torch.float32, (2,))
     for module in (Scaled().train(), Scaled().eval()):
         stage = Stage("scaled", module, (spec,), (spec,))
