@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from benchmarks.peers.table import GRAPHS, OLD, OURS
+from benchmarks.peers.table import FLOOR_PARTS, GRAPHS, OLD, OURS
 from benchmarks.tables import plain, table
 
 RIVALS = ("plain grpc.aio", "FastAPI", "mosec", "LitServe")
@@ -124,3 +124,56 @@ def _each(run: Mapping[str, Any], figure: Callable[[Round], float]) -> list[floa
         except (KeyError, IndexError):
             continue
     return found
+
+
+def floor(figures: Mapping[str, Any]) -> list[str]:
+    """The gateway beside grpc.aio with parts of the work left out: medians, and single rounds.
+
+    Args:
+        figures: Of a run of `make bench-floor`.
+    """
+    settings, rounds = figures["settings"], figures["rounds"]
+    rows = [
+        [
+            "server",
+            "one client p50",
+            f"images/s, {settings['clients']} clients",
+            "over the graphs alone",
+            "CPU ms an image",
+            "beyond the graphs",
+            "the client's",
+        ]
+    ]
+    for name, each in figures["median"].items():
+        several, beyond, over = each["several"], "", ""
+        if name == OURS or "graphs" in FLOOR_PARTS.get(name, ""):
+            pairs = [
+                (ours["several"], bare["several"])
+                for ours, bare in zip(rounds[name], rounds[GRAPHS], strict=False)
+            ]
+            cpu = [ours["cpu_ms_per_image"] - bare["cpu_ms_per_image"] for ours, bare in pairs]
+            beyond = _rounds(cpu)
+            over = _rounds([ours["per_second"] / bare["per_second"] for ours, bare in pairs])
+        elif name != GRAPHS:
+            beyond = f"{several['cpu_ms_per_image']:.2f}"
+        rows.append(
+            [
+                name,
+                plain(each["one"]["observed"]["p50"]),
+                plain(several["per_second"]),
+                over,
+                plain(several["cpu_ms_per_image"]),
+                beyond,
+                plain(several.get("client_cpu_ms_per_image")),
+            ]
+        )
+    return [
+        f"Medians of {settings['rounds']} rounds in turn, single rounds in brackets, of servers that leave "
+        "out parts of the work: the reply has an image that was made at the start.",
+        "",
+        *table(rows),
+    ]
+
+
+def _rounds(values: Sequence[float]) -> str:
+    return f"{statistics.median(values):.2f} ({' '.join(f'{each:.2f}' for each in values)})"

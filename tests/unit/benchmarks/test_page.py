@@ -158,3 +158,24 @@ def test_error_rates_are_shares_of_their_runs(tmp_path: Path) -> None:
     text = page(tmp_path)
     assert "| no change | 200 | 0.5% | 0.0% | 10.0% | 89.5% |" in text
     assert "| 10% | 200 | 97.5% | 20% of the knee |" in text
+
+
+def test_servers_that_leave_out_work_stand_beside_the_gateway(tmp_path: Path) -> None:
+    def server(images: float, cpu: float) -> dict[str, object]:
+        several = {"per_second": images, "cpu_ms_per_image": cpu, "client_cpu_ms_per_image": 0.9}
+        return {"one": {"observed": {"p50": 12.0}}, "several": several}
+
+    rounds = {
+        "graphs alone": [server(100.0, 15.0), server(110.0, 14.0)],
+        "grpc.aio, a constant image": [server(2000.0, 0.4), server(2000.0, 0.4)],
+        "grpc.aio, graphs alone": [server(90.0, 16.0), server(88.0, 16.0)],
+        "maskweave": [server(80.0, 17.0), server(88.0, 18.0)],
+    }
+    write_peers(tmp_path / "floor.json", {name: each[0] for name, each in rounds.items()}, 2, rounds=rounds)
+    (tmp_path / "reached.md").write_text("Written by hand.\n")
+    text = page(tmp_path)
+    assert "| graphs alone | 12 | 100 |  | 15 |  | 0.9 |" in text
+    assert "| grpc.aio, a constant image | 12 | 2000 |  | 0.4 | 0.40 | 0.9 |" in text
+    assert "| grpc.aio, graphs alone | 12 | 90 | 0.85 (0.90 0.80) | 16 | 1.50 (1.00 2.00) | 0.9 |" in text
+    assert "| maskweave | 12 | 80 | 0.80 (0.80 0.80) | 17 | 3.00 (2.00 4.00) | 0.9 |" in text
+    assert "Written by hand." in text
