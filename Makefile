@@ -170,8 +170,8 @@ bench-peers: $(SERVE) $(DEV) $(TRITON) $(PEERS) $(OLD)  ## Compare with other se
 	@.venv/serve/bin/python -m benchmarks.peers --old-checkout $(OLD) $(ARGS)
 	@.venv/serve/bin/python -m benchmarks.page
 
-bench-floor: $(SERVE)  ## Measure what no server in Python goes below: grpc.aio with parts of the work left out (3 minutes)
-	@.venv/serve/bin/python -m benchmarks.peers --floor --rounds 3 --seconds 4 --output docs/figures/floor.json $(ARGS)
+bench-floor: $(SERVE)  ## Measure what no server in Python goes below: grpc.aio with parts of the work left out (2 minutes)
+	@.venv/serve/bin/python -m benchmarks.peers --floor --rounds 2 --seconds 4 --output docs/figures/floor.json $(ARGS)
 	@.venv/serve/bin/python -m benchmarks.page
 
 bench-peers-old: $(SERVE) $(DEV) $(PEERS) $(OLD)  ## Compare with other servers around the graphs of version 1.0.0

@@ -54,7 +54,8 @@ def test_what_was_to_be_reached_is_said_for_each_round_by_itself(tmp_path: Path)
     # Of one round of two: the second did not get so far.
     assert "| images/s over plain grpc.aio, the same graphs | ≥ 1 | 2.00 | 2.00 |" in text
     assert "| images/s over mosec, its graphs of 1.0.0 | ≥ 2 | 2.00 | 2.00 |" in text
-    assert "| a new image, total in the service over 1.0.0's | ≤ 0.35 | 0.25 | 0.25 |" in text
+    # The second: how much of it is left when nothing but the networks takes time.
+    assert "| a new image, total in the service over 1.0.0's | ≤ 0.35 | 0.25 | 0.25 | 0.12 |" in text
     assert "| p99 over p50 at 70 % of the images/s of 8 clients, by chance | ≤ 3 | 3.00 | 3.00 3.00 |" in text
     assert "FastAPI" not in text
 
