@@ -15,7 +15,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, WebSocket, expect
 
 from maskweave_client import Client
-from tests.support.browser import NARROW, WIDE, Playground, chromium, playground
+from tests.support.browser import NARROW, WIDE, Playground, barriers, chromium, playground
 from tests.support.copied_code import BEGINS, code_in, image_of
 from tests.support.gateway_process import PATIENCE_SECONDS, GatewayProcess, gateway_process, wait_until
 from tests.support.key_file import new_key, write_keys
@@ -25,7 +25,6 @@ from tests.support.typescript_project import MODULES, STRICT, run
 
 ROOT = Path(__file__).parents[2]
 BUNDLE = ROOT / "service" / "playground_files"
-AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
 
 
 # For this file alone: while Playwright runs, tests with an event loop of their own cannot.
@@ -389,16 +388,13 @@ def test_the_code_of_edits_and_looks(shown: Playground, typescript_project: Path
 
 
 def test_axe_finds_nothing(browser: Browser, shipped: GatewayProcess) -> None:
-    axe = AXE.read_text()
     for size, scheme in ((WIDE, "light"), (NARROW, "dark")):
         with playground(browser, shipped.http, size, color_scheme=scheme, reduced_motion="reduce") as tab:
             tab.open()
 
             def check(where: str, tab: Playground = tab) -> None:
-                tab.page.evaluate(axe)
-                found = tab.page.evaluate("axe.run().then(found => found.violations)")
-                faults = [(each["id"], [node["html"] for node in each["nodes"]][:3]) for each in found]
-                assert not faults, (where, json.dumps(faults, indent=1))
+                found = barriers(tab.page)
+                assert not found, (where, json.dumps(found, indent=1))
 
             for name in ("Label map", "Sketch", "Scribble", "Exemplar", "Edit"):
                 tab.choose_tab(name)

@@ -50,8 +50,9 @@ class Case:
 
     @property
     def step(self) -> str:
-        """Time between two values and two evaluations: coarser where days are played through."""
-        return "10m" if self.alert.endswith("Slowly") else "1m"
+        """Time between two values and two evaluations: coarser where hours or days are played through."""
+        minutes = int(self.at.removesuffix("m"))
+        return "20m" if minutes > 1000 else "2m" if minutes >= 400 else "1m"
 
 
 def failures(a_step: str, reason: str = "INTERNAL", steps: int = 6000) -> dict[str, str]:
