@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Locator, WebSocket, expect
+from playwright.sync_api import Browser, FloatRect, Locator, WebSocket, expect
 
 from maskweave_client import Client
 from tests.support.browser import NARROW, WIDE, Playground, barriers, chromium, playground
@@ -344,6 +344,46 @@ def test_a_link_has_the_whole_state(browser: Browser, shown: Playground) -> None
         other.wait_until_shown(shown.pixels())
     with playground(browser, shown.url) as other:
         other.open("#bm9uc2Vuc2U")
+
+    shown.choose_tab("Edit")
+    shown.stroke((0.4, 0.78), (0.6, 0.84))
+    shown.press("Share")
+    wait_until(lambda: shown.page.evaluate("location.hash") != fragment, lambda: "the address has no edit")
+    with playground(browser, shown.url) as other:
+        other.open(shown.page.evaluate("location.hash"))
+        assert (other.pixels("drawing") == shown.pixels("drawing")).all()
+        other.wait_until_shown(shown.pixels())
+
+
+def test_a_reload_keeps_what_was_drawn(shown: Playground) -> None:
+    """In the middle of a stroke, and after minutes without a pause long enough for the address to follow."""
+    shown.press("Share")
+    expect(shown.page.get_by_role("status")).not_to_be_empty()
+    address = shown.page.evaluate("location.hash")
+    shown.choose("neck or clothes")
+    before = shown.pixels("drawing")
+    box = shown.page.locator(".surface").bounding_box()
+    assert box
+    shown.page.mouse.move(box["x"] + 50, box["y"] + 50)
+    shown.page.mouse.down()
+    wait_until(
+        lambda: _moved(shown, box) and shown.page.evaluate("location.hash") != address,
+        lambda: "the address does not follow a stroke that goes on",
+    )
+    first = (shown.pixels("drawing") != before).any(axis=2)
+    shown.page.reload()
+    shown.wait_until_live()
+    shown.page.mouse.up()
+    kept = (shown.pixels("drawing") != before).any(axis=2)
+    assert kept.any()
+    assert not (kept & ~first).any()
+
+
+def _moved(shown: Playground, box: FloatRect) -> bool:
+    """Draw on, to somewhere near: never still for as long as a pause."""
+    for x in (60, 70):
+        shown.page.mouse.move(box["x"] + x, box["y"] + 50, steps=3)
+    return True
 
 
 def test_the_code_runs_as_copied(
