@@ -312,7 +312,19 @@ def test_a_key_is_asked_for_and_never_kept(
     with gateway_process(repository, api_keys_file=keys) as gateway, playground(browser, gateway.http) as tab:
         tab.page.goto(gateway.http)
         expect(tab.page.get_by_test_id("failure")).to_contain_text("asks for a key")
-        tab.page.locator("dialog input").fill(secret)
+        entry_field = tab.page.locator("dialog input")
+        entry_field.fill("ключ")  # no header can have it
+        tab.press("Use it")
+        assert entry_field.evaluate("input => input.validity.patternMismatch")
+        entry_field.fill("wrong")
+
+        def refusals() -> int:
+            return sum("401" in each for each in tab.complaints)
+
+        before = refusals()
+        tab.press("Use it")
+        wait_until(lambda: refusals() > before, lambda: "the wrong key was not tried")
+        entry_field.fill(f" {secret} ")  # it asks again by itself
         tab.press("Use it")
         tab.wait_until_live()
         tab.stroke((0.2, 0.3), (0.8, 0.3))
