@@ -104,8 +104,8 @@ def test_pages_curl_and_sockets(port: int, behind: GatewayProcess, authority: Au
                 await paint.send_str("end")
                 frame = pb.PaintResponse.FromString(await paint.receive_bytes())
                 assert frame.image.width
-        # A socket says goodbye by TLS after its session has closed, and an event loop that ends leaves it open.
-        while any(each.fileno() >= 0 for each in sockets):
+        # TLS ends a connection after its session has closed, and an event loop that ends leaves it open.
+        while any(each.fileno() >= 0 for each in sockets):  # noqa: ASYNC110 - nothing tells of it
             await asyncio.sleep(0.01)
 
     asyncio.run(asyncio.wait_for(call(), 120))
