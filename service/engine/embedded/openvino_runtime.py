@@ -23,7 +23,7 @@ import openvino as ov  # noqa: E402
 
 _DEVICE = "CPU"
 
-# OpenVINO makes its tables of types when they are first asked for, and lets go of the interpreter's lock while
+# OpenVINO makes its table of types when it is first asked for, and lets go of the interpreter's lock while
 # it does: two threads that ask at once wait for each other for ever. Imports have a lock of their own.
 ov.Type.f32.to_dtype()
 
