@@ -67,14 +67,12 @@ def headline(gateway: Mapping[str, Any], peers: Mapping[str, Any]) -> list[str]:
     """
     rows = [row for part, rows in _ROWS if part in gateway for row in rows(gateway[part]["figures"])]
     rows += _of_peers(peers)
-    machines = {
-        f"{part['environment']['machine']['usable_cores']} cores of {part['environment']['machine']['cpu']}": None
-        for part in gateway.values()
-    }
+    machines = [part["environment"]["machine"] for part in gateway.values()]
+    cores = dict.fromkeys(f"{each['usable_cores']} cores of {each['cpu']}" for each in machines)
     figures = (
         [
             "## At a glance",
-            f"On {', '.join(machines)}:",
+            f"On {', '.join(cores)}:",
             "",
             *table([["", "p50 (p99), or as said", "section"], *rows]),
             "",

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from benchmarks.scenario_files import NEW_SEED, REPEATED_SEED
 from service.app.settings import Settings
 
 ROOT = Path(__file__).parents[3]
@@ -67,3 +68,10 @@ def test_a_fleet_of_cpus_is_worked_out_from_the_knee() -> None:
     assert f"up to {knee:.0f} requests a second" in said
     plain, roomy = (math.ceil(highest * each / knee) for each in (1, 1.26))
     assert f"{plain} such replicas with nothing to spare, {roomy} with 26 %" in said
+
+
+def test_the_readme_says_how_long_an_image_takes() -> None:
+    loads = figures("gateway")["stages"]["figures"]
+    new, old = (round(loads[name]["p50"] * 1e3) for name in (NEW_SEED, REPEATED_SEED))
+    said = f"{new} ms for an image of a new seed, {old} ms for another one of the same seed"
+    assert said in (ROOT / "README.md").read_text()
