@@ -140,7 +140,7 @@ NO_PROMISE = [
     ("reliability", "for 0.2 s in which no call went on"),
     ("reliability", "some 0.2 s on one processor"),
     ("operations", "target of 1 and 6 seconds of work"),
-    ("operations", "a step is a look, 15 s apart"),
+    ("operations", "a step is one decision, 15 s apart"),
     ("operations", "0.04 s of work"),
     ("operations", "97 % busy over 1.0 s"),
     ("errors", "(30 s unless configured)"),
