@@ -134,7 +134,7 @@ IN_WORDS = [
 ]
 NO_PROMISE = [
     ("reliability", "a margin of 2 s on a quiet machine"),
-    ("reliability", "30 s at most. All run in"),
+    ("reliability", "to 30 s at most."),
     ("reliability", "held the interpreter for 0.6 s"),
     ("reliability", "Latency buckets ended at 10 s, the default deadline is 30 s"),
     ("reliability", "for 0.2 s in which no call went on"),
