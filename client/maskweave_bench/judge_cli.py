@@ -22,9 +22,9 @@ from maskweave_bench.session import exit_code, judge_files
 @click.option(
     "--baseline-target",
     metavar="NAME",
-    help="Of the baseline's targets, this one; without, pairs of one name, or the only ones.",
+    help="Which target of the baseline. Default: targets of the same name, or the only ones.",
 )
-@click.option("--candidate-target", metavar="NAME", help="Of the candidate's targets, this one.")
+@click.option("--candidate-target", metavar="NAME", help="Which target of the candidate.")
 @click.option(
     "--p50-tolerance",
     type=click.FloatRange(0, 10),
@@ -46,7 +46,7 @@ from maskweave_bench.session import exit_code, judge_files
     default=0.001,
     help="Share of requests that may fail beyond the baseline's.",
 )
-@click.option("--strict", is_flag=True, help="Exit with 4 when it cannot be told.")
+@click.option("--strict", is_flag=True, help="Exit with 4 when there is no verdict.")
 @click.option(
     "--html",
     "page",
@@ -88,12 +88,12 @@ def compare_(
 
 @click.command(context_settings={"show_default": True})
 @click.argument("results", type=FILE)
-@click.option("--html", "page", type=click.Path(dir_okay=False, path_type=Path), help="Where the page goes.")
+@click.option("--html", "page", type=click.Path(dir_okay=False, path_type=Path), help="HTML file to write.")
 @click.option(
     "--markdown",
     "text",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Where the Markdown goes; without both, it is printed.",
+    help="Markdown file to write; without --html and --markdown it is printed.",
 )
 def report(*, results: Path, page: Path | None, text: Path | None) -> None:
     """Write the page and the Markdown of RESULTS anew."""
@@ -109,7 +109,7 @@ def report(*, results: Path, page: Path | None, text: Path | None) -> None:
 @click.command()
 @click.argument("name", required=False)
 def scenarios(*, name: str | None) -> None:
-    """List the scenarios that come along, or print the file of one: a beginning for your own."""
+    """List the bundled scenarios, or print the file of one, to start your own from."""
     known = builtin_scenarios()
     if name is None:
         for each, text in known.items():

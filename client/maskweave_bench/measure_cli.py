@@ -32,23 +32,28 @@ _PLAIN_SHORTEST, _PLAIN_LONGEST = 3.0, 10.0
     multiple=True,
     help="Open loop: requests a second. Give it several times.",
 )
-@click.option("--arrivals", type=click.Choice(["poisson", "constant"]), default="poisson", help="Of --rate.")
-@click.option("--ramp", metavar="FROM:TO", help="Open loop: a rate that changes from one to the other.")
+@click.option(
+    "--arrivals", type=click.Choice(["poisson", "constant"]), default="poisson", help="Arrivals of --rate."
+)
+@click.option("--ramp", metavar="FROM:TO", help="Open loop: a rate that changes linearly from FROM to TO.")
 @click.option(
     "--trace", type=FILE, help="Open loop: times of requests, one a line (or CSV): seconds, or ISO 8601."
 )
 @click.option(
-    "--speed", type=click.FloatRange(0.001), default=1.0, help="Of --trace: 2 replays it in half the time."
+    "--speed",
+    type=click.FloatRange(0.001),
+    default=1.0,
+    help="Speed of --trace: 2 replays it in half the time.",
 )
 @click.option(
     "--clients",
     type=click.IntRange(1, 100_000),
     multiple=True,
-    help="Closed loop: clients. Give it several times.",
+    help="Closed loop: number of clients. Give it several times.",
 )
-@click.option("--baseline", type=FILE, help="Results of before: judge against them, and be a gate.")
+@click.option("--baseline", type=FILE, help="Earlier results to compare with; implies --gate.")
 @click.option("--gate", is_flag=True, help="Exit with 3 when a target is worse than the first.")
-@click.option("--strict", is_flag=True, help="Of a gate: exit with 4 when it cannot be told.")
+@click.option("--strict", is_flag=True, help="With a gate: exit with 4 when there is no verdict.")
 def run(
     *,
     rates: tuple[float, ...],
@@ -65,8 +70,8 @@ def run(
     """Measure targets under loads that are given.
 
     Without --rate, --ramp, --trace and --clients: closed loops of 1, 2, 4 and 16 clients, and open loops at
-    50, 70 and 90 % of the rate that these reach; then, unless told otherwise, each three times, and for as
-    long as makes less than five minutes of all.
+    50, 70 and 90 % of the rate that these reach. Then, unless --repeats and --seconds are given, each is
+    measured three times, for so long that all of it takes less than five minutes.
     """
     plain = not (rates or ramp or trace or clients)
     if plain:
@@ -109,24 +114,27 @@ def run(
 @click.command(context_settings={"show_default": True})
 @common_options
 @click.option(
-    "--p99-ms", type=click.FloatRange(0.01), required=True, help="What the percentile may be at most."
+    "--p99-ms",
+    type=click.FloatRange(0.01),
+    required=True,
+    help="Target: the most that the percentile may be.",
 )
 @click.option(
-    "--percentile", type=click.FloatRange(1, 99.99), default=99.0, help="Another percentile than the 99th."
+    "--percentile", type=click.FloatRange(1, 99.99), default=99.0, help="The percentile of --p99-ms."
 )
 @click.option(
     "--max-errors", type=click.FloatRange(0, 1), default=0.001, help="Share of requests that may fail."
 )
 @click.option(
-    "--first-rate", type=click.FloatRange(0.1), default=8.0, help="Requests a second to begin with."
+    "--first-rate", type=click.FloatRange(0.1), default=8.0, help="Rate to begin with, in requests a second."
 )
 @click.option(
     "--resolution",
     type=click.FloatRange(0.005, 1),
     default=0.05,
-    help="How closely to look, as a share of the rate.",
+    help="Width of the bracket at which the search ends, as a share of the rate.",
 )
-@click.option("--max-trials", type=click.IntRange(1, 1000), default=60, help="Of each target.")
+@click.option("--max-trials", type=click.IntRange(1, 1000), default=60, help="Most trials of each target.")
 def knee(
     *,
     p99_ms: float,

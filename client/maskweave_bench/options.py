@@ -94,14 +94,18 @@ def common_options(command: _Command) -> _Command:
         ),
         click.option("--model", help="The model to ask for, in place of the scenario's."),
         # How long and how hard
-        click.option("--seconds", type=click.FloatRange(0.5, 86400), default=10.0, help="Of each trial."),
+        click.option(
+            "--seconds", type=click.FloatRange(0.5, 86400), default=10.0, help="Length of each trial."
+        ),
         click.option(
             "--warmup",
             type=click.FloatRange(0),
             default=1.0,
-            help="Seconds left out at the begin of each trial; more are, while it settles.",
+            help="Seconds left out at the beginning of each trial; more until the latency has settled.",
         ),
-        click.option("--repeats", type=click.IntRange(1, 100), default=5, help="Of each trial."),
+        click.option(
+            "--repeats", type=click.IntRange(1, 100), default=5, help="How often each trial is repeated."
+        ),
         click.option(
             "--processes",
             type=click.IntRange(1, 64),
@@ -113,7 +117,7 @@ def common_options(command: _Command) -> _Command:
             "--max-requests",
             type=click.IntRange(1, 5_000_000),
             default=200_000,
-            help="Of one trial.",
+            help="Most requests of one trial.",
         ),
         click.option(
             "--max-lag-ms",
@@ -125,18 +129,18 @@ def common_options(command: _Command) -> _Command:
             "--lag-tolerance-ms",
             type=click.FloatRange(0.01),
             show_default="a tenth of the median, and 2 at least",
-            help="One request in a hundred may be sent this late, or the client was the limit.",
+            help="If more than one request in a hundred is sent later than this, the trial does not count.",
         ),
         click.option(
             "--max-outstanding",
             type=click.IntRange(1, 100_000),
             default=2048,
-            help="Unanswered requests of a client process; what is due beyond is counted as failed.",
+            help="Most unanswered requests of a client process; one that is due beyond counts as failed.",
         ),
         click.option(
             "--seed",
             type=click.IntRange(0, 2**32 - 1),
-            help="Of arrivals and requests. Without, other requests every time, so that nothing is cached.",
+            help="Seed of arrivals and requests. Default: another one each time, so that nothing is cached.",
         ),
         # What becomes of it
         click.option(
@@ -150,7 +154,7 @@ def common_options(command: _Command) -> _Command:
             "labels",
             multiple=True,
             metavar="KEY=VALUE",
-            help="Something that the reader should know, for example revision=1a2b3c or threads=2.",
+            help="A note for the results, for example revision=1a2b3c or threads=2.",
         ),
     ]
     for option in reversed(options):

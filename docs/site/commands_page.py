@@ -15,11 +15,11 @@ _INTRODUCTION = """\
 Every command and option of `maskweave`, as `--help` shows them. Which of them are installed depends on the
 package:
 
-| commands | package (extra) | in a checkout |
-|---|---|---|
-| `models`, `draw`, `edit`, `morph`, `bench` | `maskweave-client` (`cli`, `bench`), there as `maskweave-client VERB` and `maskweave-bench` | `pip install './client[cli,bench]'` |
-| `serve`, `health`, `status`, `key`, and those above but for `bench` | `maskweave` (`serve`) | `.venv/serve/bin`, made by `make serve` |
-| all | `maskweave` (`train`, `export`) | `.venv/dev/bin`, made by `make dev-env` |
+- `models`, `draw`, `edit`, `morph` and `bench` come with `maskweave-client` (extras `cli` and `bench`; in a
+  checkout `pip install './client[cli,bench]'`), there as `maskweave-client VERB` and `maskweave-bench`.
+- `serve`, `health`, `status`, `key` and the first four above come with `maskweave` (extra `serve`; in a
+  checkout `.venv/serve/bin`, which `make serve` makes).
+- All come with its extras `train` and `export` (in a checkout `.venv/dev/bin`, which `make dev-env` makes).
 
 Generated from the commands by `make commands-page`; a test compares.
 
@@ -35,7 +35,7 @@ _WIDTH = 100
 
 def commands_page() -> str:
     """The whole page."""
-    context = click.Context(main, info_name="maskweave")
+    context = click.Context(main, info_name="maskweave", **main.context_settings)
     rows = [f"| [`maskweave {name}`](#maskweave-{name}) | {SUMMARIES[name]} |" for name in SUMMARIES]
     parts = [_INTRODUCTION + "\n".join(rows) + "\n"]
     for name in SUMMARIES:
@@ -46,9 +46,9 @@ def commands_page() -> str:
 
 
 def _sections(command: click.Command, name: str, parent: click.Context) -> Iterator[str]:
-    context = click.Context(
-        command, info_name=name, parent=parent, max_content_width=_WIDTH, terminal_width=_WIDTH
-    )
+    # As click makes it when the command is called: some show their defaults by these settings.
+    settings = {**command.context_settings, "max_content_width": _WIDTH, "terminal_width": _WIDTH}
+    context = click.Context(command, info_name=name, parent=parent, **settings)
     level = "##" if parent.parent is None else "###"
     if name in _ELSEWHERE:
         own = [each for each in command.get_params(context) if set(each.opts) & _OWN[name]]

@@ -112,3 +112,18 @@ def test_the_page_of_the_documentation_is_that_of_the_commands() -> None:
     assert made.stdout == page, "make commands-page"
     for verb in maskweave_cli.SUMMARIES:
         assert f"\n## maskweave {verb}\n" in page
+
+
+@pytest.mark.parametrize("command", ["bench run", "bench capacity", "draw", "key"])
+def test_the_page_of_commands_shows_what_help_shows(command: str) -> None:
+    """Defaults included, which some commands show by their settings."""
+    program = (
+        "import sys, maskweave_cli\n"
+        "arguments = [*sys.argv[1:], '--help']\n"
+        "maskweave_cli.main(arguments, 'maskweave', terminal_width=100, max_content_width=100)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *command.split()], capture_output=True, text=True, check=True
+    )
+    page = (Path(__file__).parents[2] / "docs" / "commands.md").read_text()
+    assert f"# maskweave {command}\n\n```text\n{done.stdout.rstrip()}\n" in page

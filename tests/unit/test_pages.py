@@ -1,4 +1,4 @@
-"""What the pages name exists: commands and their options, make targets, modules, decisions by their numbers."""
+"""What the pages name exists: commands and their options, make targets, modules, decisions."""
 
 from __future__ import annotations
 

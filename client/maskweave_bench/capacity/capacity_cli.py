@@ -36,10 +36,10 @@ EXIT_NOT_KEPT = 3
 
 @click.command(context_settings={"show_default": True})
 @click.argument("curve", type=FILE)
-@click.option("--curve-target", metavar="NAME", help="Of the targets in CURVE, this one.")
+@click.option("--curve-target", metavar="NAME", help="Which target of CURVE; needed if it has several.")
 # What comes
 @click.option(
-    "--traffic", metavar="FILE", help="Rates over time, as YAML; or the name of one that comes along: day."
+    "--traffic", metavar="FILE", help="Rates over time, as YAML; or the name of a bundled file: day."
 )
 @click.option("--print-traffic", is_flag=True, help="Print the description that --traffic names, and end.")
 @click.option("--trace", type=FILE, help="Times of requests, one a line (or CSV): seconds, or ISO 8601.")
@@ -50,33 +50,36 @@ EXIT_NOT_KEPT = 3
     help="Scale --traffic so that its highest point, without bursts, is this rate.",
 )
 @click.option(
-    "--growth", type=click.FloatRange(0.001, 1000), default=1.0, help="So many times as much comes."
+    "--growth", type=click.FloatRange(0.001, 1000), default=1.0, help="Multiply the traffic by this."
 )
 @click.option(
     "--shift-hours",
     type=click.FloatRange(-24, 24),
     default=0.0,
-    help="It comes so much later: another region.",
+    help="Shift the traffic by so many hours, as in another region.",
 )
-@click.option("--hours", metavar="FROM:TO", help="Only this part of it.")
+@click.option("--hours", metavar="FROM:TO", help="Only this part of the traffic.")
 # What is wanted
 @click.option(
-    "--p99-ms", type=click.FloatRange(0.01), required=True, help="What the percentile may be at most."
+    "--p99-ms",
+    type=click.FloatRange(0.01),
+    required=True,
+    help="Target: the most that the percentile may be.",
 )
 @click.option(
-    "--percentile", type=click.FloatRange(50, 99.9), default=99.0, help="Another percentile than the 99th."
+    "--percentile", type=click.FloatRange(50, 99.9), default=99.0, help="The percentile of --p99-ms."
 )
 @click.option(
     "--outside",
     type=click.FloatRange(0, 1),
     default=0.001,
-    help="Share of the minutes in which it may be more.",
+    help="Share of the minutes in which it may be above the target.",
 )
 @click.option(
     "--headroom",
     type=click.FloatRange(0, 10),
     default=0.2,
-    help="Share by which more may come than expected.",
+    help="Spare capacity for more requests than expected, as a share.",
 )
 @click.option(
     "--spare",
@@ -92,28 +95,33 @@ EXIT_NOT_KEPT = 3
 )
 # What scales
 @click.option(
-    "--chart-values", type=FILE, multiple=True, help="Values of the chart; a later file over an earlier."
+    "--chart-values",
+    type=FILE,
+    multiple=True,
+    help="Values file of the chart; later files override earlier ones.",
 )
 @click.option("--manifests", type=FILE, help="Manifests that the chart rendered, in place of its values.")
 @click.option(
-    "--start-seconds", type=click.FloatRange(0, 7200), help="From a decision to a replica that is ready."
+    "--start-seconds",
+    type=click.FloatRange(0, 7200),
+    help="Time from a decision until a new replica is ready.",
 )
 @click.option(
     "--discovery-seconds",
     type=click.FloatRange(0, 86400),
-    help="After which all callers know a new replica: max_connection_age_seconds; 0 behind a proxy.",
+    help="Time until all callers use a new replica: max_connection_age_seconds; 0 behind a proxy.",
 )
 @click.option("--search", "look", is_flag=True, help="Look for the cheapest settings that keep the target.")
 # What becomes of it
-@click.option("--cost-per-hour", type=click.FloatRange(0), help="Of a replica.")
-@click.option("--currency", default="USD", help="Of that.")
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Of everything that is by chance.")
+@click.option("--cost-per-hour", type=click.FloatRange(0), help="Cost of a replica.")
+@click.option("--currency", default="USD", help="Currency of --cost-per-hour.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Seed of all random numbers.")
 @click.option(
     "--processes",
     type=click.IntRange(1, 64),
     default=lambda: min(os.cpu_count() or 1, 4),
     show_default="cores, up to 4",
-    help="Processes that search.",
+    help="Processes for --search.",
 )
 @click.option(
     "--max-requests",
