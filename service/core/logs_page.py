@@ -32,8 +32,8 @@ and another looks for fields that are missing in the table.
 
 _ACCESS = """
 ## Calls
-Each call of the gateway's methods logs one line, `call`, when it ends, whatever its result. Fields that do not
-apply are left out. `access_log = false` switches these lines off.
+Each call of the gateway's methods logs one line, `call`, when it ends, whatever its result. Fields that do
+not apply are left out. `access_log = false` switches these lines off.
 
 - Health checks and reflection log no line (and are in no metric of RPCs), since anybody who reaches the port
   could fill the log with them.

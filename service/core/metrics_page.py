@@ -16,10 +16,10 @@ from service.core.metric_table import (
 _INTRODUCTION = """\
 # Metrics
 
-Every Prometheus metric of a gateway. They are at `/metrics` of its HTTP port (`http_host`, `http_port`), which
-asks for no key: restrict access to that port. `maskweave status ADDRESS` shows the most important ones on a
-terminal; the chart in [helm/maskweave](../helm/maskweave/README.md) has dashboards and alerts. Triton's own
-metrics: [triton.md](triton.md#watching-triton).
+Every Prometheus metric of a gateway. They are at `/metrics` of its HTTP port (`http_host`, `http_port`),
+which asks for no key: restrict access to that port. `maskweave status ADDRESS` shows the most important ones
+on a terminal; the chart in [helm/maskweave](../helm/maskweave/README.md) has dashboards and alerts. Triton's
+own metrics: [triton.md](triton.md#watching-triton).
 
 Metrics contain no ids of keys, no addresses and no contents of requests. Names and labels of the RPC
 metrics are those of [go-grpc-prometheus](https://github.com/grpc-ecosystem/go-grpc-prometheus).
@@ -51,8 +51,8 @@ gateway exports it ([operations.md](operations.md#traces)). Start Prometheus wit
 
 ## Several gateways on one host
 Give each process its own `grpc_port` and `http_port` (a port in use is an error at the start), and have
-Prometheus scrape each as a target of its own. Clients balance over them: `ipv4:10.0.0.7:50051,10.0.0.7:50052` with the policy
-`round_robin`.
+Prometheus scrape each as a target of its own. Clients balance over them:
+`ipv4:10.0.0.7:50051,10.0.0.7:50052` with the policy `round_robin`.
 
 ```yaml
 scrape_configs:

@@ -15,8 +15,8 @@ from service.rpc.web.protocols import End
 _INTRODUCTION = """\
 # Errors
 
-Every error that a call of the service can end with: its status over gRPC and HTTP, the details that it carries,
-and whether to retry.
+Every error that a call of the service can end with: its status over gRPC and HTTP, the details that it
+carries, and whether to retry.
 
 An error is a gRPC status with a `google.rpc.Status` in the trailer `grpc-status-details-bin`. It always
 carries `ErrorInfo` (`domain` is `maskweave`; `reason` is stable, programs should use it) and `RequestInfo`
