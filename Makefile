@@ -14,7 +14,7 @@ SHELL := /bin/bash
 PIP_INSTALL = -m pip install -qq --no-compile --disable-pip-version-check --no-input
 # One at a time, as Debian's package manager has it.
 APT_INSTALL = [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && flock .venv/apt.lock sh -c 'apt-get update -qq \
-    && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes $$0'
+    && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes $$0 $$@'
 PROJECTS := pyproject.toml client/pyproject.toml
 TORCH := $(shell sed -n 's/^ *"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
 
@@ -35,6 +35,7 @@ WEB := web/node_modules/.up-to-date
 TYPESCRIPT := client/typescript/node_modules/.up-to-date
 CHROMIUM := .venv/chromium/.up-to-date
 NGINX := .venv/nginx/.up-to-date
+GO := .venv/go/.up-to-date
 
 # Only fuzzing needs it, and there are no builds of it for every machine, so that it is in no lock.
 ATHERIS := atheris==2.3.0
@@ -49,7 +50,9 @@ WORKERS ?= $(shell $(PYTHON) -c 'import os; print(len(os.sched_getaffinity(0)) +
 ROUNDS ?= 10
 # Without columns in tracebacks: up to 3.11.7 Python fails with a SystemError when a traceback is formatted, which
 # parses, while something else is being parsed (python/cpython#106905), as hypothesis does.
-PYTEST = PYTHONNODEBUGRANGES=1 .venv/dev/bin/pytest -n $(WORKERS) --maxprocesses 4
+# Bytecode is written, whatever the environment says: tests start hundreds of programs, and without it each would
+# compile all that it imports.
+PYTEST = PYTHONDONTWRITEBYTECODE= PYTHONNODEBUGRANGES=1 .venv/dev/bin/pytest -n $(WORKERS) --maxprocesses 4
 
 ##@ First minutes
 .PHONY: demo serve triton
@@ -77,10 +80,10 @@ test: environments  ## Run all tests (pytest options: make test ARGS="-k palette
 	@$(PYTEST) $(ARGS)
 
 chaos: $(DEV)  ## Run the chaos tests ten times in a row on a machine that is kept busy (ROUNDS=10)
-	@PYTHONNODEBUGRANGES=1 .venv/dev/bin/python -m tests.support.rounds $(ROUNDS) tests/chaos $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= PYTHONNODEBUGRANGES=1 .venv/dev/bin/python -m tests.support.rounds $(ROUNDS) tests/chaos $(ARGS)
 
 environments:  ## Make every environment that the tests need, several at a time
-	@$(MAKE) --no-print-directory --jobs 5 $(SERVE) $(DEV) $(DOCS) $(LABELS) $(TRITON) $(HELM) $(NODE) $(WEB) $(TYPESCRIPT) $(CHROMIUM) $(NGINX)
+	@$(MAKE) --no-print-directory --jobs 5 $(SERVE) $(DEV) $(DOCS) $(LABELS) $(TRITON) $(HELM) $(NODE) $(WEB) $(TYPESCRIPT) $(CHROMIUM) $(NGINX) $(GO)
 
 coverage: $(DEV) $(TRITON)  ## Say which lines of the service no test runs, the gateways' processes included
 	@MASKWEAVE_TESTS_FRESH=1 $(PYTEST) --cov=service --cov-report=term-missing:skip-covered \
@@ -318,6 +321,16 @@ $(NGINX):
 	@test -x /usr/sbin/nginx || echo "installing nginx"
 	@test -x /usr/sbin/nginx || { $(APT_INSTALL) nginx-light; } > $(@D)/install.log 2>&1 \
 	    || { cat $(@D)/install.log; echo "nginx is needed to test the page on proxies: install Debian's package nginx-light"; exit 1; }
+	@touch $@
+
+# Debian's, since a module proxy is another host to ask; protobuf 1.5, which it has beside the 1.3 that grpc-go would bring.
+GO_PACKAGES := golang-go golang-google-grpc-dev golang-google-protobuf-dev golang-github-golang-protobuf-1-5-dev \
+    protoc-gen-go protoc-gen-go-grpc
+$(GO):
+	@mkdir -p $(@D)
+	@dpkg -s $(GO_PACKAGES) > /dev/null 2>&1 || echo "installing Go"
+	@dpkg -s $(GO_PACKAGES) > /dev/null 2>&1 || { $(APT_INSTALL) --no-install-recommends $(GO_PACKAGES); } > $(@D)/install.log 2>&1 \
+	    || { cat $(@D)/install.log; echo "Go is needed to compile its example: install Debian's packages $(GO_PACKAGES)"; exit 1; }
 	@touch $@
 
 $(FUZZ): requirements/serve.txt $(PROJECTS) | .venv/fuzz/bin/python

@@ -5,12 +5,13 @@ from __future__ import annotations
 import gc
 import logging
 import os
+from collections.abc import Generator
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support.group_times import VARIABLE, GroupTimes
-from tests.support.scheduling import Scheduling, in_good_order, is_core
+from tests.support.scheduling import Scheduling, begin_elsewhere, in_good_order, in_order_of_files, is_core
 
 # Must be set before torch is imported. Its threads spin while they wait for one another: on two cores with
 # other work on them, the tests' small networks took twenty times as long on two threads as on one.
@@ -55,14 +56,23 @@ def pytest_configure(config: pytest.Config) -> None:
     logging.getLogger("asyncio").addFilter(is_no_event_of_a_closed_loop)
     if VARIABLE in os.environ:
         config.pluginmanager.register(GroupTimes())
+    if worker := getattr(config, "workerinput", None):
+        number = int(worker["workerid"].removeprefix("gw"))
+        config.args = begin_elsewhere(config.args, number, worker["workercount"])
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> Generator[None, None, None]:
     """Mark what `make check` runs; where workers share the tests, put them into a good order."""
     for item in items:
         if is_core(item):
             item.add_marker(pytest.mark.core)
-    if hasattr(config, "workerinput"):
+    if shared := hasattr(config, "workerinput"):
+        items[:] = in_order_of_files(items)  # first, as pytest's own order builds on it
+    yield
+    if shared:
         items[:] = in_good_order(items)
 
 

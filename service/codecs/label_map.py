@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,11 +98,11 @@ def check_classes(label_map: NDArray[np.uint8], palette_ids: Sequence[int], *, f
     Raises:
         InvalidArgument: A pixel has another id; names the id and the first such pixel.
     """
-    check_ids(label_map, palette_ids, "class", f"class ids {listed(palette_ids)}", field=field)
+    check_ids(label_map, palette_ids, "class", lambda: f"class ids {listed(palette_ids)}", field=field)
 
 
 def check_ids(
-    ids: NDArray[np.uint8], known_ids: Sequence[int], what: str, allowed: str, *, field: str
+    ids: NDArray[np.uint8], known_ids: Sequence[int], what: str, allowed: Callable[[], str], *, field: str
 ) -> None:
     """Refuse a map with an id that is not one of those known.
 
@@ -110,7 +110,7 @@ def check_ids(
         ids: uint8 `[height, width]`.
         known_ids: The ids that it may have.
         what: What the ids are of.
-        allowed: The ids that it may have, for people.
+        allowed: Tells the ids that it may have, for people; called for a failure alone.
         field: Path of the field the map came in, for the message of a failure.
 
     Raises:
@@ -123,7 +123,7 @@ def check_ids(
     fits = known[ids]
     if not fits.all():
         y, x = np.unravel_index(int(fits.argmin()), fits.shape)
-        raise InvalidArgument(field, f"{what} id {ids[y, x]} at pixel (x={x}, y={y})", allowed)
+        raise InvalidArgument(field, f"{what} id {ids[y, x]} at pixel (x={x}, y={y})", allowed())
 
 
 def used_ids(ids: NDArray[np.uint8], likely: Collection[int]) -> list[int]:

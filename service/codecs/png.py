@@ -80,7 +80,10 @@ def _decoded(file: PngFile, field: str) -> NDArray[np.uint8]:
         image.frombytes(file.pixels, "zip", (packing, int(header.interlaced)))
     except (OSError, SyntaxError, ValueError):  # what is left to be wrong: a row's filter type
         _refuse(field, "pixel data that cannot be decoded", "a complete PNG file")
-    return np.asarray(upright(image, file.exif), dtype=np.uint8)
+    if file.exif:
+        image = upright(image, file.exif)
+    # Not by `np.asarray`, which asks Pillow for a description of the array first.
+    return np.frombuffer(image.tobytes(), np.uint8).reshape(image.height, image.width)
 
 
 def _refuse(field: str, value: str, allowed: str) -> NoReturn:
@@ -119,10 +122,14 @@ def ids_by_colour(
     used = [each for each in used_ids(ids, id_of_colour.values()) if each not in kept]
     if not used or used[-1] >= len(palette):
         return ids
-    meant = {each: id_of_colour.get(_colour(palette[each])) for each in used}
-    known = {each: wanted for each, wanted in meant.items() if wanted is not None}
-    unknown = len(meant) - len(known)
-    moved = any(each != wanted for each, wanted in known.items())
+    known: dict[int, int] = {}
+    moved = False
+    for each, (red, green, blue) in zip(used, palette[used].tolist(), strict=True):
+        wanted = id_of_colour.get((red, green, blue))
+        if wanted is not None:
+            known[each] = wanted
+            moved = moved or wanted != each
+    unknown = len(used) - len(known)
     if not moved and (unknown != 1 or not known):
         return ids
     if unknown == 1 and kept and not np.isin(ids, list(kept)).any():
@@ -137,8 +144,3 @@ def ids_by_colour(
     for each, wanted in known.items():
         table[each] = wanted
     return table[ids]
-
-
-def _colour(values: NDArray[np.uint8]) -> Colour:
-    red, green, blue = values.tolist()
-    return red, green, blue

@@ -32,7 +32,10 @@ def check_scribble_ids(ids: NDArray[np.uint8], palette_ids: Sequence[int], *, fi
     Raises:
         InvalidArgument: A pixel has another id.
     """
-    allowed = f"class ids {listed(palette_ids)}, and {NOT_DRAWN} where nothing is drawn"
+
+    def allowed() -> str:
+        return f"class ids {listed(palette_ids)}, and {NOT_DRAWN} where nothing is drawn"
+
     check_ids(ids, (*palette_ids, NOT_DRAWN), "class", allowed, field=field)
 
 

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from bisect import bisect_left
-from collections import deque
+from collections import Counter as Counts
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Literal, Protocol
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
-    Histogram,
     Metric,
     ProcessCollector,
     disable_created_metrics,
@@ -25,6 +23,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.values import ValueClass
 
 from service.core.errors import ConfigurationError
+from service.core.metric_families import Family, ManyHistogram
 from service.core.metric_table import LATENCY, METRICS, MetricSpec, latency_buckets
 from service.core.observed_metrics import MetricFamily, ObservedMetrics, Readings
 
@@ -94,75 +93,42 @@ class ImageTimings(Protocol):
 
 _ImageToCount = tuple[str, tuple[str, str] | None, ImageTimings, bool]
 
-_IMAGES_AT_ONCE = 16
-"""Images that are counted together; those that wait are counted whenever somebody looks."""
-
-M = TypeVar("M", Counter, Gauge, Histogram)
-
-
-class _Histogram(Histogram):
-    """A histogram that finds its bucket by bisection, in a third of the client library's time."""
-
-    def observe(self, amount: float, exemplar: dict[str, str] | None = None) -> None:
-        if exemplar:
-            super().observe(amount, exemplar)
-            return
-        self._sum.inc(amount)
-        self._buckets[bisect_left(self._upper_bounds, amount)].inc(1)
-
-
-class _Family(Generic[M]):
-    """A metric with labels, whose children are looked up once: the client library takes a lock for it."""
-
-    __slots__ = ("_children", "_metric")
-
-    def __init__(self, metric: M) -> None:
-        self._metric: M = metric
-        self._children: dict[tuple[str, ...], M] = {}
-
-    def of(self, *labels: str) -> M:
-        child = self._children.get(labels)
-        if child is None:
-            child = self._metric.labels(*labels) if labels else self._metric
-            self._children[labels] = child
-        return child
+_AT_ONCE = 16
+"""Images, or ends of RPCs, that are counted together; those that wait are counted whenever somebody looks."""
 
 
 class MethodMetrics:
-    """The metrics of one method."""
+    """The metrics of one method. Belongs to one event loop.
 
-    __slots__ = ("_handled", "_in_flight", "_received", "_received_bytes", "_rpc", "_seconds", "_sent",
-                 "_sent_bytes", "_started", "_streams")  # fmt: skip
+    Counts are kept as plain numbers, and put into the client library's metrics, which take a lock and several
+    calls for each, when somebody looks.
+    """
+
+    __slots__ = ("_began", "_bytes_in", "_bytes_out", "_ends", "_in_flight", "_labels", "_messages_in",
+                 "_messages_out", "_metrics", "_rpc")  # fmt: skip
 
     def __init__(self, metrics: Metrics, rpc: Rpc) -> None:
-        labels = (rpc.type, rpc.service, rpc.method)
-        self._rpc = labels
-        self._started = metrics.rpc_started.of(*labels)
-        self._handled = metrics.rpc_handled
-        self._seconds = metrics.rpc_seconds
-        self._received = metrics.received.of(*labels)
-        self._sent = metrics.sent.of(*labels)
-        self._received_bytes = metrics.received_bytes.of(rpc.method)
-        self._sent_bytes = metrics.sent_bytes.of(rpc.method)
-        self._in_flight = metrics.in_flight.of(rpc.method)
-        self._streams = None if rpc.type == "unary" else metrics.open_streams.of(rpc.method)
+        self._metrics = metrics
+        self._rpc = rpc
+        self._labels = (rpc.type, rpc.service, rpc.method)
+        self._in_flight = 0
+        self._began = self._messages_in = self._messages_out = self._bytes_in = self._bytes_out = 0
+        self._ends: list[tuple[str, float, str]] = []
 
     def began(self) -> None:
         """Count an RPC that arrived; every one is followed by `ended`."""
-        self._started.inc()
-        self._in_flight.inc()
-        if self._streams is not None:
-            self._streams.inc()
+        self._began += 1
+        self._in_flight += 1
 
     def received(self, size: int) -> None:
         """Count a message that came, of a size in bytes."""
-        self._received.inc()
-        self._received_bytes.inc(size)
+        self._messages_in += 1
+        self._bytes_in += size
 
     def sent(self, size: int) -> None:
         """Count a message that goes out, of a size in bytes."""
-        self._sent.inc()
-        self._sent_bytes.inc(size)
+        self._messages_out += 1
+        self._bytes_out += size
 
     def ended(self, code: str, seconds: float, trace_id: str = "") -> None:
         """Count an RPC that ended.
@@ -172,16 +138,41 @@ class MethodMetrics:
             seconds: Since its arrival.
             trace_id: Of its trace, if somebody keeps that.
         """
-        self._handled.of(*self._rpc, code).inc()
-        exemplar = {"trace_id": trace_id} if trace_id else None
-        self._seconds.of(*self._rpc, code).observe(seconds, exemplar)
-        self._in_flight.dec()
-        if self._streams is not None:
-            self._streams.dec()
+        self._in_flight -= 1
+        self._ends.append((code, seconds, trace_id))
+        if len(self._ends) >= _AT_ONCE:
+            self._publish_ends()
+
+    def publish(self) -> None:
+        """Put what was counted into the metrics."""
+        metrics, method, labels = self._metrics, self._rpc.method, self._labels
+        metrics.rpc_started.of(*labels).inc(self._began)
+        metrics.received.of(*labels).inc(self._messages_in)
+        metrics.sent.of(*labels).inc(self._messages_out)
+        metrics.received_bytes.of(method).inc(self._bytes_in)
+        metrics.sent_bytes.of(method).inc(self._bytes_out)
+        metrics.in_flight.of(method).set(self._in_flight)
+        if self._rpc.type != "unary":
+            metrics.open_streams.of(method).set(self._in_flight)
+        self._began = self._messages_in = self._messages_out = self._bytes_in = self._bytes_out = 0
+        self._publish_ends()
+
+    def _publish_ends(self) -> None:
+        ends, self._ends = self._ends, []
+        by_code: defaultdict[str, list[float]] = defaultdict(list)
+        for code, seconds, trace_id in ends:
+            if trace_id:
+                self._metrics.rpc_handled.of(*self._labels, code).inc()
+                self._metrics.rpc_seconds.of(*self._labels, code).observe(seconds, {"trace_id": trace_id})
+            else:
+                by_code[code].append(seconds)
+        for code, all_seconds in by_code.items():
+            self._metrics.rpc_handled.of(*self._labels, code).inc(len(all_seconds))
+            self._metrics.rpc_seconds.of(*self._labels, code).observe_all(all_seconds)
 
 
 class Metrics:
-    """Feeds the metrics of one process. Methods are cheap and may be called from any thread.
+    """Feeds the metrics of one process. Methods are cheap. Belongs to one event loop.
 
     Args:
         buckets: Upper bounds of the buckets of latencies, in seconds.
@@ -203,7 +194,8 @@ class Metrics:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         self._observed = ObservedMetrics()
-        self._images_to_count: deque[_ImageToCount] = deque()
+        self._images_to_count: list[_ImageToCount] = []
+        self._images_asked_for: list[tuple[str, int]] = []
         self._methods: dict[Rpc, MethodMetrics] = {}
         self.rpc_started = self._counter("grpc_server_started_total")
         self.rpc_handled = self._counter("grpc_server_handled_total")
@@ -255,7 +247,9 @@ class Metrics:
 
     def admitted(self, model: str, images: int) -> None:
         """Count a request by how many images it asks for."""
-        self._request_images.of(model).observe(images)
+        self._images_asked_for.append((model, images))
+        if len(self._images_asked_for) >= _AT_ONCE:
+            self._count_images()
 
     def image(
         self, model: str, labels: tuple[str, str] | None, timings: ImageTimings, *, first: bool
@@ -272,29 +266,42 @@ class Metrics:
             first: Whether it is the first of its request, for which what was sent was decoded.
         """
         self._images_to_count.append((model, labels, timings, first))
-        if len(self._images_to_count) >= _IMAGES_AT_ONCE:
+        if len(self._images_to_count) >= _AT_ONCE:
             self._count_images()
 
     def _count_images(self) -> None:
         """Count the images that were recorded: many at once take a fraction of the time that each would."""
-        with suppress(IndexError):
-            while True:
-                self._count_image(*self._images_to_count.popleft())
-
-    def _count_image(
-        self, model: str, labels: tuple[str, str] | None, timings: ImageTimings, first: bool
-    ) -> None:
-        self._queue_wait.of(model).observe(timings.queue_wait)
-        if first:
-            self._stage_seconds.of("decode").observe(timings.decode)
-            self._stage_queue_seconds.of("decode").observe(timings.worker_wait)
-        for stage in timings.stages:
-            if not stage.cached:
-                self._stage_seconds.of(stage.model).observe(stage.compute_seconds)
-                self._stage_queue_seconds.of(stage.model).observe(stage.queue_seconds)
-        if labels is not None:
-            self._stage_seconds.of("encode").observe(timings.encode)
-            self._images.of(model, *labels).inc()
+        images, self._images_to_count = self._images_to_count, []
+        asked_for, self._images_asked_for = self._images_asked_for, []
+        requests: defaultdict[str, list[float]] = defaultdict(list)
+        waits: defaultdict[str, list[float]] = defaultdict(list)
+        stages: defaultdict[str, list[float]] = defaultdict(list)
+        stage_waits: defaultdict[str, list[float]] = defaultdict(list)
+        made: Counts[tuple[str, ...]] = Counts()
+        for model, count in asked_for:
+            requests[model].append(count)
+        for model, labels, timings, first in images:
+            waits[model].append(timings.queue_wait)
+            if first:
+                stages["decode"].append(timings.decode)
+                stage_waits["decode"].append(timings.worker_wait)
+            for stage in timings.stages:
+                if not stage.cached:
+                    stages[stage.model].append(stage.compute_seconds)
+                    stage_waits[stage.model].append(stage.queue_seconds)
+            if labels is not None:
+                stages["encode"].append(timings.encode)
+                made[model, *labels] += 1
+        for family, found in (
+            (self._request_images, requests),
+            (self._queue_wait, waits),
+            (self._stage_seconds, stages),
+            (self._stage_queue_seconds, stage_waits),
+        ):
+            for label, amounts in found.items():
+                family.of(label).observe_all(amounts)
+        for names, number in made.items():
+            self._images.of(*names).inc(number)
 
     def frames_dropped(self, model: str, count: int) -> None:
         """Count updates of a painting that got no frame of their own."""
@@ -335,14 +342,20 @@ class Metrics:
         Returns:
             The body of `/metrics`, and its content type.
         """
-        self._count_images()
+        self._publish()
         return self._encoded(accept, tuple(self._observed.collect()))
 
     async def page_in_background(self, accept: str) -> tuple[bytes, str]:
         """The same, made on another thread: many series take long. What others count is read here."""
-        self._count_images()
+        self._publish()
         observed = tuple(self._observed.collect())
         return await asyncio.to_thread(self._encoded, accept, observed)
+
+    def _publish(self) -> None:
+        """Put into the metrics what was counted beside them."""
+        self._count_images()
+        for method in self._methods.values():
+            method.publish()
 
     def _encoded(self, accept: str, observed: Sequence[MetricFamily]) -> tuple[bytes, str]:
         try:
@@ -351,19 +364,19 @@ class Metrics:
             encode, content_type = choose_encoder("")
         return encode(_Page(self._registry, observed)), content_type
 
-    def _counter(self, name: str) -> _Family[Counter]:
+    def _counter(self, name: str) -> Family[Counter]:
         spec = _spec(name, "counter")
-        return _Family(Counter(spec.name, spec.help, spec.labels, registry=self._registry))
+        return Family(Counter(spec.name, spec.help, spec.labels, registry=self._registry))
 
-    def _gauge(self, name: str) -> _Family[Gauge]:
+    def _gauge(self, name: str) -> Family[Gauge]:
         spec = _spec(name, "gauge")
-        return _Family(Gauge(spec.name, spec.help, spec.labels, registry=self._registry))
+        return Family(Gauge(spec.name, spec.help, spec.labels, registry=self._registry))
 
-    def _histogram(self, name: str) -> _Family[Histogram]:
+    def _histogram(self, name: str) -> Family[ManyHistogram]:
         spec = _spec(name, "histogram")
         buckets = self._buckets if spec.buckets == LATENCY else spec.buckets
-        return _Family(
-            _Histogram(spec.name, spec.help, spec.labels, registry=self._registry, buckets=buckets)
+        return Family(
+            ManyHistogram(spec.name, spec.help, spec.labels, registry=self._registry, buckets=buckets)
         )
 
 

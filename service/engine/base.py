@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,8 +62,7 @@ class ModelInfo:
     steps: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class StageTiming:
+class StageTiming(NamedTuple):
     """How long one stage took for one request.
 
     Attributes:
@@ -83,8 +82,7 @@ class StageTiming:
     began: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class InferenceResult:
+class InferenceResult(NamedTuple):
     """The outputs of one inference.
 
     Attributes:
@@ -97,8 +95,7 @@ class InferenceResult:
     timings: tuple[StageTiming, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Inference:
+class Inference(NamedTuple):
     """One run of a model that a task asks for.
 
     Attributes:

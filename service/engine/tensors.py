@@ -71,8 +71,8 @@ def check_inputs(info: ModelInfo, inputs: Mapping[str, Array]) -> None:
     for spec in info.inputs:
         # Runs for every inference, so the texts are made only for a failure.
         array = inputs.get(spec.name)
-        shape = full_shape(spec, info.max_batch_size)
-        if array is None or array.dtype != spec.dtype or not shapes_agree(array.shape, shape):
+        if array is None or array.dtype != spec.dtype or not _fits(array.shape, spec, info.max_batch_size):
+            shape = full_shape(spec, info.max_batch_size)
             found = "nothing" if array is None else f"{triton_name(array.dtype)} {shape_text(array.shape)}"
             raise _wrong(info, spec, found, f"{triton_name(spec.dtype)} {shape_text(shape)}")
         if not info.max_batch_size:
@@ -87,6 +87,13 @@ def check_inputs(info: ModelInfo, inputs: Mapping[str, Array]) -> None:
         expected = [spec.name for spec in info.inputs]
         unknown = next(name for name in inputs if name not in expected)
         raise EngineFailure(f"{info.name}.inputs: got {unknown!r}; allowed: {', '.join(expected)}")
+
+
+def _fits(shape: tuple[int, ...], spec: TensorSpec, max_batch_size: int) -> bool:
+    """Whether an array has the shape of a spec, most of which leave no size open but the batch's."""
+    if shape[1:] == spec.shape and shape and max_batch_size:
+        return True
+    return shapes_agree(shape, full_shape(spec, max_batch_size))
 
 
 def check_outputs(info: ModelInfo, outputs: Sequence[str]) -> None:

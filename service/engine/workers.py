@@ -131,6 +131,10 @@ class Workers:
         """How many threads are at work. May be asked for on any thread."""
         return len(self._running)
 
+    def at_most(self, threads: int) -> bool:
+        """Whether no more than so many threads are at work. May be asked for on any thread."""
+        return len(self._running) <= threads
+
     @property
     def busy_seconds(self) -> float:
         """Time that all threads together have worked, what they are at included."""

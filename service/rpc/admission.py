@@ -9,7 +9,7 @@ wait for a message, have bounds of their own, and so has what is answered withou
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from enum import Enum
@@ -36,6 +36,7 @@ class Kind(Enum):
     reading of the contract: these need no key where they are open, and are in no metric of RPCs.
 
     Attributes:
+        places: What it is called where its places are.
         endless: Whether it has no deadline but its caller's.
         measured: Whether it is in the metrics of RPCs: what asks whether a gateway works is no work of it.
     """
@@ -48,6 +49,7 @@ class Kind(Enum):
     REFLECTION = "reflection"
 
     def __init__(self, name: str) -> None:
+        self.places = name
         self.endless = name in ("session", "watch")
         self.measured = name in ("lookup", "work", "session")
 
@@ -61,6 +63,7 @@ class Admission:
 
     Attributes:
         memory: What the requests of calls may hold.
+        counted: Counts a call inside this context, whether it is admitted or not.
     """
 
     def __init__(self, limits: CallLimits, access: Access | None) -> None:
@@ -73,28 +76,29 @@ class Admission:
         self._checks = PendingMessages(
             in_all=limits.pending_checks, per_caller=limits.pending_checks_per_caller
         )
-        self._places: Mapping[Kind, _Places] = {
-            Kind.WORK: _Places("rpcs", "requests are in progress", limits.concurrent_rpcs),
-            Kind.SESSION: _Places(
+        # By name: a member of an enum is hashed in Python, a text is not.
+        self._places: Mapping[str, _Places] = {
+            Kind.WORK.places: _Places("rpcs", "requests are in progress", limits.concurrent_rpcs),
+            Kind.SESSION.places: _Places(
                 "sessions", "sessions are open", limits.sessions, limits.sessions_per_caller
             ),
-            Kind.WATCH: _Places("checks", "watches are open", limits.watches),
-            Kind.REFLECTION: _Places(
+            Kind.WATCH.places: _Places("checks", "watches are open", limits.watches),
+            Kind.REFLECTION.places: _Places(
                 "checks", "reflection streams are open", limits.reflections, limits.reflections_per_caller
             ),
         }
-        self._in_progress = 0
+        self.counted = Counted()
         self._latest_answer_seconds = 0.0
 
     @property
     def open_sessions(self) -> int:
         """Sessions in progress."""
-        return self._places[Kind.SESSION].taken
+        return self._places[Kind.SESSION.places].taken
 
     @property
     def in_progress(self) -> int:
         """All calls in progress, also those that are about to be refused."""
-        return self._in_progress
+        return self.counted.calls
 
     def pending(self, kind: Kind) -> PendingMessages | None:
         """The places for those who wait for the request of a call; None where it needs none."""
@@ -104,15 +108,6 @@ class Admission:
             case Kind.CHECK | Kind.WATCH:
                 return self._checks
         return self._requests
-
-    @contextmanager
-    def counted(self) -> Iterator[None]:
-        """Count a call inside this context, whether it is admitted or not."""
-        self._in_progress += 1
-        try:
-            yield
-        finally:
-            self._in_progress -= 1
 
     def admitted(self, kind: Kind, caller: str, key: KeyEntry | None) -> AbstractContextManager[None]:
         """Hold a call to the bounds of its kind and of its key inside this context.
@@ -124,11 +119,11 @@ class Admission:
         # Those in progress take about as long as the latest that was answered. Refused ones take no
         # time, and calling back after that would only add to the load.
         retry = max(_MIN_RETRY_SECONDS, self._latest_answer_seconds)
-        places = self._places.get(kind)
-        place = (
+        places = self._places.get(kind.places)
+        place: AbstractContextManager[None] = (
             nullcontext()
             if places is None
-            else places.one(caller, retry if kind is Kind.WORK else _SESSION_RETRY_SECONDS)
+            else _Place(places, caller, retry if kind is Kind.WORK else _SESSION_RETRY_SECONDS)
         )
         if self._access is None or key is None:
             return place
@@ -137,6 +132,21 @@ class Admission:
     def answered(self, seconds: float) -> None:
         """Take note of how long a call of the kind `WORK` took."""
         self._latest_answer_seconds = seconds
+
+
+class Counted:
+    """A count of calls: of those that are inside this context, which any number may enter."""
+
+    __slots__ = ("calls",)
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __enter__(self) -> None:
+        self.calls += 1
+
+    def __exit__(self, *_: object) -> None:
+        self.calls -= 1
 
 
 @contextmanager
@@ -160,17 +170,16 @@ class _Places:
         self._what = what
         self._in_all = in_all
         self._per_caller = per_caller
-        self._by_caller: Counter[str] = Counter()
+        self._by_caller: dict[str, int] = {}
         self.taken = 0
 
-    @contextmanager
-    def one(self, caller: str, retry_after_seconds: float) -> Iterator[None]:
-        """Have a place inside this context.
+    def take(self, caller: str, retry_after_seconds: float) -> None:
+        """Take a place, which is given back with `give_back`.
 
         Raises:
             Overloaded: There is none, or the caller has as many as it may have.
         """
-        mine = self._by_caller[caller]
+        mine = self._by_caller.get(caller, 0)
         cause: ShedCause = "caller"
         if self.taken >= self._in_all:
             cause = self._cause
@@ -183,15 +192,32 @@ class _Places:
             told = ""
         if told:
             raise Overloaded(told, retry_after_seconds=retry_after_seconds, cause=cause)
-        self._by_caller[caller] += 1
+        self._by_caller[caller] = mine + 1
         self.taken += 1
-        try:
-            yield
-        finally:
-            self.taken -= 1
-            self._by_caller[caller] -= 1
-            if not self._by_caller[caller]:
-                del self._by_caller[caller]
+
+    def give_back(self, caller: str) -> None:
+        """Give a place back."""
+        self.taken -= 1
+        left = self._by_caller.pop(caller) - 1
+        if left:
+            self._by_caller[caller] = left
+
+
+class _Place:
+    """A place inside a context; a class, which is entered in a fraction of a generator's time."""
+
+    __slots__ = ("_caller", "_places", "_retry_after_seconds")
+
+    def __init__(self, places: _Places, caller: str, retry_after_seconds: float) -> None:
+        self._places = places
+        self._caller = caller
+        self._retry_after_seconds = retry_after_seconds
+
+    def __enter__(self) -> None:
+        self._places.take(self._caller, self._retry_after_seconds)
+
+    def __exit__(self, *_: object) -> None:
+        self._places.give_back(self._caller)
 
 
 class PendingMessages:
@@ -203,7 +229,7 @@ class PendingMessages:
     """
 
     def __init__(self, *, in_all: int, per_caller: int) -> None:
-        self._all = asyncio.Semaphore(in_all)
+        self._all = _Slots(in_all)
         self._per_caller = per_caller
         self._callers: dict[str, _Caller] = {}
 
@@ -218,11 +244,13 @@ class PendingMessages:
             mine = self._callers[caller] = _Caller(self._per_caller)
         mine.calls += 1
         try:
-            await mine.places.acquire()
+            if not mine.places.taken_at_once():
+                await mine.places.wait()
             try:
-                await self._all.acquire()
+                if not self._all.taken_at_once():
+                    await self._all.wait()
             except BaseException:
-                mine.places.release()
+                mine.places.give_back()
                 raise
         except BaseException:
             self._leave(caller, mine)
@@ -231,8 +259,8 @@ class PendingMessages:
     def give_back(self, caller: str) -> None:
         """Give a place back."""
         mine = self._callers[caller]
-        self._all.release()
-        mine.places.release()
+        self._all.give_back()
+        mine.places.give_back()
         self._leave(caller, mine)
 
     def _leave(self, caller: str, mine: _Caller) -> None:
@@ -264,4 +292,46 @@ class _Caller:
 
     def __init__(self, places: int) -> None:
         self.calls = 0
-        self.places = asyncio.Semaphore(places)
+        self.places = _Slots(places)
+
+
+class _Slots:
+    """A number of places, given out in the order in which they are asked for.
+
+    What `asyncio.Semaphore` does, which takes seven calls for a place that is free; all but all are.
+    """
+
+    __slots__ = ("_free", "_waiting")
+
+    def __init__(self, places: int) -> None:
+        self._free = places
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    def taken_at_once(self) -> bool:
+        """Take a place if one is free; whether it was."""
+        if not self._free:
+            return False
+        self._free -= 1
+        return True
+
+    async def wait(self) -> None:
+        """Wait for a place."""
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(place)
+        try:
+            await place
+        except BaseException:
+            if place.done() and not place.cancelled():
+                self.give_back()  # it had just been given
+            elif place in self._waiting:
+                self._waiting.remove(place)
+            raise
+
+    def give_back(self) -> None:
+        """Give a place back: to who waits, the first first."""
+        while self._waiting:
+            place = self._waiting.popleft()
+            if not place.done():
+                place.set_result(None)
+                return
+        self._free += 1

@@ -185,17 +185,18 @@ class Calls:
         Returns:
             Where `joined`, the reply: gRPC sends it in one go with the status.
         """
-        call = self._begin(rpc, method, kind, context)
+        key = current_key()
+        call = self._begin(rpc, method, kind, context, key)
         call.joined = joined
         failure: Failure | None = None
         if method is not None:
             method.began()
         try:
-            with self._admission.counted():
-                if kind.measured:
-                    await self._refuse_when_stopping(call)
+            with self._admission.counted:
+                if kind.measured and self._closed is not None:
+                    await self._refuse_when_stopping(call, self._closed)
                 with (
-                    self._admission.admitted(kind, call.caller, current_key() if kind.measured else None),
+                    self._admission.admitted(kind, call.caller, key if kind.measured else None),
                     self._admission.memory.held(call.caller) as call.memory,
                 ):
                     await self._until(call.deadline, behaviour(call))
@@ -223,14 +224,15 @@ class Calls:
             return True
         return not self._lines_of_strangers.take(time.monotonic())
 
-    def _begin(self, rpc: Rpc, method: MethodMetrics | None, kind: Kind, context: Context) -> Call:
+    def _begin(
+        self, rpc: Rpc, method: MethodMetrics | None, kind: Kind, context: Context, key: KeyEntry | None
+    ) -> Call:
         arrived = current_request()
         remaining = context.time_remaining()
         if remaining is not None:
             timeout = remaining - _DEADLINE_MARGIN_SECONDS
         else:
             timeout = math.inf if kind.endless else self._limits.timeout_seconds
-        key = current_key()
         return Call(
             caller=self._address(context.peer(), context.invocation_metadata() or ())
             if key is None
@@ -253,14 +255,12 @@ class Calls:
             return _permitted
         return partial(self._access.check_session, key, rpc.method)
 
-    async def _refuse_when_stopping(self, call: Call) -> None:
-        if self._closed is None:
-            return
+    async def _refuse_when_stopping(self, call: Call, closed: asyncio.Event) -> None:
         if self._admission.in_progress <= self._limits.concurrent_rpcs:
             self.held += 1
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(call.deadline):
-                    await self._closed.wait()
+                    await closed.wait()
         raise Unavailable(_STOPPING, shed="stopping")
 
     def _last_words(self, kind: Kind, call: Call) -> tuple[tuple[str, str], ...]:

@@ -82,7 +82,8 @@ class RequestQueue:
         self._clock = clock
         self._numbers = itertools.count()
         self._tickets: dict[int, Ticket] = {}
-        self._waiting_by_caller: Counter[str] = Counter()
+        self._waiting_by_caller: dict[str, int] = {}
+        self._depth = 0
         self._queue: list[_Waiter] = []
         self._stale = 0
         self._held = False
@@ -92,7 +93,7 @@ class RequestQueue:
     @property
     def depth(self) -> int:
         """Images of admitted requests that wait for their turn."""
-        return self._waiting_by_caller.total()
+        return self._depth
 
     @property
     def in_progress(self) -> int:
@@ -139,18 +140,19 @@ class RequestQueue:
                     retry_after_seconds=max(_MIN_RETRY_SECONDS, ready - seconds_left),
                     cause="too_late",
                 )
-        if self.depth + images > self._room:
+        if self._depth + images > self._room:
             self._evict_for(images, caller, priority)
         ticket = Ticket(model, caller, priority, next(self._numbers), images)
         self._tickets[ticket.number] = ticket
-        self._waiting_by_caller[caller] += images
+        self._count_in(caller, images)
         return ticket
 
     def leave(self, ticket: Ticket) -> None:
         """Give a ticket back, with whatever of it still waits."""
         del self._tickets[ticket.number]
-        self._count_out(ticket.caller, ticket.waiting)
-        ticket.waiting = 0
+        if ticket.waiting:
+            self._count_out(ticket.caller, ticket.waiting)
+            ticket.waiting = 0
         if not self._tickets:
             self._shares.clear()
 
@@ -189,7 +191,7 @@ class RequestQueue:
     def wait_again(self, ticket: Ticket) -> None:
         """Have an image wait once more: its turn, which is ended with `release`, was of no use."""
         ticket.waiting += 1
-        self._waiting_by_caller[ticket.caller] += 1
+        self._count_in(ticket.caller, 1)
 
     def hold(self) -> None:
         """Give out no turns until `resume`."""
@@ -290,14 +292,21 @@ class RequestQueue:
             if waiter.ticket is ticket and not waiter.turn.done():
                 waiter.turn.set_exception(ticket.eviction)
 
+    def _count_in(self, caller: str, images: int) -> None:
+        self._depth += images
+        self._waiting_by_caller[caller] = self._waiting_by_caller.get(caller, 0) + images
+
     def _count_out(self, caller: str, images: int) -> None:
-        self._waiting_by_caller[caller] -= images
-        if not self._waiting_by_caller[caller]:
-            del self._waiting_by_caller[caller]
+        self._depth -= images
+        left = self._waiting_by_caller.get(caller, 0) - images
+        if left:
+            self._waiting_by_caller[caller] = left
+        else:
+            self._waiting_by_caller.pop(caller, None)
 
     def _wait_seconds(self, priority: int) -> float:
         """How long an image that comes now waits for its turn; 0 as long as nothing is known."""
-        if self.depth < self._free:
+        if self._depth < self._free:
             return 0.0  # each of those admitted finds a free place, and so does this one
         ahead = sum(
             ticket.waiting * self._durations.mean(ticket.model)

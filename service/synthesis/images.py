@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from service.codecs.image import ImageFormat, encode_image
 from service.codecs.provenance import DigitalSourceType
 from service.core.limits import LIMITS, Limits
-from service.engine.base import Array, Inference, Priority, Task
+from service.engine.base import Array, Inference, Task
 from service.synthesis.conditions.decoding import decode_condition
 from service.synthesis.marking import XMP_ONLY, Marked, Marking
 from service.synthesis.registry import tensors
@@ -53,12 +53,21 @@ class ImageWork:
         request: The request.
         limits: Bounds of what is decoded.
         marking: How the files are marked.
+
+    Attributes: as `Work` has them.
     """
 
     def __init__(
         self, request: ValidatedRequest, limits: Limits = LIMITS, marking: Marking = XMP_ONLY
     ) -> None:
         self.request = request
+        # Plain attributes: they are asked for a dozen times on the way of a request.
+        self.model = request.model.name
+        self.model_version = request.model.version
+        self.served_by = request.support.served_by  # the ensemble: each kind of condition takes its own time
+        self.priority = request.priority
+        self.images = len(request.latents)
+        self.images_field = request.images_field
         self._limits = limits
         self._marking = marking
         self._inputs: Mapping[str, Array] = {}
@@ -67,39 +76,9 @@ class ImageWork:
         self._styles = StyleMixer(request, limits) if styled else None
 
     @property
-    def model(self) -> str:
-        """The model, by the name that callers use."""
-        return self.request.model.name
-
-    @property
-    def model_version(self) -> str:
-        """Its version."""
-        return self.request.model.version
-
-    @property
-    def served_by(self) -> str:
-        """The ensemble: each kind of condition takes its own time."""
-        return self.request.support.served_by
-
-    @property
-    def priority(self) -> Priority:
-        """Whether somebody waits."""
-        return self.request.priority
-
-    @property
-    def images(self) -> int:
-        """How many images."""
-        return len(self.request.latents)
-
-    @property
-    def images_field(self) -> str:
-        """The field of the request that says how many."""
-        return self.request.images_field
-
-    @property
     def labels(self) -> tuple[str, str]:
         """Kind of condition and file format."""
-        return self.request.support.kind.value, self.request.image_format.value
+        return self.request.support.kind, self.request.image_format
 
     def position(self, index: int) -> float:
         """Where an image is between two ends of styles."""

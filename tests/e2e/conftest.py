@@ -16,6 +16,7 @@ from tests.support.faces64_repository import write_faces64, write_repository
 from tests.support.gateway_process import GatewayProcess, channel_to, gateway_process
 from tests.support.model_repository import RepositoryWriter
 from tests.support.shipped import REPOSITORY
+from tests.support.typescript_project import make_project
 
 
 @pytest.fixture(scope="session")
@@ -89,3 +90,11 @@ def shipped_client(shipped: GatewayProcess) -> Iterator[Client]:
     """The client of that gateway."""
     with Client(shipped.address) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def typescript_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project of somebody's in which the client for TypeScript is installed."""
+    root = tmp_path_factory.mktemp("project")
+    make_project(root)
+    return root

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import filecmp
 import json
-import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,10 +16,12 @@ from playwright.sync_api import Browser, Locator, WebSocket, expect
 
 from maskweave_client import Client
 from tests.support.browser import NARROW, WIDE, Playground, chromium, playground
+from tests.support.copied_code import BEGINS, code_in, image_of
 from tests.support.gateway_process import PATIENCE_SECONDS, GatewayProcess, gateway_process, wait_until
 from tests.support.key_file import new_key, write_keys
 from tests.support.leftovers import Leftovers
 from tests.support.relay import relay
+from tests.support.typescript_project import MODULES, STRICT, run
 
 ROOT = Path(__file__).parents[2]
 BUNDLE = ROOT / "service" / "playground_files"
@@ -136,6 +136,31 @@ def test_sketches_and_scribbles(shown: Playground) -> None:
         before = shown.pixels()
         shown.stroke((0.4, 0.6), (0.6, 0.6))
         assert (shown.pixels() != before).any()
+
+
+def test_images_of_every_kind_are_taken(shown: Playground, tmp_path: Path) -> None:
+    """As they come out of cameras, screenshots and other pages, whatever the service takes of them."""
+    pixels = np.random.default_rng(0).integers(0, 256, (150, 200, 4), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "transparent.png")
+    Image.fromarray(pixels[..., :3]).save(tmp_path / "modern.webp")
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.fromarray(pixels[..., :3]).save(tmp_path / "turned.jpg", exif=turned)
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    failure = shown.page.get_by_test_id("failure")
+    for name, button in (("Exemplar", "Load"), ("Edit", "Photograph")):
+        shown.choose_tab(name)
+        for file in ("transparent.png", "modern.webp", "turned.jpg"):
+            before = shown.pixels()
+            shown.page.get_by_label(button, exact=True).set_input_files(tmp_path / file)
+            wait_until(
+                lambda before=before: (shown.pixels() != before).any(),  # type: ignore[misc]
+                lambda: f"{file} changed nothing: {failure.all_inner_texts()}",  # noqa: B023
+            )
+            shown.wait_until_live()
+            expect(failure).to_have_count(0)
+        shown.page.get_by_label(button, exact=True).set_input_files(tmp_path / "broken.png")
+        expect(failure).to_contain_text("no image that this browser can read")
 
 
 def test_looks_and_morph(shown: Playground) -> None:
@@ -279,7 +304,9 @@ def test_without_websockets_one_image_is_asked_for_after_another(
         tab.complaints = [each for each in tab.complaints if "WebSocket" not in each]  # the browser's own
 
 
-def test_a_key_is_asked_for_and_never_kept(browser: Browser, repository: Path, tmp_path: Path) -> None:
+def test_a_key_is_asked_for_and_never_kept(
+    browser: Browser, repository: Path, tmp_path: Path, typescript_project: Path
+) -> None:
     keys = tmp_path / "keys.toml"
     secret, entry = new_key()
     write_keys(keys, entry)
@@ -295,6 +322,12 @@ def test_a_key_is_asked_for_and_never_kept(browser: Browser, repository: Path, t
             "JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie, location.href])"
         )
         assert secret not in kept
+        tab.press("Code")
+        for language in BEGINS:
+            code = code_in(tab, language)
+            assert secret not in code
+            made = image_of(code, language, typescript_project, MASKWEAVE_KEY=secret)
+            assert (made == tab.pixels()).all(), language
         tab.complaints = [each for each in tab.complaints if "401" not in each]
 
 
@@ -314,32 +347,45 @@ def test_a_link_has_the_whole_state(browser: Browser, shown: Playground) -> None
         other.open("#bm9uc2Vuc2U")
 
 
-@pytest.mark.parametrize("language", ["Python", "TypeScript", "curl", "grpcurl"])
 def test_the_code_runs_as_copied(
-    language: str, shown: Playground, shipped: GatewayProcess, tmp_path: Path
+    shown: Playground, shipped: GatewayProcess, typescript_project: Path
 ) -> None:
     shown.stroke((0.2, 0.3), (0.8, 0.3))
     shown.press("Code")
-    shown.page.get_by_role("radio", name=language, exact=True).click()
-    begins = {"Python": "import base64", "TypeScript": "import {", "curl": "curl", "grpcurl": "grpcurl"}
-    expect(shown.page.get_by_test_id("code")).to_have_text(re.compile(f"^{re.escape(begins[language])}"))
-    code = shown.page.get_by_test_id("code").inner_text()
-    if language in ("Python", "grpcurl"):
-        assert shipped.address in code
-    file = tmp_path / {"Python": "face.py", "TypeScript": "face.mjs"}.get(language, "face.sh")
-    file.write_text(code)
-    program = {"Python": sys.executable, "TypeScript": "node"}.get(language, "bash")
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    python_path = os.pathsep.join(sys.path)
-    subprocess.run(
-        [program, file],
-        cwd=tmp_path,
-        check=True,
-        timeout=PATIENCE_SECONDS,
-        env={**os.environ, "PATH": path, "PYTHONPATH": python_path, "no_proxy": "*"},
-    )
-    with Image.open(tmp_path / "face.png") as image:
-        assert (np.asarray(image) == shown.pixels()).all()
+    expected = shown.pixels()
+    for language in BEGINS:
+        code = code_in(shown, language)
+        if language in ("Python", "grpcurl"):
+            assert shipped.address in code
+        assert (image_of(code, language, typescript_project) == expected).all(), language
+
+
+def test_the_code_of_edits_and_looks(shown: Playground, typescript_project: Path, tmp_path: Path) -> None:
+    def check(*languages: str) -> None:
+        expected = shown.pixels()
+        shown.press("Code")
+        for language in languages:
+            code = code_in(shown, language)
+            assert (image_of(code, language, typescript_project) == expected).all(), (language, code)
+        shown.page.keyboard.press("Escape")
+
+    shown.choose_tab("Edit")
+    shown.choose("skin")
+    shown.stroke((0.4, 0.78), (0.6, 0.84))
+    check("Python", "TypeScript", "curl")
+
+    shown.page.get_by_role("combobox").select_option("faces64_styles")
+    shown.wait_until_live()
+    Image.fromarray(shown.pixels().astype(np.uint8)).save(tmp_path / "one.png")
+    shown.press("Another look of skin, nose")
+    shown.page.get_by_role("slider", name="Blend of skin, nose").fill("0.25")
+    shown.page.get_by_label("Look of hair or headwear from an image").set_input_files(tmp_path / "one.png")
+    expect(shown.page.get_by_role("slider", name="Blend of hair or headwear")).to_be_visible()
+    shown.wait_until_live()
+    check("Python", "TypeScript", "curl")
+    # Of a literal look, too, the compiler knows what it is.
+    (typescript_project / "face.ts").write_text((typescript_project / "face.mjs").read_text())
+    run(MODULES / ".bin" / "tsc", *STRICT, "--noEmit", "face.ts", folder=typescript_project)
 
 
 def test_axe_finds_nothing(browser: Browser, shipped: GatewayProcess) -> None:

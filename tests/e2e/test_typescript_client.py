@@ -6,87 +6,39 @@ import json
 import os
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import Route
 
 from tests.support.browser import chromium
-from tests.support.gateway_process import PATIENCE_SECONDS, GatewayProcess, gateway_process, wait_until
+from tests.support.gateway_process import GatewayProcess, gateway_process, wait_until
 from tests.support.key_file import new_key, write_keys
 from tests.support.pages import ROOT, blocks
+from tests.support.typescript_project import MODULES, PACKAGE, STRICT, run
 
-PACKAGE = ROOT / "client" / "typescript"
-MODULES = PACKAGE / "node_modules"
 ADDRESS = "http://localhost:8080"
 SHIPPED_GENERATED = PACKAGE / "src" / "gen"
 
 
-def run(*command: object, folder: Path, **variables: str) -> str:
-    """What a command prints; the test fails if it does."""
-    done = subprocess.run(
-        [*map(str, command)],
-        cwd=folder,
-        env={**os.environ, **variables},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=3 * PATIENCE_SECONDS,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
-    return done.stdout
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project of somebody's in which the package is installed, built of its sources."""
-    assert MODULES.is_dir(), "make test installs it"
-    root = tmp_path_factory.mktemp("project")
-    modules = root / "node_modules"
-    modules.mkdir()
-    for each in MODULES.iterdir():
-        (modules / each.name).symlink_to(each)
-    installed = modules / "maskweave-client"
-    installed.mkdir()
-    for name in ("package.json", "README.md", "CHANGELOG.md", "LICENSE"):
-        shutil.copy(PACKAGE / name, installed)
-    compiler = MODULES / ".bin" / "tsc"
-    run(compiler, "--project", PACKAGE / "tsconfig.json", "--outDir", installed / "dist", folder=root)
-    (root / "package.json").write_text('{"type": "module"}')
-    return root
-
-
-def test_the_readme_runs_from_top_to_bottom(shipped: GatewayProcess, project: Path) -> None:
+def test_the_readme_runs_from_top_to_bottom(shipped: GatewayProcess, typescript_project: Path) -> None:
     page = blocks("client/typescript/README.md")
     assert page
     assert {block.language for block in page} == {"ts"}
     text = "\n".join(block.text for block in page)
     assert ADDRESS in text
-    (project / "readme.ts").write_text(text.replace(ADDRESS, shipped.http))
-    strict = [
-        "--strict",
-        "--noUncheckedIndexedAccess",
-        "--target",
-        "es2022",
-        "--module",
-        "nodenext",
-        "--types",
-        "node",
-    ]
-    run(MODULES / ".bin" / "tsc", *strict, "--skipLibCheck", "readme.ts", folder=project)
-    told = run("node", "--experimental-websocket", "--no-warnings", "readme.js", folder=project)
-    assert (project / "face.png").read_bytes().startswith(b"\x89PNG")
+    (typescript_project / "readme.ts").write_text(text.replace(ADDRESS, shipped.http))
+    run(MODULES / ".bin" / "tsc", *STRICT, "readme.ts", folder=typescript_project)
+    told = run("node", "--experimental-websocket", "--no-warnings", "readme.js", folder=typescript_project)
+    assert (typescript_project / "face.png").read_bytes().startswith(b"\x89PNG")
     assert "faces64 [" in told
     assert re.search(r"^2 64$", told, re.MULTILINE), told  # the last frame of the painting
     assert "style_strength" in told
 
 
-def test_failures_retries_aborts_and_keys(repository: Path, project: Path, tmp_path: Path) -> None:
+def test_failures_retries_aborts_and_keys(repository: Path, typescript_project: Path, tmp_path: Path) -> None:
     key, entry = new_key("page")
     keys = write_keys(tmp_path / "keys.toml", entry)
-    shutil.copy(ROOT / "tests" / "node" / "typescript_client.mjs", project)
+    shutil.copy(ROOT / "tests" / "node" / "typescript_client.mjs", typescript_project)
     with gateway_process(repository, api_keys_file=keys) as gateway:
         command = (
             "node",
@@ -96,7 +48,7 @@ def test_failures_retries_aborts_and_keys(repository: Path, project: Path, tmp_p
             gateway.http,
             key,
         )
-        printed = run(*command, folder=project)
+        printed = run(*command, folder=typescript_project)
     told = {each["name"]: each["value"] for each in map(json.loads, printed.splitlines())}
     assert told == {
         "refused": [True, "INVALID_FIELD", "style_strength", "mine"],
@@ -136,8 +88,8 @@ window.told = [bitmap.width, png, last.sequence, await gone, refused instanceof 
 </script>"""
 
 
-def test_pages_call_it(gateway: GatewayProcess, project: Path) -> None:
-    modules = project / "node_modules"
+def test_pages_call_it(gateway: GatewayProcess, typescript_project: Path) -> None:
+    modules = typescript_project / "node_modules"
     imports: dict[str, str] = {}
     for name in ("maskweave-client", "@bufbuild/protobuf", "@connectrpc/connect", "@connectrpc/connect-web"):
         exports = json.loads((modules / name / "package.json").read_text())["exports"]
@@ -168,8 +120,8 @@ def test_pages_call_it(gateway: GatewayProcess, project: Path) -> None:
     assert told == [64, [80, 78, 71], 1, "gone", True]
 
 
-def test_what_is_published(project: Path) -> None:
-    installed = project / "node_modules" / "maskweave-client"
+def test_what_is_published(typescript_project: Path) -> None:
+    installed = typescript_project / "node_modules" / "maskweave-client"
     packed = run("npm", "pack", "--dry-run", "--json", "--ignore-scripts", folder=installed)
     (listed,) = json.loads(packed)
     names = {each["path"] for each in listed["files"]}

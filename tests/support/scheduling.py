@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -121,6 +122,31 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no t
 
     def _split_scope(self, nodeid: str) -> str:
         return group_of(nodeid)
+
+
+def begin_elsewhere(places: list[str], worker: int, workers: int) -> list[str]:
+    """Test files in the order in which a worker collects them, another one for each worker.
+
+    Whoever is the first to import a file of tests compiles it, which is half of the time of a collection: in
+    one order for all, each worker would compile each file.
+
+    Args:
+        places: What pytest is told to run; it stays as it is if it is not of folders alone.
+        worker: The worker's number, from 0.
+        workers: How many there are.
+    """
+    if not all(Path(place).is_dir() for place in places):
+        return places
+    files = [str(file) for place in places for file in sorted(Path(place).rglob("test_*.py"))]
+    # One forwards and one backwards from each of the places where they begin.
+    begin = len(files) * (worker % workers // 2 * 2) // workers
+    files = files[begin:] + files[:begin]
+    return files if worker % 2 == 0 else files[::-1]
+
+
+def in_order_of_files(items: Iterable[_Item]) -> list[_Item]:
+    """Tests in the same order on each worker; those of a file stay as they are."""
+    return sorted(items, key=lambda item: item.nodeid.partition("::")[0])
 
 
 def group_of(nodeid: str) -> str:

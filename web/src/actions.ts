@@ -1,15 +1,16 @@
 /** What people do on the page, apart from drawing. */
 
+import { batch } from "@preact/signals";
 import type { Model } from "maskweave-client";
 import { client } from "./api/client";
 import { failureOf } from "./api/failures";
 import { Bitmap } from "./canvas/bitmap";
 import { composed } from "./canvas/compose";
 import type { Layer } from "./canvas/layer";
-import { FileError, readPng, writePng } from "./canvas/png";
+import { FileError, readPng, writeColours, writePng } from "./canvas/png";
 import { bytesOf, enlarged, mapOfPhotograph, samplesFit, samplesOf, type Sample } from "./canvas/samples";
 import { conditionNow, drawingOf, editNow } from "./request";
-import { decoded } from "./screen";
+import { decoded, decodedMiddle } from "./screen";
 import {
   blank,
   edited,
@@ -55,18 +56,25 @@ export function editImageOfSeed(): void {
   const of = model.peek();
   const drawn = of && layerOf(of.name, "label_map");
   if (!of || !drawn) return;
-  makeLayer(of, "edit", drawn.bitmap.clone());
-  edited.value = { photo: null, map: drawn.bitmap.clone() };
+  edit(of, null, drawn.bitmap);
 }
 
 /** A photograph becomes what is edited, with the label map of what it shows. */
 export async function editPhoto(photo: Photo, map: Bitmap | null): Promise<void> {
   const of = model.peek();
   if (!of) return;
+  const bytes = await modelSized(photo.bytes, of);
+  if (model.peek() !== of) return;
   const size = blank(of, "edit");
-  const shows = map ? enlarged(map, size.width, size.height) : (layerOf(of.name, "edit")?.bitmap ?? size);
-  makeLayer(of, "edit", shows.clone());
-  edited.value = { photo: { ...photo, bytes: await resizedPng(photo.bytes, of.imageWidth, of.imageHeight) }, map: shows.clone() };
+  edit(of, { ...photo, bytes }, map ? enlarged(map, size.width, size.height) : (layerOf(of.name, "edit")?.bitmap ?? size));
+}
+
+/** Both at once: a session that begins between the two would be given up at once. */
+function edit(of: Model, photo: Photo | null, shows: Bitmap): void {
+  batch(() => {
+    makeLayer(of, "edit", shows.clone());
+    edited.value = { photo, map: shows.clone() };
+  });
 }
 
 export async function editSamplePhoto(sample: Sample): Promise<void> {
@@ -113,21 +121,25 @@ export async function loadFile(file: File): Promise<void> {
   await saying(async () => {
     const of = model.peek();
     if (!of) return;
-    if (file.size > MOST_FILE_BYTES) throw new FileError("The file is larger than 32 MB. Take a smaller one.");
-    const bytes = new Uint8Array(await file.arrayBuffer());
-    if (tab.peek() === "exemplar") exemplar.value = { bytes: await asRequestFile(bytes, of), title: file.name };
+    const bytes = await bytesOfFile(file);
+    if (tab.peek() === "exemplar") exemplar.value = { bytes: await exemplarOf(bytes, of), title: file.name };
     else put(await fitted(bytes, of, tab.peek()));
   });
 }
 
 export async function loadPhoto(file: File): Promise<void> {
-  await saying(async () => editPhoto({ bytes: new Uint8Array(await file.arrayBuffer()), title: file.name }, null));
+  await saying(async () => editPhoto({ bytes: await bytesOfFile(file), title: file.name }, null));
+}
+
+export async function bytesOfFile(file: File): Promise<Uint8Array<ArrayBuffer>> {
+  if (file.size > MOST_FILE_BYTES) throw new FileError("The file is larger than 32 MB. Take a smaller one.");
+  return new Uint8Array(await file.arrayBuffer());
 }
 
 /** A file's drawing, as large as this page draws it. */
 async function fitted(bytes: Uint8Array<ArrayBuffer>, of: Model, on: Tab): Promise<Bitmap> {
   const { width, height } = blank(of, on);
-  if (on === "sketch") return inked(await pixels(bytes, width, height), width, height);
+  if (on === "sketch") return inked(await readable(decoded(bytes, width, height)), width, height);
   const read = await readPng(bytes, 1 << 26);
   const ids = new Set(of.palette.map(({ id }) => id));
   if (on === "scribble") ids.add(255);
@@ -141,12 +153,12 @@ async function fitted(bytes: Uint8Array<ArrayBuffer>, of: Model, on: Tab): Promi
       throw new FileError(`The file has the class ${unknown}, which ${of.title || of.name} does not know. Save it with the ids of this model's palette.`);
     return on === "scribble" ? bitmap.resized(width, height) : enlarged(bitmap, width, height);
   }
-  return byNearestColor(await pixels(bytes), of).resized(width, height);
+  return byNearestColor(await readable(decoded(bytes)), of).resized(width, height);
 }
 
-async function pixels(bytes: Uint8Array<ArrayBuffer>, width?: number, height?: number): Promise<ImageData> {
+async function readable(pixels: Promise<ImageData>): Promise<ImageData> {
   try {
-    return await decoded(bytes, width, height);
+    return await pixels;
   } catch {
     throw new FileError("The file is no image that this browser can read. Load a PNG or a JPEG.");
   }
@@ -189,32 +201,15 @@ function inked(image: ImageData, width: number, height: number): Bitmap {
   return bitmap;
 }
 
-/** A file of a kind and a size that the service takes. */
-async function asRequestFile(bytes: Uint8Array<ArrayBuffer>, of: Model): Promise<Uint8Array<ArrayBuffer>> {
-  const isPng = bytes[0] === 137 && bytes[1] === 80;
-  const isJpeg = bytes[0] === 255 && bytes[1] === 216;
-  if ((isPng || isJpeg) && bytes.length < 1 << 20) return bytes;
-  return resizedPng(bytes, of.imageWidth * 4, of.imageHeight * 4);
+/** An image of people's as a file that the service takes: of exactly the model's size. */
+export async function modelSized(file: Blob | Uint8Array<ArrayBuffer>, of: Model): Promise<Uint8Array<ArrayBuffer>> {
+  return writeColours(await readable(decodedMiddle(file, of.imageWidth, of.imageHeight, true)));
 }
 
-/** An image cut to the middle and resized, as a PNG. */
-async function resizedPng(bytes: Uint8Array<ArrayBuffer>, width: number, height: number): Promise<Uint8Array<ArrayBuffer>> {
-  let bitmap: ImageBitmap;
-  try {
-    bitmap = await createImageBitmap(new Blob([bytes]));
-  } catch {
-    throw new FileError("The file is no image that this browser can read. Load a PNG or a JPEG.");
-  }
-  const scale = Math.min(bitmap.width / width, bitmap.height / height);
-  const [from, down] = [width * scale, height * scale];
-  const canvas = new OffscreenCanvas(width, height);
-  const context = canvas.getContext("2d")!;
-  context.imageSmoothingQuality = "high";
-  context.fillStyle = "#fff";
-  context.fillRect(0, 0, width, height);
-  context.drawImage(bitmap, (bitmap.width - from) / 2, (bitmap.height - down) / 2, from, down, 0, 0, width, height);
-  bitmap.close();
-  return new Uint8Array(await (await canvas.convertToBlob({ type: "image/png" })).arrayBuffer());
+/** The same for an exemplar: any size will do, and more than this says no more to a model. */
+async function exemplarOf(file: Blob | Uint8Array<ArrayBuffer>, of: Model): Promise<Uint8Array<ArrayBuffer>> {
+  const times = Math.max(1, Math.min(4, 1024 / Math.max(of.imageWidth, of.imageHeight)));
+  return writeColours(await readable(decodedMiddle(file, Math.round(of.imageWidth * times), Math.round(of.imageHeight * times), false)));
 }
 
 export async function saveDrawing(drawn: Layer): Promise<void> {

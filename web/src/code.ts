@@ -1,5 +1,6 @@
 /** The present request as code that runs as it is copied. */
 
+import type { Style } from "maskweave-client";
 import { create, toJson, type JsonValue } from "@bufbuild/protobuf";
 import { editRequestOf, EditRequestSchema, synthesizeRequestOf, SynthesizeRequestSchema } from "maskweave-client/proto";
 import { apiKey, baseUrl } from "./api/client";
@@ -10,7 +11,7 @@ import { edited, layer, looks, model, seed, strength, strengthRange, tab, type L
 export type Language = "curl" | "grpcurl" | "Python" | "TypeScript";
 export const LANGUAGES: { language: Language; needs: string }[] = [
   { language: "Python", needs: "Needs maskweave-client (pip install ./client)." },
-  { language: "TypeScript", needs: "Needs nothing: Node.js 18 or newer, saved as face.mjs." },
+  { language: "TypeScript", needs: "Needs maskweave-client (make typescript, then npm install ./client/typescript) and Node.js 20.10 or newer; saved as face.mjs." },
   { language: "curl", needs: "Needs curl." },
   { language: "grpcurl", needs: "Needs grpcurl, and reflection at the gateway, which is on by default." },
 ];
@@ -39,23 +40,24 @@ export async function placeOfGrpc(): Promise<Place> {
   }
 }
 
-async function call(): Promise<{ method: string; request: JsonValue; image: string }> {
+async function call(): Promise<{ method: string; request: JsonValue }> {
   const of = model.peek()!.name;
   if (tab.peek() === "edit") {
     const edit = editNow();
     const { colors, bitmap } = layer.peek()!;
     const [source, target] = [await writePng(edited.peek()!.map, colors), await writePng(bitmap, colors)];
     const message = create(EditRequestSchema, await editRequestOf(of, { ...edit, source, target }));
-    return { method: "Edit", request: toJson(EditRequestSchema, message), image: "image" };
+    return { method: "Edit", request: toJson(EditRequestSchema, message) };
   }
   const { condition } = await conditionAsFile();
   const message = create(SynthesizeRequestSchema, await synthesizeRequestOf(of, drawingOf(condition)));
-  return { method: "Synthesize", request: toJson(SynthesizeRequestSchema, message), image: "images[0]" };
+  return { method: "Synthesize", request: toJson(SynthesizeRequestSchema, message) };
 }
 
 export async function codeFor(language: Language, place: Place): Promise<string> {
   if (language === "Python") return python(place);
-  const { method, request, image } = await call();
+  if (language === "TypeScript") return typescript();
+  const { method, request } = await call();
   const path = `maskweave.v1.SynthesisService/${method}`;
   const body = JSON.stringify(request);
   const decode = `| sed -n 's/.*"data": *"\\([^"]*\\)".*/\\1/p' | head -n 1 | base64 -d > face.png`;
@@ -68,30 +70,54 @@ export async function codeFor(language: Language, place: Place): Promise<string>
       `  -d '${quoted}' \\`,
       `  ${decode}`,
     ].join("\n");
-  if (language === "grpcurl")
-    return [
-      `grpcurl ${place.tls ? "" : "-plaintext "}\\`,
-      ...(apiKey.peek() ? [`  -H "authorization: Bearer ${KEY}" \\`] : []),
-      `  -d '${quoted}' \\`,
-      `  ${place.address} ${path} \\`,
-      `  ${decode}`,
-    ].join("\n");
+  return [
+    `grpcurl ${place.tls ? "" : "-plaintext "}\\`,
+    ...(apiKey.peek() ? [`  -H "authorization: Bearer ${KEY}" \\`] : []),
+    `  -d '${quoted}' \\`,
+    `  ${place.address} ${path} \\`,
+    `  ${decode}`,
+  ].join("\n");
+}
+
+async function typescript(): Promise<string> {
+  const of = model.peek()!.name;
+  const file = (bytes: Uint8Array) => `Buffer.from(\n  "${base64(bytes)}",\n  "base64",\n)`;
+  const setUp: string[] = [];
+  const request: string[] = [];
+  const onEdit = tab.peek() === "edit";
+  if (onEdit) {
+    const { map, photo } = edited.peek()!;
+    const { colors, bitmap } = layer.peek()!;
+    setUp.push(`const source = ${file(await writePng(map, colors))};`, `const target = ${file(await writePng(bitmap, colors))};`);
+    if (photo) setUp.push(`const image = ${file(photo.bytes)};`);
+    request.push(photo ? "image" : `seed: ${seed.peek()}`, "source", "target");
+  } else {
+    const { condition, bytes } = await conditionAsFile();
+    const name = Object.keys(condition)[0]!;
+    setUp.push(`const ${name} = ${file(bytes)};`);
+    request.push(name, `seed: ${seed.peek()}`);
+    const styles = Object.entries(stylesNow(true)).map(([id, style]) => `${id}: ${styleInTypeScript(style)}`);
+    if (styles.length) request.push(`styles: { ${styles.join(", ")} }`);
+  }
+  if (strengthRange.peek() && strength.peek() !== null) request.push(`styleStrength: ${strength.peek()}`);
   return [
     `import { writeFile } from "node:fs/promises";`,
+    `import { Client } from "maskweave-client";`,
     ``,
-    `const request = ${JSON.stringify(request, null, 2)};`,
-    `const reply = await fetch("${baseUrl}/${path}", {`,
-    `  method: "POST",`,
-    `  headers: {`,
-    `    "content-type": "application/json",`,
-    ...(apiKey.peek() ? ["    authorization: `Bearer ${process.env.MASKWEAVE_KEY}`,"] : []),
-    `  },`,
-    `  body: JSON.stringify(request),`,
-    `});`,
-    `if (!reply.ok) throw new Error(await reply.text());`,
-    `const { ${image === "image" ? "image" : "images: [image]"} } = await reply.json();`,
-    `await writeFile("face.png", Buffer.from(image.data, "base64"));`,
+    ...setUp,
+    ``,
+    `const client = new Client("${baseUrl}"${apiKey.peek() ? ", { apiKey: process.env.MASKWEAVE_KEY }" : ""});`,
+    `const { images } = await client.${onEdit ? "edit" : "draw"}("${of}", { ${request.join(", ")} });`,
+    `for (const { data } of images) await writeFile("face.png", data);`,
   ].join("\n");
+}
+
+function styleInTypeScript(style: Style): string {
+  if ("blend" in style)
+    return `{ blend: [${style.blend.map((each) => `{ weight: ${Number(each.weight.toFixed(4))}, style: ${styleInTypeScript(each.style)} }`).join(", ")}] }`;
+  if ("seed" in style) return `{ seed: ${style.seed} }`;
+  const { model, modelVersion, classId, values } = style;
+  return JSON.stringify({ model, modelVersion, classId, values });
 }
 
 async function python(place: Place): Promise<string> {

@@ -40,14 +40,37 @@ export function pixelsOf(image: GeneratedImage): ImageData | Promise<ImageData> 
 }
 
 /** The pixels of an image file of any kind that the browser reads, resized if a size is given. */
-export async function decoded(file: Uint8Array<ArrayBuffer>, width?: number, height?: number): Promise<ImageData> {
-  const bitmap = await createImageBitmap(new Blob([file]));
-  const canvas = new OffscreenCanvas(width ?? bitmap.width, height ?? bitmap.height);
-  const context = canvas.getContext("2d")!;
+export async function decoded(file: Blob | Uint8Array<ArrayBuffer>, width?: number, height?: number): Promise<ImageData> {
+  const bitmap = await createImageBitmap(file instanceof Blob ? file : new Blob([file]));
+  return drawn(bitmap, width ?? bitmap.width, height ?? bitmap.height, (context) =>
+    context.drawImage(bitmap, 0, 0, context.canvas.width, context.canvas.height),
+  );
+}
+
+/**
+ * The middle of an image file with the sides' ratio of a size, on white where it is transparent.
+ *
+ * @param exactly At this size; else at this size or, if the file has fewer pixels, smaller.
+ */
+export async function decodedMiddle(file: Blob | Uint8Array<ArrayBuffer>, width: number, height: number, exactly: boolean): Promise<ImageData> {
+  const bitmap = await createImageBitmap(file instanceof Blob ? file : new Blob([file]));
+  const scale = Math.min(bitmap.width / width, bitmap.height / height);
+  const [across, down] = [width * scale, height * scale];
+  const times = exactly ? 1 : Math.min(1, scale);
+  const [wide, high] = [Math.max(1, Math.round(width * times)), Math.max(1, Math.round(height * times))];
+  return drawn(bitmap, wide, high, (context) => {
+    context.fillStyle = "#fff";
+    context.fillRect(0, 0, wide, high);
+    context.drawImage(bitmap, (bitmap.width - across) / 2, (bitmap.height - down) / 2, across, down, 0, 0, wide, high);
+  });
+}
+
+function drawn(bitmap: ImageBitmap, width: number, height: number, draw: (context: OffscreenCanvasRenderingContext2D) => void): ImageData {
+  const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true })!;
   context.imageSmoothingQuality = "high";
-  context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+  draw(context);
   bitmap.close();
-  return context.getImageData(0, 0, canvas.width, canvas.height);
+  return context.getImageData(0, 0, width, height);
 }
 
 /** Shows an image, unless a later one is there by then. Resolves when its pixels are drawn. */

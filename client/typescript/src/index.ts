@@ -24,6 +24,7 @@ export type {
   EditRequest,
   ImageFormat,
   Ids,
+  Look,
   MorphRequest,
   PaintRequest,
   Scribble,

@@ -41,8 +41,11 @@ export interface Stroke {
 
 export type ImageFormat = "png" | "jpeg" | "webp" | "raw";
 
+/** How a class looks in an image: what `readStyles` gives, or an object with the same fields. */
+export type Look = Pick<StyleCode, "model" | "modelVersion" | "classId" | "values">;
+
 /** How a class is to look: as in an image, as a seed decides, or as a mixture. */
-export type Style = StyleCode | { seed: number } | { blend: { weight: number; style: StyleCode | { seed: number } }[] };
+export type Style = Look | { seed: number } | { blend: { weight: number; style: Look | { seed: number } }[] };
 
 /** Looks by class id. */
 export type Styles = Readonly<Record<number, Style>>;
@@ -191,7 +194,7 @@ function styleOf(style: Style): MessageInitShape<typeof StyleSchema> {
   return { style: { case: "blend", value: { styles } } };
 }
 
-function partOf(part: StyleCode | { seed: number }) {
+function partOf(part: Look | { seed: number }) {
   return "seed" in part ? { case: "seed" as const, value: part.seed } : { case: "code" as const, value: part };
 }
 

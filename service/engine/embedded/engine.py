@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from service.core.errors import Unavailable
-from service.core.logging import current_request_id, request_context
+from service.core.logging import set_request_id
 from service.engine.base import (
     CLOSE_SECONDS,
     EngineStatistics,
@@ -74,7 +74,8 @@ class EmbeddedEngine:
         """
         began = time.perf_counter()
         workers = Workers(self._threads, "engine")
-        alone = partial(_is_alone, workers, self._threads)
+        # At least two CPUs are there for each task, so that a stage gains from sharing its operators.
+        alone = partial(workers.at_most, max(self._threads // 2, 1))
         try:
             starting = Starting(workers, self._threads, self._cache_bytes, alone)
             started = await starting.start(self._repository, self._allowed)
@@ -150,25 +151,21 @@ class EmbeddedEngine:
         return await self._workers.run(work, priority=context.priority, timeout=context.timeout)
 
 
-def _is_alone(workers: Workers, threads: int) -> bool:
-    """Whether at least two CPUs are there for each task, so that a stage gains from sharing its operators."""
-    return workers.running * 2 <= max(threads, 2)
-
-
 def _drive(execution: Execution, task: Task[T], request_id: str, token: CancelToken) -> T:
-    """On a worker thread: a task and all its inferences."""
-    with request_context(request_id or current_request_id()):
-        step = advance(task)
-        while isinstance(step, Inference):
-            outcome: InferenceResult | Exception
+    """On a worker thread, in a context of its own: a task and all its inferences."""
+    if request_id:
+        set_request_id(request_id)
+    step = advance(task)
+    while isinstance(step, Inference):
+        outcome: InferenceResult | Exception
+        try:
             try:
-                try:
-                    outcome = execution.run(step, token)
-                except Exception as error:
-                    outcome = error
-                token.check()  # before the failure: it may be that of a model that was interrupted
-            except Stopped:
-                task.close()
-                raise
-            step = advance(task, outcome)
-        return step.value
+                outcome = execution.run(step, token)
+            except Exception as error:
+                outcome = error
+            token.check()  # before the failure: it may be that of a model that was interrupted
+        except Stopped:
+            task.close()
+            raise
+        step = advance(task, outcome)
+    return step.value

@@ -123,33 +123,25 @@ class Execution:
         arrived: float,
     ) -> Mapping[str, Array]:
         call.token.check()
-        if isinstance(model.runner, Session):
-            return self._run_session(model, model.runner, inputs, outputs, call, arrived)
+        runner = model.runner
+        if isinstance(runner, Session):
+            began = time.perf_counter()
+            # For each stage anew: others may have come or gone meanwhile.
+            results = runner.run(inputs, outputs, call.interrupt, wide=self._alone())
+            ended = time.perf_counter()
+            call.timings.append(
+                StageTiming(model.config.name, began - arrived, ended - began, cached=False, began=arrived)
+            )
+            return results
         tensors = dict(inputs)
-        for step in model.runner.steps:
+        for step in runner.steps:
             stage = self._models[step.model, step.version]
-            given = {name: tensors[tensor] for name, tensor in step.inputs.items()}
+            given = {}
+            for name, tensor in step.inputs.items():
+                given[name] = tensors[tensor]
             if step.checked:
                 check_inputs(stage.info, given)
             written = self._answer(stage, given, list(step.outputs), call)
             for name, tensor in step.outputs.items():
                 tensors[tensor] = written[name]
         return {name: tensors[name] for name in model.output_names}
-
-    def _run_session(
-        self,
-        model: LoadedModel,
-        session: Session,
-        inputs: Mapping[str, Array],
-        outputs: Sequence[str],
-        call: _Call,
-        arrived: float,
-    ) -> Mapping[str, Array]:
-        began = time.perf_counter()
-        # For each stage anew: others may have come or gone meanwhile.
-        results = session.run(inputs, outputs, call.interrupt, wide=self._alone())
-        ended = time.perf_counter()
-        call.timings.append(
-            StageTiming(model.config.name, began - arrived, ended - began, cached=False, began=arrived)
-        )
-        return results

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 from service.core.diagnostics import Diagnostics
@@ -26,7 +26,7 @@ ModelKey = tuple[str, int]
 """Name and version."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LoadedModel:
     """One version of a model, ready to run.
 
@@ -44,12 +44,12 @@ class LoadedModel:
     runner: Session | EnsemblePlan
     load_seconds: float = 0.0
 
-    @property
+    @cached_property
     def key(self) -> ModelKey:
         """Name and version."""
         return self.config.name, self.version
 
-    @property
+    @cached_property
     def output_names(self) -> tuple[str, ...]:
         """Names of all outputs, in the order of the config."""
         return tuple(spec.name for spec in self.config.outputs)

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from cachetools import LRUCache
 
 from service.core.errors import EngineFailure
 from service.engine.base import Array, CacheStatistics
@@ -44,9 +43,10 @@ def cache_key(model: str, version: int, inputs: Mapping[str, Array]) -> CacheKey
 class _Flight:
     """A computation in progress, for whoever asks for the same meanwhile."""
 
-    __slots__ = ("ended", "error", "outputs")
+    __slots__ = ("awaited", "ended", "error", "outputs")
 
     def __init__(self) -> None:
+        self.awaited = False
         self.ended = False
         self.outputs: Mapping[str, Array] | None = None
         self.error: Exception | None = None
@@ -64,48 +64,58 @@ class _Kept:
     """
 
     def __init__(self, max_bytes: int) -> None:
-        self._once: LRUCache[CacheKey, Mapping[str, Array]] = LRUCache(max_bytes, getsizeof=_nbytes)
-        self._again: LRUCache[CacheKey, Mapping[str, Array]] = LRUCache(
-            int(max_bytes * _SHARE_OF_REPEATED), getsizeof=_nbytes
-        )
+        self.max_bytes = max_bytes
+        self.nbytes = 0
+        self._most_again = int(max_bytes * _SHARE_OF_REPEATED)
+        self._bytes_again = 0
+        # With their sizes, the least recent first.
+        self._once: OrderedDict[CacheKey, tuple[Mapping[str, Array], int]] = OrderedDict()
+        self._again: OrderedDict[CacheKey, tuple[Mapping[str, Array], int]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._once) + len(self._again)
 
-    @property
-    def nbytes(self) -> int:
-        return int(self._once.currsize + self._again.currsize)
-
-    @property
-    def max_bytes(self) -> int:
-        return int(self._once.maxsize)
-
     def get(self, key: CacheKey) -> Mapping[str, Array] | None:
-        outputs = self._again.get(key)
-        if outputs is not None:
-            return outputs
-        outputs = self._once.get(key)
-        size = 0 if outputs is None else _nbytes(outputs)
-        if outputs is None or size > self._again.maxsize:
+        kept = self._again.get(key)
+        if kept is not None:
+            self._again.move_to_end(key)
+            return kept[0]
+        kept = self._once.get(key)
+        if kept is None:
+            return None
+        outputs, size = kept
+        if size > self._most_again:
+            self._once.move_to_end(key)
             return outputs
         del self._once[key]
-        while self._again.currsize + size > self._again.maxsize:
-            oldest, value = self._again.popitem()
+        while self._bytes_again + size > self._most_again:
+            oldest, value = self._again.popitem(last=False)
+            self._bytes_again -= value[1]
             self._once[oldest] = value  # the last of them to go
-        self._again[key] = outputs
+        self._again[key] = kept
+        self._bytes_again += size
         return outputs
 
     def put(self, key: CacheKey, outputs: Mapping[str, Array]) -> None:
-        size = _nbytes(outputs)
+        size = 0
+        for array in outputs.values():
+            size += array.nbytes
         if size > self.max_bytes:
             return
         while self.nbytes + size > self.max_bytes:
-            (self._once or self._again).popitem()
-        self._once[key] = outputs
+            if self._once:
+                _, (_, gone) = self._once.popitem(last=False)
+            else:
+                _, (_, gone) = self._again.popitem(last=False)
+                self._bytes_again -= gone
+            self.nbytes -= gone
+        self._once[key] = outputs, size
+        self.nbytes += size
 
     def clear(self) -> None:
         self._once.clear()
         self._again.clear()
+        self.nbytes = self._bytes_again = 0
 
 
 class ResponseCache:
@@ -116,7 +126,8 @@ class ResponseCache:
     """
 
     def __init__(self, max_bytes: int) -> None:
-        self._changed = threading.Condition()  # guards the rest
+        self._lock = threading.Lock()  # guards the rest; entered at a tenth of what a condition takes
+        self._changed = threading.Condition(self._lock)
         self._entries = _Kept(max_bytes)
         self._flights: dict[CacheKey, _Flight] = {}
         self._lookups: Counter[str] = Counter()
@@ -132,7 +143,7 @@ class ResponseCache:
 
     def statistics(self) -> CacheStatistics:
         """How full it is, and how often it was asked so far."""
-        with self._changed:
+        with self._lock:
             return CacheStatistics(
                 entries=len(self._entries),
                 nbytes=self.nbytes,
@@ -161,9 +172,10 @@ class ResponseCache:
             Exception: Whatever `compute` raised. Nothing of it is kept.
         """
         model = key[0]
-        with self._changed:
+        with self._lock:
             self._lookups[model] += 1
             while (flight := self._flights.get(key)) is not None:
+                flight.awaited = True
                 token.wait_for(self._changed, flight.has_ended)
                 if flight.outputs is not None:
                     self._hits[model] += 1
@@ -184,19 +196,16 @@ class ResponseCache:
             flight.error = error
             raise
         finally:
-            with self._changed:
+            with self._lock:
                 flight.ended = True
                 del self._flights[key]
                 if flight.outputs is not None:
                     self._entries.put(key, flight.outputs)
-                self._changed.notify_all()
+                if flight.awaited:
+                    self._changed.notify_all()
         return flight.outputs, False
 
     def clear(self) -> None:
         """Forget everything kept."""
-        with self._changed:
+        with self._lock:
             self._entries.clear()
-
-
-def _nbytes(outputs: Mapping[str, Array]) -> int:
-    return sum(array.nbytes for array in outputs.values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from maskweave.v1 import synthesis_pb2 as pb
@@ -112,23 +113,23 @@ def server_timing(timings: CallTimings, total_seconds: float) -> str:
     A trailer has room for 8 KiB: stages for which there is none are told as one, `stages`.
     """
     entries = [
-        _entry("queue", timings.worker_wait),
-        _entry("decode", timings.decode),
-        _entry("admission", timings.queue_wait),
+        f"queue;dur={timings.worker_wait * 1e3:.3f}",
+        f"decode;dur={timings.decode * 1e3:.3f}",
+        f"admission;dur={timings.queue_wait * 1e3:.3f}",
     ]
     size, more = 0, 0.0
     for name, total in timings.stages.items():
         described = f';desc="cached {total.cached} of {total.runs}"' if total.cached else ""
-        entry = _entry(_NO_TOKEN.sub("_", name), total.seconds) + described
+        entry = f"{_token(name)};dur={total.seconds * 1e3:.3f}{described}"
         size += len(entry)
         if size <= _MAX_STAGES_CHARS:
             entries.append(entry)
         else:
             more += total.seconds
     if size > _MAX_STAGES_CHARS:
-        entries.append(_entry("stages", more))
-    entries.append(_entry("encode", timings.encode))
-    entries.append(_entry("total", total_seconds))
+        entries.append(f"stages;dur={more * 1e3:.3f}")
+    entries.append(f"encode;dur={timings.encode * 1e3:.3f}")
+    entries.append(f"total;dur={total_seconds * 1e3:.3f}")
     return ", ".join(entries)
 
 
@@ -171,10 +172,12 @@ def _timings(images: Sequence[tuple[int, Timings]], total_seconds: float) -> pb.
     return pb.Timings(**fields)
 
 
-def _entry(name: str, seconds: float) -> str:
-    return f"{name};dur={seconds * 1e3:.3f}"
+@lru_cache(maxsize=1024)
+def _token(name: str) -> str:
+    """A stage's name as a header may have it."""
+    return _NO_TOKEN.sub("_", name)
 
 
 def _duration(seconds: float) -> dict[str, int]:
-    whole, nanos = divmod(round(seconds * 1e9), 10**9)
-    return {"seconds": whole, "nanos": nanos}
+    nanos = round(seconds * 1e9)
+    return {"seconds": nanos // 10**9, "nanos": nanos % 10**9}

@@ -199,7 +199,7 @@ def _decode_proxy_mask(encoding: EncodedIds, support: ConditionSupport, limits: 
         allowed = f"exactly {support.width} x {support.height} cells, the model's"
         raise InvalidArgument(field, f"{width} x {height} cells", allowed)
     clusters = range(support.proxy_clusters)
-    check_ids(ids, clusters, "cluster", f"cluster ids 0 to {clusters[-1]}", field=field)
+    check_ids(ids, clusters, "cluster", lambda: f"cluster ids 0 to {clusters[-1]}", field=field)
     return np.ascontiguousarray(ids)
 
 

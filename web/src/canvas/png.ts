@@ -1,9 +1,10 @@
-/** Palette PNGs: the browser's own reader gives colours, and a label map's values are the ids. */
+/** PNGs that browsers do not read or write as they are needed: palettes whose values are ids, and colours without transparency. */
 
 import { Bitmap } from "./bitmap";
 
 const SIGNATURE = [137, 80, 78, 71, 13, 10, 26, 10];
 const GREY = 0;
+const COLOURS = 2;
 const INDEXED = 3;
 
 /** A file that cannot be read; the message is for people. */
@@ -28,18 +29,31 @@ export async function writePng(bitmap: Bitmap, colors: (id: number) => string): 
     const number = parseInt(colors(id).slice(1), 16);
     palette.set([number >> 16, (number >> 8) & 255, number & 255], id * 3);
   }
+  return png(width, height, INDEXED, rows, chunk("PLTE", palette));
+}
+
+/** An RGB PNG, which the service takes; what browsers write of a canvas has an alpha channel, which it refuses. */
+export async function writeColours({ width, height, data }: ImageData): Promise<Uint8Array<ArrayBuffer>> {
+  const rows = new Uint8Array((3 * width + 1) * height);
+  for (let y = 0, from = 0, to = 0; y < height; y++) {
+    to++; // no filter
+    for (let x = 0; x < width; x++, from += 4) {
+      rows[to++] = data[from]!;
+      rows[to++] = data[from + 1]!;
+      rows[to++] = data[from + 2]!;
+    }
+  }
+  return png(width, height, COLOURS, rows);
+}
+
+async function png(width: number, height: number, kind: number, rows: Uint8Array<ArrayBuffer>, ...before: Uint8Array[]) {
   const header = new Uint8Array(13);
   const view = new DataView(header.buffer);
   view.setUint32(0, width);
   view.setUint32(4, height);
-  header.set([8, INDEXED, 0, 0, 0], 8);
-  return joined([
-    Uint8Array.from(SIGNATURE),
-    chunk("IHDR", header),
-    chunk("PLTE", palette),
-    chunk("IDAT", await through(rows, new CompressionStream("deflate"))),
-    chunk("IEND", new Uint8Array()),
-  ]);
+  header.set([8, kind, 0, 0, 0], 8);
+  const pixels = await through(rows, new CompressionStream("deflate"));
+  return joined([Uint8Array.from(SIGNATURE), chunk("IHDR", header), ...before, chunk("IDAT", pixels), chunk("IEND", new Uint8Array())]);
 }
 
 /**

@@ -2,7 +2,7 @@
 
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { say, saying } from "../actions";
+import { bytesOfFile, modelSized, say, saying } from "../actions";
 import { client } from "../api/client";
 import { writePng } from "../canvas/png";
 import { pause, resume } from "../live";
@@ -77,13 +77,7 @@ async function readLooks(file: File, only?: number): Promise<void> {
   const of = model.peek()!;
   const drawn = layer.peek();
   if (!drawn) return;
-  const bitmap = await createImageBitmap(file);
-  const canvas = new OffscreenCanvas(of.imageWidth, of.imageHeight);
-  const context = canvas.getContext("2d")!;
-  context.imageSmoothingQuality = "high";
-  context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
-  bitmap.close();
-  const png = new Uint8Array(await (await canvas.convertToBlob({ type: "image/png" })).arrayBuffer());
+  const png = await modelSized(await bytesOfFile(file), of);
   const map = await writePng(drawn.bitmap.resized(of.imageWidth, of.imageHeight), drawn.colors);
   const codes = Object.values(await client.peek().readStyles(of.name, png, map));
   const read = (of.styles?.styles ?? []).map(({ classIds }) => {

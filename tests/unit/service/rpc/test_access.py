@@ -166,8 +166,9 @@ async def test_who_has_no_key_does_not_fill_the_log(caplog: pytest.LogCaptureFix
         await call.send(b"done")
 
     metrics, count, began = Metrics(), 300, time.monotonic()
-    async with guarded(Access(Keys([ENTRY])), CallLimits(), work, metrics) as channel:
-        with caplog.at_level(logging.INFO):
+    # A call is logged after its answer: the lines are complete once the server has stopped.
+    with caplog.at_level(logging.INFO):
+        async with guarded(Access(Keys([ENTRY])), CallLimits(), work, metrics) as channel:
             await asyncio.gather(*(outcome(channel, "wrong") for _ in range(count)))
             seconds = time.monotonic() - began
             assert await outcome(channel, KEY) == "done"
@@ -184,8 +185,9 @@ async def test_what_is_refused_of_health_is_no_call_of_the_gateway(caplog: pytes
         await call.channel.read()
 
     metrics = Metrics()
-    async with guarded(Access(Keys([ENTRY])), CallLimits(), work, metrics) as channel:
-        with caplog.at_level(logging.INFO):
+    # A call is logged after its answer: the lines are complete once the server has stopped.
+    with caplog.at_level(logging.INFO):
+        async with guarded(Access(Keys([ENTRY])), CallLimits(), work, metrics) as channel:
             for path in (OTHER, METHOD):
                 assert await outcome(channel, "wrong", path) == "UNAUTHENTICATED"
     lines = [record for record in caplog.records if record.message == "call"]
