@@ -23,6 +23,7 @@ from torch import Tensor
 from training.data.folders import HELDOUT
 from training.data.reading import read_label_maps
 from training.data.samples import from_uint8, to_uint8
+from training.evaluation.crispness import Crispness, crispness
 from training.evaluation.distances import (
     JUDGE_FEATURES,
     Distances,
@@ -99,6 +100,7 @@ class StylesEvaluation:
         diversity: of two images of the same map, L1.
         diversity_features: the same, by features or LPIPS.
         apart_by: what changes and diversity are told in, beside L1.
+        crispness: of reconstructions beside the images themselves.
         split: that the maps are of.
         touched: what each table is measured by, and what of it had a part in the training.
     """
@@ -112,6 +114,7 @@ class StylesEvaluation:
     diversity: float
     diversity_features: float
     apart_by: str
+    crispness: Crispness
     split: str = HELDOUT
     touched: dict[str, str] = field(default_factory=dict)
 
@@ -216,6 +219,7 @@ class StylesEvaluator:
             _l1(first, second, torch.ones_like(first[:, :1])),
             self.apart(first, second),
             self.apart_by,
+            crispness(results["reconstruction"], originals, self.pairs.labels.numpy()),
             self.split,
             touched_styles(self.source, judged=self.judge is not None),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from training.evaluation.crispness import as_markdown as crispness_as_markdown
 from training.evaluation.distances import as_markdown as distances_as_markdown
 from training.evaluation.groupdnet import SPLIT_NAMES, StylesEvaluation
 from training.evaluation.map_changes import as_markdown as map_changes_as_markdown
@@ -25,6 +26,8 @@ def as_markdown(evaluation: StylesEvaluation) -> str:
     if judged:
         lines += ["", touched["judged"], "", "| | accuracy | mIoU |", "|---|---|---|"]
         lines += [f"| {name} | {one.accuracy:.3f} | {one.miou:.3f} |" for name, one in judged.items()]
+    if crisp := crispness_as_markdown(evaluation.crispness):
+        lines += ["", crisp]
     lines.append(distances_as_markdown(evaluation.distances))
     lines += ["", *(f"{kind}: {touched[kind]}." for kind in evaluation.distances if kind in touched)]
     lines += [
