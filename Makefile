@@ -72,7 +72,7 @@ triton: $(TRITON)  ## Start a real Triton on this machine, for development (opti
 	@exec .venv/triton/bin/python tests/triton/server.py $(ARGS)
 
 ##@ Working on it
-.PHONY: check test chaos environments coverage lint format proto proto-released client typescript web stroke-latency paint-soak docs docs-serve metrics-page logs-page errors-page settings-page commands-page bench bench-peers bench-peers-old fuzz soak
+.PHONY: check test chaos environments coverage lint format proto proto-released client typescript web stroke-latency paint-soak docs docs-serve metrics-page logs-page errors-page settings-page commands-page typescript-page bench bench-peers bench-floor bench-peers-old fuzz soak
 check: $(DEV)  ## Run the core of the tests, in a few minutes: unit tests, and the wire from end to end
 	@$(PYTEST) -m core tests/unit tests/integration/engine tests/e2e $(ARGS)
 
@@ -124,6 +124,9 @@ client: $(DEV)  ## Generate the client without asyncio from the one with it
 typescript: $(TYPESCRIPT) $(DEV)  ## Generate the messages of the client for TypeScript from the contract, and build it
 	@cd client/typescript && PATH="$(CURDIR)/.venv/dev/bin:$$PATH" npm run --silent generate && npm run --silent build
 
+typescript-page: $(TYPESCRIPT)  ## Write docs/reference/typescript.md anew from the declarations of the client
+	@cd client/typescript && npm run --silent reference ../../docs/reference
+
 web: $(WEB) $(TYPESCRIPT) $(DEV)  ## Build the playground from web/ into service/playground_files
 	@cd web && npm run --silent check && npm run --silent build
 
@@ -169,6 +172,10 @@ build/untrained/.made: $(DEV) export/commands/untrained.py
 
 bench-peers: $(SERVE) $(DEV) $(TRITON) $(PEERS) $(OLD)  ## Compare with other servers around the same graphs (15 minutes)
 	@.venv/serve/bin/python -m benchmarks.peers --old-checkout $(OLD) $(ARGS)
+	@.venv/serve/bin/python -m benchmarks.page
+
+bench-floor: $(SERVE)  ## Measure what no server in Python goes below: grpc.aio with parts of the work left out (2 minutes)
+	@.venv/serve/bin/python -m benchmarks.peers --floor --rounds 2 --seconds 4 --output docs/figures/floor.json $(ARGS)
 	@.venv/serve/bin/python -m benchmarks.page
 
 bench-peers-old: $(SERVE) $(DEV) $(PEERS) $(OLD)  ## Compare with other servers around the graphs of version 1.0.0

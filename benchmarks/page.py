@@ -32,13 +32,15 @@ def page(figures: Path = FIGURES) -> str:
     """The page's text.
 
     Args:
-        figures: The folder with `gateway.json`, `peers.json`, `peers_1_0_0.json`, `sizing.json`,
-            `heavy.json` and `error_rates.json`; what is not there is said to be missing.
+        figures: The folder with `gateway.json`, `peers.json`, `peers_1_0_0.json`, `floor.json`,
+            `sizing.json`, `heavy.json` and `error_rates.json`; what is not there is said to be missing. What
+            people have written about them is in `reached.md` and `earlier.md`.
     """
     gateway, peers = _read(figures / "gateway.json"), _read(figures / "peers.json")
     heavy = _read(figures / "heavy.json")
     sections: list[tuple[str, Iterable[str]]] = [
         ("Beside other servers", _peers(peers, _read(figures / "peers_1_0_0.json"))),
+        ("What a server in Python takes", _floor(_read(figures / "floor.json"), figures / "reached.md")),
         ("Where the time goes", _part(gateway, "stages", gateway_sections.stages)),
         ("Every kind of request", _part(gateway, "kinds", gateway_sections.kinds)),
         ("The knee", _part(gateway, "knee", gateway_sections.knee)),
@@ -102,6 +104,13 @@ def _peers(peers: Mapping[str, Any], old_graphs: Mapping[str, Any]) -> list[str]
     if reached := peer_sections.targets(peers, old_graphs):
         lines += ["What was to be reached, each round by itself:", "", *reached, ""]
     return lines[:-1]
+
+
+def _floor(run: Mapping[str, Any], written: Path) -> list[str]:
+    if not run:
+        return [_MISSING.format(command="`make bench-floor`")]
+    text = ["", *written.read_text().rstrip().splitlines()] if written.exists() else []
+    return [_measured(run["environment"], "make bench-floor"), "", *peer_sections.floor(run), *text]
 
 
 def _heavy(heavy: Mapping[str, Any]) -> list[str]:

@@ -23,7 +23,7 @@ import click
 from benchmarks.environment import fingerprint
 from benchmarks.peers.plan import plan_of
 from benchmarks.peers.processes import PeerFailedError, Running, environment_of, folder_of, running
-from benchmarks.peers.table import GRAPHS, OLD, OURS, PEERS, ROOT, SERVERS, Peer
+from benchmarks.peers.table import FLOORS, GRAPHS, OLD, OURS, PEERS, ROOT, SERVERS, Peer
 
 _READY_SECONDS = 120.0
 _LABEL_MAP = ROOT / "client" / "examples" / "label_maps" / "heldout_wide_smile.png"
@@ -32,6 +32,11 @@ _LABEL_MAP = ROOT / "client" / "examples" / "label_maps" / "heldout_wide_smile.p
 @click.command(context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})
 @click.option(
     "--peer", "names", multiple=True, help=f"Of {', '.join(PEERS)}; all that are installed if none."
+)
+@click.option(
+    "--floor",
+    is_flag=True,
+    help="The gateway beside grpc.aio with parts of the work left out, in place of the peers.",
 )
 @click.option("--rounds", type=click.IntRange(min=1), default=3, help="Of all servers in turn.")
 @click.option("--seconds", type=click.FloatRange(min=0.2), default=6.0, help="Of each load.")
@@ -66,6 +71,7 @@ _LABEL_MAP = ROOT / "client" / "examples" / "label_maps" / "heldout_wide_smile.p
 def main(
     *,
     names: tuple[str, ...],
+    floor: bool,
     rounds: int,
     seconds: float,
     clients: int,
@@ -79,7 +85,10 @@ def main(
 ) -> None:
     """Compare servers around the same graphs, and write what came out as JSON."""
     repository, others = repository.resolve(), (peer_repository or repository).resolve()
-    chosen = [_peer(name) for name in names] or _installed()
+    chosen = [_peer(name) for name in names]
+    if floor:
+        chosen += [*FLOORS.values(), PEERS[OURS]]
+    chosen = chosen or _installed()
     written: dict[str, Any] = {
         "environment": fingerprint(repository),
         "settings": {
@@ -107,7 +116,13 @@ def main(
         plan = Path(folder) / "plan.json"
         plan.write_text(json.dumps(plan_of(others, ensemble)))
         bench = _Bench(
-            plan, label_map.resolve(), clients, seconds, workers, ensemble.removesuffix("_label_map")
+            plan,
+            label_map.resolve(),
+            clients,
+            seconds,
+            workers,
+            ensemble.removesuffix("_label_map"),
+            only_new=floor,
         )
         for number in range(rounds):
             keep(number, GRAPHS, bench.graphs())
@@ -125,10 +140,19 @@ class _Bench:
     """One kind of load on one server after the other."""
 
     def __init__(
-        self, plan: Path, label_map: Path, clients: int, seconds: float, workers: int, pack: str
+        self,
+        plan: Path,
+        label_map: Path,
+        clients: int,
+        seconds: float,
+        workers: int,
+        pack: str,
+        *,
+        only_new: bool = False,
     ) -> None:
         self._plan, self._label_map, self._pack = plan, label_map, pack
         self._clients, self._seconds, self._workers = clients, seconds, workers
+        self._only_new = only_new
 
     def graphs(self) -> dict[str, Any]:
         """The graphs without a server: one image at a time on all cores, and one on each core."""
@@ -147,10 +171,11 @@ class _Bench:
                 self._wait(peer, server)
                 figures: dict[str, Any] = {"seconds_to_first_image": time.perf_counter() - started}
                 figures["one"] = self._load(peer, server, "--clients", "1")
-                if peer.kind == "maskweave":
+                more = peer.kind == "maskweave" and not self._only_new
+                if more:
                     figures["repeated"] = self._load(peer, server, "--clients", "1", "--repeated")
                 figures["several"] = self._load(peer, server, "--clients", str(self._clients))
-                if peer.kind == "maskweave":
+                if more:
                     rate = 0.7 * figures["several"]["per_second"]
                     figures["seventy_percent"] = self._load(peer, server, "--rate", f"{rate:.2f}")
                 figures["resident_mib"] = server.resident_bytes() / 2**20

@@ -199,7 +199,7 @@ async def measured(
             told[number] = await ask(first if repeated else first + number, maps[number % len(maps)])
             return [Sample(number, 0, due, sent, clock(), OK)]
 
-        begin = asyncio.get_running_loop().time()
+        begin, cpu = asyncio.get_running_loop().time(), time.process_time()
         if clients:
             await closed_loop(
                 clients, whole, send, samples.append, begin=begin, bounds=Bounds(), max_requests=10**9
@@ -209,6 +209,7 @@ async def measured(
             times = np.cumsum(gaps)
             due = times[times < whole]
             await open_loop(due, range(due.size), send, samples.append, begin=begin, bounds=Bounds())
+        cpu = time.process_time() - cpu
     answered = [sample for sample in samples if sample.code == OK]
     if not answered:
         raise WrongAnswerError(f"no answer within {seconds:g} s")
@@ -219,6 +220,7 @@ async def measured(
         "images": len(kept),
         "images_in_all": len(answered),
         "per_second": len(kept) / seconds,
+        "client_cpu_ms_per_image": cpu * 1e3 / len(answered),
     }
     figures |= {"clients": clients} if clients else {"rate": rate}
     figures["observed"] = _percentiles([(sample.done - sample.due) * 1e3 for sample in kept])

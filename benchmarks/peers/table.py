@@ -100,3 +100,17 @@ PEERS: Mapping[str, Peer] = {
     )
 }
 """Every peer, by name."""
+
+FLOOR_PARTS: Mapping[str, str] = {
+    "grpc.aio, a constant image": "",
+    "grpc.aio, codecs alone": "codec",
+    "grpc.aio, graphs alone": "graphs",
+    "grpc.aio, graphs and codecs": "graphs codec",
+}
+"""What servers that leave out work do of it, by name."""
+
+FLOORS: Mapping[str, Peer] = {
+    name: Peer(name, SERVE, ("{python}", "parts_grpc.py"), "maskweave", {**_ONE_THREAD, "PEER_PARTS": parts})
+    for name, parts in FLOOR_PARTS.items()
+}
+"""What no server in Python goes below, by name."""

@@ -8,23 +8,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import platform
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import grpc
-from aiohttp import web
 
 from service.access.callers import caller_address
 from service.app.consistency import WILDCARDS
 from service.app.descriptors import connection_limits
-from service.app.http import http_server
 from service.app.lag import measured_lag
 from service.app.listening import address_text
-from service.app.playground import About, playground_routes
 from service.app.server import build_server, interceptors, listen, stop_server
 from service.app.settings import Settings
 from service.core.log_lines import dropped_lines
@@ -38,7 +36,6 @@ from service.rpc.health import GatewayHealth
 from service.rpc.interceptors import SERVICE_NAME
 from service.rpc.paint import PaintSessions
 from service.rpc.service import SynthesisService
-from service.rpc.web.endpoint import WebEndpoint
 from service.scheduling.queue import RequestQueue
 from service.synthesis.marking import Marking
 from service.synthesis.registry.models import Layout, Model
@@ -109,12 +106,15 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         engine = _engine(settings)
         _watch(engine, settings, metrics, health, queue)
         stack.push_async_callback(engine.close, _ENGINE_CLOSE_SECONDS)
-        # Models are loaded on threads of their own while the HTTP port is brought up.
+        # Models are loaded on threads of their own while the HTTP port is brought up, and its code imported.
         starting = asyncio.create_task(engine.start())
         stack.push_async_callback(_given_up, starting)
         callers_first = interceptors(settings, calls, access)
-        endpoint = _web_endpoint(settings, callers_first)
-        about, pages = await _playground(settings)
+        await asyncio.to_thread(import_module, "service.app.http_port")
+        from service.app.http_port import http_server, playground, web_endpoint  # noqa: PLC0415 - it is there
+
+        endpoint = web_endpoint(settings, callers_first)
+        about, pages = await playground(settings)
         http_port = await stack.enter_async_context(
             http_server(
                 settings.http_host,
@@ -186,31 +186,9 @@ def _calls(settings: Settings, metrics: Metrics, access: Access | None, begin_tr
     return calls
 
 
-def _web_endpoint(
-    settings: Settings, callers_first: Sequence[grpc.aio.ServerInterceptor]
-) -> WebEndpoint | None:
-    """What answers calls on the HTTP port."""
-    if not settings.answers_http_calls:
-        return None
-    return WebEndpoint(
-        callers_first,
-        settings.origins,
-        max_bytes=settings.max_message_bytes,
-        ping_seconds=settings.keepalive_seconds,
-    )
-
-
 def _seen_address(host: str, port: int) -> str:
     """An address, without the host where that is every address of the machine."""
     return f":{port}" if host in WILDCARDS else address_text(host, port)
-
-
-async def _playground(settings: Settings) -> tuple[About, list[web.RouteDef]]:
-    """What the playground tells, and its routes; it is of no use without calls on its port."""
-    about = About(grpc_tls=settings.uses_tls, keys=settings.api_keys_file is not None)
-    if not (settings.playground and settings.answers_http_calls):
-        return about, []
-    return about, await asyncio.to_thread(playground_routes, about)
 
 
 def _watch(

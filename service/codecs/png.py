@@ -80,10 +80,7 @@ def _decoded(file: PngFile, field: str) -> NDArray[np.uint8]:
         image.frombytes(file.pixels, "zip", (packing, int(header.interlaced)))
     except (OSError, SyntaxError, ValueError):  # what is left to be wrong: a row's filter type
         _refuse(field, "pixel data that cannot be decoded", "a complete PNG file")
-    if file.exif:
-        image = upright(image, file.exif)
-    # Not by `np.asarray`, which asks Pillow for a description of the array first.
-    return np.frombuffer(image.tobytes(), np.uint8).reshape(image.height, image.width)
+    return np.asarray(upright(image, file.exif), dtype=np.uint8)
 
 
 def _refuse(field: str, value: str, allowed: str) -> NoReturn:

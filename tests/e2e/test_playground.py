@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Locator, WebSocket, expect
+from playwright.sync_api import Browser, FloatRect, Locator, WebSocket, expect
 
 from maskweave_client import Client
-from tests.support.browser import NARROW, WIDE, Playground, chromium, playground
+from tests.support.browser import NARROW, WIDE, Playground, barriers, chromium, playground
 from tests.support.copied_code import BEGINS, code_in, image_of
 from tests.support.gateway_process import PATIENCE_SECONDS, GatewayProcess, gateway_process, wait_until
 from tests.support.key_file import new_key, write_keys
@@ -25,7 +25,6 @@ from tests.support.typescript_project import MODULES, STRICT, run
 
 ROOT = Path(__file__).parents[2]
 BUNDLE = ROOT / "service" / "playground_files"
-AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
 
 
 # For this file alone: while Playwright runs, tests with an event loop of their own cannot.
@@ -313,7 +312,19 @@ def test_a_key_is_asked_for_and_never_kept(
     with gateway_process(repository, api_keys_file=keys) as gateway, playground(browser, gateway.http) as tab:
         tab.page.goto(gateway.http)
         expect(tab.page.get_by_test_id("failure")).to_contain_text("asks for a key")
-        tab.page.locator("dialog input").fill(secret)
+        entry_field = tab.page.locator("dialog input")
+        entry_field.fill("ключ")  # no header can have it
+        tab.press("Use it")
+        assert entry_field.evaluate("input => input.validity.patternMismatch")
+        entry_field.fill("wrong")
+
+        def refusals() -> int:
+            return sum("401" in each for each in tab.complaints)
+
+        before = refusals()
+        tab.press("Use it")
+        wait_until(lambda: refusals() > before, lambda: "the wrong key was not tried")
+        entry_field.fill(f" {secret} ")  # it asks again by itself
         tab.press("Use it")
         tab.wait_until_live()
         tab.stroke((0.2, 0.3), (0.8, 0.3))
@@ -345,6 +356,46 @@ def test_a_link_has_the_whole_state(browser: Browser, shown: Playground) -> None
         other.wait_until_shown(shown.pixels())
     with playground(browser, shown.url) as other:
         other.open("#bm9uc2Vuc2U")
+
+    shown.choose_tab("Edit")
+    shown.stroke((0.4, 0.78), (0.6, 0.84))
+    shown.press("Share")
+    wait_until(lambda: shown.page.evaluate("location.hash") != fragment, lambda: "the address has no edit")
+    with playground(browser, shown.url) as other:
+        other.open(shown.page.evaluate("location.hash"))
+        assert (other.pixels("drawing") == shown.pixels("drawing")).all()
+        other.wait_until_shown(shown.pixels())
+
+
+def test_a_reload_keeps_what_was_drawn(shown: Playground) -> None:
+    """In the middle of a stroke, and after minutes without a pause long enough for the address to follow."""
+    shown.press("Share")
+    expect(shown.page.get_by_role("status")).not_to_be_empty()
+    address = shown.page.evaluate("location.hash")
+    shown.choose("neck or clothes")
+    before = shown.pixels("drawing")
+    box = shown.page.locator(".surface").bounding_box()
+    assert box
+    shown.page.mouse.move(box["x"] + 50, box["y"] + 50)
+    shown.page.mouse.down()
+    wait_until(
+        lambda: _moved(shown, box) and shown.page.evaluate("location.hash") != address,
+        lambda: "the address does not follow a stroke that goes on",
+    )
+    first = (shown.pixels("drawing") != before).any(axis=2)
+    shown.page.reload()
+    shown.wait_until_live()
+    shown.page.mouse.up()
+    kept = (shown.pixels("drawing") != before).any(axis=2)
+    assert kept.any()
+    assert not (kept & ~first).any()
+
+
+def _moved(shown: Playground, box: FloatRect) -> bool:
+    """Draw on, to somewhere near: never still for as long as a pause."""
+    for x in (60, 70):
+        shown.page.mouse.move(box["x"] + x, box["y"] + 50, steps=3)
+    return True
 
 
 def test_the_code_runs_as_copied(
@@ -389,16 +440,13 @@ def test_the_code_of_edits_and_looks(shown: Playground, typescript_project: Path
 
 
 def test_axe_finds_nothing(browser: Browser, shipped: GatewayProcess) -> None:
-    axe = AXE.read_text()
     for size, scheme in ((WIDE, "light"), (NARROW, "dark")):
         with playground(browser, shipped.http, size, color_scheme=scheme, reduced_motion="reduce") as tab:
             tab.open()
 
             def check(where: str, tab: Playground = tab) -> None:
-                tab.page.evaluate(axe)
-                found = tab.page.evaluate("axe.run().then(found => found.violations)")
-                faults = [(each["id"], [node["html"] for node in each["nodes"]][:3]) for each in found]
-                assert not faults, (where, json.dumps(faults, indent=1))
+                found = barriers(tab.page)
+                assert not found, (where, json.dumps(found, indent=1))
 
             for name in ("Label map", "Sketch", "Scribble", "Exemplar", "Edit"):
                 tab.choose_tab(name)

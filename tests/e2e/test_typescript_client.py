@@ -156,3 +156,10 @@ def test_the_messages_are_those_of_the_contract(tmp_path: Path) -> None:
         return {str(each.relative_to(folder)): each.read_text() for each in folder.rglob("*.ts")}
 
     assert files(copy / "src" / "gen") == files(SHIPPED_GENERATED)
+
+
+def test_the_reference_is_made_of_the_declarations(tmp_path: Path) -> None:
+    """If this fails: `make typescript-page`, and commit what it changes."""
+    run("node_modules/.bin/typedoc", "--out", tmp_path, folder=PACKAGE)
+    shipped = ROOT / "docs" / "reference" / "typescript.md"
+    assert (tmp_path / "typescript.md").read_text() == shipped.read_text()

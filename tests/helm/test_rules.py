@@ -50,11 +50,12 @@ class Case:
 
     @property
     def step(self) -> str:
-        """Time between two values and two evaluations: coarser where days are played through."""
-        return "10m" if self.alert.endswith("Slowly") else "1m"
+        """Time between two values and two evaluations: coarser where hours or days are played through."""
+        minutes = int(self.at.removesuffix("m"))
+        return "20m" if minutes > 1000 else "2m" if minutes >= 400 else "1m"
 
 
-def failures(a_step: str, reason: str = "INTERNAL", steps: int = 6000) -> dict[str, str]:
+def failures(a_step: str, reason: str = "INTERNAL", steps: int = 300) -> dict[str, str]:
     """1000 requests a step, of which so many fail."""
     return {
         f'maskweave_failures_total{{{G},reason="{reason}"}}': f"0+{a_step}x{steps}",
@@ -66,8 +67,8 @@ def latencies(slow: int, le: str = "0.5") -> dict[str, str]:
     """1000 answers a step, of which so many take longer than half a second."""
     series = f'{G},{RPC},grpc_code="OK"'
     return {
-        f'grpc_server_handling_seconds_bucket{{{series},le="{le}"}}': f"0+{1000 - slow}x6000",
-        f"grpc_server_handling_seconds_count{{{series}}}": "0+1000x6000",
+        f'grpc_server_handling_seconds_bucket{{{series},le="{le}"}}': f"0+{1000 - slow}x300",
+        f"grpc_server_handling_seconds_count{{{series}}}": "0+1000x300",
     }
 
 

@@ -7,9 +7,21 @@ import subprocess
 import sys
 from collections import OrderedDict
 from pathlib import Path
+from typing import cast
 from unittest.mock import patch
 
-from tests.support.scheduling import FIRST, TOGETHER, WAITING, Scheduling, begin_elsewhere, group_of
+import pytest
+
+from tests.support.scheduling import (
+    FIRST,
+    ONE_BY_ONE,
+    TOGETHER,
+    WAITING,
+    Scheduling,
+    begin_elsewhere,
+    group_of,
+    in_good_order,
+)
 
 ROOT = Path(__file__).parents[2]
 FILES, TESTS = 8, 3
@@ -52,6 +64,16 @@ def test_a_worker_that_crashes_costs_one_test_and_holds_up_nobody(tmp_path: Path
     assert f"{len(CRASHES)} failed, {FILES * TESTS - len(CRASHES)} passed" in done.stdout, done.stdout
     for file, test in CRASHES:
         assert f"crashed while running 'test_{file}.py::test_{test}'" in done.stdout
+
+
+class Item:
+    """A test, as far as its turn goes."""
+
+    def __init__(self, nodeid: str) -> None:
+        self.nodeid = nodeid
+
+    def get_closest_marker(self, name: str) -> None:
+        """It has none."""
 
 
 class Worker:
@@ -124,6 +146,13 @@ def test_every_group_is_there() -> None:
     for beginnings in TOGETHER.values():
         for beginning in beginnings:
             assert any(file.startswith(beginning) for file in files), beginning
+
+
+def test_what_takes_long_comes_first_and_tests_that_share_nothing_may_go_apart() -> None:
+    short, shapes = "tests/unit/test_a.py::a", [f"{ONE_BY_ONE}::{name}" for name in "ab"]
+    items = cast("list[pytest.Item]", [Item(nodeid) for nodeid in (short, *shapes, f"{FIRST[0]}::a")])
+    assert [item.nodeid for item in in_good_order(items)] == [f"{FIRST[0]}::a", *shapes, short]
+    assert len({group_of(item.nodeid) for item in items}) == len(items)
 
 
 def test_workers_collect_the_same_files_and_each_begins_where_no_other_does(tmp_path: Path) -> None:

@@ -15,7 +15,9 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 
 from tests.support.gateway_process import PATIENCE_SECONDS, wait_until
+from tests.support.pages import ROOT
 
+_AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
 WIDE = (1280, 800)
 NARROW = (390, 844)
 
@@ -31,6 +33,13 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+def barriers(page: Page) -> list[tuple[str, list[str]]]:
+    """What axe finds on a page that keeps people out: each rule with up to three places."""
+    page.evaluate(_AXE.read_text())
+    found = page.evaluate("axe.run().then(found => found.violations)")
+    return [(each["id"], [node["html"] for node in each["nodes"]][:3]) for each in found]
 
 
 class Playground:

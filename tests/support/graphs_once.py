@@ -40,6 +40,9 @@ def each_graph_once(factory: pytest.TempPathFactory) -> Iterator[None]:
 
 def graph_of(factory: pytest.TempPathFactory, stage: Stage, example: tuple[torch.Tensor, ...]) -> Path:
     """A stage's graph, as `write_onnx` writes it; nobody changes the file."""
+    # As `write_onnx` does. Whether a module is in training tells stages apart, and stages share modules:
+    # otherwise the name would depend on what the process has exported before.
+    stage.module.eval()
 
     def write(folder: Path) -> None:
         # The exporter makes millions of small objects: looking for cycles among them takes a quarter as long.

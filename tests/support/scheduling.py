@@ -50,13 +50,27 @@ TOGETHER = {
 """Groups of tests that run on one worker, by how their files' names begin: they share what is dear to start.
 Other files go one by one."""
 
+ONE_BY_ONE = "tests/integration/training/test_published_shapes.py"
+"""A file whose tests take minutes each and share nothing: each of them is a group."""
+
 FIRST = (
     "tests/integration/training/test_training.py",
     "tests/integration/export/test_export.py",
     SHIPPED,
+    ONE_BY_ONE,
+    "tests/integration/training/test_ranks.py",
+    "tests/e2e/test_own_stylegan2.py",
+    "tests/e2e/test_benchmark.py",
+    SCENARIOS,
+    "tests/integration/training/test_own_images.py",
+    "tests/integration/training/test_account.py",
+    "tests/integration/training/test_few_shot.py",
+    "tests/integration/export/test_verify.py",
+    "tests/integration/training/test_styles.py",
+    "tests/e2e/test_docs_site.py",
 )
 """What workers that compute begin with: on a worker each, the two that make what others would wait for (the
-tiny pack's weights, its exported graphs); then what takes longest."""
+tiny pack's weights, its exported graphs); then what takes longest, so that all end at about the same time."""
 
 WAITING = (
     "tests/e2e/test_capacity.py",
@@ -150,8 +164,10 @@ def in_order_of_files(items: Iterable[_Item]) -> list[_Item]:
 
 
 def group_of(nodeid: str) -> str:
-    """The group or file whose tests run on one worker."""
+    """The group, file or test that runs on one worker."""
     file = nodeid.partition("::")[0]
+    if file == ONE_BY_ONE:
+        return nodeid
     return next((group for group, files in TOGETHER.items() if file.startswith(files)), file)
 
 
@@ -167,8 +183,8 @@ def in_good_order(items: Iterable[_Item]) -> list[_Item]:
         groups.setdefault(group_of(item.nodeid), []).append(item)
 
     def turn(group: str) -> int:
-        if group in begin:
-            return begin.index(group)
+        if (place := group.partition("::")[0]) in begin:
+            return begin.index(place)
         if any(item.get_closest_marker("slow") for item in groups[group]):
             return len(begin)
         return len(begin) + (1 if group.startswith("tests/e2e/") else 2)

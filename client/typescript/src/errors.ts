@@ -26,6 +26,7 @@ export class MaskweaveError extends Error {
   /** When the service asks to try again; undefined when it does not say. */
   readonly retryAfterMs: number | undefined;
 
+  /** @internal */
   constructor(error: ConnectError) {
     super(error.rawMessage, { cause: error });
     this.name = new.target.name;

@@ -15,7 +15,7 @@ from service.core.diagnostics import Diagnostics
 from service.core.errors import EngineFailure
 from service.engine.base import ANY_SIZE, Array, TensorSpec
 from service.engine.embedded.model_config import ModelConfig
-from service.engine.embedded.runtime import Graph, GraphTensor, Interrupt, Runtime, graph_file
+from service.engine.embedded.runtime import GraphTensor, Interrupt, Runtime, graph_file
 from service.engine.tensors import full_shape, shape_text, shapes_agree, triton_name
 
 
@@ -121,7 +121,11 @@ class Session:
         Raises:
             EngineFailure: The runtime failed, or an output is not of the shape the config says.
         """
-        arrays = self._run(self._wide if wide else self._narrow, inputs, outputs, interrupt)
+        graph = self._wide if wide else self._narrow
+        try:
+            arrays = graph.run(inputs, outputs, interrupt)
+        except Exception as error:  # runtimes' exceptions have no common base
+            raise self._failure(error) from error
         batch = next(iter(inputs.values())).shape[:1] if self._config.max_batch_size else ()
         results = dict(zip(outputs, arrays, strict=True))
         for name, array in results.items():
@@ -139,12 +143,10 @@ class Session:
             EngineFailure: The runtime failed.
         """
         if self._narrow is not self._wide:
-            self._run(self._narrow, inputs, list(self._shapes), None)
+            try:
+                self._narrow.run(inputs, list(self._shapes), None)
+            except Exception as error:
+                raise self._failure(error) from error
 
-    def _run(
-        self, graph: Graph, inputs: Mapping[str, Array], outputs: Sequence[str], interrupt: Interrupt | None
-    ) -> list[Array]:
-        try:
-            return graph.run(inputs, outputs, interrupt)
-        except Exception as error:  # runtimes' exceptions have no common base
-            raise EngineFailure(f"{self.name} version {self.version} failed: {error}") from error
+    def _failure(self, error: Exception) -> EngineFailure:
+        return EngineFailure(f"{self.name} version {self.version} failed: {error}")

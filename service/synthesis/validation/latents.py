@@ -124,8 +124,8 @@ def _count_up(
 ) -> tuple[ResolvedLatent, ...]:
     count = 1 if number_of_images is None else number_of_images
     _check_range(count, "number_of_images", limits)
-    seeds = ((first + i) % (limits.max_seed + 1) for i in range(count))
-    return tuple(ResolvedLatent(seed, model) for seed in seeds)
+    seeds = range(first, first + count)
+    return tuple([ResolvedLatent(seed % (limits.max_seed + 1), model) for seed in seeds])
 
 
 def _check_count(given: int, wanted: int | None, field: str, limits: Limits) -> None:

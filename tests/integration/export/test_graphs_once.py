@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from export.stages import Stage, TensorSpec, example_inputs
 from tests.support import graphs_once, made_once
-from tests.support.graphs_once import content
+from tests.support.graphs_once import content, graph_of
 
 
 class Scaled(nn.Module):
@@ -39,6 +39,24 @@ def test_stages_are_told_apart_by_all_that_makes_their_graphs() -> None:
     others = [Scaled(weight=1.5), Scaled(factor=1.5), Scaled(offset=1.5), nn.Sequential(Scaled())]
     found = [content_of(each) for each in (Scaled(), *others)] + [content_of(Scaled(), "Y")]
     assert len(set(found)) == len(found)
+
+
+def test_a_graph_is_exported_once_whatever_its_process_has_exported_before(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+
+    def keep(factory: pytest.TempPathFactory, name: str, make: object) -> Path:
+        written.append(name)
+        return Path()
+
+    monkeypatch.setattr(graphs_once, "kept", keep)
+    spec = TensorSpec("X", torch.float32, (2,))
+    for module in (Scaled().train(), Scaled().eval()):
+        stage = Stage("scaled", module, (spec,), (spec,))
+        graph_of(tmp_path_factory, stage, example_inputs(stage, 2))
+    assert len(written) == 2
+    assert len(set(written)) == 1
 
 
 def test_runs_share_what_is_kept_until_the_sources_change(

@@ -51,6 +51,8 @@ export function KeyDialog({ onClose }: { onClose: () => void }) {
             type="password"
             autoComplete="off"
             spellcheck={false}
+            pattern="\s*[!-~]*\s*"
+            title="A key has letters, digits and signs of ASCII, and no spaces in between."
             value={entered.value}
             onInput={(event) => (entered.value = event.currentTarget.value)}
             placeholder="mwk_…"
