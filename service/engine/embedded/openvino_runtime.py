@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino as ov
 
 from service.engine.base import ANY_SIZE, Array
 from service.engine.embedded.model_config import ModelConfig
 from service.engine.embedded.runtime import GraphTensor, Interrupt, Precision, RuntimeName
+
+# OpenVINO tells its maker of every import, from a forked process, which it terminates where the network does
+# not answer. That signal reaches the gateway's event loop, whose descriptors the fork shares, and stops the
+# gateway. Without the package that tells, OpenVINO does without.
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+
+import openvino as ov  # noqa: E402
 
 _DEVICE = "CPU"
 

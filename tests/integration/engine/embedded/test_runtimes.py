@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import shutil
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -113,6 +115,19 @@ async def test_a_model_that_fails_is_a_failure_of_the_engine(
     np.testing.assert_array_equal(good.outputs["OUT"], given.reshape(2, 2))
     with pytest.raises(EngineFailure, match="stage version 1 failed"):
         await infer(engine, "stage", {"IN": given, "INDEX": np.array([3, 2], np.int32)})
+
+
+def test_the_runtime_starts_no_process_of_its_own() -> None:
+    """OpenVINO's reports to its maker are sent by one, whose end stopped the gateway."""
+    program = """
+from multiprocessing.process import BaseProcess
+BaseProcess.start = lambda self: print("a process was started", flush=True)
+import service.engine.embedded.openvino_runtime, sys
+from openvino.tools.ovc import telemetry
+print(type(telemetry).__module__, sys.modules["openvino_telemetry"])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "openvino.tools.ovc.telemetry_stub None\n"
 
 
 def test_a_run_that_was_ended_before_it_began_does_not_begin(repository: RepositoryWriter) -> None:
