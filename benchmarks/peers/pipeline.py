@@ -42,13 +42,12 @@ class Pipeline:
 
     def image(self, label_map: bytes, seed: int) -> bytes:
         """A PNG for a palette PNG and a seed."""
-        height, width = self.plan["label_map"]
-        with Image.open(io.BytesIO(label_map)) as file:
-            ids = np.asarray(file.resize((width, height), Image.Resampling.NEAREST), np.uint8)
-        latent = np.random.default_rng(seed).standard_normal(self.plan["latent"], np.float32)
-        reply = io.BytesIO()
-        Image.fromarray(self.run(ids, latent)).save(reply, "PNG", compress_level=1)
-        return reply.getvalue()
+        return png_of(self.run(class_ids(label_map, *self.plan["label_map"]), self.latent(seed)))
+
+    def latent(self, seed: int) -> NDArray[np.float32]:
+        """The latent of a seed."""
+        size: list[int] = self.plan["latent"]
+        return np.random.default_rng(seed).standard_normal(size, np.float32)
 
     def run(self, ids: NDArray[np.uint8], latent: NDArray[np.float32]) -> NDArray[np.uint8]:
         """The pixels, uint8 `[height, width, 3]`, for class ids `[height, width]` and a latent."""
@@ -64,6 +63,19 @@ class Pipeline:
             tensors.update(zip(step["outputs"].values(), results, strict=True))
         pixels: NDArray[np.uint8] = tensors["IMAGE"][0]
         return pixels
+
+
+def class_ids(label_map: bytes, height: int, width: int) -> NDArray[np.uint8]:
+    """The class ids of a palette PNG, uint8 `[height, width]`."""
+    with Image.open(io.BytesIO(label_map)) as file:
+        return np.asarray(file.resize((width, height), Image.Resampling.NEAREST), np.uint8)
+
+
+def png_of(pixels: NDArray[np.uint8]) -> bytes:
+    """A PNG of pixels, uint8 `[height, width, 3]`."""
+    reply = io.BytesIO()
+    Image.fromarray(pixels).save(reply, "PNG", compress_level=1)
+    return reply.getvalue()
 
 
 def workers() -> int:

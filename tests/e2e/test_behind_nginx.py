@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
-from aiohttp import ClientSession, TCPConnector
+from aiohttp import AddrInfoType, ClientSession, TCPConnector
 
 from maskweave.v1 import synthesis_pb2 as pb
 from maskweave.v1 import synthesis_pb2_grpc as pb_grpc
@@ -75,12 +76,18 @@ def test_grpc_with_sessions(port: int, behind: GatewayProcess, authority: Author
 
 def test_pages_curl_and_sockets(port: int, behind: GatewayProcess, authority: Authority) -> None:
     model = behind_models(behind)[0]
+    sockets: list[socket.socket] = []
+
+    def opened(address: AddrInfoType) -> socket.socket:
+        sockets.append(socket.socket(*address[:3]))
+        return sockets[-1]
 
     async def call() -> None:
         trusted = ssl.create_default_context(cafile=str(authority.certificate))
+        connector = TCPConnector(ssl=trusted, socket_factory=opened)
         url = f"https://127.0.0.1:{port}"
         headers = {"host": PAINT, "origin": f"https://{PAINT}"}
-        async with ClientSession(connector=TCPConnector(ssl=trusted), headers=headers) as session:
+        async with ClientSession(connector=connector, headers=headers) as session:
             async with session.get(f"{url}/", server_hostname=PAINT) as reply:
                 assert (reply.status, reply.content_type) == (200, "text/html")
             for inside in ("metrics", "healthz", "livez"):
@@ -91,12 +98,15 @@ def test_pages_curl_and_sockets(port: int, behind: GatewayProcess, authority: Au
                 assert (await reply.json())["model"]["name"] == model
             async with session.ws_connect(
                 f"{url}{SERVICE}/Paint", protocols=("maskweave.v1",), server_hostname=PAINT
-            ) as socket:
+            ) as paint:
                 start = pb.PaintStart(model=model, label_map=LABEL_MAP, seed=7)
-                await socket.send_bytes(pb.PaintRequest(start=start).SerializeToString())
-                await socket.send_str("end")
-                frame = pb.PaintResponse.FromString(await socket.receive_bytes())
+                await paint.send_bytes(pb.PaintRequest(start=start).SerializeToString())
+                await paint.send_str("end")
+                frame = pb.PaintResponse.FromString(await paint.receive_bytes())
                 assert frame.image.width
+        # TLS ends a connection after its session has closed, and an event loop that ends leaves it open.
+        while any(each.fileno() >= 0 for each in sockets):  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.01)
 
     asyncio.run(asyncio.wait_for(call(), 120))
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from pathlib import Path
 
 import numpy as np
 
 from maskweave_client import Client
-from tests.support.gateway_process import PATIENCE_SECONDS, GatewayProcess
+from tests.support.gateway_process import GatewayProcess
 from tests.support.pages import ROOT
+from tests.support.typescript_project import run
 
 EXAMPLE = ROOT / "client" / "examples" / "go"
 LIBRARIES = Path("/usr/share/gocode")
@@ -26,20 +26,6 @@ LATER = {
 }
 LOCAL = {"buf.build/protocolbuffers/go": "protoc-gen-go", "buf.build/grpc/go": "protoc-gen-go-grpc"}
 ROWS = "00111100 01111110 01322310 01422410 01255211 01255211 01266211 77777777"
-
-
-def run(*command: object, folder: Path, **variables: str) -> None:
-    done = subprocess.run(
-        [*map(str, command)],
-        cwd=folder,
-        env={**os.environ, **variables},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=4 * PATIENCE_SECONDS,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
 
 
 def test_the_example_makes_the_image(shipped: GatewayProcess, shipped_client: Client, tmp_path: Path) -> None:

@@ -4,66 +4,38 @@
 has one that was made at the start.
 """
 
-import asyncio
-import io
 import os
-from concurrent.futures import ThreadPoolExecutor
 
-import grpc
 import numpy as np
 import uvloop
-from PIL import Image
-from pipeline import Pipeline, port, workers
-
-from maskweave.v1 import synthesis_pb2 as pb
-from maskweave.v1 import synthesis_pb2_grpc
+from pipeline import Pipeline, class_ids, png_of
+from plain_grpc import Service, serve
 
 
-class Service(synthesis_pb2_grpc.SynthesisServiceServicer):
-    def __init__(self):
-        self.parts = os.environ["PEER_PARTS"].split()
+class Parts:
+    def __init__(self, parts):
+        self.parts = parts
         self.pipeline = Pipeline()
         self.ids = np.zeros(self.pipeline.plan["label_map"], np.uint8)
-        self.pixels = self.pipeline.run(self.ids, self.latent(0))
-        self.data = self.written(self.pixels)
-        self.executor = ThreadPoolExecutor(workers())
-
-    def latent(self, seed):
-        return np.random.default_rng(seed).standard_normal(self.pipeline.plan["latent"], np.float32)
-
-    def written(self, pixels):
-        reply = io.BytesIO()
-        Image.fromarray(pixels).save(reply, "PNG", compress_level=1)
-        return reply.getvalue()
+        self.pixels = self.pipeline.run(self.ids, self.pipeline.latent(0))
+        self.data = png_of(self.pixels)
 
     def image(self, label_map, seed):
         ids, pixels, data = self.ids, self.pixels, self.data
         if "codec" in self.parts:
-            height, width = self.pipeline.plan["label_map"]
-            with Image.open(io.BytesIO(label_map)) as file:
-                ids = np.asarray(file.resize((width, height), Image.Resampling.NEAREST), np.uint8)
+            ids = class_ids(label_map, *self.pipeline.plan["label_map"])
         if "graphs" in self.parts:
-            pixels = self.pipeline.run(ids, self.latent(seed))
+            pixels = self.pipeline.run(ids, self.pipeline.latent(seed))
         if "codec" in self.parts:
-            data = self.written(pixels)
+            data = png_of(pixels)
         return data
 
-    async def Synthesize(self, request, context):
-        data = self.data
-        if self.parts:
-            loop = asyncio.get_running_loop()
-            data = await loop.run_in_executor(self.executor, self.image, request.label_map.png, request.seed)
-        image = pb.Image(data=data, format=pb.IMAGE_FORMAT_PNG, seed=request.seed)
-        return pb.SynthesizeResponse(images=[image])
 
-
-async def serve():
-    server = grpc.aio.server()
-    synthesis_pb2_grpc.add_SynthesisServiceServicer_to_server(Service(), server)
-    server.add_insecure_port(f"127.0.0.1:{port()}")
-    await server.start()
-    await server.wait_for_termination()
+class Constant(Service):
+    async def data(self, request):
+        return self.image  # the file of one, made at the start
 
 
 if __name__ == "__main__":
-    uvloop.run(serve())
+    parts = Parts(os.environ["PEER_PARTS"].split())
+    uvloop.run(serve(Service(parts.image) if parts.parts else Constant(parts.data)))

@@ -14,26 +14,27 @@ from maskweave.v1 import synthesis_pb2_grpc
 
 
 class Service(synthesis_pb2_grpc.SynthesisServiceServicer):
-    def __init__(self):
-        self.pipeline = Pipeline()
+    def __init__(self, image):
+        self.image = image
         self.executor = ThreadPoolExecutor(workers())
 
-    async def Synthesize(self, request, context):
+    async def data(self, request):
         loop = asyncio.get_running_loop()
-        data = await loop.run_in_executor(
-            self.executor, self.pipeline.image, request.label_map.png, request.seed
-        )
+        return await loop.run_in_executor(self.executor, self.image, request.label_map.png, request.seed)
+
+    async def Synthesize(self, request, context):
+        data = await self.data(request)
         image = pb.Image(data=data, format=pb.IMAGE_FORMAT_PNG, seed=request.seed)
         return pb.SynthesizeResponse(images=[image])
 
 
-async def serve():
+async def serve(service):
     server = grpc.aio.server()
-    synthesis_pb2_grpc.add_SynthesisServiceServicer_to_server(Service(), server)
+    synthesis_pb2_grpc.add_SynthesisServiceServicer_to_server(service, server)
     server.add_insecure_port(f"127.0.0.1:{port()}")
     await server.start()
     await server.wait_for_termination()
 
 
 if __name__ == "__main__":
-    asyncio.run(serve())
+    asyncio.run(serve(Service(Pipeline().image)))

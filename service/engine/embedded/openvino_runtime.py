@@ -23,6 +23,10 @@ import openvino as ov  # noqa: E402
 
 _DEVICE = "CPU"
 
+# OpenVINO makes its table of types when it is first asked for, and lets go of the interpreter's lock while
+# it does: two threads that ask at once wait for each other for ever. Imports have a lock of their own.
+ov.Type.f32.to_dtype()
+
 
 class OpenVinoRuntime:
     """OpenVINO.

@@ -130,6 +130,27 @@ print(type(telemetry).__module__, sys.modules["openvino_telemetry"])
     assert done.stdout == "openvino.tools.ovc.telemetry_stub None\n"
 
 
+def test_many_threads_may_be_the_first_to_open_a_graph() -> None:
+    """Two that made OpenVINO's table of types at once waited for each other, and nobody else went on."""
+    program = """
+import faulthandler, sys, threading
+import service.engine.embedded.openvino_runtime as runtime
+faulthandler.dump_traceback_later(60, exit=True)
+start = threading.Barrier(8)
+def first():
+    start.wait()
+    runtime.ov.Type.f32.to_dtype()
+    runtime.ov.Tensor(runtime.np.zeros(1, "f4")).data
+sys.setswitchinterval(1e-6)
+threads = [threading.Thread(target=first, daemon=True) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print("all did")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stdout == "all did\n", done.stderr
+
+
 def test_a_run_that_was_ended_before_it_began_does_not_begin(repository: RepositoryWriter) -> None:
     repository.affine("stage", 1, 0)
     config: Any = type("Config", (), {"max_batch_size": 8, "inputs": (), "outputs": ()})
