@@ -25,9 +25,10 @@ def stages(figures: Mapping[str, Any]) -> list[str]:
     return [
         *table(rows),
         "",
-        f"The models alone on {bare['threads']} threads: {bare['images_per_second']:.0f} images/s. The "
-        "gateway's own "
-        "time is the mean of everything in the service but the stages: decoding, encoding, queues, the rest.",
+        "`admission` is the wait for a turn in the queue, `queue` the wait for a worker, `waiting for an "
+        "executor` what the stages wait before they run; *bare* are the same graphs without a service. The "
+        "gateway's own time is the mean of everything in the service but the stages. The models alone on "
+        f"{bare['threads']} threads make {bare['images_per_second']:.0f} images/s.",
     ]
 
 
@@ -135,9 +136,9 @@ def models(figures: Mapping[str, Any]) -> list[str]:
         for each in figures["models"].values()
     ]
     return [
-        "Networks of the architecture of `faces64_styles` that nobody trained "
-        "(`maskweave export untrained`), all in one gateway: each doubling of the side is a block more, and "
-        "each class has a style and at least a channel of its own.",
+        "Untrained networks of the architecture of `faces64_styles` (`maskweave export untrained`), all in "
+        "one gateway. Each doubling of the side adds a block; each class has a style and at least one "
+        "channel of its own.",
         "",
         *table(rows),
         "",
@@ -147,17 +148,16 @@ def models(figures: Mapping[str, Any]) -> list[str]:
 
 def overload(figures: Mapping[str, Any]) -> list[str]:
     """Multiples of the peak."""
-    rows = [["rate, of the peak", "came/s", "answered in time/s", "p50", "p99", "outcomes"]]
+    rows = [["rate, of the peak", "offered/s", "answered in time/s", "p50", "p99", "outcomes"]]
     for row in figures["rates"]:
         codes = ", ".join(f"{code} {number}" for code, number in row["codes"].items())
         share = f"{row['rate'] / figures['peak']:.1f}"
         rows.append([share, f"{row['rate']:.3g}", plain(row["per_second"]), *both(row, "p50", "p99"), codes])
     return [
-        f"A closed loop of eight clients reaches {figures['peak']:.1f}/s. Then requests come by chance "
-        "and do not wait "
-        f"for one another, each with a deadline of {figures['deadline_seconds']:g} s. Percentiles are of "
-        "what was "
-        "answered or given up, from when it was due.",
+        f"A closed loop of eight clients reaches {figures['peak']:.1f} images/s. Then requests arrive at "
+        "random (Poisson), whatever has become of earlier ones, each with a deadline of "
+        f"{figures['deadline_seconds']:g} s. Percentiles are over what was answered or given up, counted "
+        "from when a request was due.",
         "",
         *table(rows),
     ]

@@ -9,22 +9,13 @@ from typing import Any
 
 import click
 
-from benchmarks import gateway_sections, peer_sections
+from benchmarks import gateway_sections, headline, peer_sections
 from benchmarks.tables import ms, plain, table
 
 DOCS = Path(__file__).parent.parent / "docs"
 FIGURES = DOCS / "figures"
 PAGE = DOCS / "performance.md"
 
-_HEAD = """# Performance
-
-Written by `python -m benchmarks.page` from `docs/figures/`; do not edit. The figures are measured by two
-commands: `make bench` (the gateway) and `make bench-peers` (the gateway beside what it could be replaced
-with). Each section says when, on what and with which command; those on a heavy model and on wrong verdicts
-have a command of their own. How latency is measured, and what threatens such figures:
-[benchmarking.md](benchmarking.md). What a fleet needs: [scale.md](scale.md). Milliseconds unless said
-otherwise; latency is what the client waits, on the same cores as the service unless said otherwise.
-"""
 _MISSING = "Not measured in this version: {command}."
 
 
@@ -34,35 +25,32 @@ def page(figures: Path = FIGURES) -> str:
     Args:
         figures: The folder with `gateway.json`, `peers.json`, `peers_1_0_0.json`, `floor.json`,
             `sizing.json`, `heavy.json` and `error_rates.json`; what is not there is said to be missing. What
-            people have written about them is in `reached.md` and `earlier.md`.
+            people have written about them is in `reached.md` and `layouts.md`.
     """
     gateway, peers = _read(figures / "gateway.json"), _read(figures / "peers.json")
     heavy = _read(figures / "heavy.json")
     sections: list[tuple[str, Iterable[str]]] = [
-        ("Beside other servers", _peers(peers, _read(figures / "peers_1_0_0.json"))),
-        ("What a server in Python takes", _floor(_read(figures / "floor.json"), figures / "reached.md")),
-        ("Where the time goes", _part(gateway, "stages", gateway_sections.stages)),
-        ("Every kind of request", _part(gateway, "kinds", gateway_sections.kinds)),
-        ("The knee", _part(gateway, "knee", gateway_sections.knee)),
-        ("More clients, more images, larger label maps", _part(gateway, "growth", gateway_sections.growth)),
-        ("Models of other sizes", _part(gateway, "models", gateway_sections.models)),
-        ("Overload", _part(gateway, "overload", gateway_sections.overload)),
-        ("Start and memory", _part(gateway, "start", gateway_sections.start)),
-        ("The size of a replica", _size(_read(figures / "sizing.json"))),
-        ("A heavy model, on every runtime", _heavy(heavy)),
-        ("How often the benchmark's verdicts are wrong", _wrong(_read(figures / "error_rates.json"))),
+        (headline.STAGES, _part(gateway, "stages", gateway_sections.stages)),
+        (headline.KINDS, _part(gateway, "kinds", gateway_sections.kinds)),
+        (headline.KNEE, _part(gateway, "knee", gateway_sections.knee)),
+        (headline.GROWTH, _part(gateway, "growth", gateway_sections.growth)),
+        (headline.MODELS, _part(gateway, "models", gateway_sections.models)),
+        (headline.OVERLOAD, _part(gateway, "overload", gateway_sections.overload)),
+        (headline.START, _part(gateway, "start", gateway_sections.start)),
+        (headline.SIZE, _size(_read(figures / "sizing.json"))),
+        (headline.HEAVY, _heavy(heavy)),
+        (headline.PEERS, _peers(peers, _read(figures / "peers_1_0_0.json"))),
+        (headline.FLOOR, _floor(_read(figures / "floor.json"), figures / "reached.md")),
+        (headline.WRONG, _wrong(_read(figures / "error_rates.json"))),
+        (headline.LAYOUTS, _written(figures / "layouts.md")),
     ]
-    lines = [_HEAD]
+    lines = headline.headline(gateway, peers)
     for title, body in sections:
         lines += [f"## {title}", *body, ""]
     lines += [
         "## Not measured",
         "GPUs, Triton's own backends, and more cores than the machines above have.",
     ]
-    earlier = figures / "earlier.md"
-    if earlier.exists():
-        # Its links lead out of its own folder.
-        lines += ["", earlier.read_text().rstrip().replace("](../", "](")]
     return "\n".join(lines) + "\n"
 
 
@@ -102,7 +90,7 @@ def _peers(peers: Mapping[str, Any], old_graphs: Mapping[str, Any]) -> list[str]
             continue
         lines += [_measured(run["environment"], command), "", *peer_sections.peers(run, served), ""]
     if reached := peer_sections.targets(peers, old_graphs):
-        lines += ["What was to be reached, each round by itself:", "", *reached, ""]
+        lines += ["### Aims, and what was measured", "Each round by itself:", "", *reached, ""]
     return lines[:-1]
 
 
@@ -111,6 +99,11 @@ def _floor(run: Mapping[str, Any], written: Path) -> list[str]:
         return [_MISSING.format(command="`make bench-floor`")]
     text = ["", *written.read_text().rstrip().splitlines()] if written.exists() else []
     return [_measured(run["environment"], "make bench-floor"), "", *peer_sections.floor(run), *text]
+
+
+def _written(text: Path) -> list[str]:
+    """What people wrote; its links lead out of its own folder."""
+    return text.read_text().rstrip().replace("](../", "](").splitlines() if text.exists() else []
 
 
 def _heavy(heavy: Mapping[str, Any]) -> list[str]:

@@ -12,14 +12,18 @@ from maskweave_cli import SUMMARIES, main
 _INTRODUCTION = """\
 # Command line
 
-Generated from the commands by `make commands-page`; a test compares. Each tells the same with `--help`.
+Every command and option of `maskweave`, as `--help` shows them. Which of them are installed depends on the
+package:
 
-`maskweave models`, `draw`, `edit`, `morph` and `bench` need nothing but the client: where `maskweave` is not
-installed, they are verbs of `maskweave-client` (`pip install 'maskweave-client[cli]'`) and `maskweave-bench`.
-`serve`, `health`, `status` and `key` come with `maskweave[serve]`, what trains and exports with
-`maskweave[train]` and `maskweave[export]`.
+| commands | package (extra) | in a checkout |
+|---|---|---|
+| `models`, `draw`, `edit`, `morph`, `bench` | `maskweave-client` (`cli`, `bench`), there as `maskweave-client VERB` and `maskweave-bench` | `pip install './client[cli,bench]'` |
+| `serve`, `health`, `status`, `key`, and those above but for `bench` | `maskweave` (`serve`) | `.venv/serve/bin`, made by `make serve` |
+| all | `maskweave` (`train`, `export`) | `.venv/dev/bin`, made by `make dev-env` |
 
-| command | |
+Generated from the commands by `make commands-page`; a test compares.
+
+| command | what it does |
 |---|---|
 """
 

@@ -23,7 +23,15 @@ from contract import contract_page
 
 ROOT = Path(__file__).parents[2]
 PACKS = ROOT / "training" / "packs"
-ALSO = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "NOTICE.md", "client/CHANGELOG.md")
+ALSO = (
+    "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "NOTICE.md",
+    "client/CHANGELOG.md",
+    "client/typescript/CHANGELOG.md",
+)
 """What the navigation has that no page need link to."""
 
 LANGUAGES = {

@@ -93,7 +93,7 @@ class Settings(BaseSettings):
     )
     allowed_hosts: str = Field(
         default="",
-        description="Names by which the HTTP port may be asked for, besides addresses, localhost and "
+        description="Host names under which the HTTP port answers, besides addresses, localhost and "
         "http_host, separated by commas; *.example.com for all below a domain, * for any. When empty: on the "
         "loopback no others, elsewhere any.",
     )
@@ -146,8 +146,8 @@ class Settings(BaseSettings):
     )
     default_model_versions: str = Field(
         default="",
-        description="Which version of a model those get who name none, where there are several: "
-        "NAME=VERSION, separated by commas; the newest of a model that is not named.",
+        description="Version of a model for callers who name none, where there are several: NAME=VERSION, "
+        "separated by commas; the newest version of models that are not listed.",
     )
     triton_url: str = Field(
         default="",
@@ -180,9 +180,9 @@ class Settings(BaseSettings):
     )
     embedded_precision: PrecisionNames = Field(
         default="fp32",
-        description="For engine embedded: what models compute in: fp32, bf16 (openvino, on CPUs that have "
-        "it) or int8; several separated by commas for the fastest of them. Others than fp32 only with models "
-        "whose images were found good enough in them, by `maskweave export verify --record`.",
+        description="For engine embedded: precision in which models compute: fp32, bf16 (openvino, on CPUs "
+        "that support it) or int8; several separated by commas for the fastest of them. bf16 and int8 need a "
+        "record of `maskweave export verify --record` that images are close enough to fp32.",
     )
     worker_threads: int = Field(
         default_factory=available_cpus,

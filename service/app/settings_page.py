@@ -10,12 +10,16 @@ from service.app.sources import environment_name, flag_name
 _INTRODUCTION = """\
 # Settings
 
-Generated from [service/app/settings.py](../service/app/settings.py) by `make settings-page`; a test compares.
+Every setting of the gateway. Each can be given in three ways, in this order of precedence:
 
-Each is a flag of `maskweave serve`, a variable of the environment and a name in the file of `--config`: which
-one wins, and what happens to contradictions, is in [access.md](access.md#settings-in-a-file). A flag is the
-name with hyphens: `{flag}`; a variable is `{variable}`. Settings that are yes or no have two flags, `{yes}`
-and `{no}`. `maskweave serve --check` says whether yours are allowed.
+- as a flag of `maskweave serve`, the name with hyphens: `{flag}`; settings that are yes or no have two,
+  `{yes}` and `{no}`;
+- as an environment variable: `{variable}`;
+- by its name in the TOML file of `--config` ([example](access.md#settings-in-a-file)).
+
+`maskweave serve --check` says whether yours are allowed, without starting.
+
+Generated from [service/app/settings.py](../service/app/settings.py) by `make settings-page`; a test compares.
 
 | setting | default | what it does |
 |---|---|---|

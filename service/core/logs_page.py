@@ -10,34 +10,36 @@ from service.core.log_lines import ACCESS_LINE, EVERY_LINE, OTHER_LINES
 _INTRODUCTION = """\
 # Logs
 
-Generated from the one table, [service/core/log_lines.py](../service/core/log_lines.py), by
-`make logs-page`; a test compares, and another looks for fields that the table does not have.
+The lines that a gateway logs to standard error, and every field in them: as text (`log_format = "text"`, the
+default), or as one JSON object a line (`json`, which the chart sets). `log_level` is the lowest level that is
+logged.
 
-A gateway logs to standard error: text for people (`log_format = "text"`, the default), or a JSON object a
-line (`json`, which the chart sets). `log_level` says from which level on.
+- **Privacy**: no contents of requests are logged (no images, label maps, strokes, style codes or latents) and
+  no addresses of callers. Anything that looks like an API key or a private key is masked. Sentences in
+  `problem` repeat single values that were not allowed, shortened to 100 characters.
+- **Slow readers** hold up no call: a thread of its own writes the lines. Up to 8 MiB of lines wait for a slow
+  reader. Beyond that, and when writing fails, lines are dropped; `maskweave_log_lines_dropped_total` counts
+  them, and once there is room a line `lines of the log were dropped` says how many.
+- **At the end** of the process it waits up to 1 s for the last lines to be read. A crash or SIGKILL can lose
+  the lines of the last hundredth of a second.
+- gRPC and ONNX Runtime write the few lines of their own directly to standard error.
 
-Lines are written by a thread of their own: whoever reads them, a collector or a terminal, holds up no call.
-Up to 8 MiB of lines wait for a slow reader. Beyond that, and when writing fails, lines are dropped;
-`maskweave_log_lines_dropped_total` counts them, and once there is room a line `lines of the log were dropped`
-says how many. At the end of the process it waits up to 1 s for the last lines to be read. A crash
-or SIGKILL can cost the lines of the last hundredth of a second. What gRPC and ONNX Runtime themselves write
-there, which is next to nothing, does not go this way.
-
-Nothing of what requests hold is logged: no images, label maps, strokes, style codes or latents. What looks
-like an API key or a private key is masked, wherever it stands. Callers' addresses are not logged. Sentences
-in `problem` repeat single values that were not allowed, shortened to 100 characters.
+Generated from [service/core/log_lines.py](../service/core/log_lines.py) by `make logs-page`; a test compares,
+and another looks for fields that are missing in the table.
 
 ## Every line
 """
 
 _ACCESS = """
 ## Calls
-Each call of the gateway's methods has one line when it ends, `call`, whatever has become of it; not so
-health checks and reflection, answered or refused (for want of a key, where they are closed): they are in no
-metric of RPCs either, and whoever reaches the port could fill the log with them. `access_log = false`
-switches these lines off. Of calls without a valid key, which cost whoever sends them nothing, 100 have a
-line after a pause and 10 a second from then on; `maskweave_failures_total` counts all. A defect (`INTERNAL`)
-has a line `request failed` besides, with the stack trace. Fields that do not apply are left out.
+Each call of the gateway's methods logs one line, `call`, when it ends, whatever its result. Fields that do not
+apply are left out. `access_log = false` switches these lines off.
+
+- Health checks and reflection log no line (and are in no metric of RPCs), since anybody who reaches the port
+  could fill the log with them.
+- Calls without a valid key are limited for the same reason: 100 lines after a pause, then 10 a second.
+  `maskweave_failures_total` counts all of them.
+- A defect (`INTERNAL`) logs a second line, `request failed`, with the stack trace.
 
 ```
 2026-11-28T19:00:00.000Z INFO    call method="Synthesize" code="OK" seconds=0.0142 key="studio" ...

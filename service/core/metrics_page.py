@@ -16,42 +16,42 @@ from service.core.metric_table import (
 _INTRODUCTION = """\
 # Metrics
 
-Generated from the one table, [service/core/metric_table.py](../service/core/metric_table.py), by `make
-metrics-page`; a test compares.
+Every Prometheus metric of a gateway. They are at `/metrics` of its HTTP port (`http_host`, `http_port`), which
+asks for no key: restrict access to that port. `maskweave status ADDRESS` shows the most important ones on a
+terminal; the chart in [helm/maskweave](../helm/maskweave/README.md) has dashboards and alerts. Triton's own
+metrics: [triton.md](triton.md#watching-triton).
 
-A gateway shows its metrics at `/metrics` of its HTTP port (`http_host`, `http_port`), without a key: keep
-that port to those who watch it. They carry no ids of keys, no addresses and nothing of what requests
-hold. Names and labels of the RPC metrics are those of
-[go-grpc-prometheus](https://github.com/grpc-ecosystem/go-grpc-prometheus). `maskweave status ADDRESS`
-shows the most important of them on a terminal; the chart in [helm/maskweave](../helm/maskweave/README.md)
-has dashboards and alerts.
+Metrics contain no ids of keys, no addresses and no contents of requests. Names and labels of the RPC
+metrics are those of [go-grpc-prometheus](https://github.com/grpc-ecosystem/go-grpc-prometheus).
+
+Generated from [service/core/metric_table.py](../service/core/metric_table.py) by `make metrics-page`; a test
+compares.
 
 | metric | kind | labels | what it means |
 |---|---|---|---|
 """
 
 _CLOSING = """
-`process_*` come on top: CPU, memory, open files and start time of the gateway's process.
+Also there: `process_*`, the CPU, memory, open files and start time of the gateway's process.
 
 ## Buckets
-Histograms of latencies have bounds in seconds that follow two settings: finer ones around
-`latency_target_seconds`, which is a bound itself, so that the part of requests within the target is
-exact; and up to twice `default_timeout_seconds`. With the defaults, {target:g} s and {deadline:g} s:
+The bounds of latency histograms, in seconds, depend on two settings. They are finer around
+`latency_target_seconds`, which is itself a bound, so that the share of requests within the target is
+exact; and they reach twice `default_timeout_seconds`. With the defaults, {target:g} s and {deadline:g} s:
 
 {buckets}
 
-A change of either changes the series: quantiles over the time of the change mix two sets of bounds.
+If you change either setting, quantiles over a range that includes the change mix two sets of bounds.
 
 ## Exemplars
-Prometheus asks for the format OpenMetrics. In it, buckets of `grpc_server_handling_seconds` carry the
-trace id of a request that somebody keeps the trace of: by its caller's `traceparent`, or because this
+In the OpenMetrics format, which Prometheus asks for, buckets of `grpc_server_handling_seconds` carry the
+trace id of a request whose trace is recorded: because its caller's `traceparent` says so, or because this
 gateway exports it ([operations.md](operations.md#traces)). Start Prometheus with
-`--enable-feature=exemplar-storage`, and Grafana leads from a slow bucket to the trace.
+`--enable-feature=exemplar-storage`; then Grafana links from a slow bucket to the trace.
 
 ## Several gateways on one host
-Each process has its own ports and its own page; Prometheus scrapes each as a target of its own, and sums
-as it does over hosts. Give each its `grpc_port` and `http_port`; a port that is taken ends the start with
-a message that says so. Clients balance over them: `ipv4:10.0.0.7:50051,10.0.0.7:50052` with the policy
+Give each process its own `grpc_port` and `http_port` (a port in use is an error at the start), and have
+Prometheus scrape each as a target of its own. Clients balance over them: `ipv4:10.0.0.7:50051,10.0.0.7:50052` with the policy
 `round_robin`.
 
 ```yaml
@@ -60,9 +60,8 @@ scrape_configs:
     static_configs: [{{targets: ["10.0.0.7:8080", "10.0.0.7:8081"]}}]
 ```
 
-prometheus-client's multiprocess mode is not used: it writes what processes count into files, has no
-exemplars, and cannot say which process is stuck. With `PROMETHEUS_MULTIPROC_DIR` set a gateway does not
-start.
+prometheus-client's multiprocess mode is not supported, because it has no exemplars and does not show which
+process is stuck: with `PROMETHEUS_MULTIPROC_DIR` set a gateway does not start.
 """
 
 

@@ -13,18 +13,20 @@ from service.rpc.status import STATUS_CODES
 from service.rpc.web.protocols import End
 
 _INTRODUCTION = """\
-# Failures
+# Errors
 
-Generated from the one table, [service/rpc/status.py](../service/rpc/status.py), and the failures in it,
-[service/core/errors.py](../service/core/errors.py), by `make errors-page`; a test compares.
+Every error that a call of the service can end with: its status over gRPC and HTTP, the details that it carries,
+and whether to retry.
 
-Every failure that the service itself decides on is a gRPC status with a `google.rpc.Status` in the
-trailer `grpc-status-details-bin`. It always carries `ErrorInfo` (`domain` is `maskweave`, `reason` is
-stable and is what programs should look at) and `RequestInfo` (the id under which the service's log has
-it). What else it carries, and whether to try again, is in the table. Over HTTP it is an error of Connect
-with the same details, under the HTTP status given, or gRPC-Web's status ([web.md](web.md)).
+An error is a gRPC status with a `google.rpc.Status` in the trailer `grpc-status-details-bin`. It always
+carries `ErrorInfo` (`domain` is `maskweave`; `reason` is stable, programs should use it) and `RequestInfo`
+(the id under which the service's log has the call). Over HTTP it is an error of Connect with the same
+details, under the HTTP status of the table, or gRPC-Web's status ([web.md](web.md)).
 
-| reason | status | HTTP | what happened | also carries | try again? |
+Generated from [service/rpc/status.py](../service/rpc/status.py) and
+[service/core/errors.py](../service/core/errors.py) by `make errors-page`; a test compares.
+
+| reason | status | HTTP | what happened | also carries | retry? |
 |---|---|---|---|---|---|
 """
 
@@ -32,28 +34,28 @@ _CLOSING = """
 ## A client that retries well
 - Give every call a deadline. The service gives calls without one its own (30 s unless configured);
   sessions of `Paint` may do without.
-- On UNAVAILABLE and RESOURCE_EXHAUSTED, but for MESSAGE_TOO_LARGE, wait for `RetryInfo.retry_delay` if
-  there is one, else 0.1 s, doubled each time up to 2 s, both with some chance in them, and stop at the
-  deadline. gRPC's own retries find the same time in the trailer `grpc-retry-pushback-ms`. A retry is safe:
-  with the same seed it gives the same image. Set `seed` before the first try, or the second gives another.
+- On UNAVAILABLE and RESOURCE_EXHAUSTED (except MESSAGE_TOO_LARGE) wait for `RetryInfo.retry_delay` if
+  there is one, else 0.1 s, doubled each time up to 2 s, both with jitter, and stop at the deadline. gRPC's
+  own retries find the same time in the trailer `grpc-retry-pushback-ms`. A retry is safe: with the same
+  seed it gives the same image. Set `seed` before the first attempt, or the second one draws another.
 - On DEADLINE_EXCEEDED do not retry with the same deadline: the service already refuses at once what it
   expects to be late.
 - Never retry INVALID_ARGUMENT, NOT_FOUND or INTERNAL: the answer will be the same.
   `BadRequest.field_violations` name the fields; INTERNAL's `RequestInfo.request_id` is what to report.
-- gRPC's own failures come without details: no connection (UNAVAILABLE), a message over
+- Errors of gRPC itself come without details: no connection (UNAVAILABLE), a message over
   `Limits.max_request_bytes` (RESOURCE_EXHAUSTED; over HTTP the service's own, MESSAGE_TOO_LARGE), an unknown
   method (UNIMPLEMENTED), a cancelled call (CANCELLED). A CANCELLED that you did not ask for is a call that
-  crossed the stop of the service: put it into the retry policy beside UNAVAILABLE.
+  arrived while the service was stopping: add it to the retry policy beside UNAVAILABLE.
 
-`maskweave-client` tries both again by itself, three times more at most, and raises every failure
-as an exception with the same facts ([client/README.md](../client/README.md)).
+`maskweave-client` retries by these rules, three times at most, and raises every error as an exception with
+the same facts ([client/README.md](../client/README.md)).
 """
 
 _RETRY = {
-    "INVALID_ARGUMENT": "no: mend the request",
+    "INVALID_ARGUMENT": "no: correct the request",
     "UNAUTHENTICATED": "no: send a key that is known",
     "PERMISSION_DENIED": "no: the key is not for this",
-    "NOT_FOUND": "no: `ListModels` tells what there is",
+    "NOT_FOUND": "no: `ListModels` has what exists",
     "DEADLINE_EXCEEDED": "with a longer deadline",
     "RESOURCE_EXHAUSTED": "after `retry_delay`",
     "UNAVAILABLE": "after `retry_delay` if given, else with back-off",

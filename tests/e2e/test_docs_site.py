@@ -30,7 +30,7 @@ READ = (
 SEARCHED = ("", "tutorial/first-image/", "commands/", "errors/")
 """Pages that axe searches, for seconds each: between them, all that pages are made of."""
 
-UNLISTED = {Path("figures/earlier"), Path("figures/reached")}
+UNLISTED = {Path("figures/layouts"), Path("figures/reached")}
 """What others lead to or are made of, and the navigation does not lead to."""
 
 

@@ -134,13 +134,13 @@ IN_WORDS = [
 ]
 NO_PROMISE = [
     ("reliability", "a margin of 2 s on a quiet machine"),
-    ("reliability", "30 s at most. All run in"),
+    ("reliability", "to 30 s at most."),
     ("reliability", "held the interpreter for 0.6 s"),
     ("reliability", "Latency buckets ended at 10 s, the default deadline is 30 s"),
     ("reliability", "for 0.2 s in which no call went on"),
     ("reliability", "some 0.2 s on one processor"),
     ("operations", "target of 1 and 6 seconds of work"),
-    ("operations", "a step is a look, 15 s apart"),
+    ("operations", "a step is one decision, 15 s apart"),
     ("operations", "0.04 s of work"),
     ("operations", "97 % busy over 1.0 s"),
     ("errors", "(30 s unless configured)"),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import statistics
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from benchmarks.scenario_files import NEW_SEED, REPEATED_SEED
 from service.app.settings import Settings
 
 ROOT = Path(__file__).parents[3]
@@ -67,3 +69,28 @@ def test_a_fleet_of_cpus_is_worked_out_from_the_knee() -> None:
     assert f"up to {knee:.0f} requests a second" in said
     plain, roomy = (math.ceil(highest * each / knee) for each in (1, 1.26))
     assert f"{plain} such replicas with nothing to spare, {roomy} with 26 %" in said
+
+
+def test_the_readme_says_how_long_an_image_takes() -> None:
+    loads = figures("gateway")["stages"]["figures"]
+    new, old = (round(loads[name]["p50"] * 1e3) for name in (NEW_SEED, REPEATED_SEED))
+    said = f"{new} ms for an image of a new seed, {old} ms for another one of the same seed"
+    assert said in (ROOT / "README.md").read_text()
+
+
+def test_the_head_of_the_page_on_quality_repeats_figures_of_its_tables() -> None:
+    head, _, tables = (DOCS / "quality.md").read_text().partition("\n# What touched what\n")
+    quoted = set(re.findall(r"(?<![\w.])\.\d{3}|\b\d\d?\.\d(?= of 255| dB)", head))
+    rows = " ".join(line for line in tables.splitlines() if line.startswith("|"))
+    assert len(quoted) > 15
+    assert not {each for each in quoted if not re.search(rf"(?<![\w.]){re.escape(each)}(?!\d)", rows)}
+
+
+def test_the_cards_of_the_packs_repeat_figures_of_the_page_on_quality() -> None:
+    tables = (DOCS / "quality.md").read_text()
+    for pack in ("faces64", "faces64_styles"):
+        card = (ROOT / "training" / "packs" / pack / "README.md").read_text()
+        (figures_of_card,) = re.findall(r"^\| figures \| (.+?);? all of them", card, re.MULTILINE)
+        quoted = re.findall(r"(?<![\w.])\.\d{3}", figures_of_card)
+        assert len(quoted) >= 2
+        assert not [each for each in quoted if each not in tables]
