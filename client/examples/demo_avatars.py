@@ -15,8 +15,8 @@ from style_sheet import Columns, class_of, model_with_styles, options, read_labe
 from maskweave_client import Client, Model, Seed
 
 LABEL_MAPS = Path(__file__).parent / "avatars"
-LOOK = 3
-"""The seed of the first row's first avatar, whose looks the others have."""
+LOOK = 5
+"""The seed of the first row's last avatar, whose looks the others have."""
 CHANGED = (("long_hair", "hair"), ("bob", "clothes"), ("hat", "glasses"), ("beard", "facial_hair"))
 """Label maps, and the class of which only the style is changed."""
 
