@@ -56,11 +56,12 @@ PYTEST = PYTHONDONTWRITEBYTECODE= PYTHONNODEBUGRANGES=1 .venv/dev/bin/pytest -n 
 
 ##@ First minutes
 .PHONY: demo serve triton
-demo: $(SERVE)  ## Start the gateway, write demo.png and three more sheets, print latencies, stop
+demo: $(SERVE)  ## Start the gateway, write demo.png and four more sheets, print latencies, stop
 	@.venv/serve/bin/python -m benchmarks.with_service -- \
 	    sh -c '.venv/serve/bin/python client/examples/demo.py --output demo.png \
 	    && .venv/serve/bin/python client/examples/demo_conditions.py --output demo_conditions.png \
 	    && .venv/serve/bin/python client/examples/demo_styles.py --output demo_styles.png \
+	    && .venv/serve/bin/python client/examples/demo_avatars.py --output demo_avatars.png \
 	    && .venv/serve/bin/python client/examples/demo_edits.py --output demo_edits.png'
 	@echo 'To paint a face yourself, in a browser: make serve, then http://localhost:8080/'
 
@@ -243,7 +244,7 @@ lock: $(DEV)  ## Resolve requirements/*.txt anew from pyproject.toml, client/pyp
 
 clean:  ## Remove environments, caches and the demo's images
 	rm -rf .venv web/node_modules client/typescript/node_modules client/typescript/dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*
-	rm -f demo.png demo_conditions.png demo_styles.png demo_edits.png
+	rm -f demo.png demo_conditions.png demo_styles.png demo_avatars.png demo_edits.png
 
 help:  ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \

@@ -22,13 +22,13 @@ Columns = list[tuple[str, Image.Image]]
 """Images with their titles."""
 
 
-def options(description: str | None, output: str) -> argparse.Namespace:
+def options(description: str | None, output: str, model: str = "faces64_styles") -> argparse.Namespace:
     """The options of an example."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--address", default=os.environ.get("MASKWEAVE_ADDRESS", "localhost:50051"))
-    parser.add_argument("--model", help="a model with styles; the first that the service offers by default")
+    parser.add_argument("--model", default=model, help="a model with styles")
     parser.add_argument("--label-map", type=Path, default=LABEL_MAPS / "heldout_wide_smile.png")
     parser.add_argument("--other-label-map", type=Path, default=LABEL_MAPS / "heldout_fringe.png")
     parser.add_argument("--class-name", default="hair", help="name of the class that is changed")
@@ -36,14 +36,14 @@ def options(description: str | None, output: str) -> argparse.Namespace:
     return parser.parse_args()
 
 
-def model_with_styles(client: Client, name: str | None) -> Model:
-    """The model of a name, or the first with styles.
+def model_with_styles(client: Client, name: str) -> Model:
+    """The model of a name.
 
     Raises:
-        SystemExit: There is none.
+        SystemExit: There is none of that name with styles.
     """
     for model in client.models():
-        if model.styles is not None and name in (None, model.name):
+        if model.styles is not None and name == model.name:
             return model
     raise SystemExit("the service offers no such model with styles")
 

@@ -54,7 +54,7 @@ def made(client: Client, file: Path, styles: dict[int, Style], seed: int = 9) ->
 
 def test_the_model_and_its_styles(shipped_client: Client) -> None:
     model, other = shipped_client.model(MODEL), shipped_client.model("faces64")
-    assert [each.name for each in shipped_client.models()] == ["faces64", MODEL]
+    assert [each.name for each in shipped_client.models()] == ["avatars128_styles", "faces64", MODEL]
     assert (model.method, other.method) == ("groupdnet", "sis-ug")
     assert model.palette == other.palette
     assert (model.image_width, model.image_height) == (SIDE, SIDE)

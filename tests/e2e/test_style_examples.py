@@ -17,8 +17,8 @@ from tests.support.gateway_process import GatewayProcess
 EXAMPLES = Path(__file__).parents[2] / "client" / "examples"
 TILE, GAP, HEADER = 192, 8, 28
 ROW_TITLE, PAGE_HEADER = 150, 40
-DEMO_ROWS = (7, 7, 6, 6, 8)
-"""How many images each row of the demo has."""
+DEMO_ROWS = {"demo_styles": (7, 7, 6, 6, 8), "demo_avatars": (7,) * 6}
+"""How many images each row of a demo has."""
 
 
 def tiles_of(pixels: NDArray[np.uint8], left: int, top: int, images: int) -> set[bytes]:
@@ -40,7 +40,7 @@ def test_the_example_writes_its_sheet(
     Image.fromarray(LABEL_MAP).save(maps[0])
     Image.fromarray(np.ascontiguousarray(LABEL_MAP.T)).save(maps[1])
     sheet = tmp_path / f"{name}.png"
-    command: list[str | Path] = [EXAMPLES / f"{name}.py", "--address", dolls.address]
+    command: list[str | Path] = [EXAMPLES / f"{name}.py", "--address", dolls.address, "--model", "dolls"]
     command += ["--label-map", maps[0], "--other-label-map", maps[1], "--output", sheet]
     done = run_program(*command)
     assert done.returncode == 0, done.stderr
@@ -51,20 +51,21 @@ def test_the_example_writes_its_sheet(
     assert len(tiles_of(pixels, 0, HEADER, images)) == different
 
 
-def test_the_demo_of_styles_has_a_row_for_each_use(shipped: GatewayProcess, tmp_path: Path) -> None:
-    sheet = tmp_path / "demo_styles.png"
-    command: list[str | Path] = [EXAMPLES / "demo_styles.py", "--address", shipped.address]
+@pytest.mark.parametrize("name", DEMO_ROWS)
+def test_a_demo_of_styles_has_a_row_for_each_use(shipped: GatewayProcess, tmp_path: Path, name: str) -> None:
+    rows, sheet = DEMO_ROWS[name], tmp_path / f"{name}.png"
+    command: list[str | Path] = [EXAMPLES / f"{name}.py", "--address", shipped.address]
     done = run_program(*command, "--output", sheet)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == f"{sum(DEMO_ROWS)} images: {sheet}\n"
+    assert done.stdout == f"{sum(rows)} images: {sheet}\n"
     page = np.asarray(Image.open(sheet))
     height = HEADER + TILE + GAP
     assert page.shape == (
-        PAGE_HEADER + len(DEMO_ROWS) * height,
-        ROW_TITLE + GAP + max(DEMO_ROWS) * (TILE + GAP),
+        PAGE_HEADER + len(rows) * height,
+        ROW_TITLE + GAP + max(rows) * (TILE + GAP),
         3,
     )
-    for row, images in enumerate(DEMO_ROWS):
+    for row, images in enumerate(rows):
         top = PAGE_HEADER + row * height + HEADER
         assert len(tiles_of(page, ROW_TITLE, top, images)) == images, row
         assert (page[top : top + TILE, ROW_TITLE + GAP + images * (TILE + GAP) :] == 255).all()
@@ -74,7 +75,7 @@ def test_what_they_share_is_no_example_and_every_example_is_run() -> None:
     users = {
         path.stem for path in EXAMPLES.glob("*.py") if re.search("^from style_sheet", path.read_text(), re.M)
     }
-    of_styles = {"styles_six", "change_hair", "mixture", "manipulation", "morph", "demo_styles"}
+    of_styles = {"styles_six", "change_hair", "mixture", "manipulation", "morph"} | DEMO_ROWS.keys()
     of_conditions = {"condition_sheet", "sketch", "scribble", "proxy_mask", "exemplar", "demo_conditions"}
     of_edits = {"edit_sheet", "edit", "demo_edits"}
     assert users == of_styles | of_conditions | of_edits

@@ -8,7 +8,7 @@ import { Bitmap } from "./canvas/bitmap";
 import { composed } from "./canvas/compose";
 import type { Layer } from "./canvas/layer";
 import { FileError, readPng, writeColours, writePng } from "./canvas/png";
-import { bytesOf, enlarged, mapOfPhotograph, samplesFit, samplesOf, type Sample } from "./canvas/samples";
+import { bytesOf, enlarged, mapOfPhotograph, samplesOf, type Sample } from "./canvas/samples";
 import { conditionNow, drawingOf, editNow } from "./request";
 import { decoded, decodedMiddle } from "./screen";
 import {
@@ -33,7 +33,7 @@ const MOST_FILE_BYTES = 32 << 20;
 export async function prepare(of: Model, on: Tab): Promise<void> {
   const drawing = on === "edit" ? "label_map" : on;
   if (on === "exemplar") {
-    const sample = (await samplesFit(of)) ? samplesOf("exemplar")[0] : undefined;
+    const [sample] = await samplesOf(of, "exemplar");
     if (!exemplar.peek() && sample) await useExemplar(sample);
     return;
   }
@@ -45,7 +45,7 @@ export async function prepare(of: Model, on: Tab): Promise<void> {
 }
 
 async function beginning(of: Model, on: Tab): Promise<Bitmap> {
-  const sample = (await samplesFit(of)) ? samplesOf(on as "label_map" | "sketch" | "scribble")[0] : undefined;
+  const [sample] = await samplesOf(of, on as "label_map" | "sketch" | "scribble");
   if (sample) return fitted(await bytesOf(sample.url), of, on);
   const empty = blank(of, on);
   return on === "label_map" ? composed(of.palette, empty.width, empty.height) : empty;

@@ -31,7 +31,9 @@ async function begin(abort: AbortSignal): Promise<void> {
     }
     await new Promise((resume) => setTimeout(resume, wait));
   }
-  if (!(await takeOver(location.hash))) modelName.value = models.value[0]!.name;
+  // What takes most kinds of drawings shows a newcomer most.
+  const richest = models.value.reduce((best, each) => (each.conditions.length > best.conditions.length ? each : best));
+  if (!(await takeOver(location.hash))) modelName.value = richest.name;
   started = true;
   effect(() => {
     const [of, on, offered] = [model.value, tab.value, tabsOfModel.value];

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 def test_models(shipped_client: Client, shipped_by_triton: Client) -> None:
     assert shipped_by_triton.models() == shipped_client.models()
-    for name in ("faces64", "faces64_styles"):
+    for name in ("avatars128_styles", "faces64", "faces64_styles"):
         assert shipped_by_triton.model(name) == shipped_client.model(name)
 
 

@@ -15,7 +15,7 @@ from export.stages import example_inputs
 
 ROOT = Path(__file__).parents[3]
 REPOSITORY = ROOT / "model_repository"
-MAX_BINARY_BYTES = 80_000_000
+MAX_BINARY_BYTES = 100_000_000
 STAGES = {
     "faces64": (
         "generator_head",
@@ -29,10 +29,12 @@ STAGES = {
         "inverter",
     ),
     "faces64_styles": ("prior", "decoder", "encoder"),
+    "avatars128_styles": ("prior", "decoder", "encoder"),
 }
 CONDITIONS = {
     "faces64": ("label_map", "sketch", "scribble", "proxy_mask", "exemplar", "edit"),
     "faces64_styles": ("label_map",),
+    "avatars128_styles": ("label_map",),
 }
 GRAPHS = [(pack, f"{pack}_{stage}") for pack, stages in STAGES.items() for stage in stages]
 

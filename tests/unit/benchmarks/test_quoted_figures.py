@@ -88,7 +88,7 @@ def test_the_head_of_the_page_on_quality_repeats_figures_of_its_tables() -> None
 
 def test_the_cards_of_the_packs_repeat_figures_of_the_page_on_quality() -> None:
     tables = (DOCS / "quality.md").read_text()
-    for pack in ("faces64", "faces64_styles"):
+    for pack in ("faces64", "faces64_styles", "avatars128_styles"):
         card = (ROOT / "training" / "packs" / pack / "README.md").read_text()
         (figures_of_card,) = re.findall(r"^\| figures \| (.+?);? all of them", card, re.MULTILINE)
         quoted = re.findall(r"(?<![\w.])\.\d{3}", figures_of_card)

@@ -6,13 +6,19 @@ import { readPng } from "./png";
 
 export type SampleKind = "label_map" | "sketch" | "scribble" | "exemplar" | "photograph";
 
-const FILES: Record<SampleKind | "photograph_map", Record<string, string>> = {
+type Files = Partial<Record<SampleKind | "photograph_map", Record<string, string>>>;
+
+const FACES: Files = {
   label_map: import.meta.glob<string>("../../../client/examples/label_maps/*.png", { eager: true, query: "?url", import: "default" }),
   sketch: import.meta.glob<string>("../../../client/examples/sketches/*.png", { eager: true, query: "?url", import: "default" }),
   scribble: import.meta.glob<string>("../../../client/examples/scribbles/*.png", { eager: true, query: "?url", import: "default" }),
   exemplar: import.meta.glob<string>("../../../client/examples/exemplars/*.png", { eager: true, query: "?url", import: "default" }),
   photograph: import.meta.glob<string>("../../../client/examples/photographs/*.png", { eager: true, query: "?url", import: "default" }),
   photograph_map: import.meta.glob<string>("../../../client/examples/photographs/label_maps/*.png", { eager: true, query: "?url", import: "default" }),
+};
+
+const AVATARS: Files = {
+  label_map: import.meta.glob<string>("../../../client/examples/avatars/*.png", { eager: true, query: "?url", import: "default" }),
 };
 
 export interface Sample {
@@ -24,9 +30,14 @@ export interface Sample {
 /** What a newcomer sees first: a face from the front. */
 const FIRST = "heldout_fringe";
 
-/** The samples of a kind, those drawn by hand before those of held-out faces. */
-export function samplesOf(kind: SampleKind): Sample[] {
-  return Object.entries(FILES[kind])
+/** The samples of a kind that have a model's classes, those drawn by hand before those of held-out images. */
+export async function samplesOf(model: Model, kind: SampleKind): Promise<Sample[]> {
+  for (const files of [FACES, AVATARS]) if (await fit(files, model)) return listed(files[kind]);
+  return [];
+}
+
+function listed(files: Record<string, string> = {}): Sample[] {
+  return Object.entries(files)
     .map(([path, url]) => {
       const name = path.replace(/^.*\//, "").replace(/\.png$/, "");
       const words = name.replace(/^(drawn|heldout)_/, "").replace(/_/g, " ");
@@ -41,7 +52,7 @@ function turn({ name }: Sample): number {
 
 /** Where the label map of what a sample photograph shows lies. */
 export function mapOfPhotograph(name: string): string | undefined {
-  return Object.entries(FILES.photograph_map).find(([path]) => path.endsWith(`/${name}.png`))?.[1];
+  return Object.entries(FACES.photograph_map!).find(([path]) => path.endsWith(`/${name}.png`))?.[1];
 }
 
 export async function bytesOf(url: string): Promise<Uint8Array<ArrayBuffer>> {
@@ -50,15 +61,21 @@ export async function bytesOf(url: string): Promise<Uint8Array<ArrayBuffer>> {
   return new Uint8Array(await reply.arrayBuffer());
 }
 
-/** The samples are of faces: whether a model has the classes that they have, in the same colours. */
-let sampleColors: Promise<string[]> | undefined;
-export async function samplesFit(model: Model): Promise<boolean> {
-  sampleColors ??= (async () => {
-    const first = samplesOf("label_map")[0];
-    return first ? ((await readPng(await bytesOf(first.url), 1 << 22))?.palette ?? []) : [];
-  })();
-  const colors = await sampleColors;
+/** Whether a model has the classes that samples have, in the same colours. */
+const paletteOf = new Map<Files, Promise<string[]>>();
+async function fit(files: Files, model: Model): Promise<boolean> {
+  let palette = paletteOf.get(files);
+  if (!palette) {
+    palette = readColors(listed(files.label_map)[0]!.url);
+    paletteOf.set(files, palette);
+    palette.catch(() => paletteOf.delete(files)); // the next one asks again
+  }
+  const colors = await palette;
   return colors.length > 0 && model.palette.every(({ id, color }) => colors[id] === color);
+}
+
+async function readColors(url: string): Promise<string[]> {
+  return (await readPng(await bytesOf(url), 1 << 22))?.palette ?? [];
 }
 
 /**

@@ -14,7 +14,7 @@ import {
   startRandom,
   useExemplar,
 } from "../actions";
-import { samplesFit, samplesOf, type Sample } from "../canvas/samples";
+import { samplesOf, type Sample } from "../canvas/samples";
 import { edited, exemplar, layer, model, tab } from "../state";
 import { FileButton, IconButton } from "./icons";
 
@@ -25,7 +25,8 @@ export function Starts() {
     samples.value = [];
     if (of)
       void saying(async () => {
-        if ((await samplesFit(of)) && on === tab.peek()) samples.value = samplesOf(on === "edit" ? "photograph" : on);
+        const found = await samplesOf(of, on === "edit" ? "photograph" : on);
+        if (on === tab.peek() && of === model.peek()) samples.value = found;
       });
   });
   const take = (sample: Sample) => {
