@@ -105,9 +105,11 @@ def _of_knee(figures: Mapping[str, Any]) -> list[list[str]]:
 
 
 def _of_start(figures: Mapping[str, Any]) -> list[list[str]]:
-    first, memory = figures.get("seconds_to_first_image"), figures["resident_mib"]
-    image = [["from the start of the process to the first image", f"{median(first):.2f} s", _link(START)]]
-    return [*(image if first else []), ["memory after the start", f"{median(memory):.0f} MiB", _link(START)]]
+    rows = [["memory after the start", f"{median(figures['resident_mib']):.0f} MiB", _link(START)]]
+    if first := figures.get("seconds_to_first_image"):
+        said = f"{median(first):.2f} s"
+        rows.insert(0, ["from the start of the process to the first image", said, _link(START)])
+    return rows
 
 
 def _of_peers(peers: Mapping[str, Any]) -> list[list[str]]:
