@@ -56,7 +56,9 @@ def _morph(client: Client, model: Model, name: str) -> Columns:
     label_map = read_label_map(LABEL_MAPS / f"heldout_{name}.png", model)
     assert model.styles is not None
     there = set(np.unique(label_map).tolist())
-    parts = [shown[0] for group in model.styles.styles if (shown := [each for each in group if each in there])]
+    parts = [
+        shown[0] for group in model.styles.styles if (shown := [each for each in group if each in there])
+    ]
     looks = ({part: Seed(seed) for part in parts} for seed in (1, 2))
     frames = client.morph(model.name, label_map, *looks, number_of_frames=7)
     return [(f"{frame.position:.2f}", frame.image.to_pil()) for frame in frames]
