@@ -74,7 +74,7 @@ def headline(gateway: Mapping[str, Any], peers: Mapping[str, Any]) -> list[str]:
             "## At a glance",
             f"On {', '.join(cores)}:",
             "",
-            *table([["", "p50 (p99), or as said", "section"], *rows]),
+            *table([["", "figure", "section"], *rows]),
             "",
         ]
         if rows
@@ -117,15 +117,15 @@ def _of_peers(peers: Mapping[str, Any]) -> list[list[str]]:
     if not {OURS, _PLAIN_SERVER} <= servers.keys():
         return []
     ours, other = (servers[name]["several"]["per_second"] for name in (OURS, _PLAIN_SERVER))
-    ratio = f"{ours / other:.2f} of its images/s ({plain(ours)} to {plain(other)})"
-    return [["beside a gRPC handler that only runs the same graphs", ratio, _link(PEERS)]]
+    ratio = f"{ours / other:.2f} ({plain(ours)} to {plain(other)} images/s)"
+    return [["throughput over that of a gRPC handler that only runs the same graphs", ratio, _link(PEERS)]]
 
 
 _ROWS = (("stages", _of_stages), ("growth", _of_growth), ("knee", _of_knee), ("start", _of_start))
 
 
 def _both(row: Mapping[str, Any]) -> str:
-    return f"{ms(row['p50'])} ms ({ms(row['p99'])})"
+    return f"p50 {ms(row['p50'])} ms, p99 {ms(row['p99'])} ms"
 
 
 def _link(title: str) -> str:

@@ -63,7 +63,7 @@ Findings = tuple[str, dict[str, object], dict[str, Image.Image]]
     "strengths",
     type=click.FloatRange(0, 1),
     multiple=True,
-    help="Repeatable; the default dial if left out.",
+    help="Style strength; repeatable. Default: that of the pack.",
 )
 @optgroup.option(
     "--teachers", is_flag=True, help="Of a pack with students: what these learnt from, in their place."
