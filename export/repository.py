@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ import onnx
 
 from export.config_file import CONFIG
 from export.exported import ExportedPack, ServedCondition
+from export.fused_graph import write_fused
 from export.halved_weights import with_halved_weights
 from export.mixed_precision import in_precision
 from export.model_config import ensemble_config, stage_config
@@ -75,12 +77,25 @@ def write_repository(
 
 
 class _Writer:
-    """Builds models in a folder of its own."""
+    """Builds models in a folder of its own.
+
+    Args:
+        pack: what is exported.
+        scratch: an empty folder.
+        target: where the models are to run.
+        precision: what graphs compute in.
+        report: told what was written.
+
+    Attributes:
+        folder: where the models are.
+        written: their names.
+    """
 
     def __init__(
-        self, pack: ExportedPack, folder: Path, target: Target, precision: str, report: Report
+        self, pack: ExportedPack, scratch: Path, target: Target, precision: str, report: Report
     ) -> None:
-        self.folder, self.written = folder, list[str]()
+        self.folder, self.written = scratch / "models", list[str]()
+        self._graphs = scratch / "graphs"
         self._pack, self._target, self._precision, self._report = pack, target, precision, report
 
     def ensemble(self, condition: ServedCondition) -> None:
@@ -93,12 +108,29 @@ class _Writer:
         self.written.append(name)
 
     def fused(self, condition: ServedCondition) -> None:
-        self.stage(condition.fused, condition.parameters)
+        write_fused(condition, self._graph_of, self._place_of(condition.fused))
+        self._finish(condition.fused, condition.parameters)
         self._labels(condition.fused.name)
 
-    def stage(self, stage: Stage, parameters: Mapping[str, str] | None = None) -> None:
+    def stage(self, stage: Stage) -> None:
+        shutil.copy(self._graph_of(stage), self._place_of(stage))
+        self._finish(stage, {})
+
+    def _graph_of(self, stage: Stage) -> Path:
+        """A stage's graph as PyTorch's exporter gives it: each is exported once."""
+        file = self._graphs / f"{stage.name}.onnx"
+        if not file.exists():
+            write_onnx(stage, example_inputs(stage, EXPORT_BATCH), file)
+        return file
+
+    def _place_of(self, stage: Stage) -> Path:
+        folder = self.folder / stage.name / VERSION
+        folder.mkdir(parents=True)
+        return folder / ONNX_FILE
+
+    def _finish(self, stage: Stage, parameters: Mapping[str, str]) -> None:
+        """Make of an exported graph what is served, prove it and describe it."""
         file = self.folder / stage.name / VERSION / ONNX_FILE
-        write_onnx(stage, example_inputs(stage, EXPORT_BATCH), file)
         if self._target.gpu:
             onnx.save(with_uint8_at_edges(onnx.load(file)), file)
         elif stage.halved and self._precision == "fp32":
