@@ -15,7 +15,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -50,7 +50,6 @@ class PodProcess(NamespacedProcess):
         pod: The pod's metadata and spec.
         files: What its mounts hold, by path.
         folder: An empty folder.
-        arguments: Further arguments.
 
     Attributes:
         as_rendered_user: Whether it runs as the user that the pod asks for.
@@ -58,9 +57,7 @@ class PodProcess(NamespacedProcess):
 
     as_rendered_user = os.getuid() == 0
 
-    def __init__(
-        self, pod: Manifest, files: Mapping[str, str], folder: Path, arguments: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, pod: Manifest, files: Mapping[str, str], folder: Path) -> None:
         (container,) = (each for each in pod["spec"]["containers"] if each["name"] == "gateway")
         self.grace_seconds = int(pod["spec"]["terminationGracePeriodSeconds"])
         self.container = container
@@ -75,9 +72,7 @@ class PodProcess(NamespacedProcess):
             file.write_text(content)
         root.mkdir()
         # By the checkout's interpreter, wherever the program's first line looks for one.
-        program = shlex.join(
-            [str(_PROGRAMS / "python"), str(_PROGRAMS / "maskweave"), *container["args"], *arguments]
-        )
+        program = shlex.join([str(_PROGRAMS / "python"), str(_PROGRAMS / "maskweave"), *container["args"]])
         start = f"chroot {root} {program}"
         if self.as_rendered_user:
             rights = pod["spec"]["securityContext"]
@@ -169,12 +164,10 @@ def _mounted(path: Path, root: Path) -> str:
 
 
 @contextmanager
-def pod_process(
-    pod: Manifest, files: Mapping[str, str], folder: Path, arguments: Sequence[str] = ()
-) -> Iterator[PodProcess]:
+def pod_process(pod: Manifest, files: Mapping[str, str], folder: Path) -> Iterator[PodProcess]:
     """A gateway that is killed at the end of this context if it still runs."""
     folder.mkdir(exist_ok=True)
-    process = PodProcess(pod, files, folder, arguments)
+    process = PodProcess(pod, files, folder)
     try:
         yield process
     finally:
