@@ -1,4 +1,4 @@
-"""Every expression of rules, dashboards, scalers and docs/metrics.md is PromQL, and names metrics that exist."""
+"""Expressions of rules, dashboards, scalers and docs/metrics.md are PromQL, and name metrics that exist."""
 
 from __future__ import annotations
 
