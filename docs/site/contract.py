@@ -61,15 +61,25 @@ class _Page:
         )
 
     def lines(self) -> Iterator[str]:
-        yield "# The contract"
+        yield "# API reference"
         yield ""
-        yield f"Made of [{FILE}](../../proto/{FILE}) and its comments when this site is built."
+        yield (
+            "Every method, message, field and enum of `maskweave.v1`, the API of the service over gRPC, "
+            "Connect and gRPC-Web. What calls fail with: [errors](../errors.md). Over HTTP: "
+            "[browsers and curl](../web.md). "
+            f"Made of [{FILE}](../../proto/{FILE}) and its comments when this site is built."
+        )
         yield ""
         yield _paragraphs(self._syntax)
         yield ""
         for number, service in enumerate(self._file.service):
             path: tuple[int, ...] = (_SERVICES, number)
             yield f"## {service.name}\n\n{self._about(path)}\n"
+            yield "| method | what it does |\n|---|---|"
+            for position, method in enumerate(service.method):
+                first, *_ = re.split(r"\.(?= |<br>|$)", _cell([self._about((*path, _METHODS, position))]))
+                yield f"| [{method.name}](#{method.name.lower()}) | {first}. |"
+            yield ""
             for position, method in enumerate(service.method):
                 yield f"### {method.name}\n"
                 asked = "stream of " * method.client_streaming + _link(method.input_type)

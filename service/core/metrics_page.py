@@ -34,6 +34,12 @@ compares.
 _CLOSING = """
 Also there: `process_*`, the CPU, memory, open files and start time of the gateway's process.
 
+## What to watch
+The chart has alerts for these ([operations.md](operations.md#runbook)). Elsewhere, begin with:
+
+| question | PromQL |
+|---|---|
+{watched}
 ## Buckets
 The bounds of latency histograms, in seconds, depend on two settings. They are finer around
 `latency_target_seconds`, which is itself a bound, so that the share of requests within the target is
@@ -64,6 +70,22 @@ prometheus-client's multiprocess mode is not supported, because it has no exempl
 process is stuck: with `PROMETHEUS_MULTIPROC_DIR` set a gateway does not start.
 """
 
+_WATCHED = {
+    "how long callers wait, p99": "histogram_quantile(0.99, sum by (le) "
+    '(rate(grpc_server_handling_seconds_bucket{grpc_method="Synthesize"}[5m])))',
+    "how many calls fail, by reason": "sum by (reason) (rate(maskweave_failures_total[5m]))",
+    "is it full: seconds of work in the queues": "sum(maskweave_work_waiting_seconds)",
+    "how busy are the workers, 0 to 1": "rate(maskweave_worker_busy_seconds_total[1m]) / maskweave_workers",
+    "which stage is slow, mean": "rate(maskweave_stage_duration_seconds_sum[5m]) / "
+    "rate(maskweave_stage_duration_seconds_count[5m])",
+    "is the event loop blocked, p99": "histogram_quantile(0.99, sum by (le, instance) "
+    "(rate(maskweave_event_loop_lag_seconds_bucket[5m])))",
+    "can every gateway answer: 0 if one cannot": "min(maskweave_engine_ready)",
+    "days until a certificate expires": "(maskweave_certificate_expiry_seconds - time()) / 86400",
+    "were new keys or certificates refused": 'increase(maskweave_reloads_total{result="refused"}[1h])',
+}
+"""What to ask Prometheus first, by question."""
+
 
 def metrics_page() -> str:
     """The whole page."""
@@ -73,7 +95,10 @@ def metrics_page() -> str:
         for spec in METRICS.values()
     ]
     closing = _CLOSING.format(
-        target=LATENCY_TARGET_SECONDS, deadline=DEADLINE_SECONDS, buckets=_listed(latency_buckets())
+        watched="".join(f"| {question} | `{query}` |\n" for question, query in _WATCHED.items()),
+        target=LATENCY_TARGET_SECONDS,
+        deadline=DEADLINE_SECONDS,
+        buckets=_listed(latency_buckets()),
     )
     return _INTRODUCTION + "\n".join(rows) + "\n" + closing
 

@@ -1,4 +1,4 @@
-"""Every expression of rules, dashboards and scalers is PromQL, and speaks of metrics that there are."""
+"""Expressions of rules, dashboards, scalers and docs/metrics.md are PromQL, and name metrics that exist."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.helm.metrics import allowed
-from tests.support.chart import CHART, SCENARIOS, named, of_kind, rendered, rule_groups
+from tests.support.chart import CHART, ROOT, SCENARIOS, named, of_kind, rendered, rule_groups
 from tests.support.promtool import promtool, tried_rules, write_rules
 
 DASHBOARDS = sorted((CHART / "files" / "dashboards").glob("*.json"))
@@ -65,8 +65,18 @@ def of_scalers(scenario: str) -> Iterator[tuple[str, str]]:
                 )
 
 
+def of_page() -> Iterator[tuple[str, str]]:
+    """Every expression that the page on metrics says to watch."""
+    text = (
+        (ROOT / "docs" / "metrics.md").read_text().partition("\n## What to watch\n")[2].partition("\n## ")[0]
+    )
+    rows = re.findall(r"^\| (.+?) \| `([^`]+)` \|$", text, re.MULTILINE)
+    assert len(rows) > 5
+    yield from ((f"metrics.md: {question}", expression) for question, expression in rows)
+
+
 def everything() -> list[tuple[str, str]]:
-    found = list(of_dashboards())
+    found = [*of_dashboards(), *of_page()]
     for scenario in SCENARIOS:
         found += [*of_rules(scenario), *of_scalers(scenario)]
     return found

@@ -96,7 +96,7 @@ PROMISES: list[tuple[str, str, float, str]] = [
     ),
     ("reliability", "until none has come for {} s, 1.5 s at most", _HELD_SECONDS, HELD),
     ("reliability", "0.3 s, {} s at most", _MOST_HELD_SECONDS, ALWAYS),
-    ("reliability", "{} s later those held are told", 0.05, HELD),
+    ("reliability", "{} s later the held ones get", 0.05, HELD),
     (
         "reliability",
         "What is not done {} s before the end of",
