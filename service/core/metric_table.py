@@ -120,11 +120,13 @@ _SPECS = (
         "maskweave_open_streams", "gauge", "RPCs in progress of methods that send many messages.", _METHOD
     ),
     MetricSpec("maskweave_open_sessions", "gauge", "Sessions of Paint that are open."),
-    MetricSpec("maskweave_failures_total", "counter", "Failed RPCs by the reason told.", ("reason",)),
+    MetricSpec(
+        "maskweave_failures_total", "counter", "Failed RPCs, by the reason in ErrorInfo.", ("reason",)
+    ),
     MetricSpec(
         "maskweave_shed_total",
         "counter",
-        "RPCs refused for want of room, by what was full. queue: the queue. too_late: it would have been "
+        "RPCs refused for lack of capacity, by cause. queue: the queue is full. too_late: it would have been "
         "ready after its deadline. evicted: another took its place in the queue. rpcs: max_concurrent_rpcs. "
         "sessions: max_sessions. checks: places for watches of health and reflection. caller: its caller's "
         "share of these. memory: max_request_memory_bytes. quota: of its key. engine: the queue of the "
@@ -134,8 +136,8 @@ _SPECS = (
     MetricSpec(
         "maskweave_cancelled_total",
         "counter",
-        "RPCs given up before they were done, by why. caller: they cancelled it, or went away. deadline: it "
-        "passed. idle: a session without a sign of its caller. shutdown: the grace was over.",
+        "RPCs that ended before they were done, by cause. caller: cancelled or disconnected. deadline: it "
+        "passed. idle: a session whose caller sent or read nothing. shutdown: the grace period was over.",
         ("cause",),
     ),
     MetricSpec("maskweave_queue_wait_seconds", "histogram", "Time an image waited in the queue.", ("model",)),
@@ -204,7 +206,7 @@ _SPECS = (
     MetricSpec(
         "maskweave_event_loop_lag_seconds",
         "histogram",
-        "By how much the event loop was late for a timer, tried ten times a second: all calls wait so long.",
+        "How late the event loop ran a timer, measured ten times a second; all calls wait that long.",
         (),
         _LAG_SECONDS,
     ),
