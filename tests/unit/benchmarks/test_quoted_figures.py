@@ -79,7 +79,8 @@ def test_the_readme_says_how_long_an_image_takes() -> None:
 
 
 def test_the_head_of_the_page_on_quality_repeats_figures_of_its_tables() -> None:
-    head, _, tables = (DOCS / "quality.md").read_text().partition("\n# Which measures had a part in the training\n")
+    title = "\n# Which measures had a part in the training\n"
+    head, _, tables = (DOCS / "quality.md").read_text().partition(title)
     quoted = set(re.findall(r"(?<![\w.])\.\d{3}|\b\d\d?\.\d(?= of 255| dB)", head))
     rows = " ".join(line for line in tables.splitlines() if line.startswith("|"))
     assert len(quoted) > 15
