@@ -26,7 +26,7 @@ from onnxruntime.quantization import (
 from export.exported import ExportedPack
 from export.halved_weights import with_whole_weights
 from export.images import Samples, images_of
-from export.runners import ONNX_FILE, VERSION, Runner
+from export.runners import ONNX_FILE, VERSION, Loader, Runner
 from service.engine.embedded.runtime import INT8_SUFFIX
 
 Array = NDArray[Any]
@@ -79,8 +79,9 @@ def _inputs(pack: ExportedPack, repository: Path, samples: Samples) -> dict[str,
                 kept.append({key: array[index : index + 1] for key, array in inputs.items()})
 
     aside = tuple(stage.name for stage in pack.aside)
+    loader = Loader(repository)
     for condition in pack.conditions:
-        images_of(condition, Runner(repository, condition.name, aside=aside, watch=note), samples)
+        images_of(condition, Runner(loader, condition.name, aside, note), samples)
     return seen
 
 

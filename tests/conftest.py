@@ -90,8 +90,8 @@ def pytest_collection_finish() -> None:
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """Collect what a file of tests has left: a socket that is still open fails a test of that file.
 
-    It was found whenever the collector came by, and failed a test of any other file. What outlives the file is
-    left alone from then on, or each file would take longer than the one before.
+    It was found whenever the collector came by, and failed a test of any other file. What outlives the file
+    is left alone from then on, or each file would take longer than the one before.
     """
     if nextitem is None or nextitem.path != item.path:
         gc.collect()

@@ -25,7 +25,7 @@ from export.methods import load_pack
 from export.mixed_precision import LOW_TYPES
 from export.plans.builder import BuildError
 from export.plans.machine import MachineError
-from export.runners import Runner
+from export.runners import Loader, Runner
 from export.served_precisions import record_of, write_records
 from service.engine.embedded.choice import make_runtime
 from service.engine.embedded.precisions import RECORDS_FILE, Record
@@ -116,18 +116,18 @@ def _verify(
     aside = tuple(stage.name for stage in pack.aside)
     verdicts, records = list[Verdict](), list[Record]()
     compared = 0
-    ways: list[tuple[str | None, Runtime | None]] = [(None, runtime) for runtime in runtimes] or [
-        (precision, None) for precision in precisions or (None,)
+    ways = [Loader(repository, runtime=runtime) for runtime in runtimes] or [
+        Loader(repository, precision) for precision in precisions or (None,)
     ]
     for condition, models in _models(pack, repository):
         reference = reference_images(pack, condition, samples)
         compared += len(reference)
-        for model, (precision, runtime) in itertools.product(models, ways):
-            runner = Runner(repository, model, precision, aside, runtime)
+        for model, loader in itertools.product(models, ways):
+            runner = Runner(loader, model, aside)
             images = images_of(condition, runner, samples)
             verdicts.append(compare(model, runner, images, reference))
-            if runtime is not None:
-                records.append(record_of(verdicts[-1], runner, runtime))
+            if loader.runtime is not None:
+                records.append(record_of(verdicts[-1], runner, loader.runtime))
             if sheet is not None:
                 file = sheet.with_stem(f"{sheet.stem}-{model}-{runner.precision}")
                 worst_sheet(verdicts[-1], samples, images, reference, pack.palette).save(file)
