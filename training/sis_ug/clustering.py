@@ -15,8 +15,6 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.cluster import MiniBatchKMeans
-from sklearn.decomposition import PCA
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -127,6 +125,10 @@ def fit_clusters(
         resolution: cells per side of the proxy mask.
         seed: of the draw and of k-means.
     """
+    # Not above: all but this, also each rank of a run, would wait for it half as long as for torch.
+    from sklearn.cluster import MiniBatchKMeans  # noqa: PLC0415
+    from sklearn.decomposition import PCA  # noqa: PLC0415
+
     generator = np.random.default_rng(seed)
     drawn: list[NDArray[np.float32]] = []
     for pyramid in pyramids:

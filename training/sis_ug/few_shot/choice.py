@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.cluster import KMeans
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -46,6 +45,8 @@ def medoids(points: NDArray[np.float32], count: int, seed: int) -> NDArray[np.in
     """
     if count > len(points):
         raise ValueError(f"count: {count} asked for, of {len(points)} candidates")
+    from sklearn.cluster import KMeans  # noqa: PLC0415 - as in `sis_ug.clustering`
+
     kmeans = KMeans(count, random_state=seed, n_init=4).fit(points)
     distances = kmeans.transform(points)
     by_size = np.argsort(-np.bincount(kmeans.labels_, minlength=count), kind="stable")
