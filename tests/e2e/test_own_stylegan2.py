@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from click.testing import CliRunner
@@ -19,6 +20,7 @@ from export.repository import write_repository
 from export.sis_ug import sis_ug_pack
 from maskweave_client import Client
 from tests.support import stylegan2_files as files
+from tests.support.every_runtime import assert_for_every_runtime
 from tests.support.gateway_process import gateway_process
 from tests.support.graphs_once import each_graph_once
 from tests.support.tiny_stylegan2 import CHANNELS, CONFIG, tiny_generator, tiny_state
@@ -30,6 +32,8 @@ from training.sis_ug.pipeline import SynthesisPipeline, load_pipeline
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 PACK = "mine"
+STAGES = ("generator_head", "target_reader", "rearranger", "generator_tail")
+"""Those that run or read the generator."""
 LABEL_MAP = np.kron(np.arange(8, dtype=np.uint8).reshape(2, 4), np.ones((16, 8), np.uint8))
 ON_CPU = ("--device", "cpu", "--threads", "1", "--log-every", "5", "--sheet-every", "1000")
 VERBS = [
@@ -104,6 +108,14 @@ def test_the_head_gives_the_imported_generators_own_images(pipeline: SynthesisPi
     with torch.inference_mode():
         torch.testing.assert_close(pipeline.head(latents).images, tiny_generator().images(latents))
     assert pipeline.generator.channels == {r: CHANNELS[r] + 3 for r in (8, 16)}
+
+
+def test_its_graphs_are_for_every_runtime(made: Path) -> None:
+    """The command has compared each of them with PyTorch."""
+    graphs = {path.parents[1].name: onnx.load(path) for path in (made / "ensemble").glob("*/1/model.onnx")}
+    assert {f"{PACK}_{stage}" for stage in STAGES} <= graphs.keys()
+    for graph in graphs.values():
+        assert_for_every_runtime(graph)
 
 
 def test_it_is_offered_as_it_is(client: Client) -> None:
