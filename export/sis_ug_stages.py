@@ -122,6 +122,18 @@ class Rearranger(_WithRearranger):
         return features
 
 
+class GeneratorMiddle(_OfPipeline):
+    """The finest attended features, and layer styles if any, to features at the cut, not rearranged."""
+
+    def __init__(self, pipeline: SynthesisPipeline, finest: int) -> None:
+        super().__init__(pipeline)
+        self.finest = finest
+
+    def forward(self, features: Tensor, styles: Tensor | None = None) -> Tensor:
+        """See `Stage`."""
+        return self.pipeline.grow({self.finest: features}, styles)
+
+
 class GeneratorTail(_OfPipeline):
     """Features at the cut, and layer styles if any, to a uint8 image, channels last."""
 
@@ -146,6 +158,15 @@ class FusedMapping(_OfPipeline):
         source = self.pipeline.head(latent)
         target = self.to_target(condition, source.histogram, strength)
         return to_image(self.pipeline.shape(source, target))
+
+
+class FusedOwn(_OfPipeline):
+    """Latent to the generator's own uint8 image, channels last, and the label map that is read off it."""
+
+    def forward(self, latent: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Stage`."""
+        image = to_image(self.pipeline.head(latent).images)
+        return image, self.pipeline.read_labels(from_image(image)).to(torch.uint8)
 
 
 class FusedShape(_OfPipeline):
