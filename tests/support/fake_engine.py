@@ -139,6 +139,23 @@ EDITOR = ModelInfo(
     steps=("stage",),
 )
 """What edits images of the ensemble's pack."""
+LABEL_READER = ModelInfo(
+    name="tiny_label_reader",
+    version=1,
+    max_batch_size=4,
+    inputs=(TensorSpec("PICTURE", UINT8, (2, 2, 3)),),
+    outputs=(TensorSpec("LABEL_MAP", UINT8, (2, 2)),),
+    parameters={"maskweave.reads_labels": "tiny"},
+    steps=(),
+)
+OWN = replace(
+    LABEL_READER,
+    name="tiny_own",
+    inputs=(TensorSpec("LATENT", FLOAT32, (3,)),),
+    outputs=(TensorSpec("IMAGE", UINT8, (2, 2, 3)), *LABEL_READER.outputs),
+    steps=("stage",),
+)
+"""What reads label maps: off images, and off those that it makes of latents."""
 WITH_STYLES = (STYLED, ENCODER, PRIOR)
 """The ensemble with styles and what stands beside it."""
 
