@@ -172,6 +172,8 @@ Behaviour = Callable[[Mapping[str, Array]], Awaitable[None]]
 class FakeEngine:
     """Gives images whose pixels are all the latent's first number, after `behaviour` has run, and else 1s.
 
+    A label map that it reads is blank.
+
     Inputs are checked as by other engines; those of styles must also be finite.
 
     Args:
@@ -256,5 +258,8 @@ class FakeEngine:
         first = 1.0
         if "IMAGE" in inference.outputs and "LATENT" in inputs:
             first = np.clip(inputs["LATENT"][0, 0], 0, 255)
-        arrays = {spec.name: np.full((1, *spec.shape), first, spec.dtype) for spec in info.outputs}
+        arrays = {
+            spec.name: np.full((1, *spec.shape), 0.0 if spec.name == "LABEL_MAP" else first, spec.dtype)
+            for spec in info.outputs
+        }
         return InferenceResult(arrays, (StageTiming(f"{info.name}_stage", 0.001, 0.002, False),))

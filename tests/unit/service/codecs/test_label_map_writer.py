@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 
 import numpy as np
 from hypothesis import given
@@ -39,4 +40,4 @@ def test_runs(ids: NDArray[np.uint8]) -> None:
     height, width = ids.shape
     back = decode_run_length(class_ids, lengths, width, height, field="label_map.run_length")
     np.testing.assert_array_equal(back, ids)
-    assert all(one != other for one, other in zip(class_ids, class_ids[1:], strict=False))
+    assert all(one != other for one, other in itertools.pairwise(class_ids))
