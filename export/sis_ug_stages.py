@@ -165,7 +165,7 @@ class FusedOwn(_OfPipeline):
 
     def forward(self, latent: Tensor) -> tuple[Tensor, Tensor]:
         """See `Stage`."""
-        image = to_image(self.pipeline.head(latent).images)
+        image = to_image(self.pipeline.generator.images(latent))
         return image, self.pipeline.read_labels(from_image(image)).to(torch.uint8)
 
 

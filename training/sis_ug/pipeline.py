@@ -212,9 +212,6 @@ def load_pipeline(config: PackConfig, folder: Path, *, students: bool = True) ->
     inverting = _if_trained(lambda: inverter(config, generator), folder, INVERTER)
     if inverting is not None:
         inverting = inverting.half().float()  # exported graphs then hold it in half the space
-    label_reader = _if_trained(lambda: label_segmenter(config), folder, LABEL_SEGMENTER)
-    if label_reader is not None:
-        label_reader = label_reader.half().float()  # likewise
     taught = config.students is not None and students
     reading = _if_trained(lambda: proxy_reader(config, generator), folder, PROXY_READER) if taught else None
     mapper = frozen(load_weights(label_map_mapper(config), folder, "mapper_label_map"))
@@ -233,8 +230,17 @@ def load_pipeline(config: PackConfig, folder: Path, *, students: bool = True) ->
         _if_trained(lambda: scribble_completer(config), folder, "scribble_completer"),
         inverting,
         reading,
-        label_reader,
+        load_label_reader(config, folder),
     ).eval()
+
+
+def load_label_reader(config: PackConfig, folder: Path) -> UNet | None:
+    """What reads label maps off images where the pack is served; half precision holds its weights exactly.
+
+    None while the label segmenter is not trained.
+    """
+    network = _if_trained(lambda: label_segmenter(config), folder, LABEL_SEGMENTER)
+    return None if network is None else network.half().float()
 
 
 def load_judge(config: PackConfig, folder: Path) -> Judge | None:
