@@ -1,4 +1,4 @@
-"""Label maps read by the shipped packs: what was drawn is read back, and a seed's own map leads back to its image."""
+"""Label maps that the shipped packs read: of what was drawn, and of seeds, whose images they lead back to."""
 
 from __future__ import annotations
 
