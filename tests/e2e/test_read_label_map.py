@@ -159,7 +159,12 @@ def test_it_can_be_asked_over_http(gateway: GatewayProcess) -> None:
     [
         (b"GIF89a", {}, "picture.file", "a GIF file; allowed: a PNG or JPEG"),
         (b"", {}, "picture.file", "0 bytes; allowed: a PNG or JPEG"),
-        (file_of(IMAGE, "PNG")[:200], {}, "picture.file", "allowed: a complete PNG or JPEG file"),
+        (
+            file_of(IMAGE, "PNG")[:200],
+            {},
+            "picture.file",
+            "cut off after 200 bytes, in the chunk IDAT; allowed: a complete PNG file",
+        ),
         (
             bytes(LIMITS.max_encoded_bytes + 1),
             {},
