@@ -184,7 +184,7 @@ def test_a_random_image_and_its_own_label_map_are_started_from(
 ) -> None:
     page = shown.page
     before = shown.pixels()
-    page.evaluate("crypto.getRandomValues = (numbers) => numbers.fill(7)")
+    page.evaluate("() => { crypto.getRandomValues = (numbers) => numbers.fill(7) }")
     page.get_by_role("button", name="Random image", exact=True).focus()
     page.keyboard.press("Enter")
     expect(page.get_by_role("spinbutton", name="Seed")).to_have_value("7")

@@ -122,7 +122,7 @@ def test_every_encoding_says_the_same(stub: pb_grpc.SynthesisServiceStub, client
 def test_the_image_of_a_seed_comes_in_the_format_that_is_asked_for(client: Client) -> None:
     for kind in ("jpeg", "webp", "raw"):
         quality = None if kind == "raw" else 80
-        image = client.read_label_map("faces64", 7, image_format=kind, quality=quality).image  # type: ignore[arg-type]
+        image = client.read_label_map("faces64", 7, image_format=kind, quality=quality).image
         assert image is not None
         assert (image.format, image.to_numpy().shape) == (kind, (SIDE, SIDE, 3))
 
@@ -194,7 +194,7 @@ def test_what_is_not_allowed_is_named(
     [
         (request(), "source: got no source; allowed: one of picture, seed, latent"),
         (request(picture=pb.SourcePicture()), "picture: got no encoding; allowed: one of file, raw"),
-        (request(seed=1, label_map_encoding=9), "label_map_encoding: got 9; allowed: LABEL_MAP_ENCODING_"),  # type: ignore[arg-type]
+        (request(seed=1, label_map_encoding=9), "label_map_encoding: got 9; allowed: LABEL_MAP_ENCODING_"),
         (request(seed=1, image_format=9), "image_format: got 9; allowed: IMAGE_FORMAT_"),
         (request(seed=1, priority=9), "priority: got 9; allowed: PRIORITY_"),
         (
@@ -261,7 +261,7 @@ def test_a_reader_of_images_alone_reads_nothing_of_seeds(tmp_path: Path) -> None
         np.testing.assert_array_equal(client.read_label_map("faces64", IMAGE).label_map, READ)
         for source in ({"image_or_seed": 7}, {"image_or_seed": None, "latent": [0.0] * 100}):
             with pytest.raises(InvalidRequest, match="allowed: a picture, for faces64, which makes no image"):
-                client.read_label_map("faces64", **source)  # type: ignore[arg-type]
+                client.read_label_map("faces64", **source)
 
 
 @pytest.mark.parametrize(

@@ -112,18 +112,18 @@ export function startRandom(): void {
 /** An image of a random seed, as the generator makes it by itself: its label map is drawn, and its seed taken. */
 export async function startFromRandomImage(): Promise<void> {
   const number = randomSeed();
-  await startFromReading((of) => client.peek().readLabelMap(of.name, { seed: number, format: "webp", modelVersion: of.version }), `The label map of the image of seed ${number} is drawn.`, number);
+  await startFromReading((of) => client.peek().readLabelMap(of.name, { seed: number, format: "webp", modelVersion: of.version }), number);
 }
 
 /** What a photograph shows is drawn. */
 export async function startFromPhoto(file: File): Promise<void> {
-  await startFromReading(async (of) => readMap(await modelSized(await bytesOfFile(file), of), of), `The label map of ${file.name} is drawn.`);
+  await startFromReading(async (of) => readMap(await modelSized(await bytesOfFile(file), of), of));
 }
 
 const readMap = (image: Uint8Array<ArrayBuffer>, of: Model) => client.peek().readLabelMap(of.name, { image, modelVersion: of.version });
 
 let readings = 0;
-async function startFromReading(read: (of: Model) => Promise<LabelMapReading>, said: string, itsSeed?: number): Promise<void> {
+async function startFromReading(read: (of: Model) => Promise<LabelMapReading>, itsSeed?: number): Promise<void> {
   const [of, mine] = [model.peek(), ++readings];
   if (!of) return;
   await saying(async () => {
@@ -135,7 +135,6 @@ async function startFromReading(read: (of: Model) => Promise<LabelMapReading>, s
       put(enlarged(map, width, height));
       if (itsSeed !== undefined) seed.value = itsSeed;
     });
-    say(said);
   });
 }
 

@@ -27,9 +27,7 @@ _ENDING = ".png"
 
 
 @click.command(name="read-map")
-@click.argument(
-    "inputs", nargs=-1, type=click.Path(exists=True, path_type=Path), metavar="[FILE|FOLDER]..."
-)
+@click.argument("inputs", nargs=-1, type=click.Path(exists=True, path_type=Path), metavar="[FILE|FOLDER]...")
 @click.option(
     "--seed",
     type=click.IntRange(0, 2**32 - 1),

@@ -48,6 +48,9 @@ export function Starts() {
         {tab.value === "label_map" && model.value?.reading?.seeds && (
           <IconButton icon="face" title="Random image" onClick={() => void startFromRandomImage()} />
         )}
+        {tab.value === "label_map" && model.value?.reading?.pictures && (
+          <FileButton title="From a photograph" accept="image/*" icon="photo" square onFile={(file) => void startFromPhoto(file)} />
+        )}
         {samples.value.map((sample) => (
           <button type="button" class="thumb" key={sample.url} title={sample.title} onClick={() => take(sample)}>
             <img src={sample.url} alt={sample.title} width="44" height="44" decoding="async" />
@@ -63,12 +66,7 @@ export function Starts() {
             )}
           </>
         ) : (
-          <>
-            {tab.value === "label_map" && model.value?.reading?.pictures && (
-              <FileButton title="From a photograph" accept="image/*" icon="photo" onFile={(file) => void startFromPhoto(file)} />
-            )}
-            <FileButton title="Load" accept={tab.value === "exemplar" ? "image/*" : "image/png,image/*"} onFile={(file) => void loadFile(file)} />
-          </>
+          <FileButton title="Load" accept={tab.value === "exemplar" ? "image/*" : "image/png,image/*"} onFile={(file) => void loadFile(file)} />
         )}
         {layer.value && !(tab.value === "exemplar") && (
           <IconButton icon="save" title="Save drawing" onClick={() => void saveDrawing(layer.value!)} />

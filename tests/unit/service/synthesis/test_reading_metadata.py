@@ -68,10 +68,12 @@ def test_the_layout_decides_who_reads_latents(
     assert reading(ENSEMBLE, *infos, layout=layout) == found
 
 
-def shaped(info: ModelInfo, field: str, name: str, *shape: int) -> ModelInfo:
-    spec = TensorSpec(name, np.dtype(np.uint8), shape)
-    specs = tuple(spec if each.name == name else each for each in getattr(info, field))
-    return replace(info, **{field: specs})
+def shaped(info: ModelInfo, name: str, *shape: int) -> ModelInfo:
+    def other(specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
+        spec = TensorSpec(name, np.dtype(np.uint8), shape)
+        return tuple(spec if each.name == name else each for each in specs)
+
+    return replace(info, inputs=other(info.inputs), outputs=other(info.outputs))
 
 
 @pytest.mark.parametrize(
@@ -93,14 +95,14 @@ def shaped(info: ModelInfo, field: str, name: str, *shape: int) -> ModelInfo:
         ((LABEL_READER, replace(LABEL_READER, name="other")), "which tiny_label_reader reads already"),
         ((OWN, replace(OWN, name="other")), "which tiny_own reads already"),
         (
-            (shaped(LABEL_READER, "inputs", "PICTURE", 4, 4, 3),),
+            (shaped(LABEL_READER, "PICTURE", 4, 4, 3),),
             r"input\[PICTURE\]: got uint8, dims \[4, 4, 3\]",
         ),
         (
-            (shaped(LABEL_READER, "outputs", "LABEL_MAP", 4, 4),),
+            (shaped(LABEL_READER, "LABEL_MAP", 4, 4),),
             r"output\[LABEL_MAP\]: got uint8, dims \[4, 4\]",
         ),
-        ((shaped(OWN, "outputs", "IMAGE", 4, 4, 3),), r"output\[IMAGE\]: got uint8, dims \[4, 4, 3\]"),
+        ((shaped(OWN, "IMAGE", 4, 4, 3),), r"output\[IMAGE\]: got uint8, dims \[4, 4, 3\]"),
         ((replace(LABEL_READER, inputs=()),), r"input\[PICTURE\]: missing"),
     ],
 )
