@@ -165,8 +165,10 @@ class FusedOwn(_OfPipeline):
 
     def forward(self, latent: Tensor) -> tuple[Tensor, Tensor]:
         """See `Stage`."""
-        image = to_image(self.pipeline.generator.images(latent))
-        return image, self.pipeline.read_labels(from_image(image)).to(torch.uint8)
+        # Levels as floats: TensorRT has no uint8 inside a network.
+        levels = (self.pipeline.generator.images(latent) * 127.5 + 127.5).clamp(0, 255).round()
+        labels = self.pipeline.read_labels(levels / 127.5 - 1)
+        return levels.permute(0, 2, 3, 1).to(torch.uint8), labels.to(torch.uint8)
 
 
 class FusedShape(_OfPipeline):
