@@ -166,9 +166,9 @@ class FusedOwn(_OfPipeline):
     def forward(self, latent: Tensor) -> tuple[Tensor, Tensor]:
         """See `Stage`."""
         # Levels as floats: TensorRT has no uint8 inside a network.
-        levels = (self.pipeline.generator.images(latent) * 127.5 + 127.5).clamp(0, 255).round()
-        labels = self.pipeline.read_labels(levels / 127.5 - 1)
-        return levels.permute(0, 2, 3, 1).to(torch.uint8), labels.to(torch.uint8)
+        scaled = self.pipeline.generator.images(latent) * 127.5 + 127.5
+        levels = scaled.clamp(0, 255).permute(0, 2, 3, 1).round()
+        return levels.to(torch.uint8), self.pipeline.read_labels(from_image(levels)).to(torch.uint8)
 
 
 class FusedShape(_OfPipeline):
