@@ -29,6 +29,7 @@ SUMMARIES = {
     "draw": "Make images that follow drawings.",
     "edit": "Give images the shape of other label maps.",
     "morph": "Make a GIF or images from some looks to others.",
+    "read-map": "Read label maps off images.",
     "bench": "Measure the latency of running services.",
     "key": "Make an API key for a caller.",
     "import": "Read somebody else's pretrained generator.",

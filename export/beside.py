@@ -16,7 +16,7 @@ from tritonclient.grpc import model_config_pb2 as triton
 
 from export.config_file import CONFIG, read_config_file, rendered
 
-_OFFERS = ("maskweave.pack", "maskweave.edits")
+_OFFERS = ("maskweave.pack", "maskweave.edits", "maskweave.reads_labels")
 _VERSION = "maskweave.model_version"
 _NAMES_A_MODEL = ("maskweave.style_encoder", "maskweave.style_prior")
 

@@ -41,7 +41,7 @@ def write_fused(condition: ServedCondition, graph_of: Callable[[Stage], Path], p
         outputs |= {value.name: value for value in graph.output}
     asked, given = condition.fused.inputs, condition.fused.outputs
     graph = helper.make_graph(
-        _without_bytes_between(nodes, outputs, {spec.name for spec in given}),
+        _without_bytes_between(nodes, outputs),
         condition.fused.name,
         [inputs[spec.name] for spec in asked],
         [outputs[spec.name] for spec in given],
@@ -71,13 +71,14 @@ def _with_names_of_ensemble(
 
 
 def _without_bytes_between(
-    nodes: list[onnx.NodeProto], edges: dict[str, onnx.ValueInfoProto], given: set[str]
+    nodes: list[onnx.NodeProto], edges: dict[str, onnx.ValueInfoProto]
 ) -> list[onnx.NodeProto]:
-    """Nodes that read what a stage casts to uint8 in the place of what it gives, but for the last one's."""
+    """Nodes that read what a stage casts to uint8 in the place of what it gives; the whole gives that."""
+    read = {name for node in nodes for name in node.input}
     made_by = {name: node for node in nodes for name in node.output}
     before = dict[str, str]()
     for name, edge in edges.items():
-        if name in given or edge.type.tensor_type.elem_type != TensorProto.UINT8:
+        if name not in read or edge.type.tensor_type.elem_type != TensorProto.UINT8:
             continue
         if (cast := made_by[name]).op_type != "Cast":
             raise ValueError(f"{name}: is given by {cast.op_type}, allowed is Cast")

@@ -20,6 +20,7 @@ from export.exported import (
     condition_parameters,
     image_of,
 )
+from export.label_reader import label_reader_stage
 from export.stages import (
     IMAGE,
     LABEL_MAP,
@@ -120,6 +121,11 @@ def groupdnet_pack(trained: TrainedStyles) -> ExportedPack:
     encoder = Stage(
         f"{name}_encoder", StyleEncoder(network, classes), (given_image, label_map), (mean, log_variance)
     )
+    reader = (
+        None
+        if trained.label_reader is None
+        else label_reader_stage(config.pack, trained.label_reader, given_image, classes)
+    )
     stages = (
         Stage(f"{name}_prior", prior, (latent,), (joint, single)),
         Stage(f"{name}_decoder", decoder, (label_map, joint, given, is_given), made),
@@ -137,7 +143,9 @@ def groupdnet_pack(trained: TrainedStyles) -> ExportedPack:
             "style_classes": ",".join(map(str, section.style_classes)),
             "style_size": str(section.style_size),
         },
-        walk=lambda models, labels, latents: walk(models, (encoder.name, stages[0].name), labels, latents),
+        walk=lambda models, labels, latents: walk(
+            models, (encoder.name, stages[0].name), labels, latents, None if reader is None else reader.name
+        ),
     )
     return ExportedPack(
         name=name,
@@ -147,15 +155,18 @@ def groupdnet_pack(trained: TrainedStyles) -> ExportedPack:
         latent_size=section.code_numbers,
         latent_scale=LATENT_SCALE,
         conditions=(condition,),
-        aside=(encoder, stages[0]),
+        aside=(encoder, stages[0], *(() if reader is None else (reader,))),
     )
 
 
-def walk(models: Models, aside: tuple[str, str], labels: Array, latents: Array) -> Images:
+def walk(
+    models: Models, aside: tuple[str, str], labels: Array, latents: Array, reader: str | None = None
+) -> Images:
     """Images of latents alone, then with every other style given.
 
     What is given are by turns styles read from another one of these images, and single ones of another
-    latent. `aside` are the names of encoder and prior.
+    latent. `aside` are the names of encoder and prior. If there is a label `reader`, also images of the label
+    maps that it reads off the first.
     """
     encoder, prior = aside
     single = models.ask(prior, {LATENT: np.roll(latents, 1, 0)})[SINGLE_STYLES]
@@ -171,7 +182,11 @@ def walk(models: Models, aside: tuple[str, str], labels: Array, latents: Array) 
     given[:, 1::2] = single[:, 1::2]
     every_other = np.add.outer(np.arange(len(labels)), np.arange(single.shape[1])) % 2
     inputs |= {GIVEN_STYLES: given, STYLE_GIVEN: every_other.astype(np.uint8)}
-    return np.concatenate([own, image_of(models(inputs))])
+    made = [own, image_of(models(inputs))]
+    if reader is not None:
+        read = models.ask(reader, {PICTURE: own})[LABEL_MAP]
+        made.append(image_of(models(inputs | {LABEL_MAP: read})))
+    return np.concatenate(made)
 
 
 def folded(relative: RelativeGroupDNet, section: NetworkSection) -> RelativeGroupDNet:

@@ -37,7 +37,7 @@ def stage_config(
         target: where.
         precision: of the stage's graph.
         onnx_sha256: of the stage's graph, in hexadecimal; needed where the target caches engines of it.
-        parameters: what callers are told, if the stage answers them by itself.
+        parameters: what callers are told, if the stage answers them by itself, beside its own.
     """
     config = triton.ModelConfig(name=stage.name, backend=target.backend, max_batch_size=MAX_BATCH_SIZE)
     config.default_model_filename = target.model_filename
@@ -58,7 +58,7 @@ def stage_config(
         config.response_cache.enable = True
     for batch in target.warmup_batches:
         _add_warmup(config, stage, batch)
-    _add_parameters(config, parameters or {})
+    _add_parameters(config, {**stage.parameters, **(parameters or {})})
     return rendered(config)
 
 

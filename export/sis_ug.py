@@ -6,11 +6,13 @@
     proxy mask ────────────────────────┼─> target reader ─> rearranger -> tail -> image
     exemplar -> proxy segmenter ───────┘
 
+Beside them, head, middle and tail make the generator's own image of a latent, and the label reader its map.
+
 Answers of all stages before the rearranger are kept: a repeated latent runs no head, a repeated condition
 none of the stages that read it alone.
 
-Sketches, scribbles and edits of images are served once they are trained. Edits have an inverter in place of
-the head, and the image that is edited in place of the latent.
+Sketches, scribbles, edits of images and label maps read off images are served once they are trained. Edits
+have an inverter in place of the head, and the image that is edited in place of the latent.
 """
 
 from __future__ import annotations
@@ -33,9 +35,11 @@ from export.exported import (
     condition_parameters,
     image_of,
 )
+from export.label_reader import reading_parameters
 from export.sis_ug_parts import SOURCE_PROXY_MASK, STYLE_STRENGTH, TARGET_PROXY_MASK, Parts
-from export.sis_ug_stages import FusedEdit, FusedMapping, FusedShape, ToTarget
+from export.sis_ug_stages import FusedEdit, FusedMapping, FusedOwn, FusedShape, ToTarget
 from export.stages import (
+    IMAGE,
     LABEL_MAP,
     LABEL_MAP_CONDITION,
     LATENT,
@@ -59,6 +63,7 @@ SCRIBBLE_CONDITION = "scribble"
 PROXY_MASK_CONDITION = "proxy_mask"
 EXEMPLAR_CONDITION = "exemplar"
 EDIT = "edit"
+OWN = "own"
 
 Draw = Callable[[Array, Array], Array]
 """Valid inputs of a condition, made of label maps uint8 `[B, H, W]` and latents `[B, latent_size]`."""
@@ -124,6 +129,8 @@ def sis_ug_pack(config: PackConfig, pipeline: SynthesisPipeline) -> ExportedPack
     ]
     if pipeline.inverter is not None:
         conditions.append(_edited(parts))
+    if parts.label_reader is not None:
+        conditions.append(_own(parts, parts.label_reader))
     return ExportedPack(
         name=config.pack.name,
         palette=config.palette,
@@ -131,7 +138,7 @@ def sis_ug_pack(config: PackConfig, pipeline: SynthesisPipeline) -> ExportedPack
         latent_size=pipeline.generator.latent_dim,
         latent_scale=config.latent.scale,
         conditions=tuple(conditions),
-        aside=(),
+        aside=() if parts.label_reader is None else (parts.label_reader,),
     )
 
 
@@ -204,6 +211,28 @@ def _edited(parts: Parts) -> ServedCondition:
         walk=walk,
         # What it reads off an image is the target of an exemplar, but here the source.
         renamed={(parts.segmenter.name, TARGET_PROXY_MASK): SOURCE_PROXY_MASK},
+    )
+
+
+def _own(parts: Parts, reader: Stage) -> ServedCondition:
+    """The ensemble that gives a latent's own image, whatever a condition would make of it, and its map."""
+    pack = parts.config.pack
+    read = TensorSpec(LABEL_MAP, torch.uint8, reader.outputs[0].shape)
+
+    def walk(models: Models, labels: Array, latents: Array) -> Images:
+        images = image_of(models({LATENT: latents}))
+        models.ask(reader.name, {PICTURE: images})  # so that it counts as run, in every layout
+        return images
+
+    return ServedCondition(
+        name=ensemble_name(pack.name, OWN),
+        stages=(parts.head, parts.middle, parts.tail, reader),
+        fused=Stage(
+            fused_name(pack.name, OWN), FusedOwn(parts.pipeline), (parts.latent,), (parts.image, read)
+        ),
+        parameters=reading_parameters(pack),
+        walk=walk,
+        renamed={(reader.name, PICTURE): IMAGE},
     )
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import torch
 
+from export.label_reader import label_reader_stage
 from export.sis_ug_stages import (
     GeneratorHead,
+    GeneratorMiddle,
     GeneratorTail,
     Inverter,
     Mapper,
@@ -138,6 +140,18 @@ class Parts:
         )
         self.tail = Stage(
             f"{pack}_generator_tail", GeneratorTail(pipeline), (rearranged, *styles), (self.image,)
+        )
+        finest = max(pipeline.attended)
+        self.middle = Stage(
+            f"{pack}_generator_middle",
+            GeneratorMiddle(pipeline, finest),
+            (_map(f"FEATURES_{finest}X{finest}", channels[finest], finest), *styles),
+            (rearranged,),
+        )
+        self.label_reader = (
+            None
+            if pipeline.label_reader is None
+            else label_reader_stage(config.pack, pipeline.label_reader, self.given_image, classes)
         )
         self.inverter = Stage(
             f"{pack}_inverter",

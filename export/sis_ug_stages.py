@@ -122,6 +122,18 @@ class Rearranger(_WithRearranger):
         return features
 
 
+class GeneratorMiddle(_OfPipeline):
+    """The finest attended features, and layer styles if any, to features at the cut, not rearranged."""
+
+    def __init__(self, pipeline: SynthesisPipeline, finest: int) -> None:
+        super().__init__(pipeline)
+        self.finest = finest
+
+    def forward(self, features: Tensor, styles: Tensor | None = None) -> Tensor:
+        """See `Stage`."""
+        return self.pipeline.grow({self.finest: features}, styles)
+
+
 class GeneratorTail(_OfPipeline):
     """Features at the cut, and layer styles if any, to a uint8 image, channels last."""
 
@@ -146,6 +158,17 @@ class FusedMapping(_OfPipeline):
         source = self.pipeline.head(latent)
         target = self.to_target(condition, source.histogram, strength)
         return to_image(self.pipeline.shape(source, target))
+
+
+class FusedOwn(_OfPipeline):
+    """Latent to the generator's own uint8 image, channels last, and the label map that is read off it."""
+
+    def forward(self, latent: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Stage`."""
+        # Levels as floats: TensorRT has no uint8 inside a network.
+        scaled = self.pipeline.generator.images(latent) * 127.5 + 127.5
+        levels = scaled.clamp(0, 255).permute(0, 2, 3, 1).round()
+        return levels.to(torch.uint8), self.pipeline.read_labels(from_image(levels)).to(torch.uint8)
 
 
 class FusedShape(_OfPipeline):

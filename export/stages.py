@@ -6,8 +6,8 @@ stages in a module of its own: `export.sis_ug`, `export.groupdnet`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,8 @@ PICTURE = "PICTURE"
 LEVELS = 256
 """Of a colour, or of ink."""
 LABEL_MAP_CONDITION = "label_map"
+READS_LABELS = "reads_labels"
+"""Parameter of what reads label maps: the pack."""
 
 Examples = Callable[[tuple[int, ...], torch.Generator], Tensor]
 """Random but valid values of a shape, batch first."""
@@ -95,6 +97,7 @@ class Stage:
         outputs: what it gives.
         cached: whether the server shall remember its answers.
         halved: whether its graph keeps in half precision what that holds exactly; it computes as before.
+        parameters: what the gateway is told of it, if it asks the stage by itself.
     """
 
     name: str
@@ -103,6 +106,7 @@ class Stage:
     outputs: tuple[TensorSpec, ...]
     cached: bool = False
     halved: bool = False
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
 
 def ensemble_name(pack: str, condition: str = LABEL_MAP_CONDITION) -> str:

@@ -30,13 +30,22 @@ from maskweave_client._errors import (
 )
 from maskweave_client._files import File
 from maskweave_client._generated_image import DigitalSourceType, GeneratedImage
-from maskweave_client._models import Condition, EditSupport, Limits, Model, StyleStrength, StyleSupport
+from maskweave_client._models import (
+    Condition,
+    EditSupport,
+    Limits,
+    Model,
+    ReadingSupport,
+    StyleStrength,
+    StyleSupport,
+)
 from maskweave_client._paint_requests import PaintedEdit
 from maskweave_client._palette import Palette, PaletteEntry
 from maskweave_client._requests import ImageFormat, LabelMap, Priority
 from maskweave_client._results import (
     CanvasProblem,
     Frame,
+    LabelMapReading,
     MorphFrame,
     Result,
     StageTiming,
@@ -68,6 +77,7 @@ __all__ = [
     "ImageFormat",
     "InvalidRequest",
     "LabelMap",
+    "LabelMapReading",
     "Limits",
     "MaskweaveError",
     "Model",
@@ -82,6 +92,7 @@ __all__ = [
     "PermissionDenied",
     "Priority",
     "ProxyMask",
+    "ReadingSupport",
     "Result",
     "Retry",
     "Scribble",

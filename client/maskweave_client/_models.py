@@ -75,6 +75,19 @@ class EditSupport:
 
 
 @dataclass(frozen=True)
+class ReadingSupport:
+    """What `Client.read_label_map` reads label maps off, for a model.
+
+    Attributes:
+        images: Whether off images.
+        seeds: Whether off what the model's generator makes of seeds and latents by itself.
+    """
+
+    images: bool
+    seeds: bool
+
+
+@dataclass(frozen=True)
 class Limits:
     """The largest requests that the service accepts, limits included.
 
@@ -139,6 +152,8 @@ class Model:
         editing: What can be edited; None for models that cannot be.
         available_versions: The versions that requests can name, the newest first; empty when the service is
             too old for it.
+        reading: What label maps are read off; None for models that read none, and when the service is too old
+            for it.
     """
 
     name: str
@@ -156,6 +171,7 @@ class Model:
     styles: StyleSupport | None
     editing: EditSupport | None
     available_versions: tuple[str, ...] = ()
+    reading: ReadingSupport | None = None
 
 
 _METHODS = {pb.METHOD_SIS_UG: "sis-ug", pb.METHOD_GROUPDNET: "groupdnet"}
@@ -205,6 +221,7 @@ def model_from_proto(message: pb.Model) -> Model:
         styles=_styles(message.styles) if message.HasField("styles") else None,
         editing=_editing(message.editing) if message.HasField("editing") else None,
         available_versions=tuple(message.available_versions),
+        reading=_reading(message.reading) if message.HasField("reading") else None,
     )
 
 
@@ -229,3 +246,7 @@ def _styles(message: pb.StyleSupport) -> StyleSupport:
 
 def _editing(message: pb.EditSupport) -> EditSupport:
     return EditSupport(message.pictures, message.default_blend_width, message.max_blend_width)
+
+
+def _reading(message: pb.ReadingSupport) -> ReadingSupport:
+    return ReadingSupport(message.pictures, message.seeds)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
 from google.protobuf.duration_pb2 import Duration
+from numpy.typing import NDArray
 
 from maskweave.v1 import synthesis_pb2 as pb
 from maskweave_client._generated_image import GeneratedImage, image_from_proto
@@ -143,6 +145,23 @@ class MorphFrame:
     timings: Timings
 
 
+@dataclass(frozen=True)
+class LabelMapReading:
+    """A label map that was read off an image.
+
+    Attributes:
+        label_map: Class ids, uint8 `[height, width]`, of the size of the model's images.
+        image: What it was read off, of a seed or a latent; None when the image was the caller's.
+        model_version: Version of the model that read it.
+        timings: Where the time went.
+    """
+
+    label_map: NDArray[np.uint8]
+    image: GeneratedImage | None
+    model_version: str
+    timings: Timings
+
+
 def result_from_proto(message: pb.SynthesizeResponse) -> Result:
     """Read a reply."""
     return Result(
@@ -182,6 +201,17 @@ def morph_frame_from_proto(message: pb.MorphResponse) -> MorphFrame:
         message.index,
         message.position,
         image_from_proto(message.image),
+        message.model_version,
+        _timings(message.timings),
+    )
+
+
+def reading_from_proto(message: pb.ReadLabelMapResponse) -> LabelMapReading:
+    """Read a label map that came uncompressed."""
+    raw = message.label_map.raw
+    return LabelMapReading(
+        np.frombuffer(raw.data, np.uint8).reshape(raw.height, raw.width).copy(),
+        image_from_proto(message.image) if message.HasField("image") else None,
         message.model_version,
         _timings(message.timings),
     )

@@ -9,7 +9,8 @@ with FakeService() as service, Client(service.address) as client:
     service.refuse(grpc.StatusCode.RESOURCE_EXHAUSTED, retry_after_seconds=0.01)
 ```
 
-An image shows the label map in the palette's colours, and the seed in its first pixel. Requests are not
+An image shows the label map in the palette's colours, and the seed in its first pixel. Off every image the
+same label map is read: all classes as stripes. Requests are not
 checked as a service checks them: what a test must prove of refusals, it sets with `refuse`.
 """
 
@@ -59,8 +60,8 @@ class FakeService:
     """A service on a free port of this machine, from `with` to its end.
 
     Args:
-        models: Names of its models, which are all alike: eight classes, every kind of condition, styles and
-            edits.
+        models: Names of its models, which are all alike: eight classes, every kind of condition, styles,
+            edits and reading of label maps.
         side: Width and height of their images in pixels.
 
     Attributes:
@@ -200,6 +201,20 @@ class _Servicer(pb_grpc.SynthesisServiceServicer):
         ]
         return pb.EncodeStylesResponse(codes=codes, model_version=VERSION)
 
+    def ReadLabelMap(
+        self, request: pb.ReadLabelMapRequest, context: grpc.ServicerContext
+    ) -> pb.ReadLabelMapResponse:
+        self._fake._take(request, context)
+        self._fake._named(request.model, context)
+        side = self._fake._side
+        ids = np.repeat(np.arange(side) * len(_CLASSES) // side, side).astype(np.uint8).reshape(side, side)
+        image = None
+        if request.WhichOneof("source") != "picture":
+            image = self._fake._image(ids, request.seed, request.image_format)
+        return pb.ReadLabelMapResponse(
+            label_map=_label_map(ids, request.label_map_encoding), image=image, model_version=VERSION
+        )
+
     def Morph(self, request: pb.MorphRequest, context: grpc.ServicerContext) -> Iterator[pb.MorphResponse]:
         self._fake._take(request, context)
         self._fake._named(request.model, context)
@@ -250,6 +265,23 @@ def _ids(message: pb.LabelMap | pb.Scribble) -> NDArray[np.uint8]:
     return np.full((1, 1), _PAPER, np.uint8)
 
 
+def _label_map(ids: NDArray[np.uint8], encoding: int) -> pb.LabelMap:
+    height, width = ids.shape
+    if encoding == pb.LABEL_MAP_ENCODING_RAW:
+        return pb.LabelMap(raw=pb.RawLabelMap(data=ids.tobytes(), width=width, height=height))
+    if encoding == pb.LABEL_MAP_ENCODING_RUN_LENGTH:
+        lengths = [1] * ids.size
+        runs = pb.RunLengthLabelMap(
+            class_ids=ids.ravel().tolist(), lengths=lengths, width=width, height=height
+        )
+        return pb.LabelMap(run_length=runs)
+    image = Image.fromarray(ids)
+    image.putpalette(_COLORS.tobytes())
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return pb.LabelMap(png=file.getvalue())
+
+
 def _model(name: str, side: int) -> pb.Model:
     kinds = (
         pb.CONDITION_KIND_LABEL_MAP,
@@ -277,6 +309,7 @@ def _model(name: str, side: int) -> pb.Model:
             style_size=_CODE_SIZE,
             styles=[pb.StyleClasses(class_ids=[number]) for number in range(len(_CLASSES))],
         ),
+        reading=pb.ReadingSupport(pictures=True, seeds=True),
         editing=pb.EditSupport(pictures=True, default_blend_width=2, max_blend_width=8),
         limits=pb.Limits(
             max_images=16,

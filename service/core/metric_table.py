@@ -159,7 +159,7 @@ _SPECS = (
     MetricSpec(
         "maskweave_images_total",
         "counter",
-        "Images made for callers, by the kind of condition that they follow.",
+        "Images made for callers, by the kind of condition that they follow: none for a generator's own.",
         ("model", "condition", "format"),
     ),
     MetricSpec(

@@ -23,6 +23,8 @@ METHOD_SCOPES: Mapping[str, frozenset[Scope]] = {
     "Paint": frozenset({Scope.SYNTHESIZE}),
     # What it reads is of use to whoever makes images, and to whoever edits theirs.
     "EncodeStyles": frozenset({Scope.SYNTHESIZE, Scope.EDIT}),
+    # So is this, to begin with.
+    "ReadLabelMap": frozenset({Scope.SYNTHESIZE, Scope.EDIT}),
     "Morph": frozenset({Scope.SYNTHESIZE}),
     "Edit": frozenset({Scope.EDIT}),
 }

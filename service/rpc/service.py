@@ -22,18 +22,21 @@ from service.rpc.messages.requests import (
     edit_from_proto,
     encode_styles_from_proto,
     morph_from_proto,
+    read_label_map_from_proto,
     synthesis_from_proto,
 )
 from service.rpc.paint import PaintSessions
 from service.synthesis.edits import EditWork
 from service.synthesis.images import ImageWork
 from service.synthesis.marking import XMP_ONLY, Marking
+from service.synthesis.reading import ReadLabelMapWork
 from service.synthesis.registry.models import Model
 from service.synthesis.requests import SynthesisRequest
 from service.synthesis.runner import Runner
 from service.synthesis.styles.encoding import EncodeStylesWork
 from service.synthesis.validation.edits import check_edit
 from service.synthesis.validation.images import check_request, find_model
+from service.synthesis.validation.reading import check_reading
 
 _DEFAULT_PAGE_SIZE = 50
 _MAX_PAGE_SIZE = 200
@@ -85,6 +88,7 @@ class SynthesisService:
             "Morph": (Kind.WORK, taking(pb.MorphRequest, self.morph)),
             "Edit": (Kind.WORK, taking(pb.EditRequest, self.edit)),
             "EncodeStyles": (Kind.WORK, taking(pb.EncodeStylesRequest, self.encode_styles)),
+            "ReadLabelMap": (Kind.WORK, taking(pb.ReadLabelMapRequest, self.read_label_map)),
             "Paint": (Kind.SESSION, self._sessions.paint),
         }
 
@@ -179,6 +183,18 @@ class SynthesisService:
             work,
             call,
             lambda encoded: replies.encode_styles_message(encoded, model.version, call.elapsed_seconds),
+        )
+        await call.send(reply)
+
+    async def read_label_map(self, call: Call, message: pb.ReadLabelMapRequest) -> None:
+        """Answer `ReadLabelMap`."""
+        request = read_label_map_from_proto(message)
+        reading = check_reading(request, self._registry, self._limits)
+        work = ReadLabelMapWork(reading, self._limits, self._marking)
+        reply = await self._runner.single(
+            work,
+            call,
+            lambda read: replies.read_label_map_message(read, reading.model.version, call.elapsed_seconds),
         )
         await call.send(reply)
 

@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from types import MappingProxyType
 
 from service.codecs.image import ImageFormat
@@ -150,5 +151,36 @@ class EncodeStylesRequest:
     image: EncodedImage
     label_map: LabelMap
     sample_seed: int | None = None
+    priority: Priority = Priority.INTERACTIVE
+    model_version: str = ""
+
+
+class LabelMapEncoding(StrEnum):
+    """Encodings of a label map that is sent to a caller."""
+
+    PNG = "png"
+    RAW = "raw"
+    RUN_LENGTH = "run_length"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLabelMapRequest:
+    """The label map of an image.
+
+    Attributes:
+        model: Name of the model.
+        source: What it is read off: an image, or the generator's own of one seed or latent.
+        encoding: Of the label map.
+        image_format: File format of the image of a seed or a latent; None for the default.
+        image_quality: Quality of that image for lossy formats; None for the default.
+        priority: Whether somebody waits.
+        model_version: Version of the model; empty for the one that is the default.
+    """
+
+    model: str
+    source: EncodedImage | SingleLatentSource
+    encoding: LabelMapEncoding = LabelMapEncoding.PNG
+    image_format: ImageFormat | None = None
+    image_quality: int | None = None
     priority: Priority = Priority.INTERACTIVE
     model_version: str = ""

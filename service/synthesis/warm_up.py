@@ -18,18 +18,21 @@ from service.synthesis.conditions.types import (
 )
 from service.synthesis.edits import EditWork
 from service.synthesis.images import ImageWork
+from service.synthesis.reading import ReadLabelMapWork
 from service.synthesis.registry.models import ConditionKind, Model
 from service.synthesis.requests import (
     CallContext,
     EditRequest,
     EncodeStylesRequest,
     Latent,
+    ReadLabelMapRequest,
     SynthesisRequest,
 )
 from service.synthesis.runner import Runner
 from service.synthesis.styles.encoding import EncodeStylesWork
 from service.synthesis.validation.edits import check_edit
 from service.synthesis.validation.images import check_request
+from service.synthesis.validation.reading import check_reading
 from service.synthesis.work import Work
 
 _GREY = 128
@@ -42,7 +45,9 @@ async def warm_up(runner: Runner, registry: Mapping[str, Model]) -> None:
         MaskweaveError: A model cannot do it; the service is better not started.
     """
     for model in (each for default in registry.values() for each in default.all_versions):
-        for work in chain(_images(model, registry), _styles(model), _edits(model, registry)):
+        for work in chain(
+            _images(model, registry), _styles(model), _edits(model, registry), _readings(model, registry)
+        ):
             await runner.single(work, CallContext(), lambda _: b"")
 
 
@@ -68,6 +73,17 @@ def _edits(model: Model, registry: Mapping[str, Model]) -> Iterator[Work[object]
         blank = blank_label_map(model, width=1, height=1)
         request = EditRequest(model.name, image, blank, model_version=model.version)
         yield EditWork(check_edit(request, registry, LIMITS))
+
+
+def _readings(model: Model, registry: Mapping[str, Model]) -> Iterator[Work[object]]:
+    sources: list[RawImage | Latent] = []
+    if model.reading is not None and model.reading.of_images is not None:
+        sources.append(grey_image(width=model.image_width, height=model.image_height))
+    if model.reading is not None and model.reading.of_latents is not None:
+        sources.append(Latent([0.0] * model.latent_size))
+    for source in sources:
+        request = ReadLabelMapRequest(model.name, source, model_version=model.version)
+        yield ReadLabelMapWork(check_reading(request, registry, LIMITS))
 
 
 def sample_conditions(model: Model) -> Iterator[Condition]:

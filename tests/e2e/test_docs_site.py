@@ -102,7 +102,7 @@ def test_the_client_is_there_whole(site: Path) -> None:
     page = text_of(site, "reference/python")
     for name in maskweave_client.__all__:
         assert f'id="maskweave_client.{name}"' in page, name
-    for method in ("synthesize", "paint", "edit", "morph", "encode_styles"):
+    for method in ("synthesize", "paint", "edit", "morph", "encode_styles", "read_label_map"):
         assert f'id="maskweave_client.Client.{method}"' in page, method
     assert "<p>Args:" not in page, "docstrings are not parsed"
 

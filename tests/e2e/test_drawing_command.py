@@ -1,4 +1,4 @@
-"""The verbs draw, edit, morph and models of the command line, as processes, on shared gateways."""
+"""The verbs draw, edit, morph, read-map and models of the command line, as processes, on shared gateways."""
 
 from __future__ import annotations
 
@@ -300,6 +300,50 @@ def test_morphs_as_gif_and_as_frames(dolls_command: Command, dolls_client: Clien
             gif.seek(index)
             shown = np.asarray(gif.convert("RGB"), int)
             assert abs(shown - image.to_numpy()).max() <= 4
+
+
+def test_label_maps_are_read_off_images(faces: Command, client: Client, tmp_path: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (80, 50, 3), np.uint8)
+    for name in ("one", "two/three"):
+        (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(tmp_path / "images" / f"{name}.png")
+    wanted = client.read_label_map("faces64", image).label_map
+    assert "map.png: 64 x 64, background, hair" in said(
+        faces("read-map", "--model", "faces64", "images/one.png", "-o", "map.png")
+    )
+    with Image.open(tmp_path / "map.png") as read:
+        assert read.mode == "P"
+        np.testing.assert_array_equal(np.asarray(read), wanted)
+    assert "2 made, 0 there already" in said(faces("read-map", "--model", "faces64", "images", "-o", "maps"))
+    assert (tmp_path / "maps" / "two" / "three.png").read_bytes() == (tmp_path / "map.png").read_bytes()
+    # And it is drawn from as it is.
+    said(faces("draw", "--model", "faces64", "map.png", "--seed", 7, "-o", "out.png"))
+
+    told = said(faces("read-map", "--model", "faces64", "--seed", 7, "-o", "own.png", "--image", "own.jpg"))
+    assert "own.jpg: 64 x 64, seed 7" in told
+    own = client.read_label_map("faces64", 7, image_format="jpeg")
+    assert own.image is not None
+    assert (tmp_path / "own.jpg").read_bytes() == own.image.data
+    with Image.open(tmp_path / "own.png") as read:
+        np.testing.assert_array_equal(np.asarray(read), own.label_map)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ((), "allowed: files or folders, or --seed"),
+        (("a.png", "--seed", "1"), "allowed: files or folders, or --seed"),
+        (("a.png", "--image", "b.png"), "--image: allowed with --seed"),
+        (("--seed", "1", "--image", "b.gif"), "--image: got b.gif; allowed: a file ending in .png"),
+        (("--seed", "1", "--image", "out.png"), "which is --output"),
+    ],
+    ids=["nothing", "both", "image", "gif", "same"],
+)
+def test_what_read_map_does_not_take_is_said(
+    faces: Command, tmp_path: Path, arguments: tuple[str, ...], told: str
+) -> None:
+    ids_file(tmp_path / "a.png")
+    assert told in said(faces("read-map", "--model", "faces64", *arguments, "-o", "out.png"), 2)
 
 
 def test_models(faces: Command, client: Client) -> None:

@@ -78,6 +78,7 @@ def test_reflection_lists_and_describes_the_service(gateway: GatewayProcess) -> 
         "EncodeStyles",
         "Morph",
         "Edit",
+        "ReadLabelMap",
     ]
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser, FloatRect, Locator, WebSocket, expect
 
@@ -161,6 +162,77 @@ def test_images_of_every_kind_are_taken(shown: Playground, tmp_path: Path) -> No
             expect(failure).to_have_count(0)
         shown.page.get_by_label(button, exact=True).set_input_files(tmp_path / "broken.png")
         expect(failure).to_contain_text("no image that this browser can read")
+
+
+def sampled(tab: Playground, side: int) -> NDArray[np.int16]:
+    """The drawing at the size of the model's label maps, by nearest neighbour."""
+    drawn = tab.pixels("drawing")
+    step = len(drawn) // side
+    return drawn[step // 2 :: step, step // 2 :: step]
+
+
+def wait_until_read(tab: Playground, wanted: NDArray[np.uint8]) -> None:
+    """Wait until the drawing is nearly this one: it is read off an image that was made larger and smaller."""
+    wait_until(
+        lambda: bool((sampled(tab, len(wanted)) == wanted).all(axis=2).mean() > 0.9),
+        lambda: f"what it shows is not drawn: {tab.page.get_by_test_id('failure').all_inner_texts()}",
+    )
+
+
+def test_a_random_image_and_its_own_label_map_are_started_from(
+    shown: Playground, shipped_client: Client
+) -> None:
+    page = shown.page
+    before = shown.pixels()
+    page.evaluate("() => { crypto.getRandomValues = (numbers) => numbers.fill(7) }")
+    page.get_by_role("button", name="Random image", exact=True).focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("spinbutton", name="Seed")).to_have_value("7")
+    own = shipped_client.read_label_map("faces64", 7)
+    assert own.image is not None
+    wanted = np.asarray(shipped_client.model("faces64").palette.color_image(own.label_map).convert("RGB"))
+    wait_until(lambda: np.array_equal(sampled(shown, 64), wanted), lambda: "its label map is not drawn")
+    # What shows is near that image, as far as the model can.
+    pixels = own.image.to_numpy()
+    most = np.abs(before - pixels).mean() / 2
+    wait_until(lambda: np.abs(shown.pixels() - pixels).mean() < most, lambda: "its image does not show")
+
+    page.get_by_role("combobox").select_option("faces64_styles")
+    shown.wait_until_live()
+    expect(page.get_by_role("button", name="Random image")).to_have_count(0)
+    expect(page.get_by_label("From a photograph")).to_have_count(1)
+
+
+def test_a_photograph_is_started_from(shown: Playground, shipped_client: Client, tmp_path: Path) -> None:
+    page, failure = shown.page, shown.page.get_by_test_id("failure")
+    own = shipped_client.read_label_map("faces64", 3)
+    assert own.image is not None
+    wide = Image.new("RGB", (480, 320), "#204060")  # its middle is taken
+    wide.paste(own.image.to_pil().resize((320, 320), Image.Resampling.BICUBIC), (80, 0))
+    wide.save(tmp_path / "wide.jpg", quality=95)
+    palette = shipped_client.model("faces64").palette
+    wanted = np.asarray(palette.color_image(own.label_map).convert("RGB"))
+    for model in ("faces64", "faces64_styles"):
+        page.get_by_role("combobox").select_option(model)
+        shown.wait_until_live()
+        page.get_by_label("From a photograph", exact=True).set_input_files(tmp_path / "wide.jpg")
+        wait_until_read(shown, wanted)
+    (tmp_path / "broken.png").write_bytes(b"not an image")
+    page.get_by_label("From a photograph", exact=True).set_input_files(tmp_path / "broken.png")
+    expect(failure).to_contain_text("no image that this browser can read")
+    # To edit it, nothing need be drawn over it any more.
+    page.get_by_role("combobox").select_option("faces64")
+    shown.choose_tab("Edit")
+    page.get_by_label("Photograph", exact=True).set_input_files(tmp_path / "wide.jpg")
+    wait_until_read(shown, wanted)
+
+
+def test_models_that_read_nothing_offer_nothing(browser: Browser, dolls: GatewayProcess) -> None:
+    with playground(browser, dolls.http) as tab:
+        tab.open()
+        expect(tab.page.get_by_role("button", name="Random drawing")).to_have_count(1)
+        expect(tab.page.get_by_role("button", name="Random image")).to_have_count(0)
+        expect(tab.page.get_by_label("From a photograph")).to_have_count(0)
 
 
 def test_looks_and_morph(shown: Playground) -> None:

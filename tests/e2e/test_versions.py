@@ -24,9 +24,10 @@ BLANK = np.zeros((64, 64), np.uint8)
 def write(root: Path) -> None:
     write_repository(root)
     write_dolls(RepositoryWriter(root))
-    editor = root / "faces64_edit" / "config.pbtxt"
     said = f'parameters {{ key: "maskweave.model_version" value {{ string_value: "{OLD}" }} }}\n'
-    editor.write_text(editor.read_text() + said)
+    for name in ("faces64_edit", "faces64_label_reader", "faces64_own"):
+        file = root / name / "config.pbtxt"
+        file.write_text(file.read_text() + said)
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +114,12 @@ def edited(client: Client, version: str) -> tuple[str, bytes]:
     return result.model_version, result.images[0].data
 
 
+def read(client: Client, version: str) -> tuple[str, bytes]:
+    reading = client.read_label_map("faces64", 3, image_format="raw", model_version=version)
+    assert reading.image is not None
+    return reading.model_version, reading.image.data + reading.label_map.tobytes()
+
+
 def morphed(client: Client, version: str) -> tuple[str, bytes]:
     codes = client.encode_styles("dolls", HERS, LABEL_MAP, model_version=version)
     frames = list(
@@ -134,7 +141,7 @@ def morphed(client: Client, version: str) -> tuple[str, bytes]:
 Made = Callable[[Client, str], tuple[str, bytes]]
 
 
-@pytest.mark.parametrize("made", [synthesized, streamed, painted, painted_edit, edited, morphed])
+@pytest.mark.parametrize("made", [synthesized, streamed, painted, painted_edit, edited, read, morphed])
 def test_every_method_makes_what_the_version_makes(client: Client, made: Made) -> None:
     assert made(client, "") == made(client, NEW)
     assert made(client, NEW)[0] == NEW
@@ -147,13 +154,14 @@ def test_the_default_is_what_the_operator_says(client: Client, held: Client) -> 
     assert synthesized(held, NEW) == synthesized(client, NEW)
 
 
-def test_an_uploaded_image_is_edited_by_the_editor_of_the_version(client: Client) -> None:
+def test_an_uploaded_image_is_edited_and_read_by_the_models_of_the_version(client: Client) -> None:
     image = np.full((64, 64, 3), 90, np.uint8)
     for version in (OLD, NEW):
         assert client.edit("faces64", image, BLANK, model_version=version).model_version == version
+        assert client.read_label_map("faces64", image, model_version=version).model_version == version
 
 
-@pytest.mark.parametrize("made", [synthesized, streamed, painted, painted_edit, edited, morphed])
+@pytest.mark.parametrize("made", [synthesized, streamed, painted, painted_edit, edited, read, morphed])
 def test_a_version_that_is_not_served_is_not_found(client: Client, made: Made) -> None:
     with pytest.raises(NotFound, match=r"model version '\w+ 9\.0\.0' does not exist; available: ") as caught:
         made(client, "9.0.0")

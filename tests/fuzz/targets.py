@@ -26,7 +26,15 @@ from service.core.errors import InvalidArgument
 from service.core.limits import LIMITS, Limits
 from service.rpc.service import SynthesisService
 from service.rpc.status import describe, rich_status
-from tests.support.fake_engine import EDITOR, ENSEMBLE, OTHER_CONDITIONS, WITH_STYLES, FakeEngine
+from tests.support.fake_engine import (
+    EDITOR,
+    ENSEMBLE,
+    LABEL_READER,
+    OTHER_CONDITIONS,
+    OWN,
+    WITH_STYLES,
+    FakeEngine,
+)
 from tests.support.service_stack import call_with, service_on
 
 Parsed = TypeVar("Parsed", bound=Message)
@@ -156,6 +164,12 @@ def edit(data: bytes) -> None:
         assert reply.image.data
 
 
+def read_label_map(data: bytes) -> None:
+    """The bytes of a `ReadLabelMapRequest`."""
+    for reply in _answers("ReadLabelMap", pb.ReadLabelMapResponse, data) or ():
+        assert reply.label_map.WhichOneof("encoding")
+
+
 def list_models(data: bytes) -> None:
     """The bytes of a `ListModelsRequest`."""
     _answers("ListModels", pb.ListModelsResponse, data)
@@ -186,6 +200,7 @@ TARGETS: Mapping[str, Target] = MappingProxyType(
             encode_styles,
             morph,
             edit,
+            read_label_map,
             list_models,
             get_model,
         )
@@ -291,7 +306,7 @@ def _loop() -> asyncio.AbstractEventLoop:
 
 @cache
 def _engine() -> FakeEngine:
-    return FakeEngine(infos=(ENSEMBLE, *OTHER_CONDITIONS, EDITOR, *WITH_STYLES))
+    return FakeEngine(infos=(ENSEMBLE, *OTHER_CONDITIONS, EDITOR, LABEL_READER, OWN, *WITH_STYLES))
 
 
 @cache

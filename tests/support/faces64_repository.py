@@ -20,16 +20,18 @@ from tests.support.faces64_config import (
 )
 from tests.support.faces64_editing import write_editor
 from tests.support.faces64_networks import head, mapper, rearranger, tail
+from tests.support.faces64_reading import write_readers
 from tests.support.model_repository import RepositoryWriter
 from tests.support.slow_pack import write_slow
 
 
 def write_repository(root: Path) -> None:
-    """Write both packs into `root`, `faces64` with every kind of condition and with edits of images."""
+    """Write both packs into `root`, `faces64` with every kind of condition, edits and reading of images."""
     writer = RepositoryWriter(root)
     write_faces64(writer)
     write_conditions(writer)
     write_editor(writer)
+    write_readers(writer)
     write_slow(writer)
 
 

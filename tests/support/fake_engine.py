@@ -139,6 +139,23 @@ EDITOR = ModelInfo(
     steps=("stage",),
 )
 """What edits images of the ensemble's pack."""
+LABEL_READER = ModelInfo(
+    name="tiny_label_reader",
+    version=1,
+    max_batch_size=4,
+    inputs=(TensorSpec("PICTURE", UINT8, (2, 2, 3)),),
+    outputs=(TensorSpec("LABEL_MAP", UINT8, (2, 2)),),
+    parameters={"maskweave.reads_labels": "tiny"},
+    steps=(),
+)
+OWN = replace(
+    LABEL_READER,
+    name="tiny_own",
+    inputs=(TensorSpec("LATENT", FLOAT32, (3,)),),
+    outputs=(TensorSpec("IMAGE", UINT8, (2, 2, 3)), *LABEL_READER.outputs),
+    steps=("stage",),
+)
+"""What reads label maps: off images, and off those that it makes of latents."""
 WITH_STYLES = (STYLED, ENCODER, PRIOR)
 """The ensemble with styles and what stands beside it."""
 
@@ -154,6 +171,8 @@ Behaviour = Callable[[Mapping[str, Array]], Awaitable[None]]
 
 class FakeEngine:
     """Gives images whose pixels are all the latent's first number, after `behaviour` has run, and else 1s.
+
+    A label map that it reads is blank.
 
     Inputs are checked as by other engines; those of styles must also be finite.
 
@@ -239,5 +258,8 @@ class FakeEngine:
         first = 1.0
         if "IMAGE" in inference.outputs and "LATENT" in inputs:
             first = np.clip(inputs["LATENT"][0, 0], 0, 255)
-        arrays = {spec.name: np.full((1, *spec.shape), first, spec.dtype) for spec in info.outputs}
+        arrays = {
+            spec.name: np.full((1, *spec.shape), 0.0 if spec.name == "LABEL_MAP" else first, spec.dtype)
+            for spec in info.outputs
+        }
         return InferenceResult(arrays, (StageTiming(f"{info.name}_stage", 0.001, 0.002, False),))

@@ -117,6 +117,12 @@ class FakeService(pb_grpc.SynthesisServiceServicer):
         self._take(request, context)
         return pb.EncodeStylesResponse()
 
+    def ReadLabelMap(self, request: pb.ReadLabelMapRequest, context: Context) -> pb.ReadLabelMapResponse:  # noqa: N802
+        """Answer with a label map of one pixel."""
+        self._take(request, context)
+        raw = pb.RawLabelMap(data=b"\0", width=1, height=1)
+        return pb.ReadLabelMapResponse(label_map=pb.LabelMap(raw=raw))
+
     def Morph(self, request: pb.MorphRequest, context: Context) -> Iterator[pb.MorphResponse]:  # noqa: N802
         """Answer without a frame."""
         self._take(request, context)

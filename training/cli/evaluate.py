@@ -15,16 +15,20 @@ from training.data.image_files import square_images
 from training.evaluation.distances import INCEPTION, Features, inception_features
 from training.evaluation.groupdnet import StylesEvaluator
 from training.evaluation.groupdnet_tables import as_markdown as styles_as_markdown
+from training.evaluation.label_reading import as_markdown as reading_as_markdown
+from training.evaluation.label_reading import label_reading
 from training.evaluation.lpips import Lpips, load_lpips
 from training.evaluation.showcase import Showcase
-from training.evaluation.sis_ug import HELDOUT, MIN_PAIRS, Evaluator
+from training.evaluation.sis_ug import HELDOUT, MAX_PAIRS, MIN_PAIRS, Evaluator
 from training.evaluation.tables import as_markdown
 from training.groupdnet import judging
 from training.groupdnet.config import METHOD, load_styles_config
-from training.groupdnet.sources import source_of
+from training.groupdnet.samples import load_pairs
+from training.groupdnet.sources import source_of, trained_label_segmenter
 from training.groupdnet.trained import load_styles
 from training.sis_ug.config import load_config
-from training.sis_ug.pipeline import load_judge, load_pipeline
+from training.sis_ug.networks.build import pretrained_generator
+from training.sis_ug.pipeline import load_judge, load_label_reader, load_pipeline
 
 Findings = tuple[str, dict[str, object], dict[str, Image.Image]]
 """Of an evaluation: tables, figures, contact sheets by name."""
@@ -57,6 +61,11 @@ Findings = tuple[str, dict[str, object], dict[str, Image.Image]]
     show_default=True,
     help="validation is for looking at while a pack is made.",
 )
+@optgroup.option(
+    "--label-reader",
+    is_flag=True,
+    help="How well label maps are read off images, where the pack is served, and nothing else.",
+)
 @optgroup.group("Packs of SIS-UG only")
 @optgroup.option(
     "--strength",
@@ -81,10 +90,17 @@ def evaluate(
     strengths: tuple[float, ...],
     inception: bool,
     lpips: bool,
+    label_reader: bool,
     teachers: bool,
     photographs: Path | None,
 ) -> None:
     """Measure a PACK on held-out pairs and draw its contact sheets (runs/PACK/evaluation/)."""
+    if label_reader:
+        try:
+            click.echo(_label_reading(pack, pairs, split))
+        except EXPECTED as error:
+            raise click.ClickException(str(error)) from None
+        return
     features = _inception() if inception else {}
     try:
         if pack_method(pack) == METHOD:
@@ -164,6 +180,21 @@ def _evaluate(
     result.reconstructions.update(evaluator.evaluate_inverter(given))
     sheets |= {"sheet": evaluator.sheet(default), "worst": evaluator.worst(default), "dial": evaluator.dial()}
     return as_markdown(result, config), result.as_dict(), sheets
+
+
+def _label_reading(pack: str, count: int | None, split: str) -> str:
+    folder, most = pack_folder(pack), count or MAX_PAIRS
+    if pack_method(pack) == METHOD:
+        styles = load_styles_config(pack)
+        palette, network = styles.palette, trained_label_segmenter(styles, folder)
+        pairs = None if network is None else source_of(styles, folder).pairs(split, most)
+    else:
+        config = load_config(pack)
+        palette, network = config.palette, load_label_reader(config, folder)
+        pairs = None if network is None else load_pairs(config, pretrained_generator(config), split, most)
+    if network is None or pairs is None:
+        raise ValueError(f"--label-reader: {pack} has no label segmenter, and reads no label maps")
+    return reading_as_markdown(label_reading(network, pairs), palette, len(pairs.images))
 
 
 def _tell(text: str) -> None:

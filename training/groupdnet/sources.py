@@ -29,10 +29,9 @@ from training.sis_ug.networks.build import (
     pretrained_generator,
     proxy_segmenter,
 )
+from training.sis_ug.pipeline import LABEL_SEGMENTER
 from training.sis_ug.sections import SegmenterSection
 
-LABEL_SEGMENTER = "label_segmenter"
-"""Name of its file, in either pack."""
 FACE_LABELLER = "training.data.face_labeller"
 
 Images = NDArray[np.uint8]
@@ -202,3 +201,23 @@ def source_of(config: StylesConfig, folder: Path) -> Source:
     assert segmenter is not None  # as the configuration has checked
     assert config.data is not None
     return Folders(config, config.data, segmenter, folder)
+
+
+def trained_label_segmenter(config: StylesConfig, folder: Path) -> UNet | None:
+    """The label segmenter of a pack, ready to be exported: in weights that half precision holds exactly.
+
+    Args:
+        config: the pack's.
+        folder: the pack's.
+
+    Returns:
+        The pack's own or that of the pack whose samples it has; None where that is not trained, and for an
+        imported pack, which has no data.
+    """
+    if config.data is None:
+        return None
+    try:
+        network = source_of(config, folder).label_segmenter()
+    except FileNotFoundError:
+        return None
+    return frozen(network).half().float()

@@ -28,11 +28,12 @@ from training.groupdnet.loops.label_segmenter import PairSegmenterTrainer
 from training.groupdnet.loops.styles import SHEET_COLUMNS, StylesTrainer
 from training.groupdnet.networks.groupdnet import GroupDNet
 from training.groupdnet.samples import ImagePairs
-from training.groupdnet.sources import LABEL_SEGMENTER, Folders, Source, source_of
+from training.groupdnet.sources import Folders, Source, source_of
 from training.networks.unet import UNet, frozen
 from training.runs.loop import train
 from training.runs.optimization import place
 from training.runs.options import RunOptions
+from training.sis_ug.pipeline import LABEL_SEGMENTER
 
 RECALIBRATION_IMAGES = IMAGES
 MIN_PAIRS = 2

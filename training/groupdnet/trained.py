@@ -14,16 +14,19 @@ from training.groupdnet.codes.prior import StylePrior
 from training.groupdnet.config import StylesConfig
 from training.groupdnet.networks.groupdnet import GroupDNet
 from training.groupdnet.samples import ImagePairs
+from training.groupdnet.sources import trained_label_segmenter
 from training.groupdnet.stage import EXPECTATION, NETWORK, PRIOR
+from training.networks.unet import UNet
 
 
 @dataclass(frozen=True, slots=True)
 class TrainedStyles:
-    """A trained pack."""
+    """A trained pack; `label_reader` reads label maps off images, and is None where it is not trained."""
 
     config: StylesConfig
     network: RelativeGroupDNet
     prior: StylePrior
+    label_reader: UNet | None = None
 
     def codes(self, pairs: ImagePairs, chosen: Tensor) -> Tensor:
         """Mean codes of samples."""
@@ -49,4 +52,5 @@ def load_styles(config: StylesConfig, folder: Path) -> TrainedStyles:
     if section.expectation != "none":
         expectation = load_weights(CodeExpectation(section), folder, EXPECTATION)
     prior = load_weights(StylePrior(section.styles, section.style_size), folder, PRIOR)
-    return TrainedStyles(config, RelativeGroupDNet(network, expectation).eval(), prior)
+    reader = trained_label_segmenter(config, folder)
+    return TrainedStyles(config, RelativeGroupDNet(network, expectation).eval(), prior, reader)

@@ -22,6 +22,7 @@ from training.sis_ug.networks.build import (
     inverter,
     judge,
     label_map_mapper,
+    label_segmenter,
     pretrained_generator,
     proxy_segmenter,
     rearranger,
@@ -34,6 +35,7 @@ from training.sis_ug.students.build import load_low_rank, proxy_reader
 from training.sis_ug.students.proxy_reader import ProxyReader
 
 INVERTER = "inverter"
+LABEL_SEGMENTER = "label_segmenter"
 JUDGE = "judge"
 """Of a stage, its split, its run and its file."""
 UNTUNED_REARRANGER = "rearranger"
@@ -79,6 +81,7 @@ class SynthesisPipeline(nn.Module):
         reader: of sketches; None while it is not trained.
         completer: of scribbles; None while it is not trained.
         inverter: for edits of images; None while it is not trained.
+        label_reader: images to label maps; None while it is not trained.
     """
 
     def __init__(
@@ -92,11 +95,12 @@ class SynthesisPipeline(nn.Module):
         completer: ScribbleCompleter | None = None,
         inverter: Inverter | None = None,
         proxy_reader: ProxyReader | None = None,
+        label_reader: UNet | None = None,
     ) -> None:
         super().__init__()
         self.generator, self.segmenter, self.rearranger = generator, segmenter, arranger
         self.mapper, self.reader, self.completer = mapper, reader, completer
-        self.inverter, self.proxy_reader = inverter, proxy_reader
+        self.inverter, self.proxy_reader, self.label_reader = inverter, proxy_reader, label_reader
         self.clusters = config.proxies.clusters
         self.cut = config.rearranger.cut
         self.attended = tuple(level.resolution for level in config.rearranger.levels)
@@ -143,6 +147,20 @@ class SynthesisPipeline(nn.Module):
         """Stage proxy segmenter: proxy masks, int64 `[B, m, m]`, of images `[B, 3, H, W]` in [-1, 1]."""
         return _likeliest(self.segmenter(images))
 
+    def read_labels(self, images: Tensor) -> Tensor:
+        """Stage label reader: label maps, int64 `[B, H, W]`, of images `[B, 3, H, W]` in [-1, 1]."""
+        assert self.label_reader is not None, "the label segmenter is not trained"
+        return _likeliest(self.label_reader(images))
+
+    def grow(self, pyramid: FeaturePyramid, styles: Tensor | None = None) -> Tensor:
+        """Stage generator middle: features at the cut, of attended ones that nothing has rearranged."""
+        finest = max(self.attended)
+        features = pyramid[finest]
+        for resolution in self.generator.channels:
+            if finest < resolution <= self.cut:
+                features = self.generator.block(features, resolution, styles)
+        return features
+
     def rearrange(
         self,
         pyramid: FeaturePyramid,
@@ -180,7 +198,7 @@ class SynthesisPipeline(nn.Module):
 def load_pipeline(config: PackConfig, folder: Path, *, students: bool = True) -> SynthesisPipeline:
     """The pipeline of a trained pack, on the CPU.
 
-    What sketches, scribbles and edits of images need is there once it is trained.
+    What sketches, scribbles, edits and reading of images need is there once it is trained.
 
     Args:
         config: of the pack.
@@ -212,7 +230,17 @@ def load_pipeline(config: PackConfig, folder: Path, *, students: bool = True) ->
         _if_trained(lambda: scribble_completer(config), folder, "scribble_completer"),
         inverting,
         reading,
+        load_label_reader(config, folder),
     ).eval()
+
+
+def load_label_reader(config: PackConfig, folder: Path) -> UNet | None:
+    """What reads label maps off images where the pack is served; half precision holds its weights exactly.
+
+    None while the label segmenter is not trained.
+    """
+    network = _if_trained(lambda: label_segmenter(config), folder, LABEL_SEGMENTER)
+    return None if network is None else network.half().float()
 
 
 def load_judge(config: PackConfig, folder: Path) -> Judge | None:

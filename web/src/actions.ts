@@ -1,7 +1,7 @@
 /** What people do on the page, apart from drawing. */
 
 import { batch } from "@preact/signals";
-import type { Model } from "maskweave-client";
+import type { LabelMapReading, Model } from "maskweave-client";
 import { client } from "./api/client";
 import { failureOf } from "./api/failures";
 import { Bitmap } from "./canvas/bitmap";
@@ -20,6 +20,7 @@ import {
   makeLayer,
   model,
   notice,
+  randomSeed,
   seed,
   tab,
   type Photo,
@@ -108,6 +109,37 @@ export function startRandom(): void {
   put(composed(of.palette, width, height));
 }
 
+/** An image of a random seed, as the generator makes it by itself: its label map is drawn, and its seed taken. */
+export async function startFromRandomImage(): Promise<void> {
+  const number = randomSeed();
+  await startFromReading((of) => client.peek().readLabelMap(of.name, { seed: number, format: "webp", modelVersion: of.version }), number);
+}
+
+/** What a photograph shows is drawn. */
+export async function startFromPhoto(file: File): Promise<void> {
+  await startFromReading(async (of) => readMap(await modelSized(await bytesOfFile(file), of), of));
+}
+
+const readMap = (image: Uint8Array<ArrayBuffer>, of: Model) => client.peek().readLabelMap(of.name, { image, modelVersion: of.version });
+
+let readings = 0;
+async function startFromReading(read: (of: Model) => Promise<LabelMapReading>, itsSeed?: number): Promise<void> {
+  const [of, mine] = [model.peek(), ++readings];
+  if (!of) return;
+  await saying(async () => {
+    const map = bitmapOf(await read(of));
+    // Meanwhile another one may have been asked for.
+    if (mine !== readings || model.peek() !== of || tab.peek() !== "label_map") return;
+    const { width, height } = blank(of, "label_map");
+    batch(() => {
+      put(enlarged(map, width, height));
+      if (itsSeed !== undefined) seed.value = itsSeed;
+    });
+  });
+}
+
+const bitmapOf = ({ labelMap }: LabelMapReading) => new Bitmap(labelMap.width, labelMap.height, labelMap.data);
+
 /** Puts a drawing on the present tab. */
 function put(bitmap: Bitmap): void {
   const of = model.peek();
@@ -128,7 +160,13 @@ export async function loadFile(file: File): Promise<void> {
 }
 
 export async function loadPhoto(file: File): Promise<void> {
-  await saying(async () => editPhoto({ bytes: await bytesOfFile(file), title: file.name }, null));
+  await saying(async () => {
+    const of = model.peek();
+    if (!of) return;
+    const bytes = await modelSized(await bytesOfFile(file), of);
+    const map = of.reading?.pictures ? bitmapOf(await readMap(bytes, of)) : null;
+    if (model.peek() === of) await editPhoto({ bytes, title: file.name }, map);
+  });
 }
 
 export async function bytesOfFile(file: File): Promise<Uint8Array<ArrayBuffer>> {

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from maskweave.v1 import synthesis_pb2 as pb
 from maskweave_client._async._edits import AsyncEditCalls
 from maskweave_client._async._paint import AsyncPaintSession
+from maskweave_client._async._reading import AsyncReadingCalls
 from maskweave_client._async._styles import AsyncStyleCalls
 from maskweave_client._async_transport import AsyncPaintCall
 from maskweave_client._channel import metadata
@@ -23,7 +24,7 @@ from maskweave_client._styles import Style, styles_to_proto
 from maskweave_client._synthesis_requests import synthesize_request
 
 
-class AsyncClient(AsyncStyleCalls, AsyncEditCalls):
+class AsyncClient(AsyncStyleCalls, AsyncEditCalls, AsyncReadingCalls):
     """Talks to a Maskweave service from one event loop. Close it, or use it in an `async with`.
 
     Args:

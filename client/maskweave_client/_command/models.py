@@ -26,6 +26,7 @@ def models(name: str | None, **connection: Any) -> None:
 def _line(model: Model) -> str:
     kinds = [each.kind.replace("_", "-") for each in model.conditions if each.kind != "proxy_mask"]
     can = [*kinds, *(["styles"] if model.styles else []), *(["edit"] if model.editing else [])]
+    can += ["read-map"] if model.reading else []
     size = f"{model.image_width}x{model.image_height}"
     return f"{model.name:24} {model.version:8} {size:10} {', '.join(can)}"
 

@@ -19,12 +19,13 @@ from maskweave_client._style_requests import SourceImage
 from maskweave_client._styles import Style, styles_to_proto
 from maskweave_client._sync._edits import SyncEditCalls
 from maskweave_client._sync._paint import PaintSession
+from maskweave_client._sync._reading import SyncReadingCalls
 from maskweave_client._sync._styles import SyncStyleCalls
 from maskweave_client._sync_transport import SyncPaintCall
 from maskweave_client._synthesis_requests import synthesize_request
 
 
-class Client(SyncStyleCalls, SyncEditCalls):
+class Client(SyncStyleCalls, SyncEditCalls, SyncReadingCalls):
     """Talks to a Maskweave service from any number of threads. Close it, or use it in a `with`.
 
     Args:

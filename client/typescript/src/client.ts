@@ -3,7 +3,7 @@
 import { createClient, type Client as Stub, type Interceptor } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-web";
 import { type Model, type StyleCode, SynthesisService } from "./gen/maskweave/v1/synthesis_pb.js";
-import { GeneratedImage, type MorphFrame, type Result, type StreamedImage } from "./images.js";
+import { GeneratedImage, type LabelMapReading, type MorphFrame, type Result, type StreamedImage } from "./images.js";
 import { PaintSession } from "./paint.js";
 import * as requests from "./requests.js";
 import { Attempts, type Retry } from "./retry.js";
@@ -106,6 +106,25 @@ export class Client {
     const request = { model, picture: await requests.fileOf(image), labelMap: await requests.idsOf(labelMap) };
     const { codes } = await this.call((call) => this.stub.encodeStyles(request, call), options);
     return Object.fromEntries(codes.map((code) => [code.classId, code]));
+  }
+
+  /**
+   * Reads a label map off an image, to begin to draw from; for models whose `reading` is set.
+   *
+   * With the label map of a seed, and that seed, `draw` makes an image near the one that it was read off.
+   */
+  async readLabelMap(model: string, from: requests.ReadRequest, options?: CallOptions): Promise<LabelMapReading> {
+    const request = await requests.readOf(model, from);
+    const reply = await this.call((call) => this.stub.readLabelMap(request, call), options);
+    const encoding = reply.labelMap?.encoding;
+    if (encoding?.case !== "raw") throw new Error("the service sent no label map");
+    const { width, height, data } = encoding.value;
+    return {
+      labelMap: { width, height, data: data as Uint8Array<ArrayBuffer> },
+      image: reply.image && new GeneratedImage(reply.image),
+      modelVersion: reply.modelVersion,
+      timings: reply.timings,
+    };
   }
 
   /** Makes images on the way from some styles to others, in order, as they are ready. */

@@ -45,6 +45,18 @@ export interface Result {
   timings: Timings | undefined;
 }
 
+/** A label map that was read off an image. */
+export interface LabelMapReading {
+  /** Class ids, one byte per pixel, of the size of the model's images: what `draw` takes as `labelMap`. */
+  labelMap: { width: number; height: number; data: Uint8Array<ArrayBuffer> };
+  /** The image of the seed; undefined when the image was the caller's. */
+  image: GeneratedImage | undefined;
+  /** Version of the model that read it. */
+  modelVersion: string;
+  /** Where the time went inside the service. */
+  timings: Timings | undefined;
+}
+
 /** One image of several that come one by one. */
 export interface StreamedImage {
   /** Which one it is, from 0. */

@@ -15,7 +15,7 @@ export {
 } from "./errors.js";
 /** The statuses, as `MaskweaveError.code` has them. */
 export { Code } from "@connectrpc/connect";
-export { GeneratedImage, type Frame, type MorphFrame, type Result, type StreamedImage } from "./images.js";
+export { GeneratedImage, type Frame, type LabelMapReading, type MorphFrame, type Result, type StreamedImage } from "./images.js";
 export { PaintSession, type PaintChange, type PaintUpdate, type Stroke } from "./paint.js";
 export type {
   Bytes,
@@ -27,6 +27,7 @@ export type {
   Look,
   MorphRequest,
   PaintRequest,
+  ReadRequest,
   Scribble,
   Sketch,
   Style,

@@ -4,10 +4,12 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import {
   type EditRequestSchema,
   ImageFormat as Format,
+  LabelMapEncoding,
   MorphPath,
   type MorphRequestSchema,
   type PaintStartSchema,
   Priority,
+  type ReadLabelMapRequestSchema,
   type StyleCode,
   type StyleSchema,
   type SynthesizeRequestSchema,
@@ -123,6 +125,9 @@ export type PaintRequest = Common &
       blendWidth?: number;
     };
   };
+
+/** What a label map is read off: a PNG or JPEG file of any size, or the image that the model makes of a seed by itself. */
+export type ReadRequest = Omit<Common, "format" | "quality"> & ({ image: Bytes } | ({ seed: number } & Pick<Common, "format" | "quality">));
 
 const FORMATS: Record<ImageFormat, Format> = { png: Format.PNG, jpeg: Format.JPEG, webp: Format.WEBP, raw: Format.RAW };
 
@@ -252,6 +257,13 @@ export async function morphOf(model: string, given: MorphRequest): Promise<Messa
     path: given.path === "spherical" ? MorphPath.SPHERICAL : MorphPath.LINEAR,
     start: seedOf(given.seed),
   };
+}
+
+export async function readOf(model: string, given: ReadRequest): Promise<MessageInitShape<typeof ReadLabelMapRequestSchema>> {
+  const encoding = { labelMapEncoding: LabelMapEncoding.RAW };
+  if ("seed" in given) return { ...common(model, given), ...encoding, source: seedOf(given.seed) };
+  const { imageFormat: _, ...rest } = common(model, given); // nothing is sent back
+  return { ...rest, ...encoding, source: { case: "picture", value: await fileOf(given.image) } };
 }
 
 export async function paintStartOf(model: string, given: PaintRequest): Promise<MessageInitShape<typeof PaintStartSchema>> {

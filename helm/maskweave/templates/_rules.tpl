@@ -53,7 +53,7 @@
 {{- $rule := $values.monitoring.prometheusRule }}
 {{- $selector := include "maskweave.promSelector" . }}
 {{- $triton := include "maskweave.promTritonSelector" . }}
-{{- $methods := "grpc_service=\"maskweave.v1.SynthesisService\",grpc_method=~\"Synthesize|Edit|EncodeStyles\"" }}
+{{- $methods := "grpc_service=\"maskweave.v1.SynthesisService\",grpc_method=~\"Synthesize|Edit|EncodeStyles|ReadLabelMap\"" }}
 {{- /* Reasons that are ours: not those of bad requests, quotas and deadlines that callers chose. */}}
 {{- $ours := "reason=~\"OVERLOADED|UNAVAILABLE|ENGINE_UNREACHABLE|MODEL_NOT_READY|ENGINE_FAILURE|REPOSITORY_INVALID|INTERNAL\"" }}
 {{- /* A bucket's bound as clients write it: 1 or 1.0, 0.5. */}}

@@ -14,8 +14,8 @@ from service.engine.base import ModelInfo, TensorSpec
 from service.engine.tensors import DTYPES
 
 _READY = "READY"
-_OFFERED = ("maskweave.pack", "maskweave.edits")
-"""Parameters of what the gateway calls: of what offers a pack, and of what edits its images."""
+_OFFERED = ("maskweave.pack", "maskweave.edits", "maskweave.reads_labels")
+"""Parameters of what the gateway calls: what offers a pack, edits its images, reads label maps off them."""
 _BESIDE = ("maskweave.style_encoder", "maskweave.style_prior")
 """Parameters that name a model which the gateway calls beside the one that offers a pack."""
 
@@ -27,13 +27,12 @@ QUESTION_SECONDS = 5.0
 async def inspect_models(
     client: aio.InferenceServerClient, url: str, names: Sequence[str]
 ) -> tuple[dict[str, ModelInfo], Diagnostics]:
-    """Describe the models that offer a pack or edit its images, and the steps they are made of.
+    """Describe the models that offer a pack or do something for it, and the steps they are made of.
 
     Args:
         client: Of the server.
         url: Of the server, for messages.
-        names: The models to look at; empty for all whose config has the parameter `maskweave.pack` or
-            `maskweave.edits`.
+        names: The models to look at; empty for all whose config has a parameter of `_OFFERED`.
 
     Returns:
         The models that are ready, by name; and what is wrong: a model is missing, not ready, or has tensors

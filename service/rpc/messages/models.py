@@ -12,6 +12,7 @@ from service.synthesis.registry.models import (
     EditSupport,
     Method,
     Model,
+    ReadingSupport,
     StyleSupport,
 )
 from service.synthesis.validation.edits import DEFAULT_BLEND_WIDTH
@@ -66,6 +67,7 @@ def model_to_proto(
         method=_METHOD_VALUES[model.method],
         styles=_styles_to_proto(model.styles) if model.styles else None,
         editing=_editing_to_proto(model.editing, limits) if model.editing else None,
+        reading=_reading_to_proto(model.reading) if model.reading else None,
         available_versions=versions,
     )
 
@@ -100,3 +102,8 @@ def _editing_to_proto(editing: EditSupport, limits: Limits) -> pb.EditSupport:
         default_blend_width=DEFAULT_BLEND_WIDTH,
         max_blend_width=limits.max_blend_width,
     )
+
+
+def _reading_to_proto(reading: ReadingSupport) -> pb.ReadingSupport:
+    """Describe what label maps are read off."""
+    return pb.ReadingSupport(pictures=reading.of_images is not None, seeds=reading.of_latents is not None)

@@ -12,10 +12,12 @@ from maskweave.v1 import synthesis_pb2 as pb
 from service.codecs.provenance import DigitalSourceType
 from service.rpc.messages.fields import FORMATS
 from service.synthesis.canvas import CanvasProblem
+from service.synthesis.conditions.types import EncodedIds, PngLabelMap, RawLabelMap, RunLengthLabelMap
 from service.synthesis.edits import EditWork
 from service.synthesis.frames import Blank
 from service.synthesis.images import Image, ImageWork
 from service.synthesis.painting import Frame
+from service.synthesis.reading import ReadLabelMap
 from service.synthesis.styles.encoding import EncodedStyles
 from service.synthesis.work import CallTimings, Timings
 
@@ -93,6 +95,16 @@ def encode_styles_message(encoded: EncodedStyles, version: str, total_seconds: f
     ).SerializeToString()
 
 
+def read_label_map_message(read: ReadLabelMap, version: str, total_seconds: float) -> bytes:
+    """The reply of `ReadLabelMap`."""
+    return pb.ReadLabelMapResponse(
+        label_map=_label_map(read.label_map),
+        image=None if read.image is None else _image(read.image),
+        model_version=version,
+        timings=_timings([(0, read.timings)], total_seconds),
+    ).SerializeToString()
+
+
 def paint_message(frame: Frame) -> bytes:
     """A message of `Paint`."""
     return pb.PaintResponse(
@@ -144,6 +156,17 @@ def _image(image: Image) -> pb.Image:
         marked=image.file.marked,
         content_credentials=image.file.signed,
     )
+
+
+def _label_map(label_map: EncodedIds) -> pb.LabelMap:
+    match label_map:
+        case PngLabelMap(data):
+            return pb.LabelMap(png=data)
+        case RawLabelMap(data, width, height):
+            return pb.LabelMap(raw=pb.RawLabelMap(data=data, width=width, height=height))
+        case RunLengthLabelMap(class_ids, lengths, width, height):
+            runs = pb.RunLengthLabelMap(class_ids=class_ids, lengths=lengths, width=width, height=height)
+            return pb.LabelMap(run_length=runs)
 
 
 def _timings(images: Sequence[tuple[int, Timings]], total_seconds: float) -> pb.Timings:

@@ -36,9 +36,11 @@ from service.synthesis.requests import (
     EditRequest,
     EncodeStylesRequest,
     FirstSeed,
+    LabelMapEncoding,
     Latent,
     Latents,
     LatentSource,
+    ReadLabelMapRequest,
     Seeds,
     SingleLatentSource,
     SynthesisRequest,
@@ -49,6 +51,14 @@ _SPHERICAL: Mapping[int, bool] = {
     pb.MORPH_PATH_UNSPECIFIED: False,
     pb.MORPH_PATH_LINEAR: False,
     pb.MORPH_PATH_SPHERICAL: True,
+}
+
+
+_ENCODINGS: Mapping[int, LabelMapEncoding] = {
+    pb.LABEL_MAP_ENCODING_UNSPECIFIED: LabelMapEncoding.PNG,
+    pb.LABEL_MAP_ENCODING_PNG: LabelMapEncoding.PNG,
+    pb.LABEL_MAP_ENCODING_RAW: LabelMapEncoding.RAW,
+    pb.LABEL_MAP_ENCODING_RUN_LENGTH: LabelMapEncoding.RUN_LENGTH,
 }
 
 
@@ -112,7 +122,7 @@ def edit_from_proto(message: pb.EditRequest) -> EditRequest:
         raise InvalidArgument("target_label_map", "no label map", "what the image is to show")
     return EditRequest(
         model=message.model,
-        source=_edit_source(message),
+        source=_single_source(message),
         target_label_map=ids_from_proto(message.target_label_map, field="target_label_map"),
         source_label_map=ids_from_proto(message.source_label_map, field="source_label_map")
         if message.HasField("source_label_map")
@@ -141,6 +151,25 @@ def encode_styles_from_proto(message: pb.EncodeStylesRequest) -> EncodeStylesReq
         image=image_from_proto(message.picture),
         label_map=ids_from_proto(message.label_map),
         sample_seed=message.sample_seed if message.HasField("sample_seed") else None,
+        priority=priority_from_proto(message.priority),
+        model_version=message.model_version,
+    )
+
+
+def read_label_map_from_proto(message: pb.ReadLabelMapRequest) -> ReadLabelMapRequest:
+    """Read a request of `ReadLabelMap`.
+
+    Raises:
+        InvalidArgument: The source or its encoding is not set, or the label map's encoding, the format or the
+            priority is not a known one.
+    """
+    image_format = image_format_from_proto(message.image_format)
+    return ReadLabelMapRequest(
+        model=message.model,
+        source=_single_source(message),
+        encoding=_label_map_encoding(message.label_map_encoding),
+        image_format=image_format if message.image_format else None,
+        image_quality=message.image_quality if message.HasField("image_quality") else None,
         priority=priority_from_proto(message.priority),
         model_version=message.model_version,
     )
@@ -272,7 +301,9 @@ def _latent_source(message: pb.SynthesizeRequest) -> LatentSource | None:
     return None
 
 
-def _edit_source(message: pb.EditRequest) -> EncodedImage | SingleLatentSource:
+def _single_source(
+    message: pb.EditRequest | pb.ReadLabelMapRequest,
+) -> EncodedImage | SingleLatentSource:
     match message.WhichOneof("source"):
         case "picture":
             return image_from_proto(message.picture)
@@ -285,3 +316,7 @@ def _edit_source(message: pb.EditRequest) -> EncodedImage | SingleLatentSource:
 
 def _is_spherical(path: pb.MorphPath.ValueType) -> bool:
     return meaning_of("path", path, _SPHERICAL, pb.MorphPath)
+
+
+def _label_map_encoding(value: pb.LabelMapEncoding.ValueType) -> LabelMapEncoding:
+    return meaning_of("label_map_encoding", value, _ENCODINGS, pb.LabelMapEncoding)

@@ -65,7 +65,7 @@ def decode_condition(request: ValidatedRequest, limits: Limits) -> NDArray[np.ui
         case ProxyMask(encoding):
             return _decode_proxy_mask(encoding, support, limits)
         case Exemplar(encoding):
-            return resize_image(_decode_exemplar(encoding, limits), width, height)
+            return resize_image(decode_image_of_any_size(encoding, limits, field="exemplar"), width, height)
         case CanvasOf():
             raise AssertionError("a canvas is read where it is drawn")
         case _ as label_map:
@@ -115,6 +115,22 @@ def decode_source_image(image: EncodedImage, model: Model, limits: Limits) -> ND
             return decode_image(data, width, height, field="picture.file", limits=limits)
         case RawImage(data, given_width, given_height):
             return decode_pixels(data, (given_width, given_height), width, height, field="picture.raw")
+
+
+def decode_image_of_any_size(image: EncodedImage, limits: Limits, *, field: str) -> NDArray[np.uint8]:
+    """Decode an image; `field` is where the request has it. For a worker thread.
+
+    Returns:
+        RGB, uint8 `[height, width, 3]`, of the size that was sent.
+
+    Raises:
+        InvalidArgument: It cannot be decoded, or is too large.
+    """
+    match image:
+        case ImageFile(data):
+            return decode_any_image(data, field=f"{field}.file", limits=limits)
+        case RawImage(data, width, height):
+            return decode_any_pixels(data, width, height, field=f"{field}.raw", limits=limits)
 
 
 def _decode_ids(
@@ -201,12 +217,3 @@ def _decode_proxy_mask(encoding: EncodedIds, support: ConditionSupport, limits: 
     clusters = range(support.proxy_clusters)
     check_ids(ids, clusters, "cluster", lambda: f"cluster ids 0 to {clusters[-1]}", field=field)
     return np.ascontiguousarray(ids)
-
-
-def _decode_exemplar(encoding: EncodedImage, limits: Limits) -> NDArray[np.uint8]:
-    """RGB, uint8 `[height, width, 3]`, of the size that was sent."""
-    match encoding:
-        case ImageFile(data):
-            return decode_any_image(data, field="exemplar.file", limits=limits)
-        case RawImage(data, width, height):
-            return decode_any_pixels(data, width, height, field="exemplar.raw", limits=limits)

@@ -153,6 +153,20 @@ class EditSupport:
     editor: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class ReadingSupport:
+    """How label maps are read off images of a model's kind; at least one of both is there.
+
+    Attributes:
+        of_images: Model of the repository that reads them off images; None if there is none.
+        of_latents: Model of the repository that makes the generator's own image of a latent, without any
+            condition, and reads its label map off it; None if there is none.
+    """
+
+    of_images: str | None
+    of_latents: str | None
+
+
 @dataclass(frozen=True)
 class Model:
     """A pack as callers see it.
@@ -171,6 +185,7 @@ class Model:
         method: How it makes images.
         styles: Its styles; None for methods without.
         editing: How it is edited; None if it cannot be.
+        reading: How label maps are read off images; None if they cannot be.
         other_versions: What is served of it beside this version, by version, the newest first; empty for
             those that are in such a mapping themselves.
     """
@@ -188,6 +203,7 @@ class Model:
     method: Method = Method.SIS_UG
     styles: StyleSupport | None = None
     editing: EditSupport | None = None
+    reading: ReadingSupport | None = None
     other_versions: Mapping[str, Model] = field(default_factory=lambda: MappingProxyType({}))
 
     @property

@@ -11,28 +11,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-import numpy as np
-
 from service.core.diagnostics import RepositoryError, RepositoryProblem
 from service.engine.base import ModelInfo
-from service.synthesis.registry import tensors
+from service.synthesis.registry.capabilities import VERSION, Key, with_edit_support, with_reading_support
 from service.synthesis.registry.metadata import PREFIX, read_metadata
 from service.synthesis.registry.models import (
     ConditionKind,
     ConditionSupport,
-    EditSupport,
     Layout,
-    Method,
     Model,
     precedence,
 )
-from service.synthesis.registry.tensors import Diagnostic, MetadataError, Shapes
+from service.synthesis.registry.tensors import Diagnostic, MetadataError
 
 _PACK = PREFIX + "pack"
-_VERSION = PREFIX + "model_version"
-
-_Key = tuple[str, str]
-"""Name and version of a pack."""
 
 
 def build_registry(
@@ -65,7 +57,7 @@ def build_registry(
     if not described and not problems:
         allowed = "at least one model with this parameter"
         problems.append(RepositoryProblem("*/config.pbtxt", f'parameters["{_PACK}"]', "missing", allowed))
-    registry: dict[_Key, Model] = {}
+    registry: dict[Key, Model] = {}
     for model in described if problems else _of_layout(described, layout, problems):
         key = model.name, model.version
         try:
@@ -74,6 +66,7 @@ def build_registry(
             problems += error.problems(_support(model).served_by)
     if not problems:
         registry = with_edit_support(registry, models, layout, problems)
+        registry = with_reading_support(registry, models, layout, problems)
     by_name = {} if problems else _by_name(registry.values(), defaults, problems)
     if problems:
         raise RepositoryError(problems)
@@ -104,7 +97,7 @@ def _by_name(
 
 def _no_default(name: str, version: str, allowed: str) -> RepositoryProblem:
     problem = f"the setting default_model_versions asks for {name}={version}, which is not there"
-    return RepositoryProblem("*/config.pbtxt", f'parameters["{_VERSION}"]', problem, allowed)
+    return RepositoryProblem("*/config.pbtxt", f'parameters["{VERSION}"]', problem, allowed)
 
 
 def _of_layout(
@@ -164,87 +157,3 @@ def _merge(known: Model, more: Model) -> Model:
     both = {**known.conditions, kind: support}
     ordered = {each: both[each] for each in ConditionKind if each in both}
     return replace(known, conditions=MappingProxyType(ordered))
-
-
-EDITS = PREFIX + "edits"
-
-
-def with_edit_support(
-    registry: Mapping[_Key, Model],
-    models: Mapping[str, ModelInfo],
-    layout: Layout | None,
-    problems: list[RepositoryProblem],
-) -> dict[_Key, Model]:
-    """Say of each model whether it can be edited, and by what.
-
-    Args:
-        registry: The models on offer, by name and version.
-        models: The ready models, by their names in the repository.
-        layout: The layout to serve; None for ensembles, and fused graphs where there is no ensemble.
-        problems: What is wrong with those that edit images is added here.
-    """
-    editors: dict[_Key, dict[Layout, str]] = {}
-    for info in models.values():
-        if EDITS in info.parameters:
-            try:
-                of_pack = editors.setdefault(_checked(info, registry), {})
-                _add(of_pack, info)
-            except MetadataError as error:
-                problems += error.problems(info.name)
-    return {
-        key: replace(model, editing=EditSupport(_chosen(editors.get(key, {}), layout)))
-        if _can_be_edited(model)
-        else model
-        for key, model in registry.items()
-    }
-
-
-def _chosen(editors: Mapping[Layout, str], layout: Layout | None) -> str | None:
-    if layout is not None:
-        return editors.get(layout)
-    return editors.get(Layout.ENSEMBLE, editors.get(Layout.FUSED))
-
-
-def _add(editors: dict[Layout, str], info: ModelInfo) -> None:
-    layout = Layout.ENSEMBLE if info.steps else Layout.FUSED
-    if layout in editors:
-        found = f"got {info.parameters[EDITS]!r}, which {editors[layout]} edits already"
-        raise MetadataError(
-            [Diagnostic(f'parameters["{EDITS}"]', found, "one model per pack, version and layout")]
-        )
-    editors[layout] = info.name
-
-
-def _can_be_edited(model: Model) -> bool:
-    return model.method is Method.SIS_UG and ConditionKind.LABEL_MAP in model.conditions
-
-
-def _checked(info: ModelInfo, registry: Mapping[_Key, Model]) -> _Key:
-    """The pack whose images a model edits, and its version.
-
-    Raises:
-        MetadataError: There is no such pack, or not in that version, or the tensors do not fit it.
-    """
-    pack = info.parameters[EDITS]
-    able = {key: each for key, each in registry.items() if _can_be_edited(each)}
-    if pack not in (name for name, _ in able):
-        allowed = f"one of: {', '.join(sorted({name for name, _ in able})) or 'none here'}"
-        raise MetadataError([Diagnostic(f'parameters["{EDITS}"]', f"got {pack!r}", allowed)])
-    versions = [version for name, version in able if name == pack]
-    # Repositories of before there were several versions need not say it.
-    version = info.parameters.get(_VERSION, versions[0] if len(versions) == 1 else "")
-    if version not in versions:
-        found = f"got {version!r}" if version else "missing"
-        allowed = f"a version of {pack}: {', '.join(sorted(versions))}"
-        raise MetadataError([Diagnostic(f'parameters["{_VERSION}"]', found, allowed)])
-    model = able[pack, version]
-    condition = model.conditions[ConditionKind.LABEL_MAP]
-    image = f"[{model.image_height}, {model.image_width}, 3]"
-    shapes = Shapes(info)
-    shapes.input(tensors.PICTURE, np.uint8, image)
-    shapes.input(tensors.LABEL_MAP, np.uint8, f"[{condition.height}, {condition.width}]")
-    shapes.input(tensors.STYLE_STRENGTH, np.float32, "[1]")
-    shapes.output(tensors.IMAGE, np.uint8, image)
-    if shapes.diagnostics:
-        raise MetadataError(shapes.diagnostics)
-    return pack, version

@@ -17,7 +17,7 @@ from service.engine.base import ANY_SIZE, ModelInfo, TensorSpec
 from service.synthesis.registry.models import ConditionKind
 
 LABEL_MAP = "LABEL_MAP"
-"""Input, uint8 `[height, width]`: class ids."""
+"""Input, uint8 `[height, width]`: class ids. Output of what reads label maps."""
 
 SKETCH = "SKETCH"
 """Input, uint8 `[height, width]`: ink, 0 for none."""
@@ -44,7 +44,7 @@ IMAGE = "IMAGE"
 """Output, uint8 `[height, width, 3]`: RGB."""
 
 PICTURE = "PICTURE"
-"""Input, uint8 `[height, width, 3]`: RGB. The exemplar; also of a style encoder, beside `LABEL_MAP`."""
+"""Input, uint8 `[height, width, 3]`: RGB. An exemplar, what is edited, or what something is read off."""
 
 CONDITIONS: Mapping[ConditionKind, tuple[str, str]] = MappingProxyType(
     {

@@ -1,4 +1,4 @@
-"""Edits on the shipped pack, by both engines: the same images."""
+"""Edits and reading of label maps on the shipped packs, by both engines: the same."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from tests.support.triton_process import TritonProcess
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 MODEL = "faces64"
+MAX_OTHERWISE = 0.005
+"""Share of the pixels that may be read as another class: close calls, which rounding decides."""
 
 
 @pytest.mark.parametrize("file", LABEL_MAPS, ids=lambda file: file.stem)
@@ -42,6 +44,16 @@ def test_paintings(shipped_client: Client, shipped_by_triton: Client) -> None:
                 session.finish()
                 ends.append(list(session)[-1].image)
         assert_same(*ends)
+
+
+def test_label_maps(shipped_client: Client, shipped_by_triton: Client) -> None:
+    image = shipped_client.synthesize(MODEL, fitted(LABEL_MAPS[0]), seed=3).images[0]
+    for model, what in ((MODEL, image.data), ("faces64_styles", image.data), (MODEL, 3)):
+        ours, theirs = (client.read_label_map(model, what) for client in (shipped_client, shipped_by_triton))
+        assert (ours.label_map != theirs.label_map).mean() < MAX_OTHERWISE
+        if ours.image is not None:
+            assert theirs.image is not None
+            assert_same(ours.image, theirs.image)
 
 
 def test_what_triton_ran(

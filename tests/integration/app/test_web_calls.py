@@ -462,7 +462,7 @@ async def test_a_session_s_key_comes_as_a_subprotocol_and_is_checked_at_each_fra
     kind=st.sampled_from(
         ["application/proto", "application/json", "application/grpc-web", "application/grpc-web-text"]
     ),
-    method=st.sampled_from(["Synthesize", "Edit", "ListModels", "EncodeStyles"]),
+    method=st.sampled_from(["Synthesize", "Edit", "ListModels", "EncodeStyles", "ReadLabelMap"]),
     body=st.binary(max_size=60)
     | st.text(max_size=40).map(str.encode)
     | st.binary(max_size=40).map(lambda data: enveloped(0, data))

@@ -29,6 +29,7 @@ from training.sis_ug.config import PackConfig
 from training.sis_ug.networks.build import (
     inverter,
     label_map_mapper,
+    label_segmenter,
     pretrained_generator,
     proxy_segmenter,
     rearranger,
@@ -51,6 +52,7 @@ def weights(config: PackConfig, tmp_path_factory: pytest.TempPathFactory) -> Pat
     segmenter, mapper = proxy_segmenter(config), label_map_mapper(config)
     arranger = rearranger(config, pretrained_generator(config))
     reader, completer = sketch_reader(config), scribble_completer(config)
+    labels = label_segmenter(config)
     networks = {
         "proxy_segmenter": segmenter,
         "rearranger_tuned": arranger,
@@ -58,6 +60,7 @@ def weights(config: PackConfig, tmp_path_factory: pytest.TempPathFactory) -> Pat
         "sketch_reader": reader,
         "scribble_completer": completer,
         "inverter": inverter(config, pretrained_generator(config)),
+        "label_segmenter": labels,
     }
     with torch.no_grad():
         for network in networks.values():
@@ -68,6 +71,7 @@ def weights(config: PackConfig, tmp_path_factory: pytest.TempPathFactory) -> Pat
             mapper.network,
             reader.network,
             completer.network,
+            labels,
         ):  # all clusters shall occur in their answers
             network.get_parameter("stem.0.weight").mul_(10)
             weight = network.get_parameter("classify.weight")

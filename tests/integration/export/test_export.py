@@ -37,13 +37,16 @@ DECISIONS = {
     "inverter": 0,
     "target_reader": 0,
     "rearranger": 0,
+    "generator_middle": 0,
     "generator_tail": 1,
+    "label_reader": 1,
     "label_map_fused": 3,
     "sketch_fused": 4,
     "scribble_fused": 4,
     "proxy_mask_fused": 2,
     "exemplar_fused": 3,
     "edit_fused": 3,
+    "own_fused": 2,
 }
 GRAPHS = list(DECISIONS)
 EDIT = "edit"
@@ -111,7 +114,7 @@ def test_config_is_complete(name: str, repository: Path) -> None:
         assert parsed.dynamic_batching.max_queue_delay_microseconds == 0
         assert [set(warmup.inputs) for warmup in parsed.model_warmup] == [{i.name for i in parsed.input}]
         assert parsed.response_cache.enable == (
-            name not in ("rearranger", "generator_tail") and not name.endswith("_fused")
+            name not in ("rearranger", "generator_middle", "generator_tail") and not name.endswith("_fused")
         )
 
 
@@ -187,6 +190,50 @@ async def test_edits_give_the_images_pytorch_gives(
     assert (difference > 0).mean() < 1e-3
 
 
+@pytest.mark.parametrize("layout", ["", "_fused"])
+async def test_the_generators_own_image_and_its_label_map_are_those_of_pytorch(
+    layout: str, repository: Path, pipeline: SynthesisPipeline
+) -> None:
+    latents = torch.randn(3, 100, generator=torch.Generator().manual_seed(3))
+    with torch.inference_mode():
+        expected = to_uint8(pipeline.generator.images(latents))
+        read = pipeline.read_labels(from_uint8(expected)).to(torch.uint8).numpy()
+
+    engine = EmbeddedEngine(repository, threads=2, cache_bytes=1 << 20)
+    await engine.start()
+    try:
+        own = await infer(engine, f"faces64_own{layout}", {"LATENT": latents.numpy()})
+        alone = await infer(engine, "faces64_label_reader", {"PICTURE": expected})
+    finally:
+        await engine.close()
+    difference = np.abs(own.outputs["IMAGE"].astype(int) - expected.astype(int))
+    assert difference.max() <= 1
+    assert (difference > 0).mean() < 1e-3
+    for label_map in (own.outputs["LABEL_MAP"], alone.outputs["LABEL_MAP"]):
+        assert (label_map != read).mean() < 1e-2
+    assert len(np.unique(read)) > 1
+
+
+@pytest.mark.parametrize("name", ["label_reader", "own", "own_fused"])
+def test_what_reads_label_maps_is_no_condition(name: str, repository: Path, config: PackConfig) -> None:
+    text = (repository / f"faces64_{name}" / "config.pbtxt").read_text()
+    parameters = text_format.Parse(text, model_config_pb2.ModelConfig()).parameters
+    assert parameters["maskweave.reads_labels"].string_value == "faces64"
+    assert parameters["maskweave.model_version"].string_value == config.pack.version
+    assert "maskweave.pack" not in parameters
+
+
+def test_a_pack_without_a_label_segmenter_reads_nothing(
+    config: PackConfig, weights: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "pack"
+    shutil.copytree(weights, folder)
+    (folder / "label_segmenter.safetensors").unlink()
+    pack = sis_ug_pack(config, load_pipeline(config, folder))
+    assert pack.aside == ()
+    assert "faces64_own" not in [condition.name for condition in pack.conditions]
+
+
 def test_what_edits_images_is_no_condition(repository: Path) -> None:
     text = (repository / "faces64_edit" / "config.pbtxt").read_text()
     parameters = text_format.Parse(text, model_config_pb2.ModelConfig()).parameters
@@ -194,8 +241,9 @@ def test_what_edits_images_is_no_condition(repository: Path) -> None:
     assert "maskweave.pack" not in parameters
 
 
-def test_the_inverter_is_kept_in_half_the_space(repository: Path) -> None:
-    kept = onnx.load(repository / "faces64_inverter" / "1" / "model.onnx")
+@pytest.mark.parametrize("name", ["inverter", "label_reader"])
+def test_what_is_large_is_kept_in_half_the_space(name: str, repository: Path) -> None:
+    kept = onnx.load(repository / f"faces64_{name}" / "1" / "model.onnx")
     large = [weight for weight in kept.graph.initializer if np.prod(weight.dims) >= 1024]
     assert large
     assert {weight.data_type for weight in large} == {onnx.TensorProto.FLOAT16}

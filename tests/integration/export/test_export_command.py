@@ -28,8 +28,10 @@ def test_command_writes_a_whole_repository_and_says_how_exact_it_is(tmp_path: Pa
     assert result.exit_code == 0, result.output
     stages = [
         "faces64_generator_head",
+        "faces64_generator_middle",
         "faces64_generator_tail",
         "faces64_inverter",
+        "faces64_label_reader",
         "faces64_mapper_label_map",
         "faces64_proxy_segmenter",
         "faces64_rearranger",
@@ -37,9 +39,8 @@ def test_command_writes_a_whole_repository_and_says_how_exact_it_is(tmp_path: Pa
         "faces64_sketch_reader",
         "faces64_target_reader",
     ]
-    ensembles = [
-        f"faces64_{kind}" for kind in ("label_map", "sketch", "scribble", "proxy_mask", "exemplar", "edit")
-    ]
+    kinds = ("label_map", "sketch", "scribble", "proxy_mask", "exemplar", "edit", "own")
+    ensembles = [f"faces64_{kind}" for kind in kinds]
     files = {str(path.relative_to(repository)) for path in repository.rglob("*") if path.is_file()}
     assert files == {
         *(f"{stage}/{file}" for stage in stages for file in ("config.pbtxt", "1/model.onnx")),

@@ -27,12 +27,14 @@ STAGES = {
         "scribble_completer",
         "proxy_segmenter",
         "inverter",
+        "generator_middle",
+        "label_reader",
     ),
-    "faces64_styles": ("prior", "decoder", "encoder"),
-    "avatars128_styles": ("prior", "decoder", "encoder"),
+    "faces64_styles": ("prior", "decoder", "encoder", "label_reader"),
+    "avatars128_styles": ("prior", "decoder", "encoder", "label_reader"),
 }
 CONDITIONS = {
-    "faces64": ("label_map", "sketch", "scribble", "proxy_mask", "exemplar", "edit"),
+    "faces64": ("label_map", "sketch", "scribble", "proxy_mask", "exemplar", "edit", "own"),
     "faces64_styles": ("label_map",),
     "avatars128_styles": ("label_map",),
 }

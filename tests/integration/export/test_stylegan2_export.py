@@ -97,6 +97,21 @@ def test_layer_styles_go_from_the_head_to_all_that_runs_blocks() -> None:
     assert {spec.name: spec.shape for spec in middle.outputs} == {"REARRANGED_FEATURES": (15, 16, 16)}
 
 
+def test_what_nothing_rearranges_is_the_generators_own_image() -> None:
+    config, generator = read_config(CONFIG), tiny_generator()
+    pipeline = SynthesisPipeline(
+        config,
+        generator,
+        frozen(proxy_segmenter(config)),
+        rearranger(config, generator),
+        label_map_mapper(config),
+    ).eval()
+    with torch.inference_mode():
+        source = pipeline.head(torch.randn(2, 16, generator=torch.Generator().manual_seed(0)))
+        image = pipeline.tail(pipeline.grow(source.pyramid, source.styles), source.styles)
+    torch.testing.assert_close(image, source.images)
+
+
 def test_graph_is_for_every_runtime(exported: tuple[Stage, Path]) -> None:
     model = onnx.load(exported[1])
     assert_for_every_runtime(model)

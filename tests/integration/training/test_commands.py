@@ -229,6 +229,15 @@ def test_evaluate_writes_table_figures_and_sheets(complete: Path, config: PackCo
 
 
 @pytest.mark.usefixtures("complete")
+def test_evaluate_says_how_well_label_maps_are_read(config: PackConfig) -> None:
+    result = maskweave("evaluate", PACK, "--label-reader", "--pairs", "12")
+    assert result.exit_code == 0, result.output
+    header, _, figures = result.output.splitlines()[-3:]
+    assert header == f"| accuracy | mIoU | {' | '.join(config.palette.names)} |"
+    assert 0.5 < float(figures.split("|")[1]) <= 1
+
+
+@pytest.mark.usefixtures("complete")
 def test_inception_that_cannot_be_had_is_left_out_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch_fidelity", None)
     result = maskweave("evaluate", PACK, "--pairs", "4", "--inception")

@@ -70,9 +70,8 @@ def test_every_command_leads_to_a_module_of_the_wheel(files: dict[str, bytes]) -
     parser = ConfigParser()
     parser.read_string(files[name].decode())
     commands = {**parser["console_scripts"], **parser["maskweave.commands"]}
-    assert {"maskweave-bench", "maskweave-client", "bench", "draw", "edit", "morph", "models"} == set(
-        commands
-    )
+    verbs = {"bench", "draw", "edit", "morph", "models", "read-map"}
+    assert {"maskweave-bench", "maskweave-client", *verbs} == set(commands)
     for target in commands.values():
         assert target.partition(":")[0].replace(".", "/") + ".py" in files
 

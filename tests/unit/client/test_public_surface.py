@@ -45,6 +45,7 @@ def test_everything_public_is_exported_and_documented() -> None:
         "encode_styles",
         "morph",
         "edit",
+        "read_label_map",
         "close",
     ],
 )

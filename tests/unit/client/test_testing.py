@@ -31,6 +31,11 @@ def test_every_call_is_answered_and_images_show_the_label_map() -> None:
         client.synthesize("faces64", scribble=Scribble([Stroke(1, [(1, 1)], width=2)]))
         client.synthesize("faces64", sketch=np.zeros((8, 8), np.uint8))
         assert client.edit("faces64", 7, FACE, source=FACE[::-1]).images[0].data == one.data
+        reading = client.read_label_map("faces64", 7)
+        assert reading.image is not None
+        again = client.synthesize("faces64", reading.label_map, seed=7).images[0]
+        assert (again.data, set(np.unique(reading.label_map))) == (reading.image.data, set(range(8)))
+        assert client.read_label_map("faces64", one.to_pil()).image is None
         codes = client.encode_styles("faces64", one.to_pil(), np.kron(FACE, np.ones((4, 4), np.uint8)))
         assert set(codes) == set(range(8))
         client.synthesize("faces64", FACE, styles={1: codes[1], 2: Seed(3)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +107,23 @@ def test_nothing_inside_is_uint8_or_read_by_nobody_or_twice_there(tmp_path: Path
     read = {name for node in model.graph.node for name in node.input}
     assert made - read == {"Y"}
     assert sum(list(tensor.dims) == list(WEIGHT.shape) for tensor in model.graph.initializer) == 1
+
+
+def test_what_the_whole_gives_may_be_read_inside_too(tmp_path: Path) -> None:
+    files = {
+        "first": write(tmp_path, FIRST, [*ROUNDS, TO_BYTES, LOOKS_NOWHERE]),
+        "second": write(tmp_path, SECOND, WEIGHS),
+    }
+    ids = SECOND.inputs[0]
+    both = replace(CONDITION, fused=Stage("whole", torch.nn.Identity(), (X,), (Y, ids)))
+    write_fused(both, lambda stage: files[stage.name], tmp_path / "fused.onnx")
+    graph = onnx.load(tmp_path / "fused.onnx").graph
+    (cast,) = (node for node in graph.node if "IDS" in node.output)
+    assert cast.op_type == "Cast"
+    assert "IDS" not in {name for node in graph.node for name in node.input}
+    session = ort.InferenceSession(str(tmp_path / "fused.onnx"), providers=["CPUExecutionProvider"])
+    (found,) = session.run(["IDS"], {"X": np.array([[0.6, 1.4, 7]], np.float32)})
+    np.testing.assert_array_equal(found, np.array([[1, 1, 7]], np.uint8))
 
 
 def test_uint8_between_stages_that_is_no_cast_is_named(tmp_path: Path) -> None:

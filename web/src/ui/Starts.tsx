@@ -11,6 +11,8 @@ import {
   showsThis,
   startBlank,
   startFrom,
+  startFromPhoto,
+  startFromRandomImage,
   startRandom,
   useExemplar,
 } from "../actions";
@@ -43,6 +45,12 @@ export function Starts() {
         )}
         {draws && <IconButton icon="blank" title="Blank" onClick={startBlank} />}
         {tab.value === "label_map" && <IconButton icon="dice" title="Random drawing" onClick={startRandom} />}
+        {tab.value === "label_map" && model.value?.reading?.seeds && (
+          <IconButton icon="face" title="Random image" onClick={() => void startFromRandomImage()} />
+        )}
+        {tab.value === "label_map" && model.value?.reading?.pictures && (
+          <FileButton title="From a photograph" accept="image/*" icon="photo" square onFile={(file) => void startFromPhoto(file)} />
+        )}
         {samples.value.map((sample) => (
           <button type="button" class="thumb" key={sample.url} title={sample.title} onClick={() => take(sample)}>
             <img src={sample.url} alt={sample.title} width="44" height="44" decoding="async" />

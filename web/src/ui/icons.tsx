@@ -22,6 +22,8 @@ const PATHS = {
   pause: "M8 5v14M16 5v14",
   close: "M6 6l12 12M18 6L6 18",
   reset: "M4 4v6h6M4.500 15a8 8 0 1 0 .5-7",
+  face: "M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18zM9 10h.01M15 10h.01M8.500 14.500c1 1.500 2.200 2 3.500 2s2.500-.5 3.500-2",
+  photo: "M4 8h3l2-3h6l2 3h3a1 1 0 0 1 1 1v9a1 1 0 0 1-1 1H4a1 1 0 0 1-1-1V9a1 1 0 0 1 1-1zM12 10a3.500 3.500 0 1 0 0 7 3.500 3.500 0 0 0 0-7z",
   eye: "M2 12s4-7 10-7 10 7 10 7-4 7-10 7-10-7-10-7zM12 9a3 3 0 1 0 0 6 3 3 0 0 0 0-6z",
 };
 
@@ -64,10 +66,10 @@ export function IconButton(props: {
 }
 
 /** A button that loads a file. */
-export function FileButton(props: { title: string; accept: string; square?: boolean; onFile: (file: File) => void }) {
+export function FileButton(props: { title: string; accept: string; icon?: IconName; square?: boolean; onFile: (file: File) => void }) {
   return (
     <label class={`button file ${props.square ? "square" : ""}`} title={props.title}>
-      <Icon name="load" />
+      <Icon name={props.icon ?? "load"} />
       <span class={props.square ? "hidden" : ""}>{props.title}</span>
       <input
         type="file"

@@ -36,8 +36,8 @@ Metadata understood by every method:
   that is not for this method, and RESOURCE_EXHAUSTED for a key at one of its limits: reason
   QUOTA_EXCEEDED, a `google.rpc.QuotaFailure` that names the limit and, where the time is known, a
   `google.rpc.RetryInfo`.
-- `server-timing` (trailer of Synthesize, SynthesizeStream, EncodeStyles, Morph and Edit): the timings of the whole
-  call in milliseconds, in the syntax of the W3C recommendation Server Timing.
+- `server-timing` (trailer of Synthesize, SynthesizeStream, EncodeStyles, Morph, Edit and ReadLabelMap): the timings
+  of the whole call in milliseconds, in the syntax of the W3C recommendation Server Timing.
 """
 
 import builtins
@@ -277,6 +277,34 @@ same or in opposite directions.
 """
 global___MorphPath = MorphPath
 
+class _LabelMapEncoding:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _LabelMapEncodingEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_LabelMapEncoding.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    LABEL_MAP_ENCODING_UNSPECIFIED: _LabelMapEncoding.ValueType  # 0
+    """Unset: the service uses PNG."""
+    LABEL_MAP_ENCODING_PNG: _LabelMapEncoding.ValueType  # 1
+    """`LabelMap.png`: a PNG with the model's palette."""
+    LABEL_MAP_ENCODING_RAW: _LabelMapEncoding.ValueType  # 2
+    """`LabelMap.raw`."""
+    LABEL_MAP_ENCODING_RUN_LENGTH: _LabelMapEncoding.ValueType  # 3
+    """`LabelMap.run_length`."""
+
+class LabelMapEncoding(_LabelMapEncoding, metaclass=_LabelMapEncodingEnumTypeWrapper):
+    """Encodings of a label map that the service sends: the members of `LabelMap.encoding`."""
+
+LABEL_MAP_ENCODING_UNSPECIFIED: LabelMapEncoding.ValueType  # 0
+"""Unset: the service uses PNG."""
+LABEL_MAP_ENCODING_PNG: LabelMapEncoding.ValueType  # 1
+"""`LabelMap.png`: a PNG with the model's palette."""
+LABEL_MAP_ENCODING_RAW: LabelMapEncoding.ValueType  # 2
+"""`LabelMap.raw`."""
+LABEL_MAP_ENCODING_RUN_LENGTH: LabelMapEncoding.ValueType  # 3
+"""`LabelMap.run_length`."""
+global___LabelMapEncoding = LabelMapEncoding
+
 @typing.final
 class ListModelsRequest(google.protobuf.message.Message):
     """Request of ListModels."""
@@ -391,6 +419,7 @@ class Model(google.protobuf.message.Message):
     STYLES_FIELD_NUMBER: builtins.int
     EDITING_FIELD_NUMBER: builtins.int
     AVAILABLE_VERSIONS_FIELD_NUMBER: builtins.int
+    READING_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Name that requests use, for example `faces64`. Unique in the service and stable over versions."""
     title: builtins.str
@@ -440,6 +469,12 @@ class Model(google.protobuf.message.Message):
         services that are older than this field.
         """
 
+    @property
+    def reading(self) -> global___ReadingSupport:
+        """What ReadLabelMap reads label maps off, for this model. Unset for models that read none, and from services
+        that are older than this field.
+        """
+
     def __init__(
         self,
         *,
@@ -458,9 +493,10 @@ class Model(google.protobuf.message.Message):
         styles: global___StyleSupport | None = ...,
         editing: global___EditSupport | None = ...,
         available_versions: collections.abc.Iterable[builtins.str] | None = ...,
+        reading: global___ReadingSupport | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["editing", b"editing", "limits", b"limits", "styles", b"styles"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["available_versions", b"available_versions", "conditions", b"conditions", "description", b"description", "editing", b"editing", "image_height", b"image_height", "image_width", b"image_width", "latent_scale", b"latent_scale", "latent_size", b"latent_size", "limits", b"limits", "method", b"method", "name", b"name", "palette", b"palette", "styles", b"styles", "title", b"title", "version", b"version"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["editing", b"editing", "limits", b"limits", "reading", b"reading", "styles", b"styles"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["available_versions", b"available_versions", "conditions", b"conditions", "description", b"description", "editing", b"editing", "image_height", b"image_height", "image_width", b"image_width", "latent_scale", b"latent_scale", "latent_size", b"latent_size", "limits", b"limits", "method", b"method", "name", b"name", "palette", b"palette", "reading", b"reading", "styles", b"styles", "title", b"title", "version", b"version"]) -> None: ...
 
 global___Model = Model
 
@@ -515,6 +551,28 @@ class EditSupport(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["default_blend_width", b"default_blend_width", "max_blend_width", b"max_blend_width", "pictures", b"pictures"]) -> None: ...
 
 global___EditSupport = EditSupport
+
+@typing.final
+class ReadingSupport(google.protobuf.message.Message):
+    """What label maps are read off, for a model. At least one of both is set."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PICTURES_FIELD_NUMBER: builtins.int
+    SEEDS_FIELD_NUMBER: builtins.int
+    pictures: builtins.bool
+    """Whether off images that the caller sends."""
+    seeds: builtins.bool
+    """Whether off the images that the model's generator makes of seeds and latents by itself."""
+    def __init__(
+        self,
+        *,
+        pictures: builtins.bool = ...,
+        seeds: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["pictures", b"pictures", "seeds", b"seeds"]) -> None: ...
+
+global___ReadingSupport = ReadingSupport
 
 @typing.final
 class StyleClasses(google.protobuf.message.Message):
@@ -696,7 +754,7 @@ class Limits(google.protobuf.message.Message):
     scribble's strokes must keep to it on their canvas and, scaled, on one of the model's size.
     """
     max_picture_bytes: builtins.int
-    """Size of an image file (of EncodeStyles, a sketch or an exemplar) in bytes."""
+    """Size of an image file (of EncodeStyles, Edit, ReadLabelMap, a sketch or an exemplar) in bytes."""
     max_morph_frames: builtins.int
     """Frames of one Morph."""
     max_morph_position: builtins.float
@@ -2090,7 +2148,9 @@ global___EncodeStylesRequest = EncodeStylesRequest
 
 @typing.final
 class SourcePicture(google.protobuf.message.Message):
-    """An image that a caller has, for EncodeStyles and Edit. Exactly as large as the model's images."""
+    """An image that a caller has. For EncodeStyles and Edit it is exactly as large as the model's images; for
+    ReadLabelMap it may be of any size within `Limits`.
+    """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -2128,9 +2188,13 @@ class RawPicture(google.protobuf.message.Message):
     `width * height * 3` bytes.
     """
     width: builtins.int
-    """Width in pixels. In a `SourcePicture` `Model.image_width`, in an `Exemplar` any within `Limits`."""
+    """Width in pixels. In a `SourcePicture` `Model.image_width`, in an `Exemplar` and for
+    ReadLabelMap any within `Limits`.
+    """
     height: builtins.int
-    """Height in pixels. In a `SourcePicture` `Model.image_height`, in an `Exemplar` any within `Limits`."""
+    """Height in pixels. In a `SourcePicture` `Model.image_height`, in an `Exemplar` and for
+    ReadLabelMap any within `Limits`.
+    """
     def __init__(
         self,
         *,
@@ -2461,3 +2525,106 @@ class EditResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["image", b"image", "model_version", b"model_version", "timings", b"timings"]) -> None: ...
 
 global___EditResponse = EditResponse
+
+@typing.final
+class ReadLabelMapRequest(google.protobuf.message.Message):
+    """Request of ReadLabelMap."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: builtins.int
+    PICTURE_FIELD_NUMBER: builtins.int
+    SEED_FIELD_NUMBER: builtins.int
+    LATENT_FIELD_NUMBER: builtins.int
+    LABEL_MAP_ENCODING_FIELD_NUMBER: builtins.int
+    IMAGE_FORMAT_FIELD_NUMBER: builtins.int
+    IMAGE_QUALITY_FIELD_NUMBER: builtins.int
+    PRIORITY_FIELD_NUMBER: builtins.int
+    MODEL_VERSION_FIELD_NUMBER: builtins.int
+    model: builtins.str
+    """Required. Name of the model."""
+    seed: builtins.int
+    """The image that the model's generator makes of this seed by itself. Any value is allowed. Only with
+    `ReadingSupport.seeds`.
+    """
+    label_map_encoding: global___LabelMapEncoding.ValueType
+    """Encoding of the label map. Unset means PNG."""
+    image_format: global___ImageFormat.ValueType
+    """File format of the image of a seed or a latent, as `SynthesizeRequest.image_format`. Must be unset with a
+    `picture`, which is not sent back.
+    """
+    image_quality: builtins.int
+    """As `SynthesizeRequest.image_quality`. Must be unset with a `picture`."""
+    priority: global___Priority.ValueType
+    """As `SynthesizeRequest.priority`."""
+    model_version: builtins.str
+    """As `SynthesizeRequest.model_version`."""
+    @property
+    def picture(self) -> global___SourcePicture:
+        """An image of the caller's, of the kind that the model makes, framed alike. One of another size than the
+        model's is resized as an `Exemplar` is, and the aspect ratio is not kept. Only with
+        `ReadingSupport.pictures`.
+        """
+
+    @property
+    def latent(self) -> global___Latent:
+        """The image that the model's generator makes of this latent by itself. Only with `ReadingSupport.seeds`."""
+
+    def __init__(
+        self,
+        *,
+        model: builtins.str = ...,
+        picture: global___SourcePicture | None = ...,
+        seed: builtins.int = ...,
+        latent: global___Latent | None = ...,
+        label_map_encoding: global___LabelMapEncoding.ValueType = ...,
+        image_format: global___ImageFormat.ValueType = ...,
+        image_quality: builtins.int | None = ...,
+        priority: global___Priority.ValueType = ...,
+        model_version: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_image_quality", b"_image_quality", "image_quality", b"image_quality", "latent", b"latent", "picture", b"picture", "seed", b"seed", "source", b"source"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_image_quality", b"_image_quality", "image_format", b"image_format", "image_quality", b"image_quality", "label_map_encoding", b"label_map_encoding", "latent", b"latent", "model", b"model", "model_version", b"model_version", "picture", b"picture", "priority", b"priority", "seed", b"seed", "source", b"source"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_image_quality", b"_image_quality"]) -> typing.Literal["image_quality"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["source", b"source"]) -> typing.Literal["picture", "seed", "latent"] | None: ...
+
+global___ReadLabelMapRequest = ReadLabelMapRequest
+
+@typing.final
+class ReadLabelMapResponse(google.protobuf.message.Message):
+    """Reply of ReadLabelMap."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LABEL_MAP_FIELD_NUMBER: builtins.int
+    IMAGE_FIELD_NUMBER: builtins.int
+    MODEL_VERSION_FIELD_NUMBER: builtins.int
+    TIMINGS_FIELD_NUMBER: builtins.int
+    model_version: builtins.str
+    """`Model.version` of the model that read it."""
+    @property
+    def label_map(self) -> global___LabelMap:
+        """The label map, of the size of the model's images."""
+
+    @property
+    def image(self) -> global___Image:
+        """The image that it was read off. Unset when the caller sent it."""
+
+    @property
+    def timings(self) -> global___Timings:
+        """Where the time went."""
+
+    def __init__(
+        self,
+        *,
+        label_map: global___LabelMap | None = ...,
+        image: global___Image | None = ...,
+        model_version: builtins.str = ...,
+        timings: global___Timings | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["image", b"image", "label_map", b"label_map", "timings", b"timings"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["image", b"image", "label_map", b"label_map", "model_version", b"model_version", "timings", b"timings"]) -> None: ...
+
+global___ReadLabelMapResponse = ReadLabelMapResponse

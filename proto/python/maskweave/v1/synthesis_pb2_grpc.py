@@ -55,6 +55,11 @@ class SynthesisServiceStub(object):
                 request_serializer=maskweave_dot_v1_dot_synthesis__pb2.EditRequest.SerializeToString,
                 response_deserializer=maskweave_dot_v1_dot_synthesis__pb2.EditResponse.FromString,
                 )
+        self.ReadLabelMap = channel.unary_unary(
+                '/maskweave.v1.SynthesisService/ReadLabelMap',
+                request_serializer=maskweave_dot_v1_dot_synthesis__pb2.ReadLabelMapRequest.SerializeToString,
+                response_deserializer=maskweave_dot_v1_dot_synthesis__pb2.ReadLabelMapResponse.FromString,
+                )
 
 
 class SynthesisServiceServicer(object):
@@ -184,6 +189,22 @@ class SynthesisServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReadLabelMap(self, request, context):
+        """Reads a label map off an image, to begin to draw from: off one that the caller has, or off the one that the
+        model's generator makes of a seed by itself, without any condition. For models whose `Model.reading` is
+        set, which says which of the two.
+
+        With the label map and the same seed, Synthesize makes an image near the one that it was read off. The
+        same request gives the same bytes, as for Synthesize. Whatever the image shows, the answer is a label map;
+        how well one is read depends on how near the image is to those that the model makes.
+
+        Errors: as for Synthesize; INVALID_ARGUMENT also for a model that reads no label maps, or none off what
+        was sent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SynthesisServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -226,6 +247,11 @@ def add_SynthesisServiceServicer_to_server(servicer, server):
                     servicer.Edit,
                     request_deserializer=maskweave_dot_v1_dot_synthesis__pb2.EditRequest.FromString,
                     response_serializer=maskweave_dot_v1_dot_synthesis__pb2.EditResponse.SerializeToString,
+            ),
+            'ReadLabelMap': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadLabelMap,
+                    request_deserializer=maskweave_dot_v1_dot_synthesis__pb2.ReadLabelMapRequest.FromString,
+                    response_serializer=maskweave_dot_v1_dot_synthesis__pb2.ReadLabelMapResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -371,5 +397,22 @@ class SynthesisService(object):
         return grpc.experimental.unary_unary(request, target, '/maskweave.v1.SynthesisService/Edit',
             maskweave_dot_v1_dot_synthesis__pb2.EditRequest.SerializeToString,
             maskweave_dot_v1_dot_synthesis__pb2.EditResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def ReadLabelMap(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/maskweave.v1.SynthesisService/ReadLabelMap',
+            maskweave_dot_v1_dot_synthesis__pb2.ReadLabelMapRequest.SerializeToString,
+            maskweave_dot_v1_dot_synthesis__pb2.ReadLabelMapResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)

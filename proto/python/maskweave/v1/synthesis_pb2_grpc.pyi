@@ -36,8 +36,8 @@ Metadata understood by every method:
   that is not for this method, and RESOURCE_EXHAUSTED for a key at one of its limits: reason
   QUOTA_EXCEEDED, a `google.rpc.QuotaFailure` that names the limit and, where the time is known, a
   `google.rpc.RetryInfo`.
-- `server-timing` (trailer of Synthesize, SynthesizeStream, EncodeStyles, Morph and Edit): the timings of the whole
-  call in milliseconds, in the syntax of the W3C recommendation Server Timing.
+- `server-timing` (trailer of Synthesize, SynthesizeStream, EncodeStyles, Morph, Edit and ReadLabelMap): the timings
+  of the whole call in milliseconds, in the syntax of the W3C recommendation Server Timing.
 """
 
 import abc
@@ -181,6 +181,22 @@ class SynthesisServiceStub:
     that is not of the model's size.
     """
 
+    ReadLabelMap: grpc.UnaryUnaryMultiCallable[
+        maskweave.v1.synthesis_pb2.ReadLabelMapRequest,
+        maskweave.v1.synthesis_pb2.ReadLabelMapResponse,
+    ]
+    """Reads a label map off an image, to begin to draw from: off one that the caller has, or off the one that the
+    model's generator makes of a seed by itself, without any condition. For models whose `Model.reading` is
+    set, which says which of the two.
+
+    With the label map and the same seed, Synthesize makes an image near the one that it was read off. The
+    same request gives the same bytes, as for Synthesize. Whatever the image shows, the answer is a label map;
+    how well one is read depends on how near the image is to those that the model makes.
+
+    Errors: as for Synthesize; INVALID_ARGUMENT also for a model that reads no label maps, or none off what
+    was sent.
+    """
+
 class SynthesisServiceAsyncStub:
     """Makes images with generative models whose layout the caller draws."""
 
@@ -305,6 +321,22 @@ class SynthesisServiceAsyncStub:
 
     Errors: as for Synthesize; INVALID_ARGUMENT also for a model that cannot be edited, and for an image
     that is not of the model's size.
+    """
+
+    ReadLabelMap: grpc.aio.UnaryUnaryMultiCallable[
+        maskweave.v1.synthesis_pb2.ReadLabelMapRequest,
+        maskweave.v1.synthesis_pb2.ReadLabelMapResponse,
+    ]
+    """Reads a label map off an image, to begin to draw from: off one that the caller has, or off the one that the
+    model's generator makes of a seed by itself, without any condition. For models whose `Model.reading` is
+    set, which says which of the two.
+
+    With the label map and the same seed, Synthesize makes an image near the one that it was read off. The
+    same request gives the same bytes, as for Synthesize. Whatever the image shows, the answer is a label map;
+    how well one is read depends on how near the image is to those that the model makes.
+
+    Errors: as for Synthesize; INVALID_ARGUMENT also for a model that reads no label maps, or none off what
+    was sent.
     """
 
 class SynthesisServiceServicer(metaclass=abc.ABCMeta):
@@ -447,6 +479,24 @@ class SynthesisServiceServicer(metaclass=abc.ABCMeta):
 
         Errors: as for Synthesize; INVALID_ARGUMENT also for a model that cannot be edited, and for an image
         that is not of the model's size.
+        """
+
+    @abc.abstractmethod
+    def ReadLabelMap(
+        self,
+        request: maskweave.v1.synthesis_pb2.ReadLabelMapRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[maskweave.v1.synthesis_pb2.ReadLabelMapResponse, collections.abc.Awaitable[maskweave.v1.synthesis_pb2.ReadLabelMapResponse]]:
+        """Reads a label map off an image, to begin to draw from: off one that the caller has, or off the one that the
+        model's generator makes of a seed by itself, without any condition. For models whose `Model.reading` is
+        set, which says which of the two.
+
+        With the label map and the same seed, Synthesize makes an image near the one that it was read off. The
+        same request gives the same bytes, as for Synthesize. Whatever the image shows, the answer is a label map;
+        how well one is read depends on how near the image is to those that the model makes.
+
+        Errors: as for Synthesize; INVALID_ARGUMENT also for a model that reads no label maps, or none off what
+        was sent.
         """
 
 def add_SynthesisServiceServicer_to_server(servicer: SynthesisServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -81,8 +81,8 @@ def test_edits_are_for_editors_alone() -> None:
         ACCESS.permit("Edit", [("x-api-key", KEY)])
 
 
-@pytest.mark.parametrize("method", ["ListModels", "GetModel", "EncodeStyles"])
-def test_models_and_codes_are_for_editors_too(method: str) -> None:
+@pytest.mark.parametrize("method", ["ListModels", "GetModel", "EncodeStyles", "ReadLabelMap"])
+def test_models_and_what_is_read_are_for_editors_too(method: str) -> None:
     assert ACCESS.permit(method, [("x-api-key", EDITOR_KEY)]) == EDITOR
 
 

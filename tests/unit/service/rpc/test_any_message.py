@@ -175,6 +175,33 @@ def test_damaged_messages(request: Message, draws: st.DataObject) -> None:
     targets.synthesize(bytes(data))
 
 
+readings = st.builds(
+    lambda source, rest: pb.ReadLabelMapRequest(**source, **rest),
+    st.one_of(
+        st.fixed_dictionaries({"picture": pictures}),
+        st.fixed_dictionaries({"seed": UINT32}),
+        st.fixed_dictionaries({"latent": latents}),
+        st.just({}),
+    ),
+    st.fixed_dictionaries(
+        {"model": st.sampled_from(["tiny", "dolls"]) | st.text(max_size=20)},
+        optional={
+            "label_map_encoding": st.integers(0, 5),
+            "image_format": st.integers(0, 5),
+            "image_quality": INT32,
+            "priority": st.integers(0, 9),
+            "model_version": st.just("1.0.0") | st.text(max_size=9),
+        },
+    ),
+)
+
+
+@wild
+@given(readings)
+def test_any_reading(request: Message) -> None:
+    targets.read_label_map(request.SerializeToString())
+
+
 @pytest.mark.parametrize("method", targets.TARGETS.values(), ids=list(targets.TARGETS))
 def test_any_bytes(method: targets.Target) -> None:
     @wild
