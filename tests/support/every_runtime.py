@@ -18,5 +18,8 @@ def assert_for_every_runtime(model: onnx.ModelProto) -> None:
     assert not any(node.op_type.startswith("Random") for node in model.graph.node)
     # No convolution has weights that are computed: that would be a group for each sample.
     stored = {tensor.name for tensor in model.graph.initializer}
+    stored |= {  # in half precision
+        node.output[0] for node in model.graph.node if node.op_type == "Cast" and node.input[0] in stored
+    }
     convolved = {node.input[1] for node in model.graph.node if node.op_type in ("Conv", "ConvTranspose")}
     assert convolved <= stored

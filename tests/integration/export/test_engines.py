@@ -22,7 +22,7 @@ from export.plans.manifest import read_manifest, sha256_of
 from tests.support.tensorrt_double import TensorRTDouble, fake_nvidia_smi
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
-STAGES = 15
+STAGES = 18
 H100, L4 = "9.0", "8.9"
 
 

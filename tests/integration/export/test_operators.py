@@ -40,10 +40,16 @@ def relu() -> onnx.ModelProto:
 
 def test_whole_pack_is_looked_at() -> None:
     names = {path.parents[1].name.removeprefix("faces64_") for path in COMMITTED}
-    of_styles = {"styles_encoder", "styles_prior", "styles_decoder"}
+    of_styles = {
+        f"{pack}_{stage}"
+        for pack in ("styles", "avatars128_styles")
+        for stage in ("encoder", "prior", "decoder", "label_reader")
+    }
     of_conditions = {"mapper_label_map", "sketch_reader", "scribble_completer", "proxy_segmenter", "inverter"}
     assert names == {
         "generator_head",
+        "generator_middle",
+        "label_reader",
         "target_reader",
         "rearranger",
         "generator_tail",

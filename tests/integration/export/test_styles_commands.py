@@ -94,7 +94,7 @@ def test_committed_pack_passes_in_every_precision() -> None:
     precisions = ("fp32", "fp16", "bf16")
     result = verify(COMMITTED, LABEL_MAPS, *(word for one in precisions for word in ("--precision", one)))
     assert result.exit_code == 0, result.output
-    assert "128 images, 8 label maps by 8 seeds" in result.output
+    assert "192 images, 8 label maps by 8 seeds" in result.output
     assert verdicts(result) == [("faces64_styles_label_map", one, "passed") for one in precisions]
 
 

@@ -17,7 +17,7 @@ from tests.support.wrong_graphs import put_nan, shift_image
 
 ROOT = Path(__file__).parents[3]
 COMMITTED = ROOT / "model_repository"
-CONDITIONS = ("label_map", "sketch", "scribble", "proxy_mask", "exemplar", "edit")
+CONDITIONS = ("label_map", "sketch", "scribble", "proxy_mask", "exemplar", "edit", "own")
 
 
 def verify(repository: Path, *options: str) -> Result:
