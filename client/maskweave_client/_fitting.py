@@ -1,6 +1,7 @@
 """Requests made to fit their model, where it takes knowing the model.
 
-- A sketch or an exemplar beyond the model's limits, a photograph of a camera for example, is made smaller.
+- A sketch, an exemplar or an image that a label map is read off, beyond the model's limits, a photograph of a
+  camera for example, is made smaller.
 - A label map or a scribble in a PNG (or a Pillow image) with a palette whose colours are the model's under
   other ids, as a program that optimises files may leave it, is read by its colours. Its ids alone would make
   another image, and nobody would be told.
@@ -22,7 +23,7 @@ from PIL import Image
 from maskweave.v1 import synthesis_pb2 as pb
 from maskweave_client._conditions import EXEMPLAR_MODES, SKETCH_MODES, greys_of
 from maskweave_client._files import upright
-from maskweave_client._models import Condition, Limits, Model
+from maskweave_client._models import Limits, Model
 from maskweave_client._palette import NOT_DRAWN, Palette
 from maskweave_client._requests import encode_ids
 
@@ -46,7 +47,7 @@ _FORMATS = ("PNG", "JPEG", "MPO")
 """What a service takes, MPO being how some cameras write a JPEG."""
 
 Ids = pb.LabelMap | pb.Scribble
-Photo = pb.Sketch | pb.Exemplar
+Photo = pb.Sketch | pb.Exemplar | pb.SourcePicture
 
 
 def needs_model(request: Message) -> bool:
@@ -62,16 +63,25 @@ def fit(request: Message, model: Model) -> None:
         if isinstance(each, Ids):
             if _is_indexed(each):
                 _read_by_color(each, model.palette, model.limits)
-        elif _is_large(each):
-            kind = "sketch" if isinstance(each, pb.Sketch) else "exemplar"
-            condition = next((known for known in model.conditions if known.kind == kind), None)
-            if condition is not None:
-                _shrink(each, condition, model.limits)
+        elif _is_large(each) and (size := _read_at(each, model)) is not None:
+            _shrink(each, size, model.limits)
+
+
+def _read_at(photo: Photo, model: Model) -> tuple[int, int] | None:
+    """Width and height at which the model reads it; None if it takes none."""
+    if isinstance(photo, pb.SourcePicture):
+        return model.image_width, model.image_height
+    kind = "sketch" if isinstance(photo, pb.Sketch) else "exemplar"
+    return next(((each.width, each.height) for each in model.conditions if each.kind == kind), None)
 
 
 def _conditions(request: Message) -> Iterator[Ids | Photo]:
     for _, value in request.ListFields():
-        if isinstance(value, Ids | Photo):
+        if isinstance(value, pb.SourcePicture):
+            # What is edited keeps its size: the service takes no other.
+            if isinstance(request, pb.ReadLabelMapRequest):
+                yield value
+        elif isinstance(value, Ids | pb.Sketch | pb.Exemplar):
             yield value
         elif isinstance(value, pb.PaintEdit):
             yield from _conditions(value)
@@ -160,7 +170,7 @@ def _is_large(photo: Photo) -> bool:
     return opened is not None and opened.width * opened.height > LARGE_PIXELS
 
 
-def _shrink(photo: Photo, condition: Condition, limits: Limits) -> None:
+def _shrink(photo: Photo, read_at: tuple[int, int], limits: Limits) -> None:
     raw = photo.WhichOneof("encoding") == "raw"
     image = _image_of(photo)
     if image is None:
@@ -175,7 +185,7 @@ def _shrink(photo: Photo, condition: Condition, limits: Limits) -> None:
         return
     try:
         image = upright(image)
-        size = shrunk_size(image.size, condition, limits)
+        size = shrunk_size(image.size, read_at, limits)
         if isinstance(photo, pb.Sketch):
             greys = least_of_blocks(greys_of(image), *size)
             photo.raw.CopyFrom(pb.RawSketch(data=greys.tobytes(), width=size[0], height=size[1]))
@@ -186,10 +196,10 @@ def _shrink(photo: Photo, condition: Condition, limits: Limits) -> None:
         return
 
 
-def shrunk_size(size: tuple[int, int], condition: Condition, limits: Limits) -> tuple[int, int]:
+def shrunk_size(size: tuple[int, int], read_at: tuple[int, int], limits: Limits) -> tuple[int, int]:
     """Width and height, in about the same ratio, for an image that is too large.
 
-    Within the limits, and no larger than is of use to the model, which reads it smaller still.
+    Within the limits, and no larger than is of use to the model, which reads it smaller still: `read_at`.
     """
     width, height = size
     pixels = min(limits.max_label_map_pixels, (limits.max_request_bytes - _MESSAGE_REST) // 3)
@@ -198,7 +208,7 @@ def shrunk_size(size: tuple[int, int], condition: Condition, limits: Limits) -> 
         limits.max_label_map_width / width,
         limits.max_label_map_height / height,
         math.sqrt(pixels / (width * height)),
-        max(_GENEROUS * condition.width / width, _GENEROUS * condition.height / height),
+        max(_GENEROUS * read_at[0] / width, _GENEROUS * read_at[1] / height),
     )
     return max(1, int(width * scale)), max(1, int(height * scale))
 

@@ -68,7 +68,7 @@ OTHER_LINES: Mapping[str, str] = MappingProxyType(
         "model": "A model of the repository.",
         "precision": "What models compute in.",
         "problem": "What is wrong.",
-        "reason": "Why a server is not ready, or a runtime cannot serve.",
+        "reason": "Why a server is not ready, or a runtime or a label reader cannot serve.",
         "runtime": "What runs the models.",
         "runtime_version": "Its version.",
         "seconds": "How long it took, or may take.",

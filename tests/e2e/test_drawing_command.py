@@ -346,6 +346,21 @@ def test_what_read_map_does_not_take_is_said(
     assert told in said(faces("read-map", "--model", "faces64", *arguments, "-o", "out.png"), 2)
 
 
+def test_a_place_that_cannot_be_written_is_said(faces: Command, tmp_path: Path) -> None:
+    (tmp_path / "folder.png").mkdir()
+    for places in (("-o", "folder.png"), ("-o", "map.png", "--image", "folder.png")):
+        told = said(faces("read-map", "--model", "faces64", "--seed", 1, *places), 1)
+        assert "folder.png" in told
+        assert "Traceback" not in told
+
+
+def test_folders_are_searched_for_what_the_service_takes(faces: Command, tmp_path: Path) -> None:
+    (tmp_path / "made").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "made" / "one.webp")
+    told = said(faces("read-map", "--model", "faces64", "made", "-o", "maps"), 2)
+    assert "no images (.png, .jpg, .jpeg) in made" in told
+
+
 def test_models(faces: Command, client: Client) -> None:
     listed = said(faces("models"))
     assert "faces64 " in listed

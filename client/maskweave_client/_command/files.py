@@ -11,6 +11,9 @@ from pathlib import Path
 import click
 
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
+"""Of images that are written."""
+INPUT_ENDINGS = (".png", ".jpg", ".jpeg")
+"""Of what folders are searched for: files that the service takes."""
 FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
 _ENDING_OF = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
 
@@ -56,7 +59,7 @@ def found_inputs(named: Sequence[Path], output: Path) -> list[Input]:
         if not path.is_dir():
             found.append(Input(path, Path(path.stem)))
             continue
-        below = sorted(each for each in path.rglob("*") if each.suffix.lower() in IMAGE_ENDINGS)
+        below = sorted(each for each in path.rglob("*") if each.suffix.lower() in INPUT_ENDINGS)
         found += [
             Input(each, each.relative_to(path).with_suffix(""))
             for each in below
@@ -65,7 +68,7 @@ def found_inputs(named: Sequence[Path], output: Path) -> list[Input]:
             and (path.resolve() == output.resolve() or output.resolve() not in each.resolve().parents)
         ]
     if not found:
-        raise click.UsageError(f"no images ({', '.join(IMAGE_ENDINGS)}) in {', '.join(map(str, named))}")
+        raise click.UsageError(f"no images ({', '.join(INPUT_ENDINGS)}) in {', '.join(map(str, named))}")
     return found
 
 

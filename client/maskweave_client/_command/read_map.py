@@ -91,7 +91,10 @@ def _of_seed(
         raise click.UsageError(f"--image: got {image}, which is --output; allowed: another file")
     shown: ImageFormat = "png" if image is None else FORMATS[image.suffix.lower()]  # type: ignore[assignment]
     with connected(**connection) as client:
-        click.echo(_read_seed(client, seed, image, shown, model, model_version, output))
+        try:
+            click.echo(_read_seed(client, seed, image, shown, model, model_version, output))
+        except OSError as error:
+            raise click.ClickException(" ".join(str(error).split())) from error
 
 
 def _read_seed(

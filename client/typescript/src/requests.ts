@@ -126,7 +126,7 @@ export type PaintRequest = Common &
     };
   };
 
-/** What a label map is read off: a PNG or JPEG file of any size, or the image that the model makes of a seed by itself. */
+/** What a label map is read off: a PNG or JPEG file within the model's limits, or the image that the model makes of a seed by itself. */
 export type ReadRequest = Omit<Common, "format" | "quality"> & ({ image: Bytes } | ({ seed: number } & Pick<Common, "format" | "quality">));
 
 const FORMATS: Record<ImageFormat, Format> = { png: Format.PNG, jpeg: Format.JPEG, webp: Format.WEBP, raw: Format.RAW };

@@ -5,6 +5,7 @@ Such a model says in a parameter of its own whose images they are; gateways that
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
@@ -29,6 +30,8 @@ EDITS = PREFIX + "edits"
 READS_LABELS = PREFIX + "reads_labels"
 """Parameter of what reads label maps, off images or off those that it makes of latents: the pack."""
 VERSION = PREFIX + "model_version"
+
+_logger = logging.getLogger(__name__)
 
 Key = tuple[str, str]
 """Name and version of a pack."""
@@ -69,6 +72,9 @@ def with_reading_support(
 ) -> dict[Key, Model]:
     """Say of each model whether label maps can be read off its images, and by what.
 
+    What reads them needs no other model of its pack: one whose pack is not on offer, as it was taken out or
+    Triton has it not ready, is passed over, and the others are served.
+
     Args:
         registry: The models on offer, by name and version.
         models: The ready models, by their names in the repository.
@@ -77,7 +83,11 @@ def with_reading_support(
     """
     of_images: dict[Key, dict[Layout, str]] = {}
     of_latents: dict[Key, dict[Layout, str]] = {}
+    packs = {name for name, _ in registry}
     for info in _having(READS_LABELS, models):
+        if (pack := info.parameters[READS_LABELS]) not in packs:
+            _logger.warning("label reader without its pack", extra={"model": info.name, "reason": f"{pack} is not served"})
+            continue
         try:
             key = _pack_of(info, READS_LABELS, registry)
             makes_image = any(spec.name == tensors.LATENT for spec in info.inputs)

@@ -46,8 +46,13 @@ def check_reading(
     """
     model = find_model(request.model, registry, field="model", version=request.model_version)
     if model.reading is None:
-        able = ", ".join(name for name, each in registry.items() if each.reading is not None)
-        found = f"{model.name}, which reads no label maps here"
+        able = ", ".join(
+            f"{each.name} {each.version}"
+            for default in registry.values()
+            for each in default.all_versions
+            if each.reading is not None
+        )
+        found = f"{model.name} {model.version}, which reads no label maps here"
         raise InvalidArgument("model", found, f"a model that reads label maps: {able or 'none here'}")
     match request.source:
         case ImageFile() | RawImage():

@@ -386,7 +386,7 @@ def test_shrunk_sizes_are_within_the_limits_and_about_as_wide_as_high(
         )
     ).limits
     assert isinstance(limits, Limits)
-    width, height = shrunk_size(size, Condition("exemplar", *reads, None), limits)
+    width, height = shrunk_size(size, reads, limits)
     assert 1 <= width <= min(size[0], sides[0])
     assert 1 <= height <= min(size[1], sides[1])
     assert min(width, height) == 1 or width * height <= min(pixels, request_bytes / 3)
