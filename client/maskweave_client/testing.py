@@ -182,6 +182,8 @@ class _Servicer(pb_grpc.SynthesisServiceServicer):
         self._fake._take(request, context)
         self._fake._named(request.model, context)
         image = self._fake._image(_ids(request.target_label_map), request.seed, request.image_format)
+        if request.WhichOneof("source") == "latent":
+            image.ClearField("seed")
         return pb.EditResponse(image=image, model_version=VERSION)
 
     def EncodeStyles(
@@ -211,6 +213,8 @@ class _Servicer(pb_grpc.SynthesisServiceServicer):
         image = None
         if request.WhichOneof("source") != "picture":
             image = self._fake._image(ids, request.seed, request.image_format)
+            if request.WhichOneof("source") == "latent":
+                image.ClearField("seed")
         return pb.ReadLabelMapResponse(
             label_map=_label_map(ids, request.label_map_encoding), image=image, model_version=VERSION
         )

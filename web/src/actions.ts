@@ -164,8 +164,15 @@ export async function loadPhoto(file: File): Promise<void> {
     const of = model.peek();
     if (!of) return;
     const bytes = await modelSized(await bytesOfFile(file), of);
-    const map = of.reading?.pictures ? bitmapOf(await readMap(bytes, of)) : null;
+    let map: Bitmap | null = null;
+    let failure: unknown;
+    try {
+      if (of.reading?.pictures) map = bitmapOf(await readMap(bytes, of));
+    } catch (error) {
+      failure = error; // a photograph whose map is not read is edited all the same
+    }
     if (model.peek() === of) await editPhoto({ bytes, title: file.name }, map);
+    if (failure) throw failure;
   });
 }
 

@@ -39,8 +39,9 @@ class AsyncReadingCalls(AsyncConnection):
         Args:
             model: Name of a model that reads label maps, for example `faces64`.
             image_or_seed: What it is read off. An image of the kind that the model makes, of any size: one
-                beyond the model's limits is made smaller. RGB, uint8 `[height, width, 3]`, an image without transparency, or a PNG or
-                JPEG file. Or an integer: the image that the model's generator makes of this seed by itself.
+                beyond the model's limits is made smaller. RGB, uint8 `[height, width, 3]`, an image without
+                transparency, or a PNG or JPEG file. Or an integer: the image that the model's generator makes
+                of this seed by itself.
             latent: In place of a seed, float `[latent_size]`; `image_or_seed` is None then.
             image_format: Format in which the image of a seed or a latent travels.
             quality: Of that image, 1 to 100, for jpeg and webp.

@@ -86,7 +86,9 @@ def with_reading_support(
     packs = {name for name, _ in registry}
     for info in _having(READS_LABELS, models):
         if (pack := info.parameters[READS_LABELS]) not in packs:
-            _logger.warning("label reader without its pack", extra={"model": info.name, "reason": f"{pack} is not served"})
+            _logger.warning(
+                "label reader without its pack", extra={"model": info.name, "reason": f"{pack} is not served"}
+            )
             continue
         try:
             key = _pack_of(info, READS_LABELS, registry)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from maskweave.v1 import synthesis_pb2 as pb
-from maskweave_client import AsyncClient, Client, Condition, Limits, NotFound
+from maskweave_client import AsyncClient, Client, Limits, NotFound
 from maskweave_client._fitting import fit, least_of_blocks, needs_model, renumbered, shrunk_size
 from maskweave_client._models import model_from_proto
 from tests.support.fake_service import Clock, FakeService, Refusal, serving
