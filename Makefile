@@ -232,6 +232,7 @@ train: $(DEV) $(LABELS)  ## Say how a pack is made, with the environments for it
 	@echo '  maskweave train students --pack faces64'
 	@echo '  maskweave evaluate faces64'
 	@echo '  maskweave export repository faces64           # writes model_repository/'
+	@echo 'Or, data and every stage in one: maskweave train all --pack faces64 (--dry-run: what is left)'
 	@echo 'And faces64_styles, a style for each part of the face, from the same data:'
 	@echo '  maskweave train styles --pack faces64_styles'
 	@echo '  maskweave evaluate faces64_styles'

@@ -35,7 +35,7 @@ SUMMARIES = {
     "import": "Read somebody else's pretrained generator.",
     "data": "Make the training data of a pack.",
     "few-shot": "Label samples after a handful by hand.",
-    "train": "Train one network of a pack.",
+    "train": "Train the networks of a pack.",
     "evaluate": "Measure a pack on held-out masks.",
     "invert": "Find the features of images, offline.",
     "export": "Compile a pack into the model repository.",

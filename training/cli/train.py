@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, get_args
 
 import click
@@ -15,18 +16,21 @@ from training.cli.options import EXPECTED, RUNS, chosen_device, device_choice, e
 from training.config.batches import split_batches
 from training.config.packs import pack_folder, pack_method
 from training.groupdnet import judging
-from training.groupdnet.config import METHOD, load_styles_config
+from training.groupdnet.config import METHOD, StylesConfig, load_styles_config
 from training.groupdnet.dry_run import judge_report, report
 from training.groupdnet.stage import fit_anew, train_styles
 from training.runs.distributed import launch
 from training.runs.options import RunOptions
 from training.runs.updates import Precision
 from training.sis_ug import plan, stages
-from training.sis_ug.config import load_config
+from training.sis_ug.config import PackConfig, load_config
 from training.sis_ug.pipeline import JUDGE
 from training.sis_ug.students.stage import Student
+from training.whole.stages import STYLES
+from training.whole.train import plan as whole_plan
+from training.whole.train import train_all
 
-STYLES = "styles"
+ALL = "all"
 MAPPER = "mapper"
 STUDENTS = "students"
 MOST_GIB = 1_000_000
@@ -40,13 +44,15 @@ def _number(_context: click.Context, _parameter: click.Parameter, value: float) 
 
 @click.command(
     epilog=examples(
+        "train all --pack faces64 --dry-run",
+        "train all --pack faces64",
         "train styles --pack rooms --dry-run --memory 24",
         "train styles --pack rooms --devices 4",
         "train mapper --pack faces64 --cycle proxies",
         "train students --pack faces64 --only reader",
     )
 )
-@click.argument("stage", type=click.Choice((*stages.STAGES, STYLES)))
+@click.argument("stage", type=click.Choice((*stages.STAGES, STYLES, ALL)))
 @optgroup.group("What is trained")
 @optgroup.option("--pack", type=pack_name, required=True, help="The pack to train for.")
 @optgroup.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
@@ -102,8 +108,8 @@ def _number(_context: click.Context, _parameter: click.Parameter, value: float) 
 @optgroup.option(
     "--dry-run",
     is_flag=True,
-    help="Only tell what the stage needs and writes; for packs of GroupDNet the memory and time a step, too. "
-    "Needs no GPU.",
+    help="Only tell what the stage needs and writes, and of all what is done and what is left; for packs of "
+    "GroupDNet the memory and time a step, too. Needs no GPU.",
 )
 @optgroup.option(
     "--memory",
@@ -142,6 +148,9 @@ def train(
     Packs of GroupDNet have the stages styles and judge. PACK is a folder's name in packs/, or one of the
     product's.
 
+    all makes the pack's data where it is missing, then trains every stage that the pack has, in the order of
+    their needs; what it has finished it passes over.
+
     Metrics, contact sheets and checkpoints go to runs/PACK/, the finished weights into the pack's folder. A
     run that was stopped goes on from its last checkpoint, on however many processes.
     """
@@ -153,11 +162,16 @@ def train(
     shards = devices * nodes * accumulate
     try:
         if dry_run:
-            click.echo(_dry_run(stage, pack, shards, accumulate, precision, memory, given))
+            if stage == ALL:
+                click.echo(whole_plan(_config(pack), pack_folder(pack), RUNS / pack, seed, fresh=fresh))
+            else:
+                click.echo(_dry_run(stage, pack, shards, accumulate, precision, memory, given))
             return
         chosen = chosen_device(device)
         run: Callable[[RunOptions], None]
-        if stage == STYLES:
+        if stage == ALL:
+            run = partial(_train_all, _config(pack), pack_folder(pack), fresh=fresh)
+        elif stage == STYLES:
             run = partial(fit_anew if fit_only else train_styles, load_styles_config(pack), pack_folder(pack))
         elif _is_judge_of_folders(stage, pack):
             run = partial(judging.train_judge, load_styles_config(pack), pack_folder(pack))
@@ -171,7 +185,7 @@ def train(
                 folder=RUNS / pack,
                 device=distributed.device,
                 seed=seed,
-                resume=not fresh,
+                resume=stage == ALL or not fresh,  # which has removed the checkpoints by then
                 log_every=log_every,
                 checkpoint_every=checkpoint_every,
                 sheet_every=sheet_every,
@@ -207,6 +221,19 @@ def _dry_run(
     own = load_config(pack)
     planned = plan.plan_of(own, stage, **given)
     return plan.report(own, planned, stage, shards, precision, pack_folder(pack), RUNS / pack)
+
+
+def _config(pack: str) -> PackConfig | StylesConfig:
+    return load_styles_config(pack) if pack_method(pack) == METHOD else load_config(pack)
+
+
+def _train_all(config: PackConfig | StylesConfig, folder: Path, options: RunOptions, *, fresh: bool) -> None:
+    tell = partial(click.echo, err=True) if options.distributed.is_main else _say_nothing
+    train_all(config, folder, options, tell, fresh=fresh)
+
+
+def _say_nothing(_text: str) -> None:
+    """For ranks other than the first."""
 
 
 def _is_judge_of_folders(stage: str, pack: str) -> bool:

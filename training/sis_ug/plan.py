@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from training.config.batches import split_batches
 from training.config.sections import ClassifierSection
@@ -35,6 +36,18 @@ from training.sis_ug.students.loops.mapper import MapperTrainer
 from training.sis_ug.students.loops.reader import ReaderTrainer
 from training.sis_ug.students.loops.rearranger import RearrangerTrainer
 from training.sis_ug.students.stage import FOLDER, Student
+
+_SECTIONS: dict[str, tuple[str, ...]] = {
+    "proxies": ("proxies",),
+    "rearranger": ("proxies", "rearranger"),
+    "mapper": ("proxies", "rearranger", "mapper", "data"),
+    "sketch": ("sketch", "data"),
+    "scribble": ("scribble", "data"),
+    "inversion": ("proxies", "rearranger", "inversion"),
+    JUDGE: ("judge", "data"),
+    "students": ("proxies", "rearranger", "mapper", "students", "data"),
+}
+"""By stage: of the configuration, besides latent and generator, all that its result depends on."""
 
 Steps = ClassifierSection | CycleSection | InversionSection | RearrangerSection
 
@@ -116,6 +129,24 @@ def _plan_of_students(config: PackConfig, only: tuple[Student, ...]) -> Plan:
         written += [name for name in tuned if name not in written]
     planned = {f"{FOLDER}/{run}": steps for student, (run, steps, _) in runs.items() if student in asked}
     return Plan(tuple(weights), "train", planned, tuple(written))
+
+
+def sections_of(config: PackConfig, stage: str, **given: Any) -> dict[str, Any]:
+    """What of the configuration a stage's result depends on, as plain values, for JSON.
+
+    Args:
+        config: of the pack.
+        stage: one of `stages.STAGES`.
+        given: what it is called with, as for `plan_of`.
+    """
+    values = config.model_dump(mode="json")
+    sections = {name: values[name] for name in (*_SECTIONS[stage], "latent")}
+    if given.get("cycle") == "none":
+        del sections["rearranger"]
+        for run in ("cycle", "label_segmenter", "style_strength"):
+            del sections["mapper"][run]
+    sections["generator"] = values["pack"]["generator"]
+    return sections if values["stylegan2"] is None else sections | {"stylegan2": values["stylegan2"]}
 
 
 def report(

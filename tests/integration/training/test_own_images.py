@@ -83,6 +83,26 @@ def judged(root: Path, trained: Path) -> Path:
     return folder
 
 
+def test_train_all_goes_on_with_what_is_there_and_then_has_nothing_left(root: Path, trained: Path) -> None:
+    command = ("train", "all", "--pack", PACK, "--device", "cpu", "--threads", "1")
+    before = {file.name: file.read_bytes() for file in trained.glob("*.safetensors")}
+    checkpoint = root / "runs" / PACK / "styles" / "checkpoint.pt"
+    written = checkpoint.stat().st_mtime_ns
+    found = maskweave(*command)
+    assert found.exit_code == 0, found.output
+    assert "styles: goes on with what `maskweave train styles` has begun" in found.stderr
+    assert "styles: done" in maskweave(*command).stderr
+    assert checkpoint.stat().st_mtime_ns == written
+    assert {file.name: file.read_bytes() for file in trained.glob("*.safetensors")} == before
+
+
+@pytest.mark.usefixtures("judged")
+def test_all_of_a_pack_with_images_of_its_own_is_its_network_and_its_judge() -> None:
+    planned = maskweave("train", "all", "--pack", JUDGED, "--dry-run")
+    assert [line[:12].strip() for line in planned.output.splitlines()] == ["data", "styles", "judge"]
+    assert "judge       goes on with what `maskweave train judge` has begun (judge: 4 of 4" in planned.output
+
+
 def test_training_leaves_a_judge_the_network_and_the_prior(root: Path, trained: Path) -> None:
     assert {file.name for file in trained.glob("*.safetensors")} == {
         "label_segmenter.safetensors",

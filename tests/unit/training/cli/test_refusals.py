@@ -132,3 +132,19 @@ def test_memory_that_is_too_small_is_one_line_with_a_remedy(
     line = refused("--device", "cpu")
     assert "the device's memory is too small for this batch" in line
     assert "--accumulate" in line
+
+
+def test_whole_pack_without_its_images_is_refused_before_any_training(pack: Path) -> None:
+    for file in (pack.parents[2] / "images").iterdir():
+        file.unlink()
+    result = CliRunner().invoke(maskweave_cli.main, ["train", "all", "--pack", "mine"])
+    assert result.exit_code == 1
+    assert result.output == "Error: images: no file that ends in .png or .jpg or .jpeg\n"
+    assert not Path("runs").exists()
+
+
+def test_options_of_single_stages_are_not_for_all(pack: Path) -> None:
+    for option, stage in (("--no-cycle", "mapper"), ("--fit-only", "styles")):
+        result = CliRunner().invoke(maskweave_cli.main, ["train", "all", "--pack", pack.parent.name, option])
+        assert result.exit_code == 2
+        assert f"is for the stage {stage}" in result.output

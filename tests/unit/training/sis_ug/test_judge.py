@@ -18,6 +18,7 @@ MAY_KNOW_IT = {
     *(f"sis_ug/{name}.py" for name in ("networks/build", "pipeline", "stages", "loops/judge")),
     *("networks/judge.py", "groupdnet/judging.py", "groupdnet/dry_run.py", "groupdnet/cost.py"),
     *("evaluation/sis_ug.py", "evaluation/groupdnet.py", "cli/evaluate.py", "cli/train.py"),
+    "whole/stages.py",
 }
 
 
