@@ -72,7 +72,7 @@ triton: $(TRITON)  ## Start a real Triton on this machine, for development (opti
 	@exec .venv/triton/bin/python tests/triton/server.py $(ARGS)
 
 ##@ Working on it
-.PHONY: check test chaos environments coverage lint format proto proto-released client typescript web stroke-latency paint-soak docs docs-serve metrics-page logs-page errors-page settings-page commands-page typescript-page bench bench-peers bench-floor bench-peers-old fuzz soak
+.PHONY: check test chaos environments coverage lint format proto proto-released client typescript web stroke-latency paint-soak docs docs-serve metrics-page logs-page errors-page settings-page commands-page ablations-page typescript-page bench bench-peers bench-floor bench-peers-old fuzz soak
 check: $(DEV)  ## Run the core of the tests, in a few minutes: unit tests, and the wire from end to end
 	@$(PYTEST) -m core tests/unit tests/integration/engine tests/e2e $(ARGS)
 
@@ -150,6 +150,9 @@ settings-page: $(SERVE)  ## Write docs/settings.md anew from the settings
 
 commands-page: $(DEV)  ## Write docs/commands.md anew from the commands
 	@PYTHONPATH=. .venv/dev/bin/python docs/site/commands_page.py > docs/commands.md
+
+ablations-page: $(DEV)  ## Write docs/ablations.md anew from the figures of ablations
+	@.venv/dev/bin/python -m training.ablations.page
 
 metrics-page: $(SERVE)  ## Write docs/metrics.md anew from the table of metrics
 	@.venv/serve/bin/python -m service.core.metrics_page > docs/metrics.md

@@ -36,6 +36,7 @@ SUMMARIES = {
     "data": "Make the training data of a pack.",
     "few-shot": "Label samples after a handful by hand.",
     "train": "Train the networks of a pack.",
+    "ablate": "Measure packs with and without a part.",
     "evaluate": "Measure a pack on held-out masks.",
     "invert": "Find the features of images, offline.",
     "export": "Compile a pack into the model repository.",

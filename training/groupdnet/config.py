@@ -33,6 +33,8 @@ class SamplesSection(Section):
 
     pack: str
     """A pack of the method SIS-UG: its labelled samples, its generator's images, its label segmenter."""
+    samples: Positive | None = None
+    """The first so many of its training samples; all where it is left out."""
 
 
 def _kind_of_data(data: Any) -> str:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from training.config.packs import pack_folder
 from training.config.weights import load_weights
-from training.data.folders import FoldersSection, load_folders
+from training.data.folders import TRAIN, FoldersSection, load_folders
 from training.data.labelled import run_labeller
 from training.data.reading import read_label_maps
 from training.groupdnet.config import SamplesSection, StylesConfig
@@ -113,10 +113,14 @@ class PackSamples(Source):
             "conditioned on, and taught the label segmenter that two losses ask."
         )
         self._pack, self._folder, self._size = pack, pack_folder(pack.pack.name), config.network.image_size
+        assert isinstance(config.data, SamplesSection)
+        self._samples = config.data.samples
 
     def pairs(self, split: str, limit: int | None = None, device: str = "cpu") -> ImagePairs:
         """See `Source`."""
         generator = pretrained_generator(self._pack).to(torch.device(device))
+        if split == TRAIN and self._samples is not None:
+            limit = min(self._samples, limit or self._samples)
         pairs = load_pairs(self._pack, generator, split, limit)
         if (found := tuple(pairs.images.shape[2:])) != self._size:
             raise ValueError(

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from maskweave_client import Client, Seed, Style
 from tests.support.gateway_process import gateway_process
 from tests.support.shapes import BALL, BOX, GROUND, SIDE, config_text, draw_shapes, write_shapes
 from tests.support.tiny_pack import checkpoint_step
+from training.ablations.tables import TABLES
+from training.cli.ablate import ablate
 from training.data.folders import place_of
 from training.groupdnet import stage
 from training.groupdnet.codes.encoding import MIN_PIXELS
@@ -101,6 +104,22 @@ def test_all_of_a_pack_with_images_of_its_own_is_its_network_and_its_judge() -> 
     planned = maskweave("train", "all", "--pack", JUDGED, "--dry-run")
     assert [line[:12].strip() for line in planned.output.splitlines()] == ["data", "styles", "judge"]
     assert "judge       goes on with what `maskweave train judge` has begun (judge: 4 of 4" in planned.output
+
+
+def test_ablation_of_what_codes_depart_from_trains_nothing(
+    root: Path, judged: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = replace(TABLES["prior"], variants=TABLES["prior"].variants[-1:])
+    monkeypatch.setitem(TABLES, "prior", table)
+    before = {file.name: file.read_bytes() for file in judged.glob("*.safetensors")}
+    command = ("prior", "--pack", JUDGED, "--pairs", "4", "--seeds", "1", "--device", "cpu")
+    result = CliRunner().invoke(ablate, command)
+    assert result.exit_code == 0, result.output
+    assert "| nothing is expected | 1 | " in result.output
+    assert "Nothing was trained." in result.output
+    cell = root / "runs/ablations" / JUDGED / "prior" / "nothing_is_expected-seed0"
+    assert {file.stem for file in (cell / "pack").iterdir()} == {"groupdnet", "label_segmenter", "prior"}
+    assert {file.name: file.read_bytes() for file in judged.glob("*.safetensors")} == before
 
 
 def test_training_leaves_a_judge_the_network_and_the_prior(root: Path, trained: Path) -> None:

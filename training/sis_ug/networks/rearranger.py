@@ -95,6 +95,12 @@ class CrossAttention(nn.Module):
         offered: Tensor = self.key(source) + self.key_position
         return offered
 
+    def shares(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """How much of each target cell comes from where: `[B, N, N]`, target by source, means over heads."""
+        query, key = self._split(queries), self._split(keys)
+        found: Tensor = (query @ key.transpose(2, 3) / self.head_dim**0.5).softmax(3).mean(1)
+        return found
+
     def move(self, queries: Tensor, keys: Tensor, value: Tensor) -> Tensor:
         """Move `value` to where `queries` and `keys` agree."""
         query, key = self._split(queries), self._split(keys)

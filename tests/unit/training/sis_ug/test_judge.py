@@ -19,6 +19,7 @@ MAY_KNOW_IT = {
     *("networks/judge.py", "groupdnet/judging.py", "groupdnet/dry_run.py", "groupdnet/cost.py"),
     *("evaluation/sis_ug.py", "evaluation/groupdnet.py", "cli/evaluate.py", "cli/train.py"),
     "whole/stages.py",
+    "ablations/measures.py",
 }
 
 
