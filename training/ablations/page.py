@@ -65,6 +65,7 @@ def page(figures: Path = PUBLISHED) -> str:
         file = figures / f"{name}.json"
         if file.exists():
             lines += as_markdown(json.loads(file.read_text()))
+            lines += _image(name, table, figures)
         else:
             pack = "faces64_styles" if table.method == METHOD else "faces64"
             rows = ", ".join(variant.name for variant in table.variants)
@@ -97,6 +98,21 @@ def as_markdown(report: Mapping[str, Any]) -> list[str]:
     if left:
         lines += ["", f"Not run: {', '.join(left)}."]
     return [*lines, "", *_made_by(report)]
+
+
+def _image(name: str, table: Table, figures: Path) -> list[str]:
+    """Of a table's variants, where there is one."""
+    file = figures.parents[1] / "images" / f"ablations_{name}.jpg"
+    if not file.exists():
+        return []
+    rows = ", ".join(variant.name for variant in table.variants)
+    return [
+        "",
+        f"![Two label maps in nine styles, a row for each variant](images/{file.name})",
+        "",
+        f"Seed 0. First row: the styles. Then a label map, a row for each of {rows}; then another label "
+        "map, in the same order.",
+    ]
 
 
 def _measures(table: Table) -> Mapping[str, Measure]:

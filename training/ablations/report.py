@@ -16,6 +16,7 @@ from training.ablations.configs import Budget
 from training.ablations.run import Cell
 
 PUBLISHED = Path("docs/figures/ablations")
+IMAGES = Path("docs/images")
 
 
 def report(

@@ -11,8 +11,9 @@ import torch
 from click_option_group import optgroup
 
 from training.ablations.configs import Budget
+from training.ablations.montage import QUALITY, montage
 from training.ablations.page import as_markdown
-from training.ablations.report import PUBLISHED, report, write
+from training.ablations.report import IMAGES, PUBLISHED, report, write
 from training.ablations.run import cells_of, run_cell
 from training.ablations.tables import TABLES
 from training.cli.options import EXPECTED, RUNS, chosen_device, device_choice, examples, pack_name, positive
@@ -61,7 +62,9 @@ _share = click.FloatRange(min=0, min_open=True, max=1)
     help="Held-out pairs.",
 )
 @optgroup.option(
-    "--publish", is_flag=True, help=f"Write the figures to {PUBLISHED}/ too, for the page docs/ablations.md."
+    "--publish",
+    is_flag=True,
+    help=f"Write the figures to {PUBLISHED}/ and images to {IMAGES}/, for the page docs/ablations.md.",
 )
 @optgroup.group("Where it runs")
 @optgroup.option("--device", type=device_choice, default="auto", show_default=True)
@@ -120,6 +123,8 @@ def ablate(
             write(place / f"{table}.json", found)
             if publish:
                 write(PUBLISHED / f"{table}.json", found)
+                if (shown := montage(cells)) is not None:
+                    shown.save(IMAGES / f"ablations_{table}.jpg", quality=QUALITY)
     except EXPECTED as error:
         raise click.ClickException(str(error)) from None
     click.echo("\n".join(as_markdown(found)))

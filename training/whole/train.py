@@ -86,7 +86,7 @@ def plan(config: AnyConfig, folder: Path, runs: Path, seed: int, *, fresh: bool 
     for stage in stages:
         state: State = "not begun" if fresh else notes.state(stage)
         waits = sorted(file.stem for file in new.intersection(stage.needs()))
-        text = f"to do, of new {' and '.join(waits)}" if waits else _TOLD[state].format(stage.name)
+        text = f"to do, of new {', '.join(waits)}" if waits else _TOLD[state].format(stage.name)
         if waits or state != "done":
             new.update(stage.writes)
         counted = "" if fresh else _counted(notes, stage)

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from PIL import Image
 
 import training.ablations.measures
 import training.ablations.run
 import training.cli.ablate
+from training.ablations.montage import SIDE
 from training.ablations.report import PUBLISHED
 from training.ablations.tables import AS_IT_IS, NO_CYCLE, TABLES, Table, Variant
 from training.cli.ablate import ablate
@@ -48,6 +50,7 @@ def root(trained: Path, config: PackConfig, tmp_path_factory: pytest.TempPathFac
     """The tiny pack with its data, of which the judge reads label maps, as it takes no program."""
     folder = tmp_path_factory.mktemp("ablations")
     shutil.copytree(trained / "data", folder / "data")
+    (folder / "docs" / "images").mkdir(parents=True)
     without = config.model_copy(update={"data": config.data.model_copy(update={"labeller": None})})
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -100,6 +103,9 @@ def test_table_is_trained_measured_and_published_and_nothing_twice(
     assert first["map_frechet"] != second["map_frechet"]
     assert found["runs"]["rearranger"] == "2 steps of 4"
     assert (root / "runs/ablations" / PACK / "losses" / "no_style_loss-seed0" / "sheet.png").exists()
+
+    with Image.open(root / "docs/images/ablations_losses.jpg") as shown:
+        assert shown.size == (10 * SIDE, 5 * SIDE)  # the styles, and two label maps of two variants
 
     assert run().exit_code == 0
     assert len(calls) == 3

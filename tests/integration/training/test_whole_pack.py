@@ -131,7 +131,7 @@ def test_stages_of_which_something_has_changed_are_told_and_those_after_them(com
 
     plan = told(maskweave("--dry-run", "--seed", "1"))
     assert plan["judge"].startswith("begins anew: its configuration, seed, or")
-    assert plan["mapper"].startswith("to do, of new discriminator and proxy_segmenter and rearranger (")
+    assert plan["mapper"].startswith("to do, of new discriminator, proxy_segmenter, rearranger (")
 
 
 def test_stage_that_another_command_has_begun_is_gone_on_with(complete: Path) -> None:
@@ -150,8 +150,8 @@ def test_plan_of_a_pack_with_everything_is_in_the_order_of_needs(
     monkeypatch.setattr(training.cli.train, "load_config", lambda name: config)
     plan = told(maskweave("--dry-run"))
     assert list(plan) == ["data", *stages.STAGES]
-    assert plan["inversion"].startswith("to do, of new proxy_segmenter and rearranger_tuned (inverter: 0 of ")
-    assert plan["students"].startswith("to do, of new discriminator and label_segmenter and mapper_label_map")
+    assert plan["inversion"].startswith("to do, of new proxy_segmenter, rearranger_tuned (inverter: 0 of ")
+    assert plan["students"].startswith("to do, of new discriminator, label_segmenter, mapper_label_map")
 
 
 def test_fresh_forgets_every_checkpoint_and_keeps_the_data(
