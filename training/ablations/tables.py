@@ -91,6 +91,7 @@ TABLES: dict[str, Table] = {
             Variant("no mask loss", _without("rearranger", "mask")),
             Variant("no style loss", _without("rearranger", "style")),
             Variant("no discriminator", _without("rearranger", "adversarial")),
+            Variant("neither mask loss nor discriminator", _without("rearranger", "mask", "adversarial")),
             Variant("no self-reconstruction", _without("rearranger", "image") | _FEATURES),
         ),
         NO_CYCLE,

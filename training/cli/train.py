@@ -163,7 +163,9 @@ def train(
     try:
         if dry_run:
             if stage == ALL:
-                click.echo(whole_plan(_config(pack), pack_folder(pack), RUNS / pack, seed, fresh=fresh))
+                click.echo(
+                    whole_plan(_config(pack), pack_folder(pack), RUNS / pack, seed, shards, fresh=fresh)
+                )
             else:
                 click.echo(_dry_run(stage, pack, shards, accumulate, precision, memory, given))
             return

@@ -44,6 +44,7 @@ class PackStage:
         needs: gives the files of weights that it starts from; asked when its turn has come.
         runs: steps by the name of the run.
         writes: the files of weights that it leaves.
+        section: of the configuration, with its batches.
         depends_on: what of the configuration its result depends on.
         train: does it.
         notes: files below the pack's runs that say what of it is done, besides checkpoints.
@@ -53,6 +54,7 @@ class PackStage:
     needs: Callable[[], tuple[Path, ...]]
     runs: Mapping[str, int]
     writes: tuple[Path, ...]
+    section: str
     depends_on: Mapping[str, Any]
     train: Callable[[RunOptions], None]
     notes: tuple[str, ...] = ()
@@ -89,6 +91,7 @@ def _of_sis_ug(config: PackConfig, folder: Path, name: str) -> PackStage:
         needs,
         {run: section.steps for run, section in plan.runs.items()},
         tuple(weights_path(folder, each) for each in plan.writes),
+        name,
         sections_of(config, name),
         partial(stages.STAGES[name], config, folder),
     )
@@ -113,6 +116,7 @@ def _of_groupdnet(config: StylesConfig, folder: Path) -> list[PackStage]:
             lambda: needed,
             runs,
             tuple(weights_path(folder, each) for each in written),
+            "training",
             data | {"network": values["network"], "training": values["training"]},
             partial(train_styles, config, folder),
             (f"{StylesTrainer.name}/{NOTES}",),
@@ -125,6 +129,7 @@ def _of_groupdnet(config: StylesConfig, folder: Path) -> list[PackStage]:
                 lambda: (),
                 {PairJudgeTrainer.name: config.judge.steps},
                 (weights_path(folder, JUDGE),),
+                JUDGE,
                 data | {"judge": values["judge"]},
                 partial(judging.train_judge, config, folder),
             )

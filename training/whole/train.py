@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from training.config.batches import split_batches
 from training.runs.options import RunOptions
 from training.whole.data import AnyConfig, Tell, make_data, maker_of_data, missing_data
 from training.whole.notes import Notes, State
@@ -39,7 +40,7 @@ def train_all(
         ValueError: as the stages; or if data is missing where several processes train.
     """
     stages, is_main = pack_stages(config, folder), options.distributed.is_main
-    _need_other_packs(stages, folder)
+    _check(config, stages, folder, options.shards)
     notes = Notes(options.folder, options.seed)
     _make_missing(config, options, tell)
     if is_main and fresh:
@@ -63,7 +64,9 @@ def train_all(
         options.distributed.barrier()
 
 
-def plan(config: AnyConfig, folder: Path, runs: Path, seed: int, *, fresh: bool = False) -> str:
+def plan(
+    config: AnyConfig, folder: Path, runs: Path, seed: int, shards: int = 1, *, fresh: bool = False
+) -> str:
     """What `train_all` would do, a line each: data, then the stages in order.
 
     Args:
@@ -71,14 +74,15 @@ def plan(config: AnyConfig, folder: Path, runs: Path, seed: int, *, fresh: bool 
         folder: the pack's.
         runs: of the pack.
         seed: of the runs.
+        shards: equal parts that each batch is divided into.
         fresh: as for `train_all`.
 
     Raises:
         FileNotFoundError: if weights of another pack are missing, or folders of a user's own.
-        ValueError: as `pack_stages`.
+        ValueError: as `pack_stages`, or if a batch cannot be divided so.
     """
     stages, notes = pack_stages(config, folder), Notes(runs, seed)
-    _need_other_packs(stages, folder)
+    _check(config, stages, folder, shards)
     left = missing_data(config)
     maker = maker_of_data(config).pack.name
     rows = [("data", f"to do: {left}, by `maskweave data {maker}`" if left else "done")]
@@ -114,9 +118,10 @@ def _make_missing(config: AnyConfig, options: RunOptions, tell: Tell) -> None:
     make_data(maker, options.device, os.cpu_count() or 1, tell)
 
 
-def _need_other_packs(stages: Sequence[PackStage], folder: Path) -> None:
-    """What is not made here must be there before hours are spent."""
+def _check(config: AnyConfig, stages: Sequence[PackStage], folder: Path, shards: int) -> None:
+    """Before hours are spent: batches can be divided, and what is not made here is there."""
     for stage in stages:
+        split_batches(config, stage.section, shards)
         for file in stage.needs():
             if file.parent != folder and not file.exists():
                 pack = file.parent.name

@@ -148,3 +148,12 @@ def test_options_of_single_stages_are_not_for_all(pack: Path) -> None:
         result = CliRunner().invoke(maskweave_cli.main, ["train", "all", "--pack", pack.parent.name, option])
         assert result.exit_code == 2
         assert f"is for the stage {stage}" in result.output
+
+
+def test_whole_pack_whose_batches_cannot_be_divided_is_refused_before_any_training(pack: Path) -> None:
+    for further in ((), ("--dry-run",)):
+        arguments = ["train", "all", "--pack", pack.parent.name, "--accumulate", "3", *further]
+        result = CliRunner().invoke(maskweave_cli.main, arguments)
+        assert result.exit_code == 1
+        assert "cannot be divided into 3 equal parts" in result.output
+    assert not Path("runs").exists()
