@@ -19,14 +19,15 @@ QUALITY = 85
 
 
 def montage(cells: Sequence[Cell]) -> Image.Image | None:
-    """Two label maps in all styles: the styles, then each variant's, of the first seed.
+    """Two label maps in all styles: the styles, then those of each variant that is done, of the first seed.
 
     Returns:
-        None where a variant has no such sheet, as packs of GroupDNet.
+        None where no variant has such a sheet, as of packs of GroupDNet.
     """
     first = min(cell.seed for cell in cells)
-    files = [cell.folder / f"{SHEET}.png" for cell in cells if cell.seed == first]
-    if not all(file.exists() for file in files):
+    done = [cell for cell in cells if cell.seed == first and cell.figures() is not None]
+    files = [file for cell in done if (file := cell.folder / f"{SHEET}.png").exists()]
+    if not files:
         return None
     columns, rows = SHEET_STYLES + 1, SHEET_MASKS + 1
     found = Image.new("RGB", (columns * SIDE, (1 + len(MASKS) * len(files)) * SIDE))

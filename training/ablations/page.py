@@ -64,8 +64,8 @@ def page(figures: Path = PUBLISHED) -> str:
         lines += [f"## {table.title}", "", f"{table.question} {table.shared_note}", ""]
         file = figures / f"{name}.json"
         if file.exists():
-            lines += as_markdown(json.loads(file.read_text()))
-            lines += _image(name, table, figures)
+            report = json.loads(file.read_text())
+            lines += [*as_markdown(report), *_image(report, figures)]
         else:
             pack = "faces64_styles" if table.method == METHOD else "faces64"
             rows = ", ".join(variant.name for variant in table.variants)
@@ -100,18 +100,19 @@ def as_markdown(report: Mapping[str, Any]) -> list[str]:
     return [*lines, "", *_made_by(report)]
 
 
-def _image(name: str, table: Table, figures: Path) -> list[str]:
+def _image(report: Mapping[str, Any], figures: Path) -> list[str]:
     """Of a table's variants, where there is one."""
-    file = figures.parents[1] / "images" / f"ablations_{name}.jpg"
+    file = figures.parents[1] / "images" / f"ablations_{report['table']}.jpg"
     if not file.exists():
         return []
-    rows = ", ".join(variant.name for variant in table.variants)
+    first = min(cell["seed"] for cell in report["cells"])
+    rows = ", ".join(cell["variant"] for cell in report["cells"] if cell["seed"] == first)
     return [
         "",
         f"![Two label maps in nine styles, a row for each variant](images/{file.name})",
         "",
-        f"Seed 0. First row: the styles. Then a label map, a row for each of {rows}; then another label "
-        "map, in the same order.",
+        f"Seed {first}. First row: the styles. Then a label map, a row for each of {rows}; then another "
+        "label map, in the same order.",
     ]
 
 
