@@ -146,7 +146,7 @@ docs-serve: $(DOCS)  ## Show the site of the documentation at http://localhost:8
 	@$(MKDOCS) serve $(ARGS)
 
 settings-page: $(SERVE)  ## Write docs/settings.md anew from the settings
-	@.venv/serve/bin/python -m service.app.settings_page > docs/settings.md
+	@.venv/serve/bin/python -m docs.site.settings_page > docs/settings.md
 
 commands-page: $(DEV)  ## Write docs/commands.md anew from the commands
 	@PYTHONPATH=. .venv/dev/bin/python docs/site/commands_page.py > docs/commands.md
@@ -155,13 +155,13 @@ ablations-page: $(DEV)  ## Write docs/ablations.md anew from the figures of abla
 	@.venv/dev/bin/python -m training.ablations.page
 
 metrics-page: $(SERVE)  ## Write docs/metrics.md anew from the table of metrics
-	@.venv/serve/bin/python -m service.core.metrics_page > docs/metrics.md
+	@.venv/serve/bin/python -m docs.site.metrics_page > docs/metrics.md
 
 logs-page: $(SERVE)  ## Write docs/logs.md anew from the table of the log's fields
-	@.venv/serve/bin/python -m service.core.logs_page > docs/logs.md
+	@.venv/serve/bin/python -m docs.site.logs_page > docs/logs.md
 
 errors-page: $(SERVE)  ## Write docs/errors.md anew from the table of failures
-	@.venv/serve/bin/python -m service.rpc.errors_page > docs/errors.md
+	@.venv/serve/bin/python -m docs.site.errors_page > docs/errors.md
 
 bench: $(BENCH) build/untrained/.made  ## Measure a local gateway for docs/performance.md and write it (options: make bench ARGS="--help")
 	@.venv/bench/bin/python -m benchmarks.measure $(ARGS)

@@ -20,15 +20,14 @@ import grpc
 
 from service.access.callers import caller_address
 from service.app.consistency import WILDCARDS
-from service.app.descriptors import connection_limits
-from service.app.lag import measured_lag
 from service.app.listening import address_text
+from service.app.process import connection_limits, measured_lag
 from service.app.server import build_server, interceptors, listen, stop_server
 from service.app.settings import Settings
 from service.core.log_lines import dropped_lines
+from service.core.metric_kinds import Readings
 from service.core.metric_table import latency_buckets
 from service.core.metrics import Metrics
-from service.core.observed_metrics import Readings
 from service.core.trace import TraceFactory, passed_on
 from service.engine.base import Engine, EngineStatistics
 from service.rpc.calls import Calls
@@ -110,8 +109,8 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         starting = asyncio.create_task(engine.start())
         stack.push_async_callback(_given_up, starting)
         callers_first = interceptors(settings, calls, access)
-        await asyncio.to_thread(import_module, "service.app.http_port")
-        from service.app.http_port import http_server, playground, web_endpoint  # noqa: PLC0415 - it is there
+        await asyncio.to_thread(import_module, "service.app.http")
+        from service.app.http import http_server, playground, web_endpoint  # noqa: PLC0415 - it is there
 
         endpoint = web_endpoint(settings, callers_first)
         about, pages = await playground(settings)

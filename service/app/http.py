@@ -1,8 +1,10 @@
-"""The HTTP port: `/metrics`, `/healthz` and `/livez`, and what is given to it besides.
+"""The HTTP port: `/metrics`, `/healthz` and `/livez`; calls and the playground where they are set.
 
 aiohttp, because its server starts and stops inside a loop that belongs to someone else, tells which port
 it was given, and leaves signals alone. Whoever reaches the port can have one page of metrics made at a time,
 and keep a connection that says nothing for `SILENT_SECONDS`; of too many, the oldest such one is closed.
+
+Imported while models are loaded: it takes a part of a second.
 """
 
 from __future__ import annotations
@@ -10,20 +12,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from typing import cast
 
+import grpc
 from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler, Middleware
 
-from service.app.descriptors import MOST_HTTP
 from service.app.hosts import Hosts
 from service.app.http_heads import MAX_HEADERS, bounded
 from service.app.listening import ListenError
+from service.app.playground import About, playground_routes
+from service.app.process import MOST_HTTP
+from service.app.settings import Settings
 from service.core.metrics import Metrics
+from service.rpc.web.endpoint import WebEndpoint
 
 # A scrape in progress may finish; calls have ended by then.
 _SHUTDOWN_SECONDS = 1.0
@@ -194,3 +200,25 @@ def _let_go_of_who_reads_nothing(listening: socket.socket) -> None:
     """Have the system end connections that take nothing, which inherit it from the socket that listens."""
     with suppress(OSError, AttributeError):  # not every system has it
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(UNREAD_SECONDS * 1000))
+
+
+def web_endpoint(
+    settings: Settings, callers_first: Sequence[grpc.aio.ServerInterceptor]
+) -> WebEndpoint | None:
+    """What answers calls on the HTTP port; None where nothing does."""
+    if not settings.answers_http_calls:
+        return None
+    return WebEndpoint(
+        callers_first,
+        settings.origins,
+        max_bytes=settings.max_message_bytes,
+        ping_seconds=settings.keepalive_seconds,
+    )
+
+
+async def playground(settings: Settings) -> tuple[About, list[web.RouteDef]]:
+    """What the playground tells, and its routes; it is of no use without calls on its port."""
+    about = About(grpc_tls=settings.uses_tls, keys=settings.api_keys_file is not None)
+    if not (settings.playground and settings.answers_http_calls):
+        return about, []
+    return about, await asyncio.to_thread(playground_routes, about)

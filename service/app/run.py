@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from service.app import signals
 from service.app.gateway import Gateway, running_gateway
-from service.app.interpreter import settle
+from service.app.process import settle
 from service.app.settings import Settings
 from service.rpc.interceptors import SERVICE_NAME
 from service.synthesis.registry.models import ConditionKind, Model

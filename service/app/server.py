@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import grpc
 
-from service.app.descriptors import connection_limits
 from service.app.listening import ListenError, address_text, check_socket
+from service.app.process import connection_limits
 from service.app.settings import Settings
 from service.rpc.access import Access
 from service.rpc.calls import Calls

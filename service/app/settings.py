@@ -13,9 +13,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.access.callers import TrustedProxies
 from service.app.consistency import contradictions, warnings
-from service.app.cpus import available_cpus
 from service.app.hosts import Hosts
 from service.app.listening import checked_host, is_local
+from service.app.process import available_cpus
 from service.core.limits import CallLimits
 from service.core.logging import redacted
 from service.core.metric_table import LATENCY_TARGET_SECONDS

@@ -1,17 +1,20 @@
-"""Label maps as arrays: the encodings besides PNG, the palette's check, and the change of size."""
+"""Label maps as arrays: read from the encodings besides PNG, checked, resized, and written."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+import io
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from service.codecs.files import check_size
 from service.core.errors import InvalidArgument
 from service.core.limits import LIMITS, Limits
 
 _MAX_ID = 255
+_COLOURS = 256
 
 
 def decode_raw(
@@ -177,3 +180,32 @@ def listed(ids: Sequence[int]) -> str:
     if len(ordered) > 1 and ordered == list(range(ordered[0], ordered[-1] + 1)):
         return f"{ordered[0]} to {ordered[-1]}"
     return ", ".join(map(str, ordered))
+
+
+def write_palette_png(ids: NDArray[np.uint8], colour_of_id: Mapping[int, tuple[int, int, int]]) -> bytes:
+    """Write a palette PNG whose pixel values are the ids; the same label map always gives the same bytes.
+
+    Args:
+        ids: uint8 `[height, width]`.
+        colour_of_id: Red, green, blue, 0 to 255; ids without one are black.
+    """
+    colours = np.zeros((_COLOURS, 3), np.uint8)
+    for class_id, colour in colour_of_id.items():
+        colours[class_id] = colour
+    image = Image.fromarray(ids, "P")
+    image.putpalette(colours[: max(colour_of_id, default=0) + 1].tobytes())
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+def run_lengths(ids: NDArray[np.uint8]) -> tuple[list[int], list[int]]:
+    """The class of each run of equal pixels and how many they are, row by row over the ends of rows.
+
+    Args:
+        ids: uint8 `[height, width]`, not empty.
+    """
+    flat = ids.ravel()
+    starts = np.flatnonzero(np.concatenate([[True], flat[1:] != flat[:-1]]))
+    lengths = np.diff(starts, append=flat.size)
+    return flat[starts].tolist(), lengths.tolist()

@@ -23,9 +23,8 @@ from prometheus_client.registry import Collector
 from prometheus_client.values import ValueClass
 
 from service.core.errors import ConfigurationError
-from service.core.metric_families import Family, ManyHistogram
+from service.core.metric_kinds import Family, ManyHistogram, MetricFamily, ObservedMetrics, Readings
 from service.core.metric_table import LATENCY, METRICS, MetricSpec, latency_buckets
-from service.core.observed_metrics import MetricFamily, ObservedMetrics, Readings
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,7 @@ from service.core.metrics import MethodMetrics, Metrics, Rpc
 from service.core.trace import TraceFactory, passed_on
 from service.rpc.access import Access, Metadata
 from service.rpc.admission import Admission, Kind
-from service.rpc.call import Behaviour, Call, Context
-from service.rpc.call_end import call_ended, forget_frames
+from service.rpc.call import Behaviour, Call, Context, call_ended, forget_frames
 from service.rpc.interceptors import REQUEST_ID, SERVICE_NAME, current_key, current_request
 from service.rpc.memory import UnsentReplies
 from service.rpc.messages.replies import server_timing

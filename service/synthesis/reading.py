@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.codecs.image import encode_image
-from service.codecs.label_map_writer import run_lengths, write_palette_png
+from service.codecs.label_map import run_lengths, write_palette_png
 from service.codecs.provenance import DigitalSourceType
 from service.codecs.source_image import resize_image
 from service.core.errors import EngineFailure

@@ -19,8 +19,7 @@ from service.core.metrics import Metrics
 from service.engine.base import Engine, InferenceContext, Task
 from service.scheduling.queue import RequestQueue, Ticket
 from service.synthesis.requests import CallContext
-from service.synthesis.turn import Turn
-from service.synthesis.work import Timings, Work
+from service.synthesis.work import Timings, Turn, Work
 
 R = TypeVar("R")
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from docs.site.settings_page import settings_page
 from service.app.settings import Settings
-from service.app.settings_page import settings_page
 
 
 @pytest.fixture(autouse=True)

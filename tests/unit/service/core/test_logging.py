@@ -10,10 +10,10 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
+from docs.site.logs_page import logs_page
 from service.access.keys import Scope, make_key
 from service.core.log_lines import ACCESS_LINE, EVERY_LINE, OTHER_LINES, configure_logging
 from service.core.logging import current_request_id, request_context
-from service.core.logs_page import logs_page
 
 ROOT = Path(__file__).parents[4]
 

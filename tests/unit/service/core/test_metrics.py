@@ -5,10 +5,10 @@ import pytest
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
+from docs.site.metrics_page import metrics_page
+from service.core.metric_kinds import Readings
 from service.core.metric_table import METRICS, latency_buckets
 from service.core.metrics import Metrics, Rpc
-from service.core.metrics_page import metrics_page
-from service.core.observed_metrics import Readings
 from service.engine.base import StageTiming
 from service.rpc.status import code_label
 from service.synthesis.work import Timings

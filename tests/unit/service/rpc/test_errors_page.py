@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from google.rpc import error_details_pb2  # type: ignore[import-untyped]
 
+from docs.site.errors_page import errors_page
 from service.core.errors import MaskweaveError
-from service.rpc.errors_page import errors_page
 from service.rpc.status import STATUS_CODES, describe, rich_status
 from tests.unit.service.rpc.test_failures import SAMPLES
 

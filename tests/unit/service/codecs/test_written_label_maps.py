@@ -12,8 +12,7 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 from PIL import Image
 
-from service.codecs.label_map import decode_run_length
-from service.codecs.label_map_writer import run_lengths, write_palette_png
+from service.codecs.label_map import decode_run_length, run_lengths, write_palette_png
 from service.codecs.png import decode_png
 
 COLOURS = {class_id: (class_id, 255 - class_id, 7 * class_id % 256) for class_id in range(256)}
