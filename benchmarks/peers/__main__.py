@@ -21,6 +21,7 @@ from typing import Any
 import click
 
 from benchmarks.environment import fingerprint
+from benchmarks.peer_sections import peers
 from benchmarks.peers.plan import plan_of
 from benchmarks.peers.processes import PeerFailedError, Running, environment_of, folder_of, running
 from benchmarks.peers.table import FLOORS, GRAPHS, OLD, OURS, PEERS, ROOT, SERVERS, Peer
@@ -97,7 +98,6 @@ def main(
             "clients": clients,
             "workers": workers,
             "ensemble": ensemble,
-            "peers_serve": "the same graphs" if others == repository else "those of --peer-repository",
         },
         "notes": {peer.name: peer.note for peer in chosen if peer.note},
         "packages": {peer.name: environment_of(peer) for peer in chosen},
@@ -132,7 +132,8 @@ def main(
             if old_checkout is not None:
                 old, root = replace(PEERS[OURS], name=OLD), old_checkout.resolve()
                 keep(number, OLD, bench.measure(old, root / "model_repository", root))
-    click.echo("\n" + table(written["median"]))
+    graphs = "the same graphs" if others == repository else "those of --peer-repository"
+    click.echo("\n" + "\n".join(peers(written, graphs)))
     click.echo(f"\nfigures: {output}")
 
 
@@ -250,27 +251,6 @@ def _median(rounds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         else statistics.median(each[key] for each in rounds)
         for key, value in first.items()
     }
-
-
-def table(medians: Mapping[str, Mapping[str, Any]]) -> str:
-    """The medians as a Markdown table; ratios are the gateway's images per second over those of each."""
-    ours = medians.get(OURS)
-    lines = [
-        "| server | 1 client, p50 / p99, ms | several, images/s | ours over it | CPU, ms/image "
-        "| first image, s | memory, MiB |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for name, each in medians.items():
-        one, several = each["one"], each["several"]
-        ratio = "" if ours is None else f"{ours['several']['per_second'] / several['per_second']:.2f}"
-        first = f"{each['seconds_to_first_image']:.1f}" if "seconds_to_first_image" in each else ""
-        memory = f"{each['resident_mib']:.0f}" if "resident_mib" in each else ""
-        cpu = several["cpu_ms_per_image"]
-        lines.append(
-            f"| {name} | {one['observed']['p50']:.1f} / {one['observed']['p99']:.1f} "
-            f"| {several['per_second']:.1f} | {ratio} | {cpu:.1f} | {first} | {memory} |"
-        )
-    return "\n".join(lines)
 
 
 def _say(number: int, name: str, figures: Mapping[str, Any]) -> None:

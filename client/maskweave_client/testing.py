@@ -181,9 +181,9 @@ class _Servicer(pb_grpc.SynthesisServiceServicer):
     def Edit(self, request: pb.EditRequest, context: grpc.ServicerContext) -> pb.EditResponse:
         self._fake._take(request, context)
         self._fake._named(request.model, context)
-        image = self._fake._image(_ids(request.target_label_map), request.seed, request.image_format)
-        if request.WhichOneof("source") == "latent":
-            image.ClearField("seed")
+        image = _of_source(
+            request, self._fake._image(_ids(request.target_label_map), request.seed, request.image_format)
+        )
         return pb.EditResponse(image=image, model_version=VERSION)
 
     def EncodeStyles(
@@ -212,9 +212,7 @@ class _Servicer(pb_grpc.SynthesisServiceServicer):
         ids = np.repeat(np.arange(side) * len(_CLASSES) // side, side).astype(np.uint8).reshape(side, side)
         image = None
         if request.WhichOneof("source") != "picture":
-            image = self._fake._image(ids, request.seed, request.image_format)
-            if request.WhichOneof("source") == "latent":
-                image.ClearField("seed")
+            image = _of_source(request, self._fake._image(ids, request.seed, request.image_format))
         return pb.ReadLabelMapResponse(
             label_map=_label_map(ids, request.label_map_encoding), image=image, model_version=VERSION
         )
@@ -252,6 +250,13 @@ class _Servicer(pb_grpc.SynthesisServiceServicer):
         kind = request.WhichOneof("condition")
         ids = _ids(getattr(request, kind)) if kind in ("label_map", "scribble") else np.full((1, 1), _PAPER)
         return [self._fake._image(ids.astype(np.uint8), seed, request.image_format) for seed in seeds]
+
+
+def _of_source(request: pb.EditRequest | pb.ReadLabelMapRequest, image: pb.Image) -> pb.Image:
+    """The image as the service tells of it: what a latent gives has no seed."""
+    if request.WhichOneof("source") == "latent":
+        image.ClearField("seed")
+    return image
 
 
 def _ids(message: pb.LabelMap | pb.Scribble) -> NDArray[np.uint8]:

@@ -336,8 +336,10 @@ def test_label_maps_are_read_off_images(faces: Command, client: Client, tmp_path
         (("a.png", "--image", "b.png"), "--image: allowed with --seed"),
         (("--seed", "1", "--image", "b.gif"), "--image: got b.gif; allowed: a file ending in .png"),
         (("--seed", "1", "--image", "out.png"), "which is --output"),
+        (("--seed", "1", "--jobs", "2"), "--jobs: allowed without --seed"),
+        (("--seed", "1", "--again"), "--again: allowed without --seed"),
     ],
-    ids=["nothing", "both", "image", "gif", "same"],
+    ids=["nothing", "both", "image", "gif", "same", "jobs", "again"],
 )
 def test_what_read_map_does_not_take_is_said(
     faces: Command, tmp_path: Path, arguments: tuple[str, ...], told: str

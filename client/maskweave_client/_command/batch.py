@@ -10,6 +10,7 @@ from functools import reduce
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from maskweave_client import MaskweaveError, NotFound, PermissionDenied, Unauthenticated, Unavailable
 from maskweave_client._command.connection import Command, explained
@@ -38,6 +39,21 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
 def batch_options(command: Command) -> Command:
     """Give a command the options that `run` takes."""
     return reduce(lambda decorated, option: option(decorated), reversed(_OPTIONS), command)
+
+
+def refuse_batch_options(because_of: str) -> None:
+    """Refuse options of `batch_options` that were given where there is one thing to do.
+
+    Args:
+        because_of: The option that says so, for the message.
+
+    Raises:
+        click.UsageError: One was given.
+    """
+    context = click.get_current_context()
+    for name in ("jobs", "again"):
+        if context.get_parameter_source(name) not in (None, ParameterSource.DEFAULT):
+            raise click.UsageError(f"--{name}: allowed without {because_of}")
 
 
 def left_of(tasks: Sequence[Task], *, one: bool, again: bool) -> list[Task]:

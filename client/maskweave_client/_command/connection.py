@@ -87,7 +87,8 @@ def connected(
     """A client of the service that the options of `connection_options` name.
 
     Raises:
-        click.ClickException: The options do not go together, or a call in the block failed.
+        click.ClickException: The options do not go together, a call in the block failed, or a file could not
+            be read or written.
     """
     if (certificate is None) != (key is None):
         raise click.UsageError("--certificate and --key go together")
@@ -113,6 +114,10 @@ def connected(
             yield client
         except MaskweaveError as error:
             raise click.ClickException(explained(error, address)) from error
+        except OSError as error:
+            if error.filename is None:  # of no file: a terminal that is gone, which click knows about
+                raise
+            raise click.ClickException(" ".join(str(error).split())) from error
 
 
 def explained(error: MaskweaveError, address: str) -> str:

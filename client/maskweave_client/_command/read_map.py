@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from maskweave_client import Client, Model
-from maskweave_client._command.batch import batch_options, left_of, run
+from maskweave_client._command.batch import batch_options, left_of, refuse_batch_options, run
 from maskweave_client._command.connection import connected, connection_options
 from maskweave_client._command.files import (
     FORMATS,
@@ -58,6 +58,7 @@ def read_map(
     if bool(inputs) == (seed is not None):
         raise click.UsageError("what is read? allowed: files or folders, or --seed")
     if seed is not None:
+        refuse_batch_options("--seed")
         _of_seed(seed, image, model, model_version, output, **connection)
         return
     if image is not None:
@@ -91,10 +92,7 @@ def _of_seed(
         raise click.UsageError(f"--image: got {image}, which is --output; allowed: another file")
     shown: ImageFormat = "png" if image is None else FORMATS[image.suffix.lower()]  # type: ignore[assignment]
     with connected(**connection) as client:
-        try:
-            click.echo(_read_seed(client, seed, image, shown, model, model_version, output))
-        except OSError as error:
-            raise click.ClickException(" ".join(str(error).split())) from error
+        click.echo(_read_seed(client, seed, image, shown, model, model_version, output))
 
 
 def _read_seed(

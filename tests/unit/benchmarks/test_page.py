@@ -12,7 +12,7 @@ from benchmarks.page import page
 
 def write_peers(file: Path, median: object, number_of_rounds: int, **further: object) -> None:
     """Figures of a run of `make bench-peers`."""
-    settings = {"rounds": number_of_rounds, "clients": 8, "peers_serve": "the same graphs"}
+    settings = {"rounds": number_of_rounds, "clients": 8}
     figures = {"environment": fingerprint(file.parent), "settings": settings, "median": median, **further}
     file.write_text(json.dumps(figures))
 
