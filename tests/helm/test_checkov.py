@@ -26,8 +26,11 @@ MEANT = {
 @pytest.mark.timeout(300)
 @pytest.mark.slow
 def test_checkov_finds_nothing_else(tmp_path: Path) -> None:
-    for scenario in SCENARIOS:
-        (tmp_path / f"{scenario}.yaml").write_text(rendered_text(scenario))
+    # Half of what one scenario renders another one has, too: a manifest is looked at once.
+    manifests = dict.fromkeys(
+        each.strip() for scenario in SCENARIOS for each in rendered_text(scenario).split("\n---\n")
+    )
+    (tmp_path / "manifests.yaml").write_text("\n---\n".join(manifests))
     done = subprocess.run(
         [
             *(ENVIRONMENT / "bin" / "python", ENVIRONMENT / "bin" / "checkov"),

@@ -1,4 +1,4 @@
-"""The published shapes made small: classes, groups, edges and codes with cells, at 32 rows."""
+"""The published shapes made small: classes, groups, edges and codes with cells, at 16 rows."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from training.groupdnet.network_config import NetworkSection
 from training.groupdnet.published.imported import config_text
 
 WIDTHS = {"deepfashion": 10, "cityscapes": 70, "ade20k": 8}
-KEPT = (0, 1, 2, 4, 6)
-"""Blocks: with each number of groups but one that comes twice as often."""
-START, HALVINGS = 2, 4
+KEPT = (0, 2, 4, 6)
+"""Blocks: with each number of groups that the others have, too."""
+START, HALVINGS = 2, 3
 
 DATA = """
 [data]
@@ -27,7 +27,7 @@ mirror = false
 
 
 def small_shape(name: str) -> NetworkSection:
-    """A published network of 32 rows."""
+    """A published network of 16 rows."""
     whole = NetworkSection.model_validate({"preset": name, "width": WIDTHS[name]})
     values: dict[str, Any] = whole.model_dump()
     values |= {"start_side": START, "code_side": START, "blocks": [values["blocks"][i] for i in KEPT]}

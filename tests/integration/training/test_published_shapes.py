@@ -22,7 +22,7 @@ COUNT = 14
 DOCS_COUNT = 30
 """Enough for the shares of the images that the docs' example keeps for training and its judge."""
 ON_ONE_CPU = ("--device", "cpu", "--threads", "1")
-SIZES = {"deepfashion": (32, 32), "cityscapes": (32, 64), "ade20k": (32, 32)}
+SIZES = {"deepfashion": (16, 16), "cityscapes": (16, 32), "ade20k": (16, 16)}
 CODES = {"deepfashion": (8, 32), "cityscapes": (35, 64), "ade20k": (151, 32)}
 
 
