@@ -43,7 +43,7 @@ def _quota(cgroup: Path) -> float | None:
     return None
 
 
-MOST = 8192
+MOST_GRPC = 8192
 """Connections to the gRPC port at a time, at most. One takes 16 KiB, whatever its caller has to show."""
 
 MOST_HTTP = 1024
@@ -69,9 +69,9 @@ def connection_limits() -> ConnectionLimits:
     """What this process's limit of file descriptors leaves for connections."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limit == resource.RLIM_INFINITY:
-        return ConnectionLimits(MOST, MOST_HTTP)
+        return ConnectionLimits(MOST_GRPC, MOST_HTTP)
     http = min(limit // 4, MOST_HTTP)
-    return ConnectionLimits(max(1, min(limit - http - min(_OTHERS, limit // 4), MOST)), max(1, http))
+    return ConnectionLimits(max(1, min(limit - http - min(_OTHERS, limit // 4), MOST_GRPC)), max(1, http))
 
 
 def settle() -> None:

@@ -1,1 +1,1 @@
-"""Bytes to arrays and back: label maps in, images out. Knows nothing of models or gRPC."""
+"""Bytes to arrays and back: label maps and images, in and out. Knows nothing of models or gRPC."""

@@ -6,6 +6,7 @@ import io
 import struct
 import zlib
 from enum import StrEnum
+from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +67,8 @@ def encode_image(pixels: NDArray[np.uint8], image_format: ImageFormat, quality: 
             image.save(file, "JPEG", quality=quality, subsampling="4:4:4")
         case ImageFormat.WEBP:
             image.save(file, "WEBP", quality=quality, method=_WEBP_METHOD)
+        case other:
+            assert_never(other)
     return file.getvalue()
 
 

@@ -14,7 +14,6 @@ from service.core.errors import InvalidArgument
 from service.core.limits import LIMITS, Limits
 
 _MAX_ID = 255
-_COLOURS = 256
 
 
 def decode_raw(
@@ -124,9 +123,8 @@ def check_ids(
     known = np.zeros(_MAX_ID + 1, np.bool_)
     known[list(known_ids)] = True
     fits = known[ids]
-    if not fits.all():
-        y, x = np.unravel_index(int(fits.argmin()), fits.shape)
-        raise InvalidArgument(field, f"{what} id {ids[y, x]} at pixel (x={x}, y={y})", allowed())
+    y, x = np.unravel_index(int(fits.argmin()), fits.shape)  # the first that does not
+    raise InvalidArgument(field, f"{what} id {ids[y, x]} at pixel (x={x}, y={y})", allowed())
 
 
 def used_ids(ids: NDArray[np.uint8], likely: Collection[int]) -> list[int]:
@@ -189,7 +187,7 @@ def write_palette_png(ids: NDArray[np.uint8], colour_of_id: Mapping[int, tuple[i
         ids: uint8 `[height, width]`.
         colour_of_id: Red, green, blue, 0 to 255; ids without one are black.
     """
-    colours = np.zeros((_COLOURS, 3), np.uint8)
+    colours = np.zeros((_MAX_ID + 1, 3), np.uint8)
     for class_id, colour in colour_of_id.items():
         colours[class_id] = colour
     image = Image.fromarray(ids, "P")

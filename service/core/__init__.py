@@ -1,1 +1,1 @@
-"""What every layer of the service stands on: settings, limits, errors, metrics, logging."""
+"""What every layer of the service stands on: limits, errors, metrics, logging."""

@@ -18,7 +18,7 @@ class ManyHistogram(Histogram):
 
     def observe_all(self, amounts: Collection[float]) -> None:
         """Observe these values; none of them has an exemplar."""
-        bounds = self._upper_bounds
+        bounds = self._upper_bounds  # private, as are the buckets: the library takes one value at a time
         for bucket, count in Counts([bisect_left(bounds, amount) for amount in amounts]).items():
             self._buckets[bucket].inc(count)
         self._sum.inc(sum(amounts))

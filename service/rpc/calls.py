@@ -27,7 +27,8 @@ from service.core.metrics import MethodMetrics, Metrics, Rpc
 from service.core.trace import TraceFactory, passed_on
 from service.rpc.access import Access, Metadata
 from service.rpc.admission import Admission, Kind
-from service.rpc.call import Behaviour, Call, Context, call_ended, forget_frames
+from service.rpc.call import Behaviour, Call, Context
+from service.rpc.call_end import call_ended, forget_frames
 from service.rpc.interceptors import REQUEST_ID, SERVICE_NAME, current_key, current_request
 from service.rpc.memory import UnsentReplies
 from service.rpc.messages.replies import server_timing
@@ -201,7 +202,10 @@ class Calls:
                     await self._until(call.deadline, behaviour(call))
             if call.reply is not None:
                 self._unsent.hold(call.caller, len(call.reply), call.deadline)
-            context.set_trailing_metadata(self._last_words(kind, call))
+                call.sent(call.reply)
+            if kind is Kind.WORK:
+                self._admission.answered(call.elapsed_seconds)
+            context.set_trailing_metadata(_last_words(kind, call))
             return call.reply
         except asyncio.CancelledError as error:
             # gRPC cancels a call at its deadline too, and a busy event loop may hear of that first.
@@ -262,14 +266,6 @@ class Calls:
                     await closed.wait()
         raise Unavailable(_STOPPING, shed="stopping")
 
-    def _last_words(self, kind: Kind, call: Call) -> tuple[tuple[str, str], ...]:
-        """The trailing metadata of a call that went well."""
-        request_id = (REQUEST_ID, call.request_id)
-        if kind is not Kind.WORK:
-            return (request_id,)
-        self._admission.answered(call.elapsed_seconds)
-        return request_id, (SERVER_TIMING, server_timing(call.timings, call.elapsed_seconds))
-
     async def _until(self, deadline: float, work: Awaitable[None]) -> None:
         if deadline <= asyncio.get_running_loop().time():
             _close(work)
@@ -321,6 +317,14 @@ def _rpc(service: str, method: str) -> Rpc:
 
 def _permitted() -> None:
     """Nothing forbids it."""
+
+
+def _last_words(kind: Kind, call: Call) -> tuple[tuple[str, str], ...]:
+    """The trailing metadata of a call that went well."""
+    request_id = (REQUEST_ID, call.request_id)
+    if kind is not Kind.WORK:
+        return (request_id,)
+    return request_id, (SERVER_TIMING, server_timing(call.timings, call.elapsed_seconds))
 
 
 async def _abort(failure: Failure, error: Exception, call: Call) -> NoReturn:

@@ -19,7 +19,8 @@ from service.core.metrics import Metrics
 from service.engine.base import Engine, InferenceContext, Task
 from service.scheduling.queue import RequestQueue, Ticket
 from service.synthesis.requests import CallContext
-from service.synthesis.work import Timings, Turn, Work
+from service.synthesis.turn import Turn
+from service.synthesis.work import Timings, Work
 
 R = TypeVar("R")
 
@@ -218,7 +219,7 @@ class Runner:
         # Once the reply is on its way: nobody waits for the figures.
         record = partial(self._metrics.image, work.model, work.labels, timings, first=image.index == 0)
         asyncio.get_running_loop().call_soon(record)
-        call.timings.add(timings)
+        call.timings.add(timings, first=image.index == 0)
         return produced
 
 

@@ -1,11 +1,7 @@
-"""What the runner runs: work (a validated request as things to do), the turn of an image, and its time."""
+"""What the runner runs: work, which is a validated request as things to do, and the time that it takes."""
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
@@ -53,47 +49,6 @@ class Work(Protocol[R_co]):
 
     def produce(self, index: int, timings: Timings) -> Task[R_co]:
         """Make one image, of which `timings` are then told."""
-
-
-class Turn:
-    """Of one image: whether its worker is busy, also after the call was cancelled, until the worker notices.
-
-    Another image is begun only then. Otherwise those who send work and take it back would have more workers
-    than their share, and what is begun would wait for them.
-    """
-
-    __slots__ = ("_begun", "_lock", "_loop", "_over", "_then")
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._lock = threading.Lock()
-        self._begun = self._over = False
-        self._then: Callable[[], object] | None = None
-
-    def begin(self) -> bool:
-        """On a worker: take the task up; False when nobody waits for it any more."""
-        with self._lock:
-            self._begun = not self._over
-            return self._begun
-
-    def end(self) -> None:
-        """On a worker: the task is over, one way or the other."""
-        with self._lock:
-            self._over = True
-            then = self._then
-        if then is not None:
-            with suppress(RuntimeError):  # the event loop is closed: nobody waits
-                self._loop.call_soon_threadsafe(then)
-
-    def when_over(self, then: Callable[[], object]) -> None:
-        """On the event loop: call `then` once the task is over, at once if it is, or has not begun."""
-        with self._lock:
-            busy = self._begun and not self._over
-            if busy:
-                self._then = then
-            self._over = not busy
-        if not busy:
-            then()
 
 
 @dataclass(slots=True)
@@ -148,9 +103,9 @@ class CallTimings:
     encode: float = 0.0
     stages: dict[str, StageSum] = field(default_factory=dict)
 
-    def add(self, timings: Timings) -> None:
-        """Add an image."""
-        if not self.images:
+    def add(self, timings: Timings, *, first: bool) -> None:
+        """Add an image that is done, in whatever order; `first` is the one that all was decoded with."""
+        if first:
             self.decode, self.worker_wait = timings.decode, timings.worker_wait
         self.images += 1
         self.queue_wait += timings.queue_wait

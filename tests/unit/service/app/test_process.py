@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from service.app.process import MOST, MOST_HTTP, available_cpus, connection_limits
+from service.app.process import MOST_GRPC, MOST_HTTP, available_cpus, connection_limits
 
 
 @pytest.fixture(autouse=True)
@@ -55,8 +55,8 @@ def test_without_a_quota_the_affinity_counts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("limit", "grpc", "http"),
     [
-        (resource.RLIM_INFINITY, MOST, MOST_HTTP),
-        (2**20, MOST, MOST_HTTP),
+        (resource.RLIM_INFINITY, MOST_GRPC, MOST_HTTP),
+        (2**20, MOST_GRPC, MOST_HTTP),
         (1024, 704, 256),
         (160, 80, 40),
         (1, 1, 1),

@@ -16,7 +16,7 @@ from service.engine.workers import Workers
 from service.scheduling.queue import RequestQueue
 from service.synthesis.requests import CallContext
 from service.synthesis.runner import Runner
-from service.synthesis.work import Timings
+from service.synthesis.work import CallTimings, Timings
 from tests.support.fake_engine import FakeEngine
 
 T = TypeVar("T")
@@ -132,3 +132,12 @@ async def test_work_that_never_began_ends_its_turn_at_once() -> None:
     assert await first == b"made"
     assert not waiting.begun.is_set()
     assert await workers.close(10)
+
+
+def test_a_call_tells_of_the_image_that_all_was_decoded_with_whichever_was_done_first() -> None:
+    """Images of a stream come as they are done; the first of them is the one that decodes."""
+    call = CallTimings()
+    call.add(Timings(queue_wait=0.5, worker_wait=0.25, encode=0.125), first=False)
+    call.add(Timings(queue_wait=0.5, worker_wait=0.75, decode=0.0625, encode=0.125), first=True)
+    assert (call.decode, call.worker_wait) == (0.0625, 0.75)
+    assert (call.images, call.queue_wait, call.encode) == (2, 1.0, 0.25)
